@@ -1,0 +1,35 @@
+// Package migrations holds the schema of a recording, as numbered steps that are never
+// edited once landed. A step creates tables; the views are no part of it, because they
+// hold no data and every version of the program brings its own.
+package migrations
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+)
+
+//go:embed *.sql
+var files embed.FS
+
+// All returns the steps in order: the first turns an empty file into version 1, the
+// second that into version 2.
+func All() ([]string, error) {
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	steps := make([]string, len(names))
+	for i, name := range names {
+		var number int
+		if _, err := fmt.Sscanf(name, "%04d_", &number); err != nil || number != i+1 {
+			return nil, fmt.Errorf("migration %s does not bear number %04d", name, i+1)
+		}
+		text, err := files.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		steps[i] = string(text)
+	}
+	return steps, nil
+}

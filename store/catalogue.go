@@ -1,0 +1,181 @@
+package store
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// A Role says where a column of a recorded table is kept and what may be derived
+// from it.
+type Role int
+
+const (
+	// Identity columns name the subject. They are written once, in its own table.
+	Identity Role = iota
+	// Rare columns hold values that seldom change and that many subjects share
+	// (state, owner, mtu). They are interned together, as one tuple, and a span
+	// holds only the tuple's number.
+	Rare
+	// Value columns move by themselves. They stand in the span.
+	Value
+)
+
+// A Column of a recorded table, as its struct field declares it:
+//
+//	RTT Int `col:"rtt_ms,value" stored:"us" unit:"ms" doc:"Smoothed round-trip time …"`
+type Column struct {
+	Name string // as users see it
+	Role Role
+	// Counter columns only grow while their subject lives: deltas and rates are derived
+	// from them.
+	Counter bool
+	Unit    string // "" for names, states and plain numbers
+	Doc     string // one sentence
+
+	// Ref is the table whose subject this column points to. Users see the columns
+	// Show of it in its place.
+	Ref  *Table
+	Show []Column
+
+	stored string // its name in the span or subject table
+	micros bool   // stored as whole microseconds, shown as milliseconds
+	kind   kind
+	index  int // of the field in its struct
+}
+
+// Time reports whether the column holds a moment, in unix seconds.
+func (c Column) Time() bool { return c.kind == kindTime }
+
+// A Table is the declaration of one recorded table. Everything else about it is
+// derived from here: its rows, its spans, its history view, the help and the
+// reference.
+type Table struct {
+	Name    string // of the history view, plural: "sockets"
+	Subject string // of one of its things, singular: "socket"
+	Doc     string // one sentence
+	// K is the most samples a span may cover. A small K makes a look-up read
+	// fewer rows; a large one writes fewer.
+	K       int64
+	Columns []Column
+
+	id, rare, span []Column // the columns by where they are kept
+	newWriter      func(*Writer) tableWriter
+}
+
+// Spans is a Table with the Go types of its rows: ID names the subject, V holds
+// what may change about it. Both are comparable structs of Int, string, float64
+// and Ref fields.
+type Spans[ID, V comparable] struct{ *Table }
+
+// define declares a table; tables.go is the list.
+func define[ID, V comparable](name, subject string, k int64, doc string) Spans[ID, V] {
+	t := &Table{Name: name, Subject: subject, K: k, Doc: doc}
+	t.id = columnsOf(reflect.TypeFor[ID](), name)
+	for _, c := range columnsOf(reflect.TypeFor[V](), name) {
+		switch c.Role {
+		case Rare:
+			t.rare = append(t.rare, c)
+		case Value:
+			t.span = append(t.span, c)
+		default:
+			panic(fmt.Sprintf("%s.%s: an identity column in the value struct", name, c.Name))
+		}
+		t.Columns = append(t.Columns, c)
+	}
+	t.Columns = append(slices.Clone(t.id), t.Columns...)
+	typed := Spans[ID, V]{t}
+	t.newWriter = func(w *Writer) tableWriter { return newSpanWriter(w, typed) }
+	tables = append(tables, t)
+	return typed
+}
+
+var tables []*Table
+
+// Tables lists every table that is recorded as spans, in the order of the reference.
+func Tables() []*Table { return tables }
+
+func tableNamed(name string) *Table {
+	for _, t := range tables {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+func columnsOf(t reflect.Type, table string) []Column {
+	var cols []Column
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, role, _ := strings.Cut(f.Tag.Get("col"), ",")
+		role, counter := strings.CutSuffix(role, "counter")
+		role = strings.TrimSpace(role)
+		k, ok := kinds[f.Type]
+		if !ok || name == "" {
+			panic(fmt.Sprintf("%s: field %s has no col tag or no storable type", table, f.Name))
+		}
+		c := Column{
+			Name: name, Unit: f.Tag.Get("unit"), Doc: f.Tag.Get("doc"),
+			stored: name, kind: k, index: i,
+		}
+		c.Counter = counter
+		switch {
+		case role == "" && !counter:
+			c.Role = Identity
+		case role == "rare":
+			c.Role = Rare
+		case role == "value", role == "" && counter:
+			c.Role = Value
+		default:
+			panic(fmt.Sprintf("%s.%s: no role %q", table, name, role))
+		}
+		if f.Tag.Get("stored") == "us" {
+			c.micros, c.stored = true, strings.TrimSuffix(name, "_ms")+"_us"
+		}
+		if k == kindTime {
+			c.Unit = "unix s"
+		}
+		if ref, show, ok := strings.Cut(f.Tag.Get("ref"), ":"); ok {
+			c.Ref = tableNamed(ref)
+			for _, want := range strings.Split(show, ",") {
+				i := slices.IndexFunc(c.Ref.id, func(c Column) bool { return c.Name == want })
+				if i < 0 {
+					panic(fmt.Sprintf("%s.%s shows %s.%s, which is no identity column", table, name, ref, want))
+				}
+				c.Show = append(c.Show, c.Ref.id[i])
+			}
+		}
+		cols = append(cols, c)
+	}
+	return cols
+}
+
+// Shown lists the columns of the history view after ts: references replaced by
+// what they show.
+func (t *Table) Shown() []Column {
+	var cols []Column
+	for _, c := range t.Columns {
+		if c.Ref == nil {
+			cols = append(cols, c)
+			continue
+		}
+		for _, s := range c.Show {
+			s.Role = c.Role
+			cols = append(cols, s)
+		}
+	}
+	return cols
+}
+
+// Counters lists the columns from which deltas and rates are derived.
+func (t *Table) Counters() []Column {
+	var cols []Column
+	for _, c := range t.Columns {
+		if c.Counter {
+			cols = append(cols, c)
+		}
+	}
+	return cols
+}

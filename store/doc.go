@@ -1,0 +1,43 @@
+// Package store is the recording: one SQLite file that remembers from when to when each
+// thing on the network was as it was.
+//
+// # What it does
+//
+// A recording is written by one Writer, a sample at a time: Begin, then every Source Puts
+// what the kernel says now into its Sets, then Commit, one transaction. The tables that are
+// recorded are declared in tables.go; each declaration is a struct whose tags say where a
+// column is kept (identity, rare, value), its unit and its sentence. All else about a table is
+// derived from that: its schema, its rows, its views and its reference.
+//
+// # Spans
+//
+// A naive recorder writes every socket in every sample. This one writes a row only when
+// something changed, and keeps every look-up bounded:
+//
+//   - A subject is a thing with an identity. Its identity columns are written once, in a table
+//     of their own (socket), with the sample that saw it first, the last that saw it, and the
+//     first that saw it gone.
+//   - A span says: these values held at every sample from one to another. The ended ones
+//     stand in socket_span, whose rowid is the last sample shifted by 32 bits, plus the subject: they
+//     are only ever appended. Those that still hold stand in socket_open.
+//   - Columns that rarely change are interned together in socket_tuple.
+//   - No span is longer than K samples: it is cut and goes on as another, each subject at a phase
+//     of its own, so that the work is spread. Hence all spans that hold at sample m ended
+//     in [m, m+K): one short range of the rowid, whatever the age of the recording.
+//
+// So the view that a user asks is plain SQL, without any function of ours: see views.go for
+// the histories, newest samples, deltas, rates and changes that are derived from the
+// declarations, and views/ for those written by hand.
+//
+// # Sources, outcomes, gaps
+//
+// "Nothing was there" is not "nobody looked". A Source stands or falls as a whole: one that
+// fails, or panics, loses its rows of that sample, its spans end, and a row of gaps says since
+// when. Pauses of the recorder are gaps too. A commit that fails changes nothing: the memory is
+// as it was after the last one, and the next sample goes on from there.
+//
+// # What it never does
+//
+// It does not read the kernel, knows nothing of netlink or /proc, writes from one goroutine
+// only, and never edits a closed span.
+package store

@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// gapLog writes the times at which nobody looked, or not at everything.
+//
+// A gap lasts from the last good sample to the first good one after it; while it goes on
+// its until is NULL. One that is not over when a run ends is over with its last sample.
+type gapLog struct {
+	pending []gapRow // begin with the next sample
+	staged  []func() // what a commit makes true in memory
+}
+
+type gapRow struct {
+	since        float64
+	kind, detail string
+}
+
+type openGap struct {
+	id           int64
+	kind, detail string
+}
+
+// Kinds of gaps.
+const (
+	gapStopped    = "stopped"    // the recorder had been stopped
+	gapCrashed    = "crashed"    // the recorder was killed, or the machine fell
+	gapReboot     = "reboot"     // the machine was started anew in between
+	gapSuspended  = "suspended"  // the machine slept
+	gapLate       = "late"       // the sample came late: the machine was busy, or frozen
+	gapUnwritten  = "unwritten"  // samples could not be written
+	gapClock      = "clock"      // the wall clock was set back
+	gapFailed     = "failed"     // a source could not be read
+	gapIncomplete = "incomplete" // a source could not be read completely
+)
+
+// begin ends the gaps of the last run and notes the pause since.
+func (g *gapLog) begin(ctx context.Context, q *sql.Conn, last sampleTime, lastBoot sql.NullInt64, boot int64, stopped bool) error {
+	if !lastBoot.Valid || last.id == 0 {
+		return nil
+	}
+	if _, err := q.ExecContext(ctx, "UPDATE gap SET until = ? WHERE until IS NULL", last.ts); err != nil {
+		return err
+	}
+	row := gapRow{since: last.ts, kind: gapCrashed, detail: "the recorder ended without closing the recording"}
+	if stopped {
+		row = gapRow{since: last.ts, kind: gapStopped, detail: "the recorder was stopped"}
+	}
+	if lastBoot.Int64 != boot {
+		row.detail += ", and the machine was started anew"
+		if !stopped {
+			row.kind = gapReboot
+		}
+	}
+	g.pending = append(g.pending, row)
+	return nil
+}
+
+// write enters what this sample says about gaps.
+func (g *gapLog) write(ctx context.Context, w *Writer) error {
+	g.staged = g.staged[:0]
+	for _, row := range append(g.pending, g.pause(w)...) {
+		if _, err := insertGap(ctx, w.conn, row.since, w.now.ts, "", row.kind, row.detail); err != nil {
+			return err
+		}
+	}
+	for _, s := range w.sources {
+		if err := g.follow(ctx, w, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pause finds out whether the time since the last sample of this run was too long.
+func (g *gapLog) pause(w *Writer) []gapRow {
+	var rows []gapRow
+	if w.now.steppedBack && !w.last.steppedBack {
+		back := time.Duration((w.last.ts - unixSeconds(w.now.clock.Wall)) * float64(time.Second)).Round(time.Second)
+		rows = append(rows, gapRow{w.last.ts, gapClock,
+			fmt.Sprintf("the clock was set back by about %v; until it catches up, samples.wall has its reading", back)})
+	}
+	if !w.lastRun {
+		return rows
+	}
+	elapsed := w.now.clock.Uptime - w.last.clock.Uptime
+	slept := elapsed - (w.now.clock.Awake - w.last.clock.Awake)
+	switch {
+	case w.lost != nil:
+		rows = append(rows, gapRow{w.last.ts, gapUnwritten, "samples could not be written: " + w.lost.Error()})
+	case elapsed <= w.options.Interval+w.options.Interval/2+50*time.Millisecond:
+	case slept > time.Second:
+		rows = append(rows, gapRow{w.last.ts, gapSuspended, fmt.Sprintf("the machine slept for %v", slept.Round(time.Second))})
+	default:
+		rows = append(rows, gapRow{w.last.ts, gapLate, fmt.Sprintf("the sample came %v after the one before", elapsed.Round(time.Millisecond))})
+	}
+	return rows
+}
+
+// follow opens, keeps or ends the gap of a source.
+func (g *gapLog) follow(ctx context.Context, w *Writer, s *Source) error {
+	var kind, detail string
+	switch s.outcome {
+	case Failed, Unread:
+		kind, detail = gapFailed, s.err
+	case Incomplete:
+		kind, detail = gapIncomplete, s.err
+	}
+	if s.gap != nil && s.gap.kind == kind && s.gap.detail == detail {
+		return nil
+	}
+	if s.gap != nil {
+		if _, err := w.conn.ExecContext(ctx, "UPDATE gap SET until = ? WHERE id = ?", w.now.ts, s.gap.id); err != nil {
+			return err
+		}
+		g.staged = append(g.staged, func() { s.gap = nil })
+	}
+	if kind == "" {
+		return nil
+	}
+	since := w.now.ts
+	if w.lastRun {
+		since = w.last.ts
+	}
+	id, err := insertGap(ctx, w.conn, since, 0, s.name, kind, detail)
+	if err != nil {
+		return err
+	}
+	g.staged = append(g.staged, func() { s.gap = &openGap{id, kind, detail} })
+	return nil
+}
+
+func insertGap(ctx context.Context, q *sql.Conn, since, until float64, source, kind, detail string) (int64, error) {
+	r, err := q.ExecContext(ctx, "INSERT INTO gap (since, until, source, kind, detail) VALUES (?,?,?,?,?)",
+		since, sql.NullFloat64{Float64: until, Valid: until != 0}, nullable(source), kind, nullable(detail))
+	if err != nil {
+		return 0, err
+	}
+	return r.LastInsertId()
+}
+
+func (g *gapLog) committed() {
+	for _, do := range g.staged {
+		do()
+	}
+	g.staged, g.pending = g.staged[:0], g.pending[:0]
+}
+
+func (g *gapLog) rolledBack() { g.staged = g.staged[:0] }

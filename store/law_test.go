@@ -1,0 +1,332 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The as-of law: for every history and every moment T, the view at T shows what was Put
+// in the last sample at or before T, and nothing else.
+//
+// The history is random: subjects appear, change, vanish and come back; sources fail and
+// are kept; commits fail; the recorder is stopped, killed and started again, in the same
+// boot and in another; the clock steps. The model is a list of snapshots.
+func TestAsOfLaw(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			newHistory(t, seed).run(400)
+		})
+	}
+}
+
+// history writes a random one and remembers what it wrote.
+type history struct {
+	t    *testing.T
+	rand *rand.Rand
+	path string
+
+	w          *Writer
+	sources    [2]*Source
+	interfaces [2]*Set[InterfaceID, Interface]
+	counters   [2]*Set[InterfaceID, InterfaceCounters]
+	owners     *Source
+	processes  *Set[ProcessID, Process]
+	sockets    [2]*Set[SocketID, Socket]
+	handles    map[SocketID]*Subject[SocketID, Socket]
+
+	boot   int
+	uptime time.Duration
+	wall   time.Time
+	links  [2]map[InterfaceID]Interface
+	counts [2]map[InterfaceID]InterfaceCounters
+	socks  [2]map[SocketID]modelSocket
+
+	shots []shot
+}
+
+type modelSocket struct {
+	Socket
+	pid int64
+}
+
+// shot is what one committed sample must show, each row as text.
+type shot struct {
+	ts   float64
+	rows map[string][]string
+}
+
+func newHistory(t *testing.T, seed uint64) *history {
+	h := &history{
+		t: t, rand: rand.New(rand.NewPCG(seed, 7)), path: filepath.Join(t.TempDir(), "law.db"),
+		wall: time.Unix(1_700_000_000, 0),
+	}
+	for i := range 2 {
+		h.links[i] = map[InterfaceID]Interface{}
+		h.counts[i] = map[InterfaceID]InterfaceCounters{}
+		h.socks[i] = map[SocketID]modelSocket{}
+	}
+	return h
+}
+
+func (h *history) start() {
+	w, err := Create(h.t.Context(), Options{
+		Path: h.path, Interval: time.Second, Version: "law",
+		Boot: Boot{ID: fmt.Sprintf("boot-%d", h.boot), Host: "h", Started: time.Unix(1_600_000_000, 0)},
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.w = w
+	h.owners = w.Source("owners")
+	h.processes = NewSet(h.owners, Processes)
+	for i := range 2 {
+		h.sources[i] = w.Source(fmt.Sprintf("source%d", i))
+		h.interfaces[i] = NewSet(h.sources[i], Interfaces)
+		h.counters[i] = NewSet(h.sources[i], InterfaceCountersTable)
+		h.sockets[i] = NewSet(h.sources[i], Sockets)
+	}
+	h.handles = map[SocketID]*Subject[SocketID, Socket]{}
+}
+
+func (h *history) run(samples int) {
+	h.start()
+	for range samples {
+		h.step()
+		switch h.rand.IntN(60) {
+		case 0: // stopped as it should
+			if err := h.w.Close(h.t.Context()); err != nil {
+				h.t.Fatal(err)
+			}
+			h.restart()
+		case 1: // killed: nothing more is written
+			h.w.close()
+			h.restart()
+		}
+	}
+	h.check()
+	if err := h.w.Close(context.Background()); err != nil {
+		h.t.Fatal(err)
+	}
+	h.check()
+}
+
+func (h *history) restart() {
+	if h.rand.IntN(3) == 0 {
+		h.boot++
+		h.uptime = 0
+	}
+	h.start()
+}
+
+// change lets the world move on.
+func (h *history) change(i int) {
+	pick := func(n int) Int { return Of(h.rand.IntN(n)) }
+	for range h.rand.IntN(4) {
+		id := InterfaceID{NetNS: Of(1), IfIndex: Of(h.rand.IntN(8) + 100*i), Name: "eth"}
+		if h.rand.IntN(4) == 0 {
+			delete(h.links[i], id)
+			delete(h.counts[i], id)
+			continue
+		}
+		h.links[i][id] = Interface{MTU: pick(3), OperState: []string{"UP", "DOWN", ""}[h.rand.IntN(3)]}
+		c := h.counts[i][id]
+		c.RxBytes = Of(c.RxBytes.Or(0) + int64(h.rand.IntN(100)))
+		h.counts[i][id] = c
+	}
+	for range h.rand.IntN(6) {
+		id := SocketID{NetNS: Of(1), Proto: "tcp", LocalAddr: "10.0.0.1", LocalPort: Of(h.rand.IntN(40)), Cookie: Of(1000 * i)}
+		if h.rand.IntN(3) == 0 {
+			delete(h.socks[i], id)
+			continue
+		}
+		h.socks[i][id] = modelSocket{
+			Socket{State: []string{"LISTEN", "ESTABLISHED"}[h.rand.IntN(2)], RecvQ: pick(3), BytesSent: pick(1000), RTT: pick(2)},
+			int64(h.rand.IntN(3)),
+		}
+	}
+}
+
+func (h *history) step() {
+	elapsed := time.Duration(h.rand.IntN(2000)+1) * time.Millisecond
+	h.uptime += elapsed
+	h.wall = h.wall.Add(elapsed)
+	if h.rand.IntN(50) == 0 {
+		h.wall = h.wall.Add(time.Duration(h.rand.IntN(200)-100) * time.Second)
+	}
+	h.w.Begin(Clock{Wall: h.wall, Uptime: h.uptime, Awake: h.uptime})
+	now := shot{ts: h.w.now.ts, rows: map[string][]string{}}
+	refs := map[int64]Ref{}
+	h.owners.Read(func() error {
+		for pid := int64(1); pid < 3; pid++ {
+			refs[pid] = h.processes.Put(ProcessID{PID: Of(pid), Started: 1.5, Comm: "p"}, Process{FDs: Of(h.rand.IntN(2))}).Ref()
+		}
+		return nil
+	})
+	for i, src := range h.sources {
+		fate := h.rand.IntN(20)
+		if fate != 1 {
+			h.change(i)
+		}
+		switch {
+		case fate == 0:
+			src.Read(func() error { h.put(i, refs); panic("on purpose") })
+			continue
+		case fate == 1 && len(h.shots) > 0 && h.keepable(i):
+			src.Read(func() error { return ErrKept })
+		case fate == 2:
+			src.Read(func() error { h.put(i, refs); return &PartialError{"something is missing"} })
+		default:
+			src.Read(func() error { h.put(i, refs); return nil })
+		}
+		h.expect(now, i)
+	}
+	ctx := h.t.Context()
+	if h.rand.IntN(25) == 0 {
+		canceled, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := h.w.Commit(canceled, Cost{}); !errors.Is(err, context.Canceled) {
+			h.t.Fatalf("commit with a canceled context: %v", err)
+		}
+		return
+	}
+	if err := h.w.Commit(ctx, Cost{}); err != nil {
+		h.t.Fatal(err)
+	}
+	h.shots = append(h.shots, now)
+}
+
+// keepable: the last committed sample had this source's state as it is now.
+func (h *history) keepable(i int) bool {
+	now := shot{rows: map[string][]string{}}
+	h.expect(now, i)
+	last := h.shots[len(h.shots)-1]
+	for table, rows := range now.rows {
+		for _, row := range rows {
+			if !slices.Contains(last.rows[table], row) {
+				return false
+			}
+		}
+	}
+	open := 0
+	for _, s := range h.sockets[i].byID {
+		if s.from != 0 {
+			open++
+		}
+	}
+	return open == len(h.socks[i]) && h.interfaces[i].open == len(h.links[i])
+}
+
+func (h *history) put(i int, refs map[int64]Ref) {
+	for id, v := range h.links[i] {
+		h.interfaces[i].Put(id, v)
+		h.counters[i].Put(id, h.counts[i][id])
+	}
+	for id, v := range h.socks[i] {
+		v.Process = refs[v.pid]
+		if s := h.handles[id]; s != nil && s.val == v.Socket && h.rand.IntN(2) == 0 && h.sockets[i].Keep(s) {
+			continue
+		}
+		h.handles[id] = h.sockets[i].Put(id, v.Socket)
+	}
+}
+
+func (h *history) expect(s shot, i int) {
+	show := func(i Int) any {
+		if n, ok := i.Get(); ok {
+			return n
+		}
+		return nil
+	}
+	text := func(v string) any {
+		if v == "" {
+			return nil
+		}
+		return v
+	}
+	for id, v := range h.links[i] {
+		s.rows["interfaces"] = append(s.rows["interfaces"], fmt.Sprint(show(id.IfIndex), show(v.MTU), text(v.OperState)))
+		s.rows["interface_counters"] = append(s.rows["interface_counters"], fmt.Sprint(show(id.IfIndex), show(h.counts[i][id].RxBytes)))
+	}
+	for id, v := range h.socks[i] {
+		var pid any
+		if v.pid != 0 {
+			pid = v.pid
+		}
+		rtt, _ := v.RTT.Get()
+		s.rows["sockets"] = append(s.rows["sockets"], fmt.Sprint(show(id.LocalPort), show(id.Cookie), v.State, show(v.RecvQ), show(v.BytesSent), float64(rtt)/1000, pid))
+	}
+}
+
+var lawQueries = map[string]string{
+	"interfaces":         "SELECT ifindex, mtu, operstate FROM interfaces WHERE ts = ?",
+	"interface_counters": "SELECT ifindex, rx_bytes FROM interface_counters WHERE ts = ?",
+	"sockets":            "SELECT local_port, cookie, state, recv_q, bytes_sent, rtt_ms, pid FROM sockets WHERE ts = ?",
+}
+
+func (h *history) check() {
+	h.t.Helper()
+	db, err := sql.Open("sqlite", DSN(h.path))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer db.Close()
+	var ok string
+	if err := db.QueryRow("PRAGMA integrity_check").Scan(&ok); err != nil || ok != "ok" {
+		h.t.Fatalf("integrity check: %s, %v", ok, err)
+	}
+	for n, s := range h.shots {
+		for table, query := range lawQueries {
+			want := slices.Sorted(slices.Values(s.rows[table]))
+			got := slices.Sorted(slices.Values(texts(h.t, db, query, s.ts)))
+			if diff := cmp.Diff(want, got); diff != "" {
+				h.t.Fatalf("%s at sample %d of %d (-want +got):\n%s", table, n+1, len(h.shots), diff)
+			}
+		}
+	}
+	last := h.shots[len(h.shots)-1]
+	for _, table := range slices.Sorted(maps.Keys(lawQueries)) {
+		query := lawQueries[table][:len(lawQueries[table])-len(" WHERE ts = ?")] + "_now"
+		want := slices.Sorted(slices.Values(last.rows[table]))
+		if diff := cmp.Diff(want, slices.Sorted(slices.Values(texts(h.t, db, query)))); diff != "" {
+			h.t.Fatalf("%s_now (-want +got):\n%s", table, diff)
+		}
+	}
+}
+
+// texts runs the query and prints each row.
+func texts(t *testing.T, db *sql.DB, query string, args ...any) []string {
+	t.Helper()
+	rows, err := db.Query(query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	names, _ := rows.Columns()
+	var got []string
+	for rows.Next() {
+		values, into := make([]any, len(names)), make([]any, len(names))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprint(values...))
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}

@@ -1,0 +1,66 @@
+package store
+
+// ProtocolCounterID names one line of /proc/net/snmp, snmp6, netstat, sockstat or sockstat6.
+type ProtocolCounterID struct {
+	NetNS       Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
+	File        string `col:"file" doc:"File of /proc/net it stands in: snmp, snmp6, netstat, sockstat or sockstat6."`
+	Proto       string `col:"proto" doc:"Group within the file: Ip, Icmp, Tcp, Udp, TcpExt, IpExt, Ip6, TCP and so on."`
+	Name        string `col:"name" doc:"Name of the counter as the kernel spells it: RetransSegs, ListenOverflows and so on."`
+	Kind        string `col:"kind" doc:"counter when it only grows, gauge when it goes up and down."`
+	Description string `col:"description" doc:"What it counts, in words; NULL for those without a sentence of ours."`
+}
+
+// ProtocolCounter is its value.
+type ProtocolCounter struct {
+	Value Int `col:"value,counter" doc:"The count since boot; of a gauge, the number now."`
+}
+
+// SoftnetID names a CPU.
+type SoftnetID struct {
+	CPU Int `col:"cpu" doc:"Number of the CPU."`
+}
+
+// Softnet is a line of /proc/net/softnet_stat: how a CPU copes with received packets.
+type Softnet struct {
+	Processed   Int `col:"processed,counter" unit:"packets" doc:"Packets processed."`
+	Dropped     Int `col:"dropped,counter" unit:"packets" doc:"Packets dropped because the backlog queue was full (net.core.netdev_max_backlog)."`
+	TimeSqueeze Int `col:"time_squeeze,counter" unit:"times" doc:"Times the budget or the time ran out with work left (net.core.netdev_budget)."`
+	ReceivedRPS Int `col:"received_rps,counter" unit:"times" doc:"Times another CPU woke this one for received packets (RPS)."`
+	FlowLimit   Int `col:"flow_limit,counter" unit:"packets" doc:"Packets dropped by the flow limit."`
+	Backlog     Int `col:"backlog,value" unit:"packets" doc:"Packets in the backlog queue now (Linux 5.10)."`
+}
+
+// ConntrackID names the connection tracking table of a network namespace.
+type ConntrackID struct {
+	NetNS Int `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
+}
+
+// Conntrack says how full connection tracking is.
+type Conntrack struct {
+	Entries    Int `col:"entries,value" doc:"Connections tracked now (nf_conntrack_count)."`
+	MaxEntries Int `col:"max_entries,value" doc:"Most that may be tracked (nf_conntrack_max)."`
+}
+
+// SettingID names a sysctl.
+type SettingID struct {
+	NetNS Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
+	Name  string `col:"name" doc:"Name as sysctl(8) has it: net.core.somaxconn and so on."`
+}
+
+// Setting is its value.
+type Setting struct {
+	Value string `col:"value,rare" doc:"Value; several numbers are parted by blanks."`
+}
+
+// SourceID names a source of the recorder.
+type SourceID struct {
+	Source string `col:"source" doc:"Name of the source, such as tcp4, routes or owners."`
+}
+
+// SourceOutcome says how reading the source went.
+type SourceOutcome struct {
+	Outcome  string `col:"outcome,rare" doc:"read, kept (not read, because the kernel would have told of a change), incomplete or failed."`
+	Error    string `col:"error,rare" doc:"What went wrong, when something did."`
+	Rows     Int    `col:"rows,value" unit:"rows" doc:"Rows it gave."`
+	Duration Int    `col:"duration_ms,value" unit:"ms" doc:"How long it took, in whole milliseconds."`
+}

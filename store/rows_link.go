@@ -1,0 +1,89 @@
+package store
+
+// InterfaceID names a network interface; one that is deleted and made anew gets a new index.
+type InterfaceID struct {
+	NetNS   Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
+	IfIndex Int    `col:"ifindex" doc:"Index of the interface."`
+	Name    string `col:"name" doc:"Name of the interface."`
+}
+
+// Interface is what ip link shows of an interface, its counters apart.
+type Interface struct {
+	Type      string `col:"type,rare" doc:"Kind of link: veth, bridge, vlan …; for those without a kind its hardware type, ether or loopback."`
+	MAC       string `col:"mac,rare" doc:"Hardware address."`
+	MTU       Int    `col:"mtu,rare" unit:"bytes" doc:"Largest packet it carries."`
+	OperState string `col:"operstate,rare" doc:"UP, DOWN, LOWERLAYERDOWN, UNKNOWN … (RFC 2863)."`
+	Carrier   Int    `col:"carrier,rare" doc:"1 when the link has a signal, 0 when not."`
+	Flags     string `col:"flags,rare" doc:"Flags such as UP,BROADCAST,RUNNING,PROMISC."`
+	Speed     Int    `col:"speed_mbps,rare" unit:"Mbit/s" doc:"Speed of the link, where the driver knows it (/sys/class/net/NAME/speed)."`
+	Duplex    string `col:"duplex,rare" doc:"full or half, where the driver knows it."`
+	Master    string `col:"master,rare" doc:"Bridge or bond it belongs to."`
+	Qdisc     string `col:"qdisc,rare" doc:"Queueing discipline at its root."`
+	TxQLen    Int    `col:"txqlen,rare" unit:"packets" doc:"Length of its transmit queue."`
+	Alias     string `col:"alias,rare" doc:"Alias that the administrator gave it."`
+}
+
+// InterfaceCounters are the fields of rtnl_link_stats64 (linux/if_link.h), each by itself.
+type InterfaceCounters struct {
+	RxBytes          Int `col:"rx_bytes,counter" unit:"bytes" doc:"Bytes received."`
+	TxBytes          Int `col:"tx_bytes,counter" unit:"bytes" doc:"Bytes sent."`
+	RxPackets        Int `col:"rx_packets,counter" unit:"packets" doc:"Good packets received."`
+	TxPackets        Int `col:"tx_packets,counter" unit:"packets" doc:"Packets sent."`
+	RxErrors         Int `col:"rx_errors,counter" unit:"packets" doc:"Bad packets received, all kinds of receive errors together."`
+	TxErrors         Int `col:"tx_errors,counter" unit:"packets" doc:"Packets that could not be sent for an error, all kinds together."`
+	RxDropped        Int `col:"rx_dropped,counter" unit:"packets" doc:"Packets received but dropped for want of room or of somebody to take them."`
+	TxDropped        Int `col:"tx_dropped,counter" unit:"packets" doc:"Packets dropped on their way out, for want of room."`
+	Multicast        Int `col:"multicast,counter" unit:"packets" doc:"Multicast packets received."`
+	Collisions       Int `col:"collisions,counter" unit:"packets" doc:"Collisions while sending."`
+	RxLengthErrors   Int `col:"rx_length_errors,counter" unit:"packets" doc:"Received with a wrong length."`
+	RxOverErrors     Int `col:"rx_over_errors,counter" unit:"packets" doc:"Receiver ring overflow."`
+	RxCRCErrors      Int `col:"rx_crc_errors,counter" unit:"packets" doc:"Received with a wrong checksum (CRC)."`
+	RxFrameErrors    Int `col:"rx_frame_errors,counter" unit:"packets" doc:"Received with a frame alignment error."`
+	RxFIFOErrors     Int `col:"rx_fifo_errors,counter" unit:"packets" doc:"Receiver FIFO overrun."`
+	RxMissedErrors   Int `col:"rx_missed_errors,counter" unit:"packets" doc:"Missed by the receiver: the host had no buffer free for the device."`
+	TxAbortedErrors  Int `col:"tx_aborted_errors,counter" unit:"packets" doc:"Sending was aborted."`
+	TxCarrierErrors  Int `col:"tx_carrier_errors,counter" unit:"packets" doc:"Not sent because the carrier was lost."`
+	TxFIFOErrors     Int `col:"tx_fifo_errors,counter" unit:"packets" doc:"Transmitter FIFO underrun."`
+	TxHeartbeatError Int `col:"tx_heartbeat_errors,counter" unit:"packets" doc:"Heartbeat (SQE test) errors, on old half-duplex Ethernet."`
+	TxWindowErrors   Int `col:"tx_window_errors,counter" unit:"packets" doc:"Late collisions."`
+	RxCompressed     Int `col:"rx_compressed,counter" unit:"packets" doc:"Compressed packets received."`
+	TxCompressed     Int `col:"tx_compressed,counter" unit:"packets" doc:"Compressed packets sent."`
+	RxNoHandler      Int `col:"rx_nohandler,counter" unit:"packets" doc:"Received on a device that takes none, such as the inactive slave of a bond (Linux 4.6)."`
+	RxOtherHost      Int `col:"rx_otherhost_dropped,counter" unit:"packets" doc:"Dropped because they were for another host (Linux 5.19)."`
+}
+
+// AddressID names an address of an interface.
+type AddressID struct {
+	NetNS     Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
+	Dev       string `col:"dev" doc:"Interface that has the address."`
+	IfIndex   Int    `col:"ifindex" doc:"Index of that interface."`
+	Family    Int    `col:"family" doc:"4 for IPv4, 6 for IPv6."`
+	Addr      string `col:"addr" doc:"The address."`
+	PrefixLen Int    `col:"prefix_len" doc:"Length of its network prefix, in bits."`
+}
+
+// Address is what else ip address shows.
+type Address struct {
+	Scope     string `col:"scope,rare" doc:"global, site, link, host or a number."`
+	Flags     string `col:"flags,rare" doc:"Flags such as permanent, dynamic, tentative, dadfailed, deprecated, secondary."`
+	Label     string `col:"label,rare" doc:"Label, such as eth0:1."`
+	Peer      string `col:"peer,rare" doc:"Address of the other end of a point-to-point link."`
+	Broadcast string `col:"broadcast,rare" doc:"Broadcast address."`
+}
+
+// NeighborID names an entry of the ARP and neighbour discovery tables.
+type NeighborID struct {
+	NetNS   Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
+	Dev     string `col:"dev" doc:"Interface over which the neighbour is reached."`
+	IfIndex Int    `col:"ifindex" doc:"Index of that interface."`
+	Family  Int    `col:"family" doc:"4 for IPv4 (ARP), 6 for IPv6 (neighbour discovery)."`
+	Addr    string `col:"addr" doc:"Address of the neighbour."`
+	Proxy   Int    `col:"proxy" doc:"1 for an address that this machine answers for (proxy ARP), 0 otherwise."`
+}
+
+// Neighbor is what ip neighbor shows of it.
+type Neighbor struct {
+	MAC   string `col:"mac,rare" doc:"Hardware address of the neighbour; NULL while it is not known."`
+	State string `col:"state,rare" doc:"REACHABLE, STALE, DELAY, PROBE, FAILED, INCOMPLETE, PERMANENT or NOARP."`
+	Flags string `col:"flags,rare" doc:"Flags such as router, extern_learn."`
+}

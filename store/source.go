@@ -1,0 +1,131 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// An Outcome says how a source fared in a sample.
+type Outcome int
+
+const (
+	// Unread sources were not asked, or failed: what they knew ends.
+	Unread Outcome = iota
+	// Read sources gave all there is.
+	Read
+	// Incomplete sources gave what they may see, and said what is missing.
+	Incomplete
+	// Kept sources were not read because the kernel would have told of a change.
+	Kept
+	// Failed sources lose their rows of the sample.
+	Failed
+)
+
+func (o Outcome) String() string {
+	return [...]string{"unread", "read", "incomplete", "kept", "failed"}[o]
+}
+
+// ErrKept is returned by a reader that has nothing new to say: all its subjects stay as
+// they are.
+var ErrKept = errors.New("kept")
+
+// A PartialError is returned by a reader that gave true rows, but not all. Its text goes
+// into the recording's gaps: it should say what to grant, and not vary from sample to sample.
+type PartialError struct{ Missing string }
+
+func (e *PartialError) Error() string { return e.Missing }
+
+// A Source is one thing that is read in every sample: the tcp sockets, the routes. It
+// stands or falls as a whole, and its outcome is recorded.
+type Source struct {
+	writer   *Writer
+	name     string
+	sets     []anySet
+	outcome  Outcome
+	err      string
+	duration time.Duration
+	gap      *openGap
+}
+
+// Source adds a source to the recording. Its sets are made with NewSet.
+func (w *Writer) Source(name string) *Source {
+	s := &Source{writer: w, name: name}
+	w.sources = append(w.sources, s)
+	return s
+}
+
+// Name returns the name the source is recorded under.
+func (s *Source) Name() string { return s.name }
+
+// Read calls read, which Puts the source's rows of the current sample, and takes note of
+// how it went. A reader that returns an error or panics loses its rows; ErrKept and a
+// PartialError are accepted. Read may be called more than once in a sample: times add up,
+// and once failed it stays failed. It reports whether the rows so far are accepted.
+func (s *Source) Read(read func() error) bool {
+	if s.outcome == Failed {
+		return false
+	}
+	start := time.Now()
+	err := guarded(read)
+	s.duration += time.Since(start)
+	var partial *PartialError
+	switch {
+	case err == nil:
+		if s.outcome == Unread {
+			s.outcome = Read
+		}
+	case errors.Is(err, ErrKept):
+		if s.outcome == Unread {
+			s.outcome = Kept
+		}
+	case errors.As(err, &partial):
+		s.outcome, s.err = Incomplete, partial.Missing
+	default:
+		s.outcome, s.err = Failed, err.Error()
+		for _, set := range s.sets {
+			set.drop()
+		}
+	}
+	return s.outcome != Failed
+}
+
+// guarded turns a panic into an error: procfs, for one, panics on short lines.
+func guarded(read func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v at %s", p, panicPlace(debug.Stack()))
+		}
+	}()
+	return read()
+}
+
+func (s *Source) begin() {
+	s.outcome, s.err, s.duration = Unread, "", 0
+	for _, set := range s.sets {
+		set.begin()
+	}
+}
+
+func (s *Source) rows() int {
+	n := 0
+	for _, set := range s.sets {
+		n += set.rows()
+	}
+	return n
+}
+
+// panicPlace is the first line of ours, or of a library, below the panic.
+func panicPlace(stack []byte) string {
+	lines := strings.Split(string(stack), "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "panic(") && i+3 < len(lines) {
+			place, _, _ := strings.Cut(strings.TrimSpace(lines[i+3]), " ")
+			return filepath.Base(place)
+		}
+	}
+	return "an unknown place"
+}

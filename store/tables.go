@@ -1,0 +1,39 @@
+package store
+
+// The recorded tables. A table stands after those it refers to.
+//
+// K is chosen by what a row costs and how many subjects move: sockets at K = 60 give
+// the fewest bytes an observation while a look-up stays below ten milliseconds; tables
+// that hardly change are cheap at any K, and a longer one spares them rewriting.
+var (
+	Processes = define[ProcessID, Process]("processes", "process", 120,
+		"Processes that hold sockets.")
+	Sockets = define[SocketID, Socket]("sockets", "socket", 60,
+		"Every socket: both ends, state, queues, owner, and what TCP knows of the path.")
+	SocketOwners = define[SocketOwnerID, SocketOwner]("socket_owners", "socket_owner", 240,
+		"Every process that has a socket open, where sockets shows only the first.")
+	SocketCounts = define[SocketCountID, SocketCount]("socket_counts", "socket_count", 120,
+		"Number of sockets and queued bytes per process, protocol and state.")
+	Interfaces = define[InterfaceID, Interface]("interfaces", "interface", 240,
+		"Network interfaces and their state, as ip link shows them.")
+	InterfaceCountersTable = define[InterfaceID, InterfaceCounters]("interface_counters", "interface_counter", 60,
+		"Bytes, packets, errors and drops of every interface since it was made.")
+	Addresses = define[AddressID, Address]("addresses", "address", 240,
+		"IP addresses of the interfaces.")
+	Neighbors = define[NeighborID, Neighbor]("neighbors", "neighbor", 240,
+		"ARP and neighbour discovery: which hardware address an IP address on the link has.")
+	Routes = define[RouteID, Route]("routes", "route", 240,
+		"Routes of every routing table.")
+	Rules = define[RuleID, Rule]("rules", "rule", 240,
+		"Rules of policy routing: which routing table is looked in, and when.")
+	ProtocolCounters = define[ProtocolCounterID, ProtocolCounter]("protocol_counters", "protocol_counter", 120,
+		"Every counter of IP, ICMP, TCP and UDP that netstat -s knows, and the rest.")
+	SoftnetCounters = define[SoftnetID, Softnet]("softnet", "softnet_cpu", 60,
+		"How each CPU copes with received packets.")
+	Conntracks = define[ConntrackID, Conntrack]("conntrack", "conntrack_table", 120,
+		"How many connections are tracked, and how many may be.")
+	Settings = define[SettingID, Setting]("settings", "setting", 240,
+		"The net sysctls that explain the rest.")
+	Sources = define[SourceID, SourceOutcome]("sources", "source", 120,
+		"How reading each source of the kernel went in each sample.")
+)

@@ -1,0 +1,132 @@
+package store
+
+import (
+	"math"
+	"reflect"
+)
+
+// Int is a whole number that may be unknown. Its zero value is NULL, so that a
+// field nobody filled in is recorded as unknown and never as 0, and it takes
+// eight bytes, which counts with twenty thousand sockets in memory.
+type Int struct {
+	// flipped is the number with its top bit turned over: the zero value then
+	// stands for math.MinInt64, which no kernel counter can be.
+	flipped int64
+}
+
+type integer interface {
+	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64
+}
+
+// Of is the known number n. What does not fit SQLite's 64-bit signed integer
+// (a uint64 counter past 2^63) is held at the largest that does.
+func Of[T integer](n T) Int {
+	v := int64(n)
+	if n > 0 && v < 0 {
+		v = math.MaxInt64
+	}
+	if v == math.MinInt64 {
+		v++
+	}
+	return Int{v ^ math.MinInt64}
+}
+
+// NonZero is n, or unknown where the kernel says 0 for "not set".
+func NonZero[T integer](n T) Int {
+	if n == 0 {
+		return Int{}
+	}
+	return Of(n)
+}
+
+// Get returns the number and whether it is known.
+func (i Int) Get() (int64, bool) {
+	return i.flipped ^ math.MinInt64, i.flipped != 0
+}
+
+// Or is the number, or n where it is unknown.
+func (i Int) Or(n int64) int64 {
+	if v, ok := i.Get(); ok {
+		return v
+	}
+	return n
+}
+
+// Ref points to a subject of another table: the process that owns a socket. Its zero
+// value is NULL.
+type Ref int64
+
+// kind says how a field of a recorded row is stored.
+type kind int
+
+const (
+	kindInt  kind = iota // Int; INTEGER
+	kindText             // string, '' is NULL; TEXT
+	kindTime             // float64, unix seconds, 0 is NULL; REAL
+	kindRef              // Ref; INTEGER
+)
+
+var kinds = map[reflect.Type]kind{
+	reflect.TypeFor[Int]():     kindInt,
+	reflect.TypeFor[string]():  kindText,
+	reflect.TypeFor[float64](): kindTime,
+	reflect.TypeFor[Ref]():     kindRef,
+}
+
+func (k kind) sqlType() string {
+	switch k {
+	case kindText:
+		return "TEXT"
+	case kindTime:
+		return "REAL"
+	default:
+		return "INTEGER"
+	}
+}
+
+// arg is the field as the database driver takes it.
+func (k kind) arg(v reflect.Value) any {
+	switch k {
+	case kindInt:
+		// Int has one field; reading it by reflection avoids boxing the struct.
+		if flipped := v.Field(0).Int(); flipped != 0 {
+			return flipped ^ math.MinInt64
+		}
+	case kindText:
+		if s := v.String(); s != "" {
+			return s
+		}
+	case kindTime:
+		if t := v.Float(); t != 0 {
+			return t
+		}
+	case kindRef:
+		if r := v.Int(); r != 0 {
+			return r
+		}
+	}
+	return nil
+}
+
+// set is the inverse of arg, for reading identities back after a restart.
+func (k kind) set(v reflect.Value, got any) {
+	switch x := got.(type) {
+	case int64:
+		switch k {
+		case kindInt:
+			v.Set(reflect.ValueOf(Of(x)))
+		case kindRef:
+			v.SetInt(x)
+		case kindTime:
+			v.SetFloat(float64(x))
+		}
+	case float64:
+		if k == kindTime {
+			v.SetFloat(x)
+		}
+	case string:
+		if k == kindText {
+			v.SetString(x)
+		}
+	}
+}

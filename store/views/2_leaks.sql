@@ -1,0 +1,92 @@
+-- Which process opens sockets and does not close them? The steadiest growth stands first; a process
+-- whose sockets come and go does not appear. Looks at the window.
+--
+-- since (unix s): Begin of what was looked at: of the window, or when the process first held a socket.
+-- until (unix s): End of it: of the window, or when the process last held a socket.
+-- netns: Inode number of the network namespace.
+-- pid: Process id; NULL where the owner is not known.
+-- comm: Name of the program.
+-- cmdline: Its command line.
+-- proto: tcp, udp, raw or unix.
+-- family: 4 for IPv4, 6 for IPv6, NULL for unix sockets.
+-- state: State of the sockets; many in CLOSE_WAIT mean: the other end has closed, the process has not.
+-- first_count (sockets): Sockets in this state at the begin.
+-- last_count (sockets): Sockets in this state at the end.
+-- min_count (sockets): Fewest in between.
+-- max_count (sockets): Most in between.
+-- per_hour (sockets/h): Slope of the straight line that fits the count best (least squares, weighted by time).
+-- r2: How well that line fits: 1 is a straight line.
+-- oldest_s (s): Age of the oldest of these sockets at the end.
+WITH
+w AS (
+  SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
+         (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z
+    FROM "window"),
+-- The runs of the recorder in the window. Within a run samples are evenly spaced, step seconds apart, so that sums
+-- over samples are integrals over time; nobody looked between runs, and nothing is said about then.
+stretch AS (
+  SELECT min(m.id) AS a, max(m.id) AS z,
+         CASE count(*) WHEN 1 THEN 1.0 ELSE (max(m.ts) - min(m.ts)) / (count(*) - 1) END AS step,
+         m.run, min(m.ts) - (SELECT ts FROM sample WHERE id = w.a) AS x
+    FROM w CROSS JOIN sample m ON m.id BETWEEN w.a AND w.z GROUP BY m.run),
+-- Spans, each a stretch of samples f … t (counted from the begin of the run) in which the count y stood still.
+piece AS (
+  SELECT r.run, p.id & 4294967295 AS subject, max((p.id >> 32) - p.length - r.a, 0) AS f, min(p.id >> 32, r.z) - r.a AS t, p.count AS y, p.oldest
+    FROM stretch r CROSS JOIN socket_count_span p
+      ON p.id BETWEEN r.a << 32 AND ((r.z + K_socket_counts) << 32) - 1 AND (p.id >> 32) - p.length <= r.z
+  UNION ALL
+  SELECT r.run, p.subject, max(p.from_sample - r.a, 0), r.z - r.a, p.count, p.oldest
+    FROM stretch r CROSS JOIN socket_count_open p ON p.from_sample <= r.z
+   WHERE r.run = (SELECT run FROM sample ORDER BY id DESC LIMIT 1)),
+-- Sums over samples. A group that is absent counts 0 and adds nothing.
+summed AS (
+  SELECT run, subject, sum(t - f + 1) AS n, min(y) AS lo, max(y) AS hi,
+         sum(y * (t - f + 1)) AS sy, sum(y * (t - f + 1) * (f + t)) AS sxy2, sum(y * y * (t - f + 1)) AS syy,
+         min(f << 32 | y) AS first, max(t << 32 | y) AS final, max(t << 32 | oldest) AS oldest
+    FROM piece GROUP BY run, subject),
+-- On the time axis: sample i of a run stands at x + i * step seconds, and for step seconds.
+timed AS (
+  SELECT s.id, s.netns, s.process, s.proto, s.family, s.state, g.n, g.lo, g.hi,
+         g.sy * r.step AS sy, (g.sy * r.x + g.sxy2 / 2.0 * r.step) * r.step AS sxy, g.syy * r.step AS syy,
+         g.first + (r.a << 32) AS first, g.final + (r.a << 32) AS final, g.oldest + (r.a << 32) AS oldest
+    FROM summed g CROSS JOIN stretch r ON r.run = g.run CROSS JOIN socket_count s ON s.id = g.subject
+   WHERE s.state <> 'TIME_WAIT'),
+grouped AS (
+  SELECT min(id) AS id, netns, process, proto, family, state, sum(n) AS n, min(lo) AS lo, max(hi) AS hi,
+         sum(sy) AS sy, sum(sxy) AS sxy, sum(syy) AS syy, min(first) AS first, max(final) AS final, max(oldest) AS oldest
+    FROM timed GROUP BY netns, process, proto, family, state),
+-- The samples fa … fz in which the process held sockets, of whatever state.
+held AS (
+  SELECT g.*, max(w.a, coalesce(p.first_sample, w.a)) AS fa, min(w.z, coalesce(p.last_sample, w.z)) AS fz, p.pid, p.comm, p.cmdline
+    FROM w CROSS JOIN grouped g LEFT JOIN process p ON p.id = g.process),
+axis AS (
+  SELECT id, sum(n) AS n, sum(n * step) AS sw, sum((n * x + step * i) * step) AS sx,
+         sum((n * x * x + 2 * x * step * i + step * step * ii) * step) AS sxx
+    FROM (SELECT id, step, x, v - u + 1 AS n, (v - u + 1) * (u + v) / 2.0 AS i, (v * (v + 1) * (2 * v + 1) - (u - 1) * u * (2 * u - 1)) / 6.0 AS ii
+            FROM (SELECT h.id, r.step, r.x, max(h.fa, r.a) - r.a AS u, min(h.fz, r.z) - r.a AS v
+                    FROM held h CROSS JOIN stretch r ON r.a <= h.fz AND r.z >= h.fa))
+   GROUP BY id),
+fit AS (
+  SELECT h.*,
+         CASE WHEN h.first >> 32 = h.fa THEN h.first & 4294967295 ELSE 0 END AS first_count,
+         CASE WHEN h.final >> 32 = h.fz THEN h.final & 4294967295 ELSE 0 END AS last_count,
+         CASE WHEN h.n < a.n THEN 0 ELSE h.lo END AS min_count,
+         a.sxx / a.sw - (a.sx / a.sw) * (a.sx / a.sw) AS vx,
+         h.syy / a.sw - (h.sy / a.sw) * (h.sy / a.sw) AS vy,
+         h.sxy / a.sw - (a.sx / a.sw) * (h.sy / a.sw) AS vxy
+    FROM held h CROSS JOIN axis a ON a.id = h.id)
+SELECT b.ts AS since, e.ts AS until, f.netns, f.pid, f.comm, f.cmdline, f.proto, f.family, f.state,
+       f.first_count, f.last_count, f.min_count, f.hi AS max_count,
+       round(3600 * f.vxy / f.vx, 1) AS per_hour, round(f.vxy * f.vxy / (f.vx * f.vy), 3) AS r2,
+       round(e.ts - (f.oldest & 4294967295)) AS oldest_s
+  FROM fit f CROSS JOIN sample b ON b.id = f.fa CROSS JOIN sample e ON e.id = f.fz
+ WHERE f.vxy > 0 AND f.vx > 0 AND f.vy > 0
+   -- It grew, and has not come back.
+   AND f.last_count - f.first_count >= 3 AND f.last_count >= 0.75 * f.hi
+   -- In a line rather than at random, and not in one step, as a pool that was made larger does: a ramp varies by a
+   -- twelfth of its height squared, a step of the same fit by more than a sixth.
+   AND f.vxy * f.vxy >= 0.5 * f.vx * f.vy
+   AND f.vy <= 0.15 * (f.last_count - f.first_count) * (f.last_count - f.first_count)
+   -- They stay: the oldest has been there for a good part of the time.
+   AND e.ts - (f.oldest & 4294967295) >= 0.2 * (e.ts - b.ts)
+ ORDER BY f.vxy / f.vx * (f.vxy * f.vxy / (f.vx * f.vy)) DESC

@@ -1,0 +1,40 @@
+-- Who listened where, from when to when: in the window.
+--
+-- first_seen (unix s): First sample that saw it.
+-- last_seen (unix s): Last sample that saw it.
+-- open: 1 while it is still there at the newest sample, else 0.
+-- netns: Inode number of the network namespace.
+-- proto: tcp, udp or unix.
+-- family: 4 for IPv4, 6 for IPv6, NULL for unix sockets.
+-- local_addr: Address it listened on; 0.0.0.0 or :: for every address.
+-- local_port: Port it listened on.
+-- path: Path of a unix socket.
+-- pid: Process that held it last; the one with the lowest pid when several did.
+-- comm: Name of the program.
+-- cmdline: Its command line.
+-- user: Name of the user who made the socket.
+-- backlog: Connections that its accept queue may hold (tcp).
+-- drops (packets): Connections or packets it dropped because its queue was full.
+-- cookie: The kernel's number for the socket.
+WITH
+w AS (
+  SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
+         (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z
+    FROM "window"),
+ended AS (
+  SELECT s.id, s.last_sample, 0 AS open, p.tuple, p.send_q
+    FROM w CROSS JOIN socket s ON s.last_sample >= w.a AND s.first_sample <= w.z
+    CROSS JOIN socket_span p ON p.id = s.last_sample << 32 | s.id
+   WHERE coalesce(s.remote_port, 0) = 0),
+alive AS (
+  SELECT s.id, (SELECT max(id) FROM sample) AS last_sample, 1 AS open, p.tuple, p.send_q
+    FROM w CROSS JOIN socket_open p CROSS JOIN socket s ON s.id = p.subject AND s.first_sample <= w.z
+   WHERE coalesce(s.remote_port, 0) = 0)
+SELECT b.ts AS first_seen, e.ts AS last_seen, l.open, s.netns, s.proto, s.family, s.local_addr, s.local_port, s.path,
+       r.pid, r.comm, r.cmdline, t.user, CASE WHEN s.proto = 'tcp' THEN l.send_q END AS backlog, t.drops, s.cookie
+  FROM (SELECT * FROM ended UNION ALL SELECT * FROM alive) l
+  CROSS JOIN socket s ON s.id = l.id CROSS JOIN socket_tuple t ON t.id = l.tuple
+  CROSS JOIN sample b ON b.id = s.first_sample CROSS JOIN sample e ON e.id = l.last_sample
+  LEFT JOIN process r ON r.id = t.process
+ WHERE t.state = 'LISTEN' OR s.proto = 'udp' AND s.local_port > 0
+ ORDER BY s.proto, s.local_port, b.ts

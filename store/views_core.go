@@ -1,0 +1,72 @@
+package store
+
+// coreViews are the views of what the recorder says about itself and its time.
+func coreViews() []View {
+	text := func(name, unit, doc string) Column { return Column{Name: name, Unit: unit, Doc: doc, Role: Value} }
+	moment := func(name, doc string) Column {
+		return Column{Name: name, Unit: "unix s", Doc: doc, Role: Value, kind: kindTime}
+	}
+	return []View{
+		{
+			Name: "samples",
+			Doc:  "Every sample that was taken, and what taking it cost.",
+			Columns: []Column{
+				tsColumn,
+				text("sample", "", "Number of the sample."),
+				text("run", "", "Number of the recorder's run; see runs."),
+				text("boot", "", "Number of the boot; see boots."),
+				text("uptime_s", "s", "Time since boot, suspension included."),
+				moment("wall", "What the wall clock said, when it was behind ts because it had been set back; else NULL."),
+				text("duration_ms", "ms", "How long reading the kernel took."),
+				text("cpu_s", "s", "CPU time that the recorder had used by then."),
+				text("rss_bytes", "bytes", "Resident memory of the recorder."),
+			},
+			Body: `SELECT m.ts AS ts, m.id AS sample, m.run AS run, u.boot AS boot, m.uptime_s AS uptime_s, m.wall AS wall,
+       m.duration_ms AS duration_ms, m.cpu_s AS cpu_s, m.rss_bytes AS rss_bytes
+  FROM sample m LEFT JOIN run u ON u.id = m.run`,
+		},
+		{
+			Name: "boots",
+			Doc:  "Every boot of the machine that the recording has seen.",
+			Columns: []Column{
+				text("boot", "", "Number of the boot in this recording."),
+				text("boot_id", "", "The kernel's boot id (/proc/sys/kernel/random/boot_id)."),
+				moment("started", "When the machine was started."),
+				text("host", "", "Host name."),
+				text("machine_id", "", "Machine id (machine-id(5))."),
+				text("kernel", "", "Kernel release, as uname -r prints it."),
+				text("recording", "", "UUID of this recording."),
+			},
+			Body: `SELECT b.id AS boot, b.boot_id AS boot_id, b.started AS started, b.host AS host, b.machine_id AS machine_id, b.kernel AS kernel,
+       (SELECT uuid FROM recording) AS recording
+  FROM boot b`,
+		},
+		{
+			Name: "runs",
+			Doc:  "Every run of the recorder.",
+			Columns: []Column{
+				text("run", "", "Number of the run."),
+				text("boot", "", "Number of the boot; see boots."),
+				moment("started", "When the recorder was started."),
+				moment("stopped", "When it was stopped; NULL while it runs, or when it was killed."),
+				text("pid", "", "Its process id."),
+				text("version", "", "Version of netsql."),
+				text("interval_s", "s", "Time between samples."),
+				text("uid", "", "User id it ran as."),
+			},
+			Body: `SELECT id AS run, boot, started, stopped, pid, version, interval_s, uid FROM run`,
+		},
+		{
+			Name: "gaps",
+			Doc:  "When nobody looked, or not at everything: pauses, crashes, failed sources, missing privileges.",
+			Columns: []Column{
+				moment("since", "Last good sample before."),
+				moment("until", "First good sample after; NULL while it goes on."),
+				text("source", "", "Source that is missing; NULL when nothing was recorded at all."),
+				text("kind", "", "stopped, crashed, reboot, suspended, late, unwritten, clock, failed or incomplete."),
+				text("detail", "", "What happened, and what to do."),
+			},
+			Body: `SELECT since, until, source, kind, detail FROM gap`,
+		},
+	}
+}

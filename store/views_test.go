@@ -1,0 +1,125 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Every view has the columns that its reference names, each with a sentence, and runs.
+func TestViewsMatchTheirReference(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, 99)
+	h.run(80)
+	db, err := sql.Open("sqlite", DSN(h.path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, v := range Views() {
+		rows, err := db.Query("SELECT * FROM " + v.Name)
+		if err != nil {
+			t.Errorf("%s: %v", v.Name, err)
+			continue
+		}
+		got, err := rows.Columns()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+		}
+		if err := rows.Err(); err != nil {
+			t.Errorf("%s: %v", v.Name, err)
+		}
+		rows.Close()
+		var want []string
+		for _, c := range v.Columns {
+			want = append(want, c.Name)
+			if !strings.HasSuffix(c.Doc, ".") {
+				t.Errorf("%s.%s: its sentence %q does not end", v.Name, c.Name, c.Doc)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: columns (-reference +view):\n%s", v.Name, diff)
+		}
+		if v.Doc == "" {
+			t.Errorf("%s has no sentence", v.Name)
+		}
+	}
+}
+
+// The plain sqlite3 of Debian 12 runs every view.
+func TestPlainSQLite3RunsTheViews(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("sqlite3"); err != nil {
+		if os.Getenv("NETSQL_REQUIRE_KERNEL") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("sqlite3 is not installed (Debian: sqlite3)")
+	}
+	h := newHistory(t, 98)
+	h.run(80)
+	db, err := sql.Open("sqlite", DSN(h.path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, v := range Views() {
+		out, err := exec.Command("sqlite3", "-readonly", "-batch", h.path, "SELECT count(*) FROM "+v.Name).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", v.Name, err, out)
+			continue
+		}
+		want := texts(t, db, "SELECT count(*) FROM "+v.Name)
+		if got := strings.TrimSpace(string(out)); got != want[0] {
+			t.Errorf("%s: sqlite3 counts %s rows, modernc %s", v.Name, got, want[0])
+		}
+	}
+}
+
+// A history at one moment is read by the index on ts and one range of spans, in any phrasing
+// a user would choose, and never by a scan of all spans.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "plans.db")
+	w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close(context.Background())
+	db, err := sql.Open("sqlite", DSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, query := range []string{
+		"SELECT * FROM sockets WHERE ts = 5",
+		"SELECT state, count(*) FROM sockets WHERE ts = 5 GROUP BY state",
+		"SELECT * FROM sockets WHERE ts BETWEEN 5 AND 6 AND local_port = 443",
+		"SELECT * FROM sockets WHERE ts > 5 ORDER BY bytes_sent DESC LIMIT 3",
+		"SELECT * FROM sockets s JOIN interfaces i ON i.ts = s.ts WHERE s.ts = 5",
+		"SELECT * FROM sockets WHERE ts = (SELECT max(ts) FROM samples WHERE ts <= 5)",
+		"SELECT * FROM interface_deltas WHERE ts = 5",
+		"SELECT name, sum(rx_bytes) FROM interface_deltas WHERE ts > 5 GROUP BY name",
+		"SELECT * FROM interface_rates WHERE ts BETWEEN 5 AND 6",
+		"SELECT * FROM socket_deltas WHERE ts = 5",
+		"SELECT * FROM sockets_now",
+	} {
+		plan := texts(t, db, "EXPLAIN QUERY PLAN "+query)
+		text := strings.Join(plan, "\n")
+		// Of each pair of arms, one reads a range of the closed spans, the other all open ones.
+		if strings.Count(text, "SCAN p") > strings.Count(text, "SEARCH p USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)") {
+			t.Errorf("%s\nscans all spans:\n%s", query, text)
+		}
+		if strings.Contains(text, "SCAN m") && !strings.Contains(query, "_now") {
+			t.Errorf("%s\nreads every sample:\n%s", query, text)
+		}
+	}
+}

@@ -1,0 +1,297 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"modernc.org/sqlite"
+)
+
+// Options say what to record into, and who records.
+type Options struct {
+	Path     string        // the recording; made, with its folder, when it is not there
+	Boot     Boot          // the running system
+	Interval time.Duration // between samples; a pause longer than one and a half is a gap
+	Version  string        // of the program
+	UID      int           // user that records
+}
+
+// Boot describes one run of the kernel.
+type Boot struct {
+	ID        string    // /proc/sys/kernel/random/boot_id
+	Host      string    // host name
+	MachineID string    // /etc/machine-id
+	Kernel    string    // uname -r
+	Started   time.Time // btime of /proc/stat
+}
+
+// Clock is the time of a sample, as three clocks see it.
+type Clock struct {
+	Wall   time.Time
+	Uptime time.Duration // since boot, CLOCK_BOOTTIME: goes on while the machine is suspended
+	Awake  time.Duration // since boot, CLOCK_MONOTONIC: does not
+}
+
+// Cost is what the recorder itself has used.
+type Cost struct {
+	CPU time.Duration // user and system time of the process so far
+	RSS int64         // resident memory, in bytes
+}
+
+// A Writer appends samples to a recording. It is used by one goroutine; the file may be
+// read by others meanwhile.
+type Writer struct {
+	db      *sql.DB
+	conn    *sql.Conn
+	lock    *lock
+	options Options
+	boot    int64
+	run     int64
+
+	tables  map[*Table]tableWriter
+	order   []tableWriter
+	sources []*Source
+	outcome *Source
+	results *Set[SourceID, SourceOutcome]
+
+	now     sampleTime // the sample under way
+	last    sampleTime // the last one committed
+	lastRun bool       // last was written by this run
+	attempt uint64     // grows with each Begin, committed or not
+	lost    error      // why the samples since last could not be written
+	gaps    gapLog
+	started float64 // of the boot, as the recording has it
+}
+
+type sampleTime struct {
+	id            int64
+	ts            float64
+	clock         Clock
+	begun         time.Time
+	steppedBack   bool
+	sinceLastWall time.Duration
+}
+
+// Create opens the recording for writing, makes it when there is none, migrates an older
+// one, and ends what the last run left open. ErrBusy means that another recorder has it.
+func Create(ctx context.Context, o Options) (*Writer, error) {
+	if err := os.MkdirAll(filepath.Dir(o.Path), 0o750); err != nil {
+		return nil, fmt.Errorf("make the folder of the recording: %w", err)
+	}
+	lock, err := acquire(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{lock: lock, options: o, tables: map[*Table]tableWriter{}}
+	if err := w.open(ctx); err != nil {
+		w.close()
+		return nil, Explain(o.Path, err)
+	}
+	return w, nil
+}
+
+func (w *Writer) open(ctx context.Context) error {
+	if err := checkWritable(ctx, w.options.Path); err != nil {
+		return err
+	}
+	if err := touch(w.options.Path); err != nil {
+		return err
+	}
+	var err error
+	if w.db, err = sql.Open("sqlite", dsn(w.options.Path, "rwc",
+		"busy_timeout=10000", "auto_vacuum=incremental", "journal_mode=wal", "synchronous=normal",
+		"journal_size_limit=16777216", "cache_size=-8000", "temp_store=memory")); err != nil {
+		return err
+	}
+	w.db.SetMaxOpenConns(1)
+	if w.conn, err = w.db.Conn(ctx); err != nil {
+		return err
+	}
+	// A reader that may not write to the folder can open the file after a clean stop only
+	// if the -wal file is still there.
+	if err := w.conn.Raw(func(c any) error {
+		_, err := c.(sqlite.FileControl).FileControlPersistWAL("main", 1)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := migrate(ctx, w.conn); err != nil {
+		return err
+	}
+	if err := installViews(ctx, w.conn); err != nil {
+		return err
+	}
+	for _, t := range Tables() {
+		tw := t.newWriter(w)
+		w.tables[t], w.order = tw, append(w.order, tw)
+	}
+	w.outcome = &Source{writer: w, name: "recorder"}
+	w.results = NewSet(w.outcome, Sources)
+	return w.begin(ctx)
+}
+
+// begin enters this boot and this run.
+func (w *Writer) begin(ctx context.Context) error {
+	b := w.options.Boot
+	return w.transaction(ctx, func() error {
+		if err := w.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id DESC LIMIT 1").
+			Scan(&w.last.id, &w.last.ts); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		var lastBoot sql.NullInt64
+		var stopped sql.NullFloat64
+		err := w.conn.QueryRowContext(ctx, "SELECT boot, stopped FROM run ORDER BY id DESC LIMIT 1").Scan(&lastBoot, &stopped)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if _, err := w.conn.ExecContext(ctx, `INSERT INTO boot (boot_id, host, machine_id, kernel, started) VALUES (?,?,?,?,?)
+			ON CONFLICT (boot_id) DO UPDATE SET host = excluded.host`,
+			b.ID, nullable(b.Host), nullable(b.MachineID), nullable(b.Kernel), unixSeconds(b.Started)); err != nil {
+			return err
+		}
+		if err := w.conn.QueryRowContext(ctx, "SELECT id, started FROM boot WHERE boot_id = ?", b.ID).
+			Scan(&w.boot, &w.started); err != nil {
+			return err
+		}
+		if err := w.gaps.begin(ctx, w.conn, w.last, lastBoot, w.boot, stopped.Valid); err != nil {
+			return err
+		}
+		r, err := w.conn.ExecContext(ctx, "INSERT INTO run (boot, started, pid, version, interval_s, uid) VALUES (?,?,?,?,?,?)",
+			w.boot, unixSeconds(time.Now()), os.Getpid(), w.options.Version, w.options.Interval.Seconds(), w.options.UID)
+		if err != nil {
+			return err
+		}
+		if w.run, err = r.LastInsertId(); err != nil {
+			return err
+		}
+		for _, t := range w.order {
+			if err := t.load(ctx, w.conn, w.last.id, lastBoot.Int64 == w.boot); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// BootTime is when the running system was started, as the recording first heard it. The
+// kernel computes it anew from a moving clock; start times of processes must not move.
+func (w *Writer) BootTime() float64 { return w.started }
+
+// Begin starts a sample: everything Put until Commit has its time.
+func (w *Writer) Begin(c Clock) {
+	w.attempt++
+	ts := unixSeconds(c.Wall)
+	w.now = sampleTime{id: w.last.id + 1, ts: ts, clock: c, begun: time.Now()}
+	// A wall clock that was set back is behind the last sample until it catches up. ts must
+	// grow all the same, and must not run ahead for longer than that.
+	if w.now.ts <= w.last.ts {
+		w.now.ts, w.now.steppedBack = w.last.ts+0.001, true
+	}
+	w.outcome.begin()
+	for _, s := range w.sources {
+		s.begin()
+	}
+}
+
+// Commit writes the sample in one transaction. When it fails, the recording is as it was
+// after the last sample that was written; go on with the next Begin.
+func (w *Writer) Commit(ctx context.Context, cost Cost) error {
+	w.recordOutcomes()
+	err := w.transaction(ctx, func() error {
+		wall := sql.NullFloat64{Float64: unixSeconds(w.now.clock.Wall), Valid: w.now.steppedBack}
+		if _, err := w.conn.ExecContext(ctx, "INSERT INTO sample (id, ts, run, uptime_s, wall, duration_ms, cpu_s, rss_bytes) VALUES (?,?,?,?,?,?,?,?)",
+			w.now.id, w.now.ts, w.run, seconds(w.now.clock.Uptime), wall,
+			time.Since(w.now.begun).Milliseconds(), seconds(cost.CPU), cost.RSS); err != nil {
+			return fmt.Errorf("write sample: %w", err)
+		}
+		if err := w.gaps.write(ctx, w); err != nil {
+			return fmt.Errorf("write gaps: %w", err)
+		}
+		for _, t := range w.order {
+			if err := t.write(ctx, w.now.id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		for _, t := range w.order {
+			t.rolledBack()
+		}
+		w.gaps.rolledBack()
+		w.lost = err
+		return Explain(w.options.Path, err)
+	}
+	for _, t := range w.order {
+		t.committed(w.now.id)
+	}
+	w.gaps.committed()
+	w.last, w.lastRun, w.lost = w.now, true, nil
+	return nil
+}
+
+func (w *Writer) recordOutcomes() {
+	w.outcome.Read(func() error {
+		for _, s := range w.sources {
+			o := SourceOutcome{Outcome: s.outcome.String(), Error: s.err, Duration: Of(s.duration.Round(time.Millisecond).Milliseconds())}
+			if s.outcome != Kept {
+				o.Rows = Of(s.rows())
+			}
+			w.results.Put(SourceID{s.name}, o)
+		}
+		return nil
+	})
+}
+
+// Close notes that the run ended as it should and closes the file.
+func (w *Writer) Close(ctx context.Context) error {
+	_, err := w.conn.ExecContext(ctx, "UPDATE run SET stopped = ? WHERE id = ?", unixSeconds(time.Now()), w.run)
+	if _, cerr := w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err == nil {
+		err = cerr
+	}
+	w.close()
+	return Explain(w.options.Path, err)
+}
+
+func (w *Writer) close() {
+	if w.conn != nil {
+		w.conn.Close()
+	}
+	if w.db != nil {
+		w.db.Close()
+	}
+	w.lock.release()
+}
+
+func (w *Writer) transaction(ctx context.Context, do func() error) error {
+	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := do()
+	if err == nil {
+		_, err = w.conn.ExecContext(ctx, "COMMIT")
+	}
+	if err != nil {
+		// The context may be the reason; the rollback must happen all the same. SQLite has
+		// rolled back by itself after some errors, so this one's result means nothing.
+		w.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	}
+	return err
+}
+
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMicro()) / 1e6
+}
+
+// seconds keeps microseconds: a float64 of nanoseconds would print a tail of noise.
+func seconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e6 }
+
+func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
