@@ -208,6 +208,31 @@ CREATE TABLE socket_count_open (
     oldest               INTEGER
 ) STRICT;
 
+-- socket_trends
+
+CREATE TABLE socket_trend (
+    id                   INTEGER PRIMARY KEY,
+    first_sample         INTEGER NOT NULL,
+    last_sample          INTEGER,
+    gone_sample          INTEGER,
+    netns                INTEGER,
+    process              INTEGER,
+    proto                TEXT,
+    family               INTEGER,
+    state                TEXT
+) STRICT;
+CREATE INDEX socket_trend_last ON socket_trend (last_sample) WHERE last_sample IS NOT NULL;
+CREATE TABLE socket_trend_span (
+    id                   INTEGER PRIMARY KEY,
+    length               INTEGER NOT NULL,
+    count                INTEGER
+) STRICT;
+CREATE TABLE socket_trend_open (
+    subject              INTEGER PRIMARY KEY,
+    from_sample          INTEGER NOT NULL,
+    count                INTEGER
+) STRICT;
+
 -- interfaces
 
 CREATE TABLE interface (

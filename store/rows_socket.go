@@ -70,3 +70,9 @@ type SocketCount struct {
 	SendQ  Int `col:"send_q,value" unit:"bytes" doc:"Sum of send_q over the sockets; of listeners, the sum of their backlogs."`
 	Oldest Int `col:"oldest,value" unit:"unix s" doc:"When the oldest of the sockets was first seen in this state."`
 }
+
+// SocketTrend is the count alone: it stands still when bytes wait for a moment or one socket takes the
+// place of another, so that a day of it is read in a fifth of a second.
+type SocketTrend struct {
+	Count Int `col:"count,value" unit:"sockets" doc:"Sockets of this process, protocol and state."`
+}

@@ -14,6 +14,8 @@ var (
 		"Every process that has a socket open, where sockets shows only the first.")
 	SocketCounts = define[SocketCountID, SocketCount]("socket_counts", "socket_count", 120,
 		"Number of sockets and queued bytes per process, protocol and state.")
+	SocketTrends = define[SocketCountID, SocketTrend]("socket_trends", "socket_trend", 240,
+		"The numbers of socket_counts by themselves, which leaks reads.")
 	Interfaces = define[InterfaceID, Interface]("interfaces", "interface", 240,
 		"Network interfaces and their state, as ip link shows them.")
 	InterfaceCountersTable = define[InterfaceID, InterfaceCounters]("interface_counters", "interface_counter", 60,

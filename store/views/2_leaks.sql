@@ -29,31 +29,35 @@ stretch AS (
          CASE count(*) WHEN 1 THEN 1.0 ELSE (max(m.ts) - min(m.ts)) / (count(*) - 1) END AS step,
          m.run, min(m.ts) - (SELECT ts FROM sample WHERE id = w.a) AS x
     FROM w CROSS JOIN sample m ON m.id BETWEEN w.a AND w.z GROUP BY m.run),
--- Spans, each a stretch of samples f … t (counted from the begin of the run) in which the count y stood still.
+-- Spans, each a stretch of samples f … t (counted from the begin of the run) in which the count y stood still;
+-- cut to the window. CASE instead of min() and max(), and one key for run and subject: this is all there is to
+-- read, a hundred thousand rows a day, and both count.
 piece AS (
-  SELECT r.run, p.id & 4294967295 AS subject, max((p.id >> 32) - p.length - r.a, 0) AS f, min(p.id >> 32, r.z) - r.a AS t, p.count AS y, p.oldest
-    FROM stretch r CROSS JOIN socket_count_span p
-      ON p.id BETWEEN r.a << 32 AND ((r.z + K_socket_counts) << 32) - 1 AND (p.id >> 32) - p.length <= r.z
+  SELECT r.a << 32 | (p.id & 4294967295) AS key,
+         CASE WHEN (p.id >> 32) - p.length < r.a THEN 0 ELSE (p.id >> 32) - p.length - r.a END AS f,
+         CASE WHEN p.id >> 32 > r.z THEN r.z - r.a ELSE (p.id >> 32) - r.a END AS t, p.count AS y
+    FROM stretch r CROSS JOIN socket_trend_span p
+      ON p.id BETWEEN r.a << 32 AND ((r.z + K_socket_trends) << 32) - 1 AND (p.id >> 32) - p.length <= r.z
   UNION ALL
-  SELECT r.run, p.subject, max(p.from_sample - r.a, 0), r.z - r.a, p.count, p.oldest
-    FROM stretch r CROSS JOIN socket_count_open p ON p.from_sample <= r.z
+  SELECT r.a << 32 | p.subject, CASE WHEN p.from_sample < r.a THEN 0 ELSE p.from_sample - r.a END, r.z - r.a, p.count
+    FROM stretch r CROSS JOIN socket_trend_open p ON p.from_sample <= r.z
    WHERE r.run = (SELECT run FROM sample ORDER BY id DESC LIMIT 1)),
 -- Sums over samples. A group that is absent counts 0 and adds nothing.
 summed AS (
-  SELECT run, subject, sum(t - f + 1) AS n, min(y) AS lo, max(y) AS hi,
+  SELECT key, sum(t - f + 1) AS n, min(y) AS lo, max(y) AS hi,
          sum(y * (t - f + 1)) AS sy, sum(y * (t - f + 1) * (f + t)) AS sxy2, sum(y * y * (t - f + 1)) AS syy,
-         min(f << 32 | y) AS first, max(t << 32 | y) AS final, max(t << 32 | oldest) AS oldest
-    FROM piece GROUP BY run, subject),
+         min(f << 32 | y) AS first, max(t << 32 | y) AS final
+    FROM piece GROUP BY key),
 -- On the time axis: sample i of a run stands at x + i * step seconds, and for step seconds.
 timed AS (
   SELECT s.id, s.netns, s.process, s.proto, s.family, s.state, g.n, g.lo, g.hi,
          g.sy * r.step AS sy, (g.sy * r.x + g.sxy2 / 2.0 * r.step) * r.step AS sxy, g.syy * r.step AS syy,
-         g.first + (r.a << 32) AS first, g.final + (r.a << 32) AS final, g.oldest + (r.a << 32) AS oldest
-    FROM summed g CROSS JOIN stretch r ON r.run = g.run CROSS JOIN socket_count s ON s.id = g.subject
+         g.first + (r.a << 32) AS first, g.final + (r.a << 32) AS final
+    FROM summed g CROSS JOIN stretch r ON r.a = g.key >> 32 CROSS JOIN socket_trend s ON s.id = g.key & 4294967295
    WHERE s.state <> 'TIME_WAIT'),
 grouped AS (
   SELECT min(id) AS id, netns, process, proto, family, state, sum(n) AS n, min(lo) AS lo, max(hi) AS hi,
-         sum(sy) AS sy, sum(sxy) AS sxy, sum(syy) AS syy, min(first) AS first, max(final) AS final, max(oldest) AS oldest
+         sum(sy) AS sy, sum(sxy) AS sxy, sum(syy) AS syy, min(first) AS first, max(final) AS final
     FROM timed GROUP BY netns, process, proto, family, state),
 -- The samples fa … fz in which the process held sockets, of whatever state.
 held AS (
@@ -74,19 +78,32 @@ fit AS (
          a.sxx / a.sw - (a.sx / a.sw) * (a.sx / a.sw) AS vx,
          h.syy / a.sw - (h.sy / a.sw) * (h.sy / a.sw) AS vy,
          h.sxy / a.sw - (a.sx / a.sw) * (h.sy / a.sw) AS vxy
-    FROM held h CROSS JOIN axis a ON a.id = h.id)
+    FROM held h CROSS JOIN axis a ON a.id = h.id),
+grown AS (
+  SELECT *, vxy / vx AS slope, vxy * vxy / (vx * vy) AS r2
+    FROM fit
+   WHERE vxy > 0 AND vx > 0 AND vy > 0
+     -- It grew, and has not come back.
+     AND last_count - first_count >= 3 AND last_count >= 0.75 * hi
+     -- In a line rather than at random, and not in one step, as a pool that was made larger does: a ramp varies by
+     -- a twelfth of its height squared, a step that a line fits as well by more than a sixth.
+     AND vxy * vxy >= 0.5 * vx * vy
+     AND vy <= 0.15 * (last_count - first_count) * (last_count - first_count)),
+aged AS (
+  SELECT g.*,
+         (SELECT min(oldest)
+            FROM (SELECT c.id, p.oldest FROM socket_count_span p CROSS JOIN socket_count c ON c.id = p.id & 4294967295
+                   WHERE p.id BETWEEN g.fz << 32 AND ((g.fz + K_socket_counts) << 32) - 1 AND (p.id >> 32) - p.length <= g.fz
+                     AND c.netns IS g.netns AND c.process IS g.process AND c.proto = g.proto AND c.family IS g.family AND c.state = g.state
+                  UNION ALL
+                  SELECT c.id, p.oldest FROM socket_count_open p CROSS JOIN socket_count c ON c.id = p.subject
+                   WHERE p.from_sample <= g.fz
+                     AND c.netns IS g.netns AND c.process IS g.process AND c.proto = g.proto AND c.family IS g.family AND c.state = g.state)) AS oldest
+    FROM grown g)
 SELECT b.ts AS since, e.ts AS until, f.netns, f.pid, f.comm, f.cmdline, f.proto, f.family, f.state,
        f.first_count, f.last_count, f.min_count, f.hi AS max_count,
-       round(3600 * f.vxy / f.vx, 1) AS per_hour, round(f.vxy * f.vxy / (f.vx * f.vy), 3) AS r2,
-       round(e.ts - (f.oldest & 4294967295)) AS oldest_s
-  FROM fit f CROSS JOIN sample b ON b.id = f.fa CROSS JOIN sample e ON e.id = f.fz
- WHERE f.vxy > 0 AND f.vx > 0 AND f.vy > 0
-   -- It grew, and has not come back.
-   AND f.last_count - f.first_count >= 3 AND f.last_count >= 0.75 * f.hi
-   -- In a line rather than at random, and not in one step, as a pool that was made larger does: a ramp varies by a
-   -- twelfth of its height squared, a step of the same fit by more than a sixth.
-   AND f.vxy * f.vxy >= 0.5 * f.vx * f.vy
-   AND f.vy <= 0.15 * (f.last_count - f.first_count) * (f.last_count - f.first_count)
+       round(3600 * f.slope, 1) AS per_hour, round(f.r2, 3) AS r2, round(e.ts - f.oldest) AS oldest_s
+  FROM aged f CROSS JOIN sample b ON b.id = f.fa CROSS JOIN sample e ON e.id = f.fz
    -- They stay: the oldest has been there for a good part of the time.
-   AND e.ts - (f.oldest & 4294967295) >= 0.2 * (e.ts - b.ts)
- ORDER BY f.vxy / f.vx * (f.vxy * f.vxy / (f.vx * f.vy)) DESC
+ WHERE e.ts - f.oldest >= 0.2 * (e.ts - b.ts)
+ ORDER BY f.slope * f.r2 DESC
