@@ -1,0 +1,74 @@
+package query
+
+import "strings"
+
+// synonyms maps what netstat, ss, ip, tcpdump and habit call a thing to our
+// names for it, the likeliest first. Suggest takes the first that exists where
+// it looks.
+var synonyms = parseSynonyms(`
+local_port: sport src_port source_port lport port localport
+remote_port: dport dst_port dest_port peer_port foreign_port rport remoteport destination_port port
+local_addr: saddr src_addr source_addr src_ip source_ip laddr local_ip local_address local_host localaddr src source address addr ip
+remote_addr: daddr dst_addr dest_addr dst_ip dest_ip raddr remote_ip remote_address remote_host remoteaddr foreign_address foreign_addr peer_addr peer_ip peer_address peer ip
+recv_q: recvq recv_queue rx_queue rxq receive_queue
+send_q: sendq send_queue tx_queue txq
+proto: protocol netid
+state: status st tcp_state
+comm: command process_name program prog process name proc_name executable
+cmdline: command_line cmd args argv cmd_line commandline
+exe: binary path executable
+user: username owner user_name
+uid: user_id userid
+pid: process_id tgid
+ppid: parent parent_pid
+ts: time timestamp when datetime date t
+dev: iface interface ifname nic device link oif netdev
+dst: destination dest prefix network
+gateway: gw via nexthop next_hop router
+netns: ns namespace net_ns
+inode: ino
+bytes_sent: bytes_out tx sent bytes_acked
+bytes_received: bytes_in rx received bytes_recv bytes_rcvd
+tx_bytes: bytes_sent bytes_out tx
+rx_bytes: bytes_received bytes_in rx
+retransmits: retrans retransmissions retransmit retransmitted
+rtt_ms: rtt latency ping
+cwnd: snd_cwnd congestion_window
+pmtu: mtu path_mtu
+drops: dropped drop
+rx_dropped: rx_drops rx_drop
+tx_dropped: tx_drops tx_drop
+operstate: oper_state status state up
+sockets: socket connections connection conns conn netstat ss tcp udp sock inet_diag established lsof
+processes: process procs proc ps tasks task pids programs
+routes: route ip_route routing routing_table fib
+interfaces: interface links link nics nic devices ifconfig ip_link netdev
+interface_counters: counters net_dev interface_stats traffic stats
+addresses: address addrs addr ips ifaddr ip_addr ip_addresses
+neighbors: neighbours neighbor neighbour neigh arp ndp arp_table
+rules: rule ip_rule
+protocol_counters: snmp nstat protocol_stats protocols counters statistics
+closed_sockets: closed closes
+settings: sysctl sysctls setting
+gaps: gap
+events: event log changes history
+leaks: leak
+median: med
+percentile: quantile perc pct
+.tables: .table .show
+.describe: .desc .columns .d
+.help: .h .?
+.quit: .q .exit .bye
+.mode: .format .output_mode
+`)
+
+func parseSynonyms(table string) map[string][]string {
+	meant := make(map[string][]string)
+	for line := range strings.Lines(strings.TrimSpace(table)) {
+		ours, theirs, _ := strings.Cut(line, ":")
+		for _, word := range strings.Fields(theirs) {
+			meant[word] = append(meant[word], ours)
+		}
+	}
+	return meant
+}
