@@ -46,7 +46,7 @@ type Column struct {
 }
 
 // Time reports whether the column holds a moment, in unix seconds.
-func (c Column) Time() bool { return c.kind == kindTime }
+func (c Column) Time() bool { return c.Unit == "unix s" }
 
 // A Table is the declaration of one recorded table. Everything else about it is
 // derived from here: its rows, its spans, its history view, the help and the

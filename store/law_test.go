@@ -53,7 +53,8 @@ type history struct {
 	counts [2]map[InterfaceID]InterfaceCounters
 	socks  [2]map[SocketID]modelSocket
 
-	shots []shot
+	shots  []shot
+	killed bool // the last sample may not have been heard of
 }
 
 type modelSocket struct {
@@ -296,6 +297,16 @@ func (h *history) check() {
 		}
 	}
 	last := h.shots[len(h.shots)-1]
+	var newest float64
+	if err := db.QueryRow("SELECT max(ts) FROM samples").Scan(&newest); err != nil {
+		h.t.Fatal(err)
+	}
+	if newest != last.ts {
+		if !h.killed {
+			h.t.Fatalf("the newest sample is of %v, want %v", newest, last.ts)
+		}
+		return // committed, but killed before it could say so
+	}
 	for _, table := range slices.Sorted(maps.Keys(lawQueries)) {
 		query := lawQueries[table][:len(lawQueries[table])-len(" WHERE ts = ?")] + "_now"
 		want := slices.Sorted(slices.Values(last.rows[table]))

@@ -93,6 +93,20 @@ func (s *Source) Read(read func() error) bool {
 	return s.outcome != Failed
 }
 
+// Troubles says, in a sentence each, which sources failed or were incomplete in the last sample.
+func (w *Writer) Troubles() []string {
+	var said []string
+	for _, s := range w.sources {
+		switch s.outcome {
+		case Incomplete:
+			said = append(said, s.err)
+		case Failed:
+			said = append(said, s.name+" could not be read: "+s.err)
+		}
+	}
+	return said
+}
+
 // guarded turns a panic into an error: procfs, for one, panics on short lines.
 func guarded(read func() error) (err error) {
 	defer func() {

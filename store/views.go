@@ -31,7 +31,7 @@ type View struct {
 func Views() []View { return allViews() }
 
 var allViews = sync.OnceValue(func() []View {
-	views := coreViews()
+	views := writtenViews()
 	for _, t := range Tables() {
 		views = append(views, t.historyView(), t.nowView())
 		if len(t.Counters()) > 0 {
@@ -41,7 +41,7 @@ var allViews = sync.OnceValue(func() []View {
 			views = append(views, t.changesView())
 		}
 	}
-	return append(views, writtenViews()...)
+	return append(views, coreViews()...)
 })
 
 // tsColumn is the first column of every history.
@@ -165,7 +165,7 @@ func (t *Table) deltasView() View {
 	elapsed := Column{Name: "elapsed_s", Unit: "s", Doc: "Time since the sample before, by the monotonic clock."}
 	v := View{
 		Name: t.changesName() + "_deltas", From: t,
-		Doc:     "Growth of the counters of " + t.Name + " since the sample before; NULL where it cannot be known: at first sight, after a reboot or a reset.",
+		Doc:     "Growth of the counters of " + t.Name + " since the sample before; NULL at first sight and after a reset.",
 		Columns: []Column{tsColumn, elapsed},
 	}
 	var names, fell strings.Builder
@@ -218,7 +218,7 @@ func (t *Table) ratesView() View {
 	deltas := t.deltasView()
 	v := View{
 		Name: t.changesName() + "_rates", From: t,
-		Doc: "Growth of the counters of " + t.Name + " per second since the sample before; NULL where it cannot be known.",
+		Doc: "The same per second.",
 	}
 	var names []string
 	counters := map[string]bool{}

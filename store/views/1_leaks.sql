@@ -1,5 +1,4 @@
--- Which process opens sockets and does not close them? The steadiest growth stands first; a process
--- whose sockets come and go does not appear. Looks at the window.
+-- Which process opens sockets and does not close them? The steadiest growth stands first.
 --
 -- since (unix s): Begin of what was looked at: of the window, or when the process first held a socket.
 -- until (unix s): End of it: of the window, or when the process last held a socket.

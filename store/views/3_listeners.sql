@@ -1,4 +1,4 @@
--- Who listened where, from when to when: in the window.
+-- Who listened where, from when to when, in the window?
 --
 -- first_seen (unix s): First sample that saw it.
 -- last_seen (unix s): Last sample that saw it.

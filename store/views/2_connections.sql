@@ -1,4 +1,4 @@
--- Every connection that was seen in the window: one row for the life of each.
+-- Every connection of the window: one row for the life of each.
 --
 -- first_seen (unix s): First sample that saw it.
 -- last_seen (unix s): Last sample that saw it.

@@ -1,0 +1,225 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// script is a recording of two sources, links and protocol counters, written step by step.
+type script struct {
+	t        *testing.T
+	path     string
+	boot     string
+	w        *Writer
+	links    *Source
+	counters *Set[InterfaceID, InterfaceCounters]
+	attrs    *Set[InterfaceID, Interface]
+	proto    *Source
+	protocol *Set[ProtocolCounterID, ProtocolCounter]
+	routesOf *Source
+	routes   *Set[RouteID, Route]
+	clock    time.Duration
+}
+
+func newScript(t *testing.T) *script {
+	s := &script{t: t, path: filepath.Join(t.TempDir(), "changes.db"), boot: "one"}
+	s.open()
+	return s
+}
+
+func (s *script) open() {
+	w, err := Create(s.t.Context(), Options{Path: s.path, Interval: time.Second, Boot: Boot{ID: s.boot}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.w = w
+	s.links, s.proto, s.routesOf = w.Source("links"), w.Source("protocol"), w.Source("routes")
+	s.counters, s.attrs = NewSet(s.links, InterfaceCountersTable), NewSet(s.links, Interfaces)
+	s.protocol = NewSet(s.proto, ProtocolCounters)
+	s.routes = NewSet(s.routesOf, Routes)
+}
+
+// restart stops the recorder and starts it again after the pause.
+func (s *script) restart(boot string, pause time.Duration) {
+	if err := s.w.Close(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	s.boot = boot
+	s.clock += pause
+	s.open()
+}
+
+type world struct {
+	links   map[InterfaceID]InterfaceCounters
+	mtu     map[InterfaceID]int
+	counter int64
+	routes  map[RouteID]Route
+	fail    bool
+}
+
+// step takes a sample d after the last.
+func (s *script) step(d time.Duration, now world) {
+	s.clock += d
+	s.w.Begin(Clock{Wall: time.Unix(1000, 0).Add(s.clock), Uptime: s.clock, Awake: s.clock})
+	s.links.Read(func() error {
+		for id, c := range now.links {
+			s.counters.Put(id, c)
+			s.attrs.Put(id, Interface{MTU: Of(now.mtu[id]), OperState: "UP"})
+		}
+		if now.fail {
+			return sql.ErrConnDone
+		}
+		return nil
+	})
+	s.proto.Read(func() error {
+		s.protocol.Put(ProtocolCounterID{File: "snmp", Proto: "Tcp", Name: "RetransSegs", Kind: "counter"}, ProtocolCounter{Of(now.counter)})
+		s.protocol.Put(ProtocolCounterID{File: "snmp", Proto: "Tcp", Name: "CurrEstab", Kind: "gauge"}, ProtocolCounter{Of(now.counter)})
+		return nil
+	})
+	s.routesOf.Read(func() error {
+		for id, r := range now.routes {
+			s.routes.Put(id, r)
+		}
+		return nil
+	})
+	if err := s.w.Commit(s.t.Context(), Cost{}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *script) ask(query string) []string {
+	s.t.Helper()
+	db, err := sql.Open("sqlite", DSN(s.path))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close()
+	return texts(s.t, db, query)
+}
+
+func (s *script) close() {
+	if err := s.w.Close(context.Background()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func link(index int, name string) InterfaceID {
+	return InterfaceID{NetNS: Of(1), IfIndex: Of(index), Name: name}
+}
+
+func moved(bytes, packets int64) InterfaceCounters {
+	return InterfaceCounters{RxBytes: Of(bytes), RxPackets: Of(packets)}
+}
+
+// Deltas and rates are right across stillness, gaps, a stopped recorder, a reboot, counters that
+// fall and interfaces that are made anew.
+func TestDeltas(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	eth, veth := link(2, "eth0"), link(7, "veth0")
+	one := func(eth0 InterfaceCounters) world { return world{links: map[InterfaceID]InterfaceCounters{eth: eth0}} }
+	both := func(eth0, veth0 InterfaceCounters) world {
+		return world{links: map[InterfaceID]InterfaceCounters{eth: eth0, veth: veth0}}
+	}
+	s.step(time.Second, one(moved(1000, 10)))                                                          // 1: first sight
+	s.step(time.Second, one(moved(1500, 15)))                                                          // 2: +500
+	s.step(time.Second, one(moved(1500, 15)))                                                          // 3: stands still
+	s.step(4*time.Second, one(moved(3500, 20)))                                                        // 4: late: +2000 in 4 s
+	s.step(time.Second, world{fail: true, links: map[InterfaceID]InterfaceCounters{eth: moved(1, 1)}}) // 5: not read
+	s.step(time.Second, one(moved(4000, 25)))                                                          // 6: the sample before knows nothing
+	s.step(time.Second, one(moved(4100, 26)))                                                          // 7: +100
+	s.restart("one", 10*time.Second)
+	s.step(time.Second, one(moved(5200, 30))) // 8: stopped for 10 s: +1100 in 11 s
+	s.restart("two", 10*time.Second)
+	s.step(time.Second, one(moved(9000, 90)))                    // 9: another boot
+	s.step(time.Second, one(moved(9001, 91)))                    // 10: +1
+	s.step(time.Second, one(moved(9500, 3)))                     // 11: packets fell: reset, bytes cannot be trusted
+	s.step(time.Second, both(moved(9501, 4), moved(100, 1)))     // 12: veth0 appears
+	s.step(time.Second, both(moved(9502, 5), moved(300, 3)))     // 13: +200
+	s.step(time.Second, one(moved(9503, 6)))                     // 14: veth0 is gone
+	s.step(time.Second, both(moved(9504, 7), moved(1000, 1000))) // 15: veth0 anew, with more than before
+	s.step(time.Second, both(moved(9505, 8), moved(1010, 1001))) // 16: +10
+	s.close()
+
+	got := s.ask(`SELECT m.sample || ' ' || d.name || ' ' || coalesce(d.rx_bytes, '<nil>') || ' ' ||
+		coalesce(CAST(d.elapsed_s AS INTEGER), '<nil>') || ' ' || coalesce(CAST(r.rx_bytes_per_s AS INTEGER), '<nil>')
+		FROM interface_deltas d JOIN samples m ON m.ts = d.ts JOIN interface_rates r ON r.ts = d.ts AND r.name = d.name
+		ORDER BY d.name, m.sample`)
+	want := []string{
+		"1 eth0 <nil> <nil> <nil>",
+		"2 eth0 500 1 500",
+		"3 eth0 0 1 0",
+		"4 eth0 2000 4 500",
+		"6 eth0 <nil> 1 <nil>",
+		"7 eth0 100 1 100",
+		"8 eth0 1100 11 100",
+		"9 eth0 <nil> <nil> <nil>",
+		"10 eth0 1 1 1",
+		"11 eth0 <nil> 1 <nil>",
+		"12 eth0 1 1 1",
+		"13 eth0 1 1 1",
+		"14 eth0 1 1 1",
+		"15 eth0 1 1 1",
+		"16 eth0 1 1 1",
+		"12 veth0 <nil> 1 <nil>",
+		"13 veth0 200 1 200",
+		"15 veth0 <nil> 1 <nil>",
+		"16 veth0 10 1 10",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("interface_deltas and interface_rates (-want +got):\n%s", diff)
+	}
+}
+
+// Deltas cross the cut of a span at its full length, and gauges have none.
+func TestDeltasAcrossCuts(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	const n = 400
+	for i := range int64(n) {
+		s.step(time.Second, world{counter: i / 3})
+	}
+	s.close()
+	got := s.ask("SELECT count(*), sum(value), max(value), count(DISTINCT name) FROM protocol_deltas WHERE value IS NOT NULL")
+	if want := []string{"399 133 1 1"}; !cmp.Equal(want, got) {
+		t.Errorf("protocol_deltas: rows, sum, most, names = %v, want %v", got, want)
+	}
+}
+
+// The views of changes show what came, went and changed, between which samples, and nothing for
+// a span that was only cut.
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	def := RouteID{NetNS: Of(1), Family: Of(4), TableID: Of(254), Dst: "0.0.0.0/0", TOS: Of(0), Metric: Of(100), Dev: "eth0", Nth: Of(0)}
+	via := func(gw string) world { return world{routes: map[RouteID]Route{def: {Gateway: gw, TableName: "main"}}} }
+	for range 300 {
+		s.step(time.Second, via("10.0.0.1"))
+	}
+	s.step(time.Second, via("10.0.0.2")) // sample 301
+	s.step(time.Second, world{})         // 302: gone
+	s.step(time.Second, via("10.0.0.2")) // 303: back
+	s.restart("one", 5*time.Second)
+	s.step(time.Second, via("10.0.0.3")) // 304: changed while nobody looked
+	s.step(time.Second, via("10.0.0.3"))
+	s.restart("two", 5*time.Second)
+	s.step(time.Second, via("10.0.0.9")) // another boot: no change of this one
+	s.step(time.Second, world{})
+	s.close()
+	got := s.ask(`SELECT CAST(ts - 1000 AS INTEGER) || ' after ' || CAST("after" - 1000 AS INTEGER) || ' ' || change || ' ' || dst || ': ' || coalesce(was, '-') || ' > ' || coalesce(now, '-') FROM route_changes`)
+	want := []string{
+		"301 after 300 changed 0.0.0.0/0: gateway=10.0.0.1 > gateway=10.0.0.2",
+		"302 after 301 removed 0.0.0.0/0: table_name=main gateway=10.0.0.2 > -",
+		"303 after 302 added 0.0.0.0/0: - > table_name=main gateway=10.0.0.2",
+		"309 after 303 changed 0.0.0.0/0: gateway=10.0.0.2 > gateway=10.0.0.3",
+		"317 after 316 removed 0.0.0.0/0: table_name=main gateway=10.0.0.9 > -",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("route_changes (-want +got):\n%s", diff)
+	}
+}
