@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"modernc.org/sqlite"
@@ -38,6 +37,7 @@ var functions = []struct {
 	aggregate   makeStates
 }{
 	{Function{"ago", "span", `the time that long ago, in unix seconds: ago('1h30m')`}, 1, 1, sqlAgo, nil},
+	{Function{"at", "[words]", `the ts of the last sample at or before a time: at('03:14'); at() is the moment that .at set, or else the newest`}, 0, 1, nil, nil},
 	{Function{"bytes", "n", `a number of bytes as people read it: '1.2 MiB'`}, 1, 1, sqlBytes, nil},
 	{Function{"duration", "seconds", `a number of seconds as people read it: '2d 3h'`}, 1, 1, sqlDuration, nil},
 	{Function{"in_net", "addr, nets", `whether an address lies in a network: 'private', '10.0.0.0/8' or several with commas`}, 2, 2, sqlInNet, nil},
@@ -61,10 +61,13 @@ func Functions() []Function {
 	return list
 }
 
-// registerFunctions makes the functions known to every connection that is
-// opened afterwards. The driver keeps one list for the whole program.
-var registerFunctions = sync.OnceFunc(func() {
+// newDriver is an SQLite with the functions.
+func newDriver() *sqlite.Driver {
+	d := &sqlite.Driver{}
 	for _, f := range functions {
+		if f.scalar == nil && f.aggregate == nil {
+			continue // at: it needs a recording, see Open
+		}
 		count := int32(f.most)
 		if f.least != f.most {
 			count = -1
@@ -87,9 +90,10 @@ var registerFunctions = sync.OnceFunc(func() {
 				return v, nil
 			}
 		}
-		sqlite.MustRegisterFunction(f.Name, impl)
+		d.MustRegisterFunction(f.Name, impl)
 	}
-})
+	return d
+}
 
 // number reads a number, also from text that is one and nothing else.
 func number(v driver.Value) (float64, bool) {

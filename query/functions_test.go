@@ -14,11 +14,7 @@ import (
 
 func openMemory(t *testing.T) *sql.DB {
 	t.Helper()
-	registerFunctions()
-	db, err := sql.Open("sqlite", ":memory:")
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := sql.OpenDB(connector{newDriver(), ":memory:"})
 	db.SetMaxOpenConns(1) // each connection would be a database of its own
 	t.Cleanup(func() { db.Close() })
 	return db

@@ -51,23 +51,33 @@ func dsn(path, mode string, pragmas ...string) string {
 	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
 }
 
-// Check says whether the file is a recording that this program can read. The error, if
+// Readable says whether the file is a recording that this program can read, and how to open it. The error, if
 // any, is a sentence with the next step.
-func Check(ctx context.Context, path string) error {
+func Readable(ctx context.Context, path string) (dsn string, err error) {
 	if err := checkReadable(path); err != nil {
-		return Explain(path, err)
+		return "", Explain(path, err)
 	}
-	version, err := versionOf(ctx, path)
+	dsn = DSN(path)
+	version, err := versionOf(ctx, dsn, path)
+	if _, none := os.Stat(path + "-wal"); err != nil && errors.Is(none, fs.ErrNotExist) {
+		// A copy in a folder where the user may not write: SQLite cannot make the -wal file that it
+		// wants to look into. Nobody records into it, or there would be one, so it may take
+		// the file for one that never changes.
+		dsn += "&immutable=1"
+		version, err = versionOf(ctx, dsn, path)
+	}
 	if err != nil {
-		return Explain(path, err)
+		return "", Explain(path, err)
 	}
-	if latest, err := latestVersion(); err != nil {
-		return err
-	} else if version < latest {
-		return fmt.Errorf("%s: %w (format %d, this one reads %d): run netsql record --once on it to bring it up to date",
+	latest, err := latestVersion()
+	if err != nil {
+		return "", err
+	}
+	if version < latest {
+		return "", fmt.Errorf("%s: %w (format %d, this one reads %d): run netsql record --once on it to bring it up to date",
 			path, ErrOlder, version, latest)
 	}
-	return nil
+	return dsn, nil
 }
 
 func checkReadable(path string) error {
@@ -94,13 +104,13 @@ func checkWritable(ctx context.Context, path string) error {
 	if err := checkReadable(path); err != nil {
 		return err
 	}
-	_, err = versionOf(ctx, path)
+	_, err = versionOf(ctx, DSN(path), path)
 	return err
 }
 
 // versionOf opens the file without changing it.
-func versionOf(ctx context.Context, path string) (int, error) {
-	db, err := sql.Open("sqlite", dsn(path, "ro", "busy_timeout=10000"))
+func versionOf(ctx context.Context, dsn, path string) (int, error) {
+	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return 0, err
 	}

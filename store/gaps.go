@@ -65,6 +65,17 @@ func (g *gapLog) begin(ctx context.Context, q *sql.Conn, last sampleTime, lastBo
 func (g *gapLog) write(ctx context.Context, w *Writer) error {
 	g.staged = g.staged[:0]
 	for _, row := range append(g.pending, g.pause(w)...) {
+		if row.kind == gapLate {
+			// One that follows another at once goes on with it.
+			r, err := w.conn.ExecContext(ctx, "UPDATE gap SET until = ? WHERE kind = ? AND source IS NULL AND until = ? AND id > (SELECT max(id) FROM gap) - 20",
+				w.now.ts, gapLate, row.since)
+			if err != nil {
+				return err
+			}
+			if n, err := r.RowsAffected(); err != nil || n > 0 {
+				continue
+			}
+		}
 		if _, err := insertGap(ctx, w.conn, row.since, w.now.ts, "", row.kind, row.detail); err != nil {
 			return err
 		}
@@ -97,7 +108,7 @@ func (g *gapLog) pause(w *Writer) []gapRow {
 	case slept > time.Second:
 		rows = append(rows, gapRow{w.last.ts, gapSuspended, fmt.Sprintf("the machine slept for %v", slept.Round(time.Second))})
 	default:
-		rows = append(rows, gapRow{w.last.ts, gapLate, fmt.Sprintf("the sample came %v after the one before", elapsed.Round(time.Millisecond))})
+		rows = append(rows, gapRow{w.last.ts, gapLate, "samples came late: the machine, or the recorder, was too busy"})
 	}
 	return rows
 }

@@ -371,6 +371,21 @@ func (t *spanWriter[ID, V]) committed(m int64) {
 			t.due[bucket] = append(t.due[bucket], s)
 		}
 	}
+	t.release()
+}
+
+// release gives back what a sample far larger than the present one needed: the first sample of
+// all, in which everything is new.
+func (t *spanWriter[ID, V]) release() {
+	const small = 1024
+	if cap(t.changes) > small && cap(t.changes) > 4*len(t.changes) {
+		t.changes, t.closed = nil, nil
+	}
+	for _, set := range t.sets {
+		if cap(set.staged) > small && cap(set.staged) > 4*len(set.staged) {
+			set.staged = nil
+		}
+	}
 }
 
 func (t *spanWriter[ID, V]) rolledBack() {

@@ -278,6 +278,13 @@ func (t *Table) changesView() View {
 		fmt.Fprintf(&was, "iif(%[1]s IS NOT %[2]s, ' %[3]s=' || coalesce(%[2]s, 'NULL'), '')", new, old, c.Name)
 		fmt.Fprintf(&now, "iif(%[1]s IS NOT %[2]s, ' %[3]s=' || coalesce(%[1]s, 'NULL'), '')", new, old, c.Name)
 	}
+	// The values after the change, or, of one that went, the last.
+	var after, last strings.Builder
+	for _, c := range append(slices.Clone(t.rare), t.span...) {
+		fmt.Fprintf(&after, ", %s AS %s", c.expression("p", "t"), c.Name)
+		fmt.Fprintf(&last, ", %s AS %s", c.expression("q", "u"), c.Name)
+		v.Columns = append(v.Columns, c)
+	}
 	v.Columns = append(v.Columns,
 		Column{Name: "was", Doc: "What it was before: of a change, the columns that changed."},
 		Column{Name: "now", Doc: "What it is since then."})
@@ -296,14 +303,14 @@ func (t *Table) changesView() View {
 			"\n WHERE q.id IS NULL OR " + differ.String()
 		return strings.ReplaceAll(s, "p.first", first)
 	}
-	begun := "SELECT m.ts AS ts, b.ts AS after, iif(q.id IS NULL, 'added', 'changed') AS change" + names.String() +
+	begun := "SELECT m.ts AS ts, b.ts AS after, iif(q.id IS NULL, 'added', 'changed') AS change" + names.String() + after.String() +
 		",\n       iif(q.id IS NULL, NULL, trim(" + was.String() + ")) AS was,\n       trim(" + now.String() + ") AS now\n  "
 	closed := begun + t.from("FROM "+t.Subject+"_span p") + before("((p.id >> 32) - p.length)")
 	open := begun + t.from("FROM "+t.Subject+"_open p") + before("p.from_sample")
 
 	// One that went: what it was last is the span that ended with its last sample. NULL compared
 	// with it shows every column that had a value.
-	gone := "SELECT m.ts AS ts, b.ts AS after, 'removed' AS change" + names.String() +
+	gone := "SELECT m.ts AS ts, b.ts AS after, 'removed' AS change" + names.String() + last.String() +
 		",\n       trim(" + removedText(t) + ") AS was,\n       NULL AS now\n  FROM " + t.Subject + " s" +
 		"\n  CROSS JOIN sample m ON m.id = s.gone_sample CROSS JOIN sample b ON b.id = s.last_sample" +
 		"\n  CROSS JOIN " + t.Subject + "_span q ON q.id = s.last_sample << 32 | s.id"

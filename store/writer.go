@@ -182,6 +182,9 @@ func (w *Writer) begin(ctx context.Context) error {
 // kernel computes it anew from a moving clock; start times of processes must not move.
 func (w *Writer) BootTime() float64 { return w.started }
 
+// Now is the ts of the sample under way, in unix seconds.
+func (w *Writer) Now() float64 { return w.now.ts }
+
 // Begin starts a sample: everything Put until Commit has its time.
 func (w *Writer) Begin(c Clock) {
 	w.attempt++

@@ -342,6 +342,15 @@ func isTerminal(f *os.File) bool {
 	return readline.IsTerminal(int(f.Fd()))
 }
 
+// terminalWidth is how many columns f shows; 0 when it is no terminal.
+func terminalWidth(f *os.File) int {
+	if !isTerminal(f) {
+		return 0
+	}
+	width, _ := (&terminal{out: f}).size()
+	return width
+}
+
 // dumbTerminal says whether escape sequences would only litter the output.
 // Windows consoles have no TERM and know them.
 func dumbTerminal() bool {

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"go/ast"
+	"go/format"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// imports are the packages of ours that each may import; tests of a package may import testImports as well.
+var (
+	imports = map[string][]string{
+		"cmd/netsql": {"recorder", "query"},
+		"recorder":   {"store"},
+		"query":      {"store"},
+		"store":      {"migrations"},
+		"migrations": {},
+	}
+	testImports = map[string][]string{
+		"cmd/netsql": {"store"}, // to write recordings to ask
+	}
+)
+
+// fences say where alone a library may be imported: everything else must go on building and working
+// without it. Tests may stand on either side, but for what would not build elsewhere.
+var fences = []struct {
+	library string
+	allowed func(file string) bool
+	tests   bool // tests are bound as well
+}{
+	{"github.com/vishvananda/netlink", inRecorderForLinux, true},
+	{"github.com/vishvananda/netns", inRecorderForLinux, true},
+	{"github.com/prometheus/procfs", inRecorderForLinux, true},
+	{"github.com/chzyer/readline", inFolder("cmd/netsql"), true},
+	{"modernc.org/sqlite", inFolder("store", "query"), false},
+	{"log", inFolder(), false}, // libraries return errors, and main prints them
+	{"log/slog", inFolder(), false},
+}
+
+func inRecorderForLinux(file string) bool {
+	return path.Dir(file) == "recorder" && (strings.HasSuffix(file, "_linux.go") || strings.HasSuffix(file, "_linux_test.go"))
+}
+
+func inFolder(folders ...string) func(string) bool {
+	return func(file string) bool { return slices.Contains(folders, path.Dir(file)) }
+}
+
+// A source file of the module, by its path from the top.
+type sourceFile struct {
+	name string
+	text []byte
+	tree *ast.File
+}
+
+func (f sourceFile) isTest() bool { return strings.HasSuffix(f.name, "_test.go") }
+
+func sourceFiles(t *testing.T) []sourceFile {
+	t.Helper()
+	var files []sourceFile
+	top := os.DirFS("../..")
+	err := fs.WalkDir(top, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Ext(name) != ".go" {
+			return err
+		}
+		text, err := fs.ReadFile(top, name)
+		if err != nil {
+			return err
+		}
+		tree, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ParseComments)
+		files = append(files, sourceFile{name, text, tree})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 50 {
+		t.Fatalf("%d source files: the module must be somewhere else", len(files))
+	}
+	return files
+}
+
+func TestImportsPointDownwards(t *testing.T) {
+	t.Parallel()
+	for _, f := range sourceFiles(t) {
+		folder := path.Dir(f.name)
+		allowed, known := imports[folder]
+		if !known {
+			t.Errorf("%s: %s is no package of this program: it has %s", f.name, folder, "cmd/netsql, recorder, store, query and migrations")
+			continue
+		}
+		if f.isTest() {
+			allowed = append(slices.Clone(allowed), testImports[folder]...)
+		}
+		for _, spec := range f.tree.Imports {
+			imported := strings.Trim(spec.Path.Value, `"`)
+			if ours, ok := strings.CutPrefix(imported, "netsql/"); ok && !slices.Contains(allowed, ours) {
+				t.Errorf("%s imports %s: %s may import %q only", f.name, imported, folder, allowed)
+			}
+			for _, fence := range fences {
+				within := imported == fence.library || strings.HasPrefix(imported, fence.library+"/")
+				if within && !fence.allowed(f.name) && (fence.tests || !f.isTest()) {
+					t.Errorf("%s imports %s: see fences in cmd/netsql/architecture_test.go for where it belongs", f.name, imported)
+				}
+			}
+		}
+	}
+}
+
+// Nothing runs before main, and nothing but main ends the program.
+func TestOnlyMainExits(t *testing.T) {
+	t.Parallel()
+	for _, f := range sourceFiles(t) {
+		if f.isTest() {
+			continue
+		}
+		ast.Inspect(f.tree, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				if n.Recv == nil && n.Name.Name == "init" {
+					t.Errorf("%s has an init function: call it by its name where it is needed", f.name)
+				}
+			case *ast.SelectorExpr:
+				if x, ok := n.X.(*ast.Ident); ok && x.Name == "os" && n.Sel.Name == "Exit" && f.name != "cmd/netsql/main.go" {
+					t.Errorf("%s calls os.Exit: return an error, main exits", f.name)
+				}
+			}
+			return true
+		})
+	}
+}
+
+func TestGofmt(t *testing.T) {
+	t.Parallel()
+	for _, f := range sourceFiles(t) {
+		formatted, err := format.Source(f.text)
+		if err != nil {
+			t.Errorf("%s: %v", f.name, err)
+		} else if !bytes.Equal(formatted, f.text) {
+			t.Errorf("%s: run gofmt -w %s", f.name, f.name)
+		}
+	}
+}
+
+// The top of the tree is agreed upon: whoever opens it sees the parts of the program and nothing else.
+func TestTopLevel(t *testing.T) {
+	t.Parallel()
+	agreed := []string{
+		"cmd", "recorder", "store", "query", "migrations", "go.mod", "go.sum", "README.md", "LICENSE", ".ci", ".gitignore",
+		".git", ".gitattributes", ".github", ".editorconfig", ".golangci.yml", ".golangci.yaml",
+	}
+	ignored, err := os.ReadFile("../../.gitignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		isIgnored := slices.ContainsFunc(strings.Fields(string(ignored)), func(pattern string) bool {
+			match, err := filepath.Match(strings.Trim(pattern, "/"), e.Name())
+			return err == nil && match
+		})
+		if !isIgnored && !slices.Contains(agreed, e.Name()) {
+			t.Errorf("%s stands at the top of the tree, where only the parts of the program do: move it into one of them", e.Name())
+		}
+	}
+}

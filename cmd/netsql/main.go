@@ -1,0 +1,224 @@
+// Command netsql records what happens on a machine's network and answers questions about any
+// moment of it in SQL.
+//
+// This package holds flags, signals, exit codes and the line editor, and no logic: recording is in
+// package recorder, answering in package query.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"netsql/query"
+)
+
+// version of the program, as recordings and netsql version have it.
+const version = "0.1.0"
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // 128 + SIGINT, as shells have it
+)
+
+// stdio is what the program reads from and writes to.
+type stdio struct {
+	in       *os.File
+	out, err *os.File
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first signal asks to end; a second one kills.
+	context.AfterFunc(ctx, stop)
+	std := stdio{os.Stdin, os.Stdout, os.Stderr}
+	code := exitCode(run(ctx, os.Args[1:], std), std.err)
+	stop()
+	os.Exit(code)
+}
+
+// A usageError is a command line that makes no sense; it carries the hint that mends it.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+func exitCode(err error, stderr io.Writer) int {
+	var usage *usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, syscall.EPIPE): // netsql … | head
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "netsql: %v\n", err)
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// subcommand is a word that may stand first on the command line.
+type subcommand struct {
+	name, args, doc string
+	run             func(ctx context.Context, args []string, std stdio) error
+}
+
+// subcommands feeds dispatch and help.
+func subcommands() []subcommand {
+	return []subcommand{
+		{"record", "[--interval 5s] [--for DURATION] [--once]", "record the network until stopped", record},
+		{"status", "[RECORDING]", "is it recording, since when, what is kept, what it costs", status},
+		{"export", "[--since TIME] [--until TIME] [--format csv] DIR", "write a stretch of time as CSV or JSON lines", export},
+		{"tables", "[--markdown] [TABLE]", "the reference of all tables and their columns", tables},
+		{"version", "", "print the version", func(_ context.Context, _ []string, std stdio) error {
+			_, err := fmt.Fprintln(std.out, "netsql", version)
+			return err
+		}},
+		{"help", "", "this", func(_ context.Context, _ []string, std stdio) error { return help(std.out) }},
+	}
+}
+
+func run(ctx context.Context, args []string, std stdio) error {
+	if len(args) > 0 {
+		for _, c := range subcommands() {
+			if args[0] == c.name {
+				return c.run(ctx, args[1:], std)
+			}
+		}
+		if args[0] == "-h" || args[0] == "--help" {
+			return help(std.out)
+		}
+		if args[0] == "--version" {
+			_, err := fmt.Fprintln(std.out, "netsql", version)
+			return err
+		}
+	}
+	return shell(ctx, args, std)
+}
+
+func help(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(`netsql records what happens on this machine's network, and answers in SQL what was there at any moment.
+
+  netsql [RECORDING] [SQL …]   ask: a shell, or the answer to the SQL given here or on standard input
+                               [--mode MODE] [--at TIME] [--since TIME] [--until TIME]
+`)
+	for _, c := range subcommands() {
+		fmt.Fprintf(&b, "  netsql %s %s\n                               %s\n", c.name, c.args, c.doc)
+	}
+	b.WriteString(`
+Every command takes --db FILE; else the recording is $NETSQL_DB; else ` + systemRecording + ` for root and
+$XDG_STATE_HOME/netsql/netsql.db (~/.local/state/netsql/netsql.db) for others.
+Times are words: 03:14, '10m ago', 'yesterday 14:00', '2026-11-23 03:14:05', RFC 3339, unix seconds.
+`)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// systemRecording is where root's recorder writes.
+const systemRecording = "/var/lib/netsql/netsql.db"
+
+// defaultRecording is the recording when the command line names none.
+func defaultRecording() (string, error) {
+	if path := os.Getenv("NETSQL_DB"); path != "" {
+		return path, nil
+	}
+	if os.Geteuid() == 0 {
+		return systemRecording, nil
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "netsql", "netsql.db"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", usagef("no home folder for the recording (%v): name a file with --db", err)
+	}
+	return filepath.Join(home, ".local", "state", "netsql", "netsql.db"), nil
+}
+
+// flags is a command's flag set. Flags may stand before, between and behind the other words.
+type flags struct {
+	*flag.FlagSet
+	db string
+}
+
+func newFlags(name, args string) *flags {
+	f := &flags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
+	f.SetOutput(io.Discard)
+	f.StringVar(&f.db, "db", "", "the recording `FILE`")
+	f.Usage = func() {}
+	f.Init(strings.TrimSpace(name+" "+args), flag.ContinueOnError)
+	return f
+}
+
+// parse returns the words that are no flags.
+func (f *flags) parse(args []string, std stdio) ([]string, error) {
+	var words []string
+	for {
+		err := f.Parse(args)
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintf(std.out, "netsql %s\n", f.Name())
+			f.SetOutput(std.out)
+			f.PrintDefaults()
+			return nil, err
+		}
+		if err != nil {
+			var names []string
+			f.VisitAll(func(f *flag.Flag) { names = append(names, "--"+f.Name) })
+			hint := "its flags are " + strings.Join(names, ", ")
+			if _, wrong, ok := strings.Cut(err.Error(), "not defined: -"); ok {
+				if near, ok := query.Suggest("--"+strings.TrimPrefix(wrong, "-"), names); ok {
+					hint = "did you mean " + near + "?"
+				}
+			}
+			return nil, usagef("%v: %s", err, hint)
+		}
+		rest := f.Args()
+		if len(rest) == 0 {
+			return words, nil
+		}
+		// Behind "--" nothing is a flag.
+		if i := len(args) - len(rest); i > 0 && args[i-1] == "--" {
+			return append(words, rest...), nil
+		}
+		words, args = append(words, rest[0]), rest[1:]
+	}
+}
+
+// path is the recording that the flags or the environment name; explicit tells whether the user named it here.
+func (f *flags) path() (path string, explicit bool, err error) {
+	if f.db != "" {
+		return f.db, true, nil
+	}
+	path, err = defaultRecording()
+	return path, false, err
+}
+
+// looksLikeFile tells a recording's name from a statement.
+func looksLikeFile(word string) bool {
+	if strings.ContainsAny(word, " \t\n;(") || strings.HasPrefix(word, ".") && !strings.HasPrefix(word, "./") && !strings.HasPrefix(word, "../") {
+		return false
+	}
+	if info, err := os.Stat(word); err == nil && !info.IsDir() {
+		return true
+	}
+	switch filepath.Ext(word) {
+	case ".db", ".sqlite", ".sqlite3", ".netsql":
+		return true
+	}
+	return strings.ContainsRune(word, filepath.Separator)
+}

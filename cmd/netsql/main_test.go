@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"netsql/store"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"netsql": main})
+}
+
+// The transcripts in testdata/script are sessions with the real program. The recording they ask
+// is made by "night FILE": an hour of a machine on which things go wrong; see night.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: os.Getenv("NETSQL_UPDATE") != "",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("TZ", "UTC")
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("NETSQL_DB", filepath.Join(e.WorkDir, "default.db"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"night":  func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(night(ts.MkAbs(args[0]))) },
+			"damage": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(damage(ts.MkAbs(args[0]))) },
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, strconv.ErrSyntax
+		},
+	})
+}
+
+// nightStart is 2026-11-23 03:00:00 UTC.
+var nightStart = time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
+
+// night writes a recording of an hour, a sample every 10 s: at 03:14 the default route moves to another
+// gateway and at 03:20 back; from 03:30 eth0 drops what it receives; leakd forgets to close a connection every
+// minute, while webd is busy and healthy; between 03:40 and 03:45 the recorder was stopped.
+func night(path string) error {
+	ctx := context.Background()
+	var w *store.Writer
+	var n nightSets
+	open := func() (err error) {
+		w, err = store.Create(ctx, store.Options{
+			Path: path, Interval: 10 * time.Second, Version: "test",
+			Boot: store.Boot{ID: "6c1d", Host: "web1", MachineID: "m", Kernel: "6.1.0-28-amd64", Started: nightStart.Add(-240 * time.Hour)},
+		})
+		if err == nil {
+			n = newNightSets(w)
+		}
+		return err
+	}
+	if err := open(); err != nil {
+		return err
+	}
+	for i := range 361 {
+		at := time.Duration(i) * 10 * time.Second
+		if minute := at.Minutes(); minute > 40 && minute < 45 {
+			continue
+		}
+		if at == 45*time.Minute {
+			if err := w.Close(ctx); err != nil {
+				return err
+			}
+			if err := open(); err != nil {
+				return err
+			}
+		}
+		up := 240*time.Hour + at
+		w.Begin(store.Clock{Wall: nightStart.Add(at), Uptime: up, Awake: up})
+		n.put(i, at)
+		if err := w.Commit(ctx, store.Cost{CPU: time.Duration(i) * 5 * time.Millisecond, RSS: 24 << 20}); err != nil {
+			return err
+		}
+	}
+	return w.Close(ctx)
+}
+
+// nightSets are the tables that the night fills.
+type nightSets struct {
+	tcp, rest *store.Source
+	processes *store.Set[store.ProcessID, store.Process]
+	sockets   *store.Set[store.SocketID, store.Socket]
+	counts    *store.Set[store.SocketCountID, store.SocketCount]
+	trends    *store.Set[store.SocketCountID, store.SocketTrend]
+	routes    *store.Set[store.RouteID, store.Route]
+	links     *store.Set[store.InterfaceID, store.Interface]
+	counters  *store.Set[store.InterfaceID, store.InterfaceCounters]
+}
+
+func newNightSets(w *store.Writer) nightSets {
+	n := nightSets{tcp: w.Source("tcp4"), rest: w.Source("rtnetlink")}
+	n.processes, n.sockets = store.NewSet(n.tcp, store.Processes), store.NewSet(n.tcp, store.Sockets)
+	n.counts, n.trends = store.NewSet(n.tcp, store.SocketCounts), store.NewSet(n.tcp, store.SocketTrends)
+	n.routes = store.NewSet(n.rest, store.Routes)
+	n.links, n.counters = store.NewSet(n.rest, store.Interfaces), store.NewSet(n.rest, store.InterfaceCountersTable)
+	return n
+}
+
+func (n nightSets) put(i int, at time.Duration) {
+	ns := store.Of(4026531840)
+	n.tcp.Read(func() error {
+		process := func(pid int, comm string) store.Ref {
+			id := store.ProcessID{PID: store.Of(pid), Started: 1763800000, Comm: comm, Exe: "/usr/sbin/" + comm, Cmdline: comm + " --config /etc/" + comm + ".conf"}
+			return n.processes.Put(id, store.Process{PPID: store.Of(1), User: comm, Unit: comm + ".service"}).Ref()
+		}
+		socket := func(owner store.Ref, port, remote, cookie int, state string, sent int64) {
+			id := store.SocketID{
+				NetNS: ns, Proto: "tcp", Family: store.Of(4), Type: "stream", LocalAddr: "10.0.0.5", LocalPort: store.Of(port),
+				RemoteAddr: "10.0.7." + strconv.Itoa(1+remote%250), RemotePort: store.Of(40000 + remote), Inode: store.Of(5000 + cookie), Cookie: store.Of(cookie),
+			}
+			v := store.Socket{
+				State: state, Process: owner, UID: store.Of(33), User: "www-data", Timer: "off", MSS: store.Of(1448),
+				RecvQ: store.Of(0), SendQ: store.Of(0), BytesSent: store.Of(sent), BytesReceived: store.Of(sent / 10), Retransmits: store.Of(0), RTT: store.Of(850),
+			}
+			if state == "LISTEN" {
+				id.RemoteAddr, id.RemotePort, id.LocalAddr = "0.0.0.0", store.Of(0), "0.0.0.0"
+				v.SendQ, v.BytesSent, v.BytesReceived, v.Retransmits, v.RTT = store.Of(128), store.Int{}, store.Int{}, store.Int{}, store.Int{}
+			}
+			n.sockets.Put(id, v)
+		}
+		count := func(owner store.Ref, state string, count int, oldest time.Time) {
+			id := store.SocketCountID{NetNS: ns, Process: owner, Proto: "tcp", Family: store.Of(4), State: state}
+			n.counts.Put(id, store.SocketCount{Count: store.Of(count), RecvQ: store.Of(0), SendQ: store.Of(0), Oldest: store.Of(oldest.Unix())})
+			n.trends.Put(id, store.SocketTrend{Count: store.Of(count)})
+		}
+		leakd, webd := process(812, "leakd"), process(455, "webd")
+		socket(leakd, 9000, 0, 1, "LISTEN", 0)
+		socket(webd, 443, 0, 2, "LISTEN", 0)
+		leaked := int(at.Minutes())
+		for k := range leaked {
+			socket(leakd, 9000, k, 100+k, "CLOSE_WAIT", 512)
+		}
+		if leaked > 0 {
+			count(leakd, "CLOSE_WAIT", leaked, nightStart.Add(time.Minute))
+		}
+		// webd's customers stay for a minute each; there are more or fewer of them, without a trend.
+		busy := 20 + (i*7)%11
+		for k := range busy {
+			socket(webd, 443, 1000+i/6*20+k, 1000+i/6*40+k, "ESTABLISHED", int64(i%6)*1000)
+		}
+		count(webd, "ESTABLISHED", busy, nightStart.Add(at.Truncate(time.Minute)))
+		count(leakd, "LISTEN", 1, nightStart)
+		count(webd, "LISTEN", 1, nightStart)
+		return nil
+	})
+	n.rest.Read(func() error {
+		gateway := "10.0.0.1"
+		if m := at.Minutes(); m >= 14 && m < 20 {
+			gateway = "10.0.0.254"
+		}
+		n.routes.Put(store.RouteID{NetNS: ns, Family: store.Of(4), TableID: store.Of(254), Dst: "0.0.0.0/0", TOS: store.Of(0), Metric: store.Of(100), Dev: "eth0", Nth: store.Of(0)},
+			store.Route{TableName: "main", Gateway: gateway, Protocol: "dhcp", Scope: "global", Type: "unicast"})
+		eth0 := store.InterfaceID{NetNS: ns, IfIndex: store.Of(2), Name: "eth0"}
+		n.links.Put(eth0, store.Interface{Type: "ether", MAC: "52:54:00:12:34:56", MTU: store.Of(1500), OperState: "UP", Flags: "UP,BROADCAST,RUNNING,MULTICAST"})
+		c := store.InterfaceCounters{RxBytes: store.Of(1_000_000 + 50_000*i), RxPackets: store.Of(10_000 + 100*i), RxErrors: store.Of(0), RxDropped: store.Of(3)}
+		if m := at.Minutes(); m >= 30 {
+			c.RxDropped = store.Of(3 + 7*(i-180))
+		}
+		n.counters.Put(eth0, c)
+		return nil
+	})
+}
+
+// damage overwrites the pages of a file, but for the first.
+func damage(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	copy(data[4096:], strings.Repeat("\xff", len(data)-4096))
+	return os.WriteFile(path, data, 0o600)
+}

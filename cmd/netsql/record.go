@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"netsql/query"
+	"netsql/recorder"
+)
+
+// durationFlag takes what people say for a duration: 5s, 100ms, 2d.
+type durationFlag struct{ d *time.Duration }
+
+func (f durationFlag) String() string {
+	if f.d == nil || *f.d == 0 {
+		return ""
+	}
+	return f.d.String()
+}
+
+func (f durationFlag) Set(words string) error {
+	d, err := query.ParseDuration(words)
+	*f.d = d
+	return err
+}
+
+// record is netsql record.
+func record(ctx context.Context, args []string, std stdio) error {
+	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version}
+	f := newFlags("record", "[--interval 5s] [--for DURATION] [--once]")
+	f.Var(durationFlag{&c.Interval}, "interval", "`TIME` between samples, 100ms to 1h")
+	f.Var(durationFlag{&c.For}, "for", "record for that `TIME`, then end")
+	f.BoolVar(&c.Once, "once", false, "take one sample and end")
+	words, err := f.parse(args, std)
+	if err != nil {
+		return err
+	}
+	if len(words) > 0 {
+		return usagef("record takes no %q: name the recording with --db", words[0])
+	}
+	if c.Interval < recorder.MinInterval || c.Interval > recorder.MaxInterval {
+		return usagef("--interval %v: it must be from %v to %v, such as 5s", c.Interval, recorder.MinInterval, recorder.MaxInterval)
+	}
+	if c.Path, _, err = f.path(); err != nil {
+		return err
+	}
+	c.Notice = func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) }
+	first := true
+	c.Sampled = func() {
+		if first && !c.Once {
+			fmt.Fprintf(std.err, "netsql: recording into %s every %v, process %d; Ctrl-C stops it, netsql asks it\n", c.Path, c.Interval, os.Getpid())
+		}
+		first = false
+	}
+	return recorder.Run(ctx, c)
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"netsql/query"
+)
+
+// status is netsql status.
+func status(ctx context.Context, args []string, std stdio) error {
+	f := newFlags("status", "[RECORDING]")
+	words, err := f.parse(args, std)
+	if err != nil {
+		return err
+	}
+	r, err := openNamed(ctx, f, words)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	s, err := query.ReadStatus(ctx, r)
+	if err != nil {
+		return err
+	}
+	return s.Write(std.out)
+}
+
+// openNamed opens the recording that the first word or the flags name.
+func openNamed(ctx context.Context, f *flags, words []string) (*query.Recording, error) {
+	path, _, err := f.path()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(words) > 1 || len(words) == 1 && f.db != "":
+		return nil, usagef("one recording at a time, not also %q", words[len(words)-1])
+	case len(words) == 1:
+		path = words[0]
+	}
+	return query.Open(ctx, path)
+}
+
+// export is netsql export.
+func export(ctx context.Context, args []string, std stdio) error {
+	var since, until, format string
+	f := newFlags("export", "[--since TIME] [--until TIME] [--format csv|jsonl] DIR [TABLE …]")
+	f.StringVar(&since, "since", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
+	f.StringVar(&until, "until", "", "end of the stretch, a `TIME`; the newest sample when not given")
+	f.StringVar(&format, "format", "csv", "csv or jsonl")
+	words, err := f.parse(args, std)
+	if err != nil {
+		return err
+	}
+	if len(words) == 0 {
+		return usagef("export to which folder? netsql export --since '2h ago' post-mortem")
+	}
+	r, err := openNamed(ctx, f, nil)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := setWindow(ctx, r, since, until); err != nil {
+		return err
+	}
+	start := time.Now()
+	result, err := query.Export(ctx, r, words[0], query.ExportOptions{Format: format, Tables: words[1:], Progress: progress(std)})
+	if err != nil {
+		return err
+	}
+	var rows int64
+	for _, file := range result.Files {
+		rows += file.Rows
+	}
+	_, err = fmt.Fprintf(std.out, "%d files with %d rows in %s, after %v; its README.md says what is in them\n",
+		len(result.Files), rows, words[0], time.Since(start).Round(time.Millisecond))
+	return err
+}
+
+// progress shows a person at a terminal which table is being written.
+func progress(std stdio) func(string, int64) {
+	if !isTerminal(std.err) {
+		return nil
+	}
+	return func(table string, rows int64) { fmt.Fprintf(std.err, "\r\x1b[K%s: %d rows\r", table, rows) }
+}
+
+// tables is netsql tables.
+func tables(_ context.Context, args []string, std stdio) error {
+	var markdown bool
+	f := newFlags("tables", "[--markdown] [TABLE]")
+	f.BoolVar(&markdown, "markdown", false, "as Markdown")
+	words, err := f.parse(args, std)
+	switch {
+	case err != nil:
+		return err
+	case len(words) > 1:
+		return usagef("one table at a time: netsql tables %s", words[0])
+	case len(words) == 1:
+		return query.Describe(std.out, words[0])
+	}
+	return query.Reference(std.out, markdown)
+}

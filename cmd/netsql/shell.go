@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"netsql/query"
+	"netsql/recorder"
+)
+
+// shell is netsql without a subcommand: it answers the SQL of the command line or of standard input,
+// or opens the interactive shell.
+func shell(ctx context.Context, args []string, std stdio) error {
+	var mode, at, since, until string
+	f := newFlags("", "[RECORDING] [SQL …]")
+	f.StringVar(&mode, "mode", "", "how results look, a `MODE`: "+strings.Join(query.Modes(), ", "))
+	f.StringVar(&at, "at", "", "the `TIME` that at() means")
+	f.StringVar(&since, "since", "", "begin of the window that leaks and connections look at, a `TIME`")
+	f.StringVar(&until, "until", "", "end of that window, a `TIME`")
+	words, err := f.parse(args, std)
+	if err != nil {
+		return err
+	}
+	path, explicit, err := f.path()
+	if err != nil {
+		return err
+	}
+	if len(words) > 0 && looksLikeFile(words[0]) {
+		if f.db != "" {
+			return usagef("two recordings, %s and %s: name one", f.db, words[0])
+		}
+		path, explicit, words = words[0], true, words[1:]
+	}
+	if len(words) > 0 {
+		if err := mistakenWord(words[0]); err != nil {
+			return err
+		}
+	}
+	interactive := len(words) == 0 && isTerminal(std.in)
+
+	end, err := recordMeanwhile(ctx, path, explicit, std)
+	if err != nil {
+		return err
+	}
+	defer end()
+	r, err := query.Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := setWindow(ctx, r, since, until); err != nil {
+		return err
+	}
+	if at != "" {
+		moment, err := query.ParseTime(at, time.Now())
+		if err != nil {
+			return usagef("--at: %v", err)
+		}
+		_, note, err := r.SetAt(ctx, moment)
+		if err != nil {
+			return err
+		}
+		if note != "" {
+			fmt.Fprintf(std.err, "note: %s\n", note)
+		}
+	}
+	s, err := query.NewShell(r, query.ShellConfig{
+		Out: std.out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, Width: func() int { return terminalWidth(std.out) },
+	})
+	if err != nil {
+		return usagef("--mode: %v", err)
+	}
+	defer s.Close()
+	switch {
+	case interactive:
+		return interact(ctx, s, r, std)
+	case len(words) > 0:
+		return script(ctx, s, words...)
+	}
+	text, err := io.ReadAll(std.in)
+	if err != nil {
+		return fmt.Errorf("read statements: %w", err)
+	}
+	return script(ctx, s, string(text))
+}
+
+// mistakenWord catches a subcommand with a slip of the finger before SQLite complains of its syntax.
+func mistakenWord(word string) error {
+	if strings.ContainsAny(word, " \t\n;(") || strings.HasPrefix(word, ".") {
+		return nil
+	}
+	var names []string
+	for _, c := range subcommands() {
+		names = append(names, c.name)
+	}
+	if near, ok := query.Suggest(word, names); ok {
+		return usagef("%q is no command, no recording and no SQL; did you mean netsql %s?", word, near)
+	}
+	return usagef("%q is no command, no recording and no SQL: netsql help shows what there is", word)
+}
+
+func script(ctx context.Context, s *query.Shell, texts ...string) error {
+	for _, text := range texts {
+		if err := s.Script(ctx, text); err != nil {
+			if errors.Is(err, query.ErrQuit) {
+				return nil
+			}
+			return err
+		}
+	}
+	return s.Close()
+}
+
+// setWindow sets the window from the words of two flags.
+func setWindow(ctx context.Context, r *query.Recording, since, until string) error {
+	var from, to time.Time
+	var err error
+	now := time.Now()
+	if since != "" {
+		if from, err = query.ParseTime(since, now); err != nil {
+			return usagef("--since: %v", err)
+		}
+	}
+	if until != "" {
+		if to, err = query.ParseTime(until, now); err != nil {
+			return usagef("--until: %v", err)
+		}
+	}
+	if from.IsZero() && to.IsZero() {
+		return nil
+	}
+	return r.SetWindow(ctx, from, to)
+}
+
+// recordMeanwhile records while the shell is open, when there is nothing at the default place yet. The function it
+// returns ends that.
+func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio) (end func(), err error) {
+	if _, err := os.Stat(path); explicit || !errors.Is(err, os.ErrNotExist) {
+		return func() {}, nil
+	}
+	recording, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	first, done := make(chan struct{}), make(chan error, 1)
+	sampled := false
+	go func() {
+		done <- recorder.Run(recording, recorder.Config{
+			Path: path, Interval: time.Second, Version: version,
+			Notice: func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) },
+			Sampled: func() {
+				if !sampled {
+					sampled = true
+					close(first)
+				}
+			},
+		})
+	}()
+	end = func() {
+		cancel()
+		<-done
+	}
+	select {
+	case <-first:
+		fmt.Fprintf(std.err, "netsql: no recording yet: recording into %s, once a second, while this runs; netsql record & goes on without it\n", path)
+		return end, nil
+	case err := <-done:
+		cancel()
+		if err == nil {
+			err = errors.New("the recorder ended before its first sample")
+		}
+		return nil, err
+	case <-ctx.Done():
+		end()
+		return nil, ctx.Err()
+	}
+}
+
+// interact is the interactive shell. Ctrl-C cancels a statement and never ends it; SIGTERM and a terminal that
+// is gone do.
+func interact(ctx context.Context, s *query.Shell, r *query.Recording, std stdio) error {
+	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
+
+	e, err := newEditor(editorConfig{
+		prompt: "netsql> ", continuation: "   ...> ", historyFile: historyFile(),
+		complete: func(text string, cursor int) ([]string, int) {
+			return query.Completions(text, cursor, s.Names(ctx))
+		},
+		finished: query.Complete,
+		stdin:    std.in, stdout: std.out, stderr: std.err,
+	})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	context.AfterFunc(ctx, func() { e.Close() })
+	greet(ctx, r, std)
+	for {
+		text, err := e.read()
+		switch {
+		case errors.Is(err, errInterrupted):
+			continue
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
+		e.add(text)
+		if err := answer(ctx, s, text, interrupts, std); errors.Is(err, query.ErrQuit) {
+			return nil
+		}
+	}
+}
+
+// answer runs one input, until an interrupt cancels it.
+func answer(ctx context.Context, s *query.Shell, text string, interrupts <-chan os.Signal, std stdio) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	select {
+	case <-interrupts: // one that came while nothing ran
+	default:
+	}
+	go func() {
+		select {
+		case <-interrupts:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := s.Script(ctx, text)
+	switch {
+	case err == nil, errors.Is(err, query.ErrQuit):
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(std.err, "cancelled")
+	default:
+		fmt.Fprintf(std.err, "error: %v\n", err)
+	}
+	return err
+}
+
+// greet says what is open and whether it is being recorded.
+func greet(ctx context.Context, r *query.Recording, std stdio) {
+	first, last, n, err := r.Extent(ctx)
+	if err != nil {
+		return
+	}
+	const day = "2006-01-02 15:04:05"
+	fmt.Fprintf(std.out, "netsql %s: %s\n", version, r.Path)
+	if n > 0 {
+		fmt.Fprintf(std.out, "%d samples, %s to %s. ", n, first.Local().Format(day), last.Local().Format(day))
+	}
+	if pid, is := r.Recorder(); is {
+		fmt.Fprintf(std.out, "Process %d is recording.\n", pid)
+	} else {
+		fmt.Fprint(std.out, "Nobody is recording now.\n")
+	}
+	fmt.Fprintln(std.out, ".help shows how to ask, .tables what there is.")
+}
+
+// historyFile is where the statements of earlier shells are; "" when there is no place for it.
+func historyFile() string {
+	dir := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(dir) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		dir = filepath.Join(home, ".local", "state")
+	}
+	dir = filepath.Join(dir, "netsql")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "history")
+}

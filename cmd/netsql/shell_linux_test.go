@@ -1,0 +1,63 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// The real program on a real terminal: statements over several lines, completion, a query that Ctrl-C
+// cancels without ending the shell, and Ctrl-D.
+func TestShellOnATerminal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "night.db")
+	if err := night(path); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_STATE_HOME", "")
+	t.Setenv("TZ", "UTC")
+	c := startConsole(t, 100, 30, "netsql", path)
+	c.waitFor("332 samples, 2026-11-23 03:00:00 to 2026-11-23 04:00:00")
+	c.waitPrompt()
+
+	c.send("SELECT comm, state, last_count\r")
+	c.waitFor("   ...>")
+	c.send("FROM leaks;\r")
+	c.waitFor("│ leakd │ CLOSE_WAIT │         60 │")
+	c.waitPrompt()
+
+	// Completion knows tables, and the columns of the table named.
+	c.send("SELECT gatew\tFROM rout\x1b[D\x1b[C")
+	c.waitFor("SELECT gateway")
+	c.send("\x03")
+	c.waitPrompt()
+
+	// Ctrl-C ends the query and not the shell, however often.
+	c.send("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;\r")
+	c.waitFor("FROM n;")
+	c.send("\x03")
+	c.waitFor("cancelled")
+	c.waitPrompt()
+	c.send("\x03\x03")
+	c.waitPrompt()
+	c.send("SELECT 6 * 7 AS answer;\r")
+	c.waitFor("│     42 │")
+	c.waitPrompt()
+
+	c.send(".at 03:14 yesteryear\r")
+	c.waitFor("error: no time")
+	c.waitPrompt()
+	c.send(".at 2026-11-23 03:16\r")
+	c.waitFor("at() is 2026-11-23 03:16:00")
+	c.waitPrompt()
+	c.send("SELECT gateway FROM routes WHERE ts = at();\r")
+	c.waitFor("│ 10.0.0.254 │")
+	c.waitPrompt()
+	c.send(".since 2026-11-23 03:00\r")
+	c.waitFor("window: 2026-11-23 03:00:00 to 2026-11-23 04:00:00, 332 samples")
+	c.waitPrompt()
+	c.send("\x04")
+	c.waitExit()
+	if code := c.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}

@@ -1,0 +1,343 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"netsql/store"
+)
+
+// command is a dot-command. The table of them feeds dispatch, help and completion.
+type command struct {
+	name string
+	args string
+	doc  string
+	run  func(s *Shell, ctx context.Context, arg string) error
+}
+
+// commands lists them. It is a function because .help reads it.
+func commands() []command {
+	return []command{
+		{".help", "[COMMAND]", "what there is to ask, and how", (*Shell).help},
+		{".tables", "[WORD]", "tables and views, with a sentence each; only those with WORD in their name", (*Shell).tables},
+		{".describe", "TABLE", "columns of a table: what each means, and its unit", (*Shell).describe},
+		{".schema", "[TABLE]", "the SQL behind a table or view", (*Shell).schema},
+		{".at", "[TIME]", "make at() mean the sample at that time: .at 03:14; .at now goes back to the newest", (*Shell).setAt},
+		{".since", "[TIME]", "begin of the window that leaks, connections and listeners look at: .since '2h ago'", (*Shell).setSince},
+		{".until", "[TIME]", "end of that window: .until 04:00; .until now goes back to the newest sample", (*Shell).setUntil},
+		{".mode", "[MODE]", "how results look: box, line, list, csv, tsv, json, jsonl or markdown", (*Shell).setMode},
+		{".times", "[ZONE]", "show times as local, utc or unix (seconds)", (*Shell).setTimes},
+		{".output", "[FILE]", "write results to FILE (.csv, .json … give its format); without FILE to the screen again", (*Shell).setOutput},
+		{".once", "FILE", "write the next result to FILE", (*Shell).setOnce},
+		{".timer", "on|off", "say how long each statement took", (*Shell).setTimer},
+		{".read", "FILE", "run the statements in FILE", (*Shell).read},
+		{".status", "", "is it recording, since when, what is kept, what it costs", (*Shell).status},
+		{".quit", "", "leave; so do .exit and Ctrl-D", func(*Shell, context.Context, string) error { return ErrQuit }},
+	}
+}
+
+// command runs a dot-command.
+func (s *Shell) command(ctx context.Context, text string) error {
+	name, arg, _ := strings.Cut(strings.TrimSpace(text), " ")
+	arg = unquoted(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(arg), ";")))
+	name = strings.TrimSuffix(strings.ToLower(name), ";")
+	if name == ".exit" || name == ".q" {
+		name = ".quit"
+	}
+	var names []string
+	for _, c := range commands() {
+		if c.name == name {
+			return c.run(s, ctx, arg)
+		}
+		names = append(names, c.name)
+	}
+	if near, ok := Suggest(name, names); ok {
+		return fmt.Errorf("no command %s; did you mean %s? (.help lists them)", name, near)
+	}
+	return fmt.Errorf("no command %s: .help lists them", name)
+}
+
+// unquoted drops the quotes that people put around an argument with blanks.
+func unquoted(arg string) string {
+	if n := len(arg); n >= 2 && (arg[0] == '\'' || arg[0] == '"') && arg[n-1] == arg[0] {
+		return arg[1 : n-1]
+	}
+	return arg
+}
+
+const helpText = `Type SQL; end it with ; and Enter. Every table has the columns of one moment, ts:
+
+  SELECT * FROM sockets_now;                              the newest sample
+  SELECT * FROM sockets WHERE ts = at('03:14');           the sample at a moment of the past
+  SELECT * FROM routes WHERE ts = at('yesterday 14:00') AND dst = '0.0.0.0/0';
+  SELECT * FROM leaks;                                    who opens sockets and does not close them
+  SELECT * FROM interface_rates WHERE ts > ago('10m') AND name = 'eth0';
+  SELECT * FROM gaps;                                     when nobody looked
+
+Times are words: '03:14', '10m ago', 'yesterday 14:00', '2026-11-23 03:14:05', RFC 3339, unix seconds.
+Ctrl-C cancels a statement, Tab completes names, the arrow keys bring back earlier ones.
+
+`
+
+func (s *Shell) help(_ context.Context, arg string) error {
+	out, _ := s.target()
+	list := commands()
+	if arg != "" {
+		i := slices.IndexFunc(list, func(c command) bool { return strings.TrimPrefix(c.name, ".") == strings.TrimPrefix(strings.ToLower(arg), ".") })
+		if i < 0 {
+			return s.describe(context.Background(), arg)
+		}
+		_, err := fmt.Fprintf(out, "%s %s\n    %s\n", list[i].name, list[i].args, list[i].doc)
+		return err
+	}
+	var b strings.Builder
+	b.WriteString(helpText)
+	for _, c := range list {
+		fmt.Fprintf(&b, "%-22s %s\n", c.name+" "+c.args, c.doc)
+	}
+	b.WriteString("\nFunctions besides SQLite's own:\n")
+	for _, f := range Functions() {
+		fmt.Fprintf(&b, "%-22s %s\n", f.Name+"("+f.Args+")", f.Doc)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func (s *Shell) tables(ctx context.Context, arg string) error {
+	out, _ := s.target()
+	var b strings.Builder
+	width := 0
+	known := map[string]bool{}
+	var shown []store.View
+	for _, v := range store.Views() {
+		known[v.Name] = true
+		if arg == "" && strings.HasSuffix(v.Name, "_now") || !strings.Contains(v.Name, strings.ToLower(arg)) {
+			continue
+		}
+		shown = append(shown, v)
+		width = max(width, len(v.Name))
+	}
+	for _, v := range shown {
+		fmt.Fprintf(&b, "%-*s  %s\n", width, v.Name, v.Doc)
+	}
+	for _, name := range s.recording.Names(ctx).TableNames() {
+		if !known[name] && strings.Contains(name, arg) {
+			fmt.Fprintf(&b, "%-*s  Made in this shell.\n", width, name)
+		}
+	}
+	switch {
+	case b.Len() == 0:
+		return fmt.Errorf("no table has %q in its name: .tables lists them all", arg)
+	case arg == "":
+		b.WriteString("\nEach recorded table has its newest sample as …_now: sockets_now. .describe TABLE shows the columns.\n")
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func (s *Shell) describe(ctx context.Context, arg string) error {
+	out, _ := s.target()
+	if arg == "" {
+		return errors.New("describe what? .describe sockets, say; .tables lists the tables")
+	}
+	return Describe(out, arg)
+}
+
+func (s *Shell) schema(ctx context.Context, arg string) error {
+	out, _ := s.target()
+	found := false
+	for _, v := range store.Views() {
+		if arg == "" || strings.EqualFold(v.Name, arg) {
+			found = true
+			if _, err := fmt.Fprintf(out, "CREATE VIEW %s AS\n%s;\n", v.Name, v.Body); err != nil {
+				return err
+			}
+		}
+	}
+	rows, err := s.recording.conn.QueryContext(ctx, "SELECT sql FROM (SELECT name, sql, type FROM main.sqlite_schema UNION ALL SELECT name, sql, type FROM temp.sqlite_schema) WHERE type = 'table' AND sql IS NOT NULL AND (? = '' OR name = ?)", arg, arg)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return err
+		}
+		found = true
+		if _, err := fmt.Fprintf(out, "%s;\n", text); err != nil {
+			return err
+		}
+	}
+	if !found {
+		if near, ok := Suggest(arg, s.recording.Names(ctx).TableNames()); ok {
+			return fmt.Errorf("no table %s; did you mean %q?", arg, near)
+		}
+		return fmt.Errorf("no table %s: .tables lists them", arg)
+	}
+	return rows.Err()
+}
+
+func (s *Shell) setAt(ctx context.Context, arg string) error {
+	moment := s.recording.at
+	switch strings.ToLower(arg) {
+	case "":
+	case "now":
+		moment = time.Time{}
+	default:
+		var err error
+		if moment, err = ParseTime(arg, time.Now()); err != nil {
+			return err
+		}
+	}
+	ts, note, err := s.recording.SetAt(ctx, moment)
+	if err != nil {
+		return err
+	}
+	if note != "" {
+		fmt.Fprintf(s.config.Err, "note: %s\n", note)
+	}
+	what := "the newest sample"
+	if !moment.IsZero() {
+		what = localTime(ts)
+	}
+	return s.say("at() is " + what)
+}
+
+func (s *Shell) setSince(ctx context.Context, arg string) error {
+	return s.setWindow(ctx, arg, s.recording.since, func(t time.Time) error { return s.recording.SetWindow(ctx, t, s.recording.until) })
+}
+
+func (s *Shell) setUntil(ctx context.Context, arg string) error {
+	return s.setWindow(ctx, arg, s.recording.until, func(t time.Time) error { return s.recording.SetWindow(ctx, s.recording.since, t) })
+}
+
+func (s *Shell) setWindow(ctx context.Context, arg string, now time.Time, set func(time.Time) error) error {
+	moment := now
+	switch strings.ToLower(arg) {
+	case "":
+	case "now":
+		moment = time.Time{}
+	default:
+		var err error
+		if moment, err = ParseTime(arg, time.Now()); err != nil {
+			return err
+		}
+	}
+	if err := set(moment); err != nil {
+		return err
+	}
+	since, until, samples, err := s.recording.Window(ctx)
+	if err != nil {
+		return err
+	}
+	return s.say(fmt.Sprintf("window: %s to %s, %s", localTime(since), localTime(until), plural(int64(samples), "sample")))
+}
+
+// say tells a person what a setting is now; a script does not ask.
+func (s *Shell) say(text string) error {
+	if !s.config.Terminal {
+		return nil
+	}
+	_, err := fmt.Fprintln(s.config.Out, text)
+	return err
+}
+
+func (s *Shell) setMode(_ context.Context, arg string) error {
+	if arg == "" {
+		_, err := fmt.Fprintf(s.config.Out, "mode: %s (there are %s)\n", s.mode, strings.Join(Modes(), ", "))
+		return err
+	}
+	if _, err := NewResultWriter(arg, io.Discard, FormatOptions{}); err != nil {
+		return err
+	}
+	s.mode = strings.ToLower(arg)
+	return nil
+}
+
+func (s *Shell) setTimes(_ context.Context, arg string) error {
+	switch arg {
+	case "":
+		_, err := fmt.Fprintf(s.config.Out, "times: %s\n", s.times)
+		return err
+	case "local", "utc", "unix":
+		s.times = arg
+		return nil
+	}
+	return fmt.Errorf("no times %q: .times local, .times utc or .times unix", arg)
+}
+
+func (s *Shell) setOutput(_ context.Context, arg string) error {
+	if err := s.Close(); err != nil {
+		return err
+	}
+	s.suffix = ""
+	if arg == "" || arg == "stdout" {
+		return nil
+	}
+	f, err := s.open(arg)
+	s.output = f
+	return err
+}
+
+func (s *Shell) setOnce(_ context.Context, arg string) error {
+	if arg == "" {
+		return errors.New("write to which file? .once leaks.csv, say")
+	}
+	f, err := s.open(arg)
+	if err != nil {
+		return err
+	}
+	s.once = f
+	return nil
+}
+
+func (s *Shell) setTimer(_ context.Context, arg string) error {
+	switch arg {
+	case "on", "off":
+		s.timer = arg == "on"
+		return nil
+	}
+	return fmt.Errorf("no timer %q: .timer on or .timer off", arg)
+}
+
+func (s *Shell) read(ctx context.Context, arg string) error {
+	if arg == "" {
+		return errors.New("read which file? .read questions.sql, say")
+	}
+	if s.depth > 10 {
+		return fmt.Errorf("read %s: files that read each other without end", arg)
+	}
+	text, err := os.ReadFile(arg)
+	if err != nil {
+		return fmt.Errorf("read statements: %w", err)
+	}
+	if !utf8.Valid(text) {
+		return fmt.Errorf("read %s: it is no text", arg)
+	}
+	s.depth++
+	defer func() { s.depth-- }()
+	if err := s.Script(ctx, string(text)); err != nil {
+		if errors.Is(err, ErrQuit) {
+			return err
+		}
+		return fmt.Errorf("%s: %w", arg, err)
+	}
+	return nil
+}
+
+func (s *Shell) status(ctx context.Context, _ string) error {
+	st, err := ReadStatus(ctx, s.recording)
+	if err != nil {
+		return err
+	}
+	out, _ := s.target()
+	return st.Write(out)
+}

@@ -1,0 +1,323 @@
+package query
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"netsql/store"
+)
+
+// A Recording is open for reading, also while it is written and by a user who may only
+// read it. It is used by one goroutine at a time.
+type Recording struct {
+	Path string
+
+	db   *sql.DB
+	conn *sql.Conn // pinned: the TEMP views and what the user makes live on it
+	look *sql.DB   // for at(), which is called while conn is busy
+
+	at    time.Time // what .at set; zero: the newest sample
+	since time.Time // the window; zero: an hour before its end
+	until time.Time // zero: the newest sample
+
+	mu    sync.Mutex
+	limit int64    // newest sample that the statement under way can see
+	notes []string // what at() has to say about its answers
+}
+
+// Open opens the recording. Its errors are those of store.Readable: one sentence, with the next step.
+func Open(ctx context.Context, path string) (*Recording, error) {
+	dsn, err := store.Readable(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Recording{Path: path}
+	if err := r.open(ctx, dsn); err != nil {
+		r.Close()
+		return nil, store.Explain(path, err)
+	}
+	return r, nil
+}
+
+func (r *Recording) open(ctx context.Context, dsn string) error {
+	d := newDriver()
+	d.MustRegisterFunction("at", &sqlite.FunctionImpl{NArgs: -1, Deterministic: true,
+		Scalar: func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) { return r.sampleAt(args) }})
+	r.look = sql.OpenDB(connector{&sqlite.Driver{}, dsn})
+	r.db = sql.OpenDB(connector{d, dsn})
+	var err error
+	if r.conn, err = r.db.Conn(ctx); err != nil {
+		return err
+	}
+	// The file may have been written by an older version: this one's views read it all the same.
+	var script strings.Builder
+	for _, v := range store.Views() {
+		fmt.Fprintf(&script, "CREATE TEMP VIEW \"%s\" AS\n%s;\n", v.Name, v.Body)
+	}
+	_, err = r.conn.ExecContext(ctx, script.String())
+	return err
+}
+
+// connector opens connections of a driver that is not registered by name.
+type connector struct {
+	driver *sqlite.Driver
+	dsn    string
+}
+
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
+func (c connector) Driver() driver.Driver                        { return c.driver }
+
+// Close closes the recording.
+func (r *Recording) Close() error {
+	var errs []error
+	if r.conn != nil {
+		errs = append(errs, r.conn.Close())
+	}
+	for _, db := range []*sql.DB{r.db, r.look} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Query runs one statement. What at() in it means is settled when it begins; Notes then says
+// what the user should know about that.
+func (r *Recording) Query(ctx context.Context, statement string, args ...any) (*sql.Rows, error) {
+	var newest sql.NullInt64
+	if err := r.look.QueryRowContext(ctx, "SELECT max(id) FROM sample").Scan(&newest); err != nil {
+		return nil, store.Explain(r.Path, err)
+	}
+	r.mu.Lock()
+	r.limit, r.notes = newest.Int64, nil
+	r.mu.Unlock()
+	rows, err := r.conn.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return nil, r.explain(err)
+	}
+	return rows, nil
+}
+
+func (r *Recording) explain(err error) error {
+	var se *sqlite.Error
+	if errors.As(err, &se) && se.Code()&0xff == sqlite3.SQLITE_READONLY {
+		return errors.New("the recording is only read, never changed: CREATE TEMP TABLE makes a table that lasts until the shell ends")
+	}
+	return store.Explain(r.Path, err)
+}
+
+// Notes are what the last statement's at() had to say: that nobody looked at the moment asked for.
+func (r *Recording) Notes() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.notes
+}
+
+// sampleAt is the SQL function at().
+func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
+	moment := r.at
+	switch {
+	case len(args) > 1:
+		return nil, errors.New("at: one time at the most: at('03:14')")
+	case len(args) == 0:
+	case args[0] == nil:
+		return nil, nil
+	default:
+		var err error
+		if moment, err = timeOf(args[0], time.Now()); err != nil {
+			return nil, fmt.Errorf("at: %w", err)
+		}
+	}
+	ts, note, err := r.lastSample(context.Background(), moment)
+	if err != nil {
+		return nil, fmt.Errorf("at: %w", err)
+	}
+	if note != "" {
+		r.mu.Lock()
+		r.notes = append(r.notes, note)
+		r.mu.Unlock()
+	}
+	return ts, nil
+}
+
+// timeOf reads a time from words or from unix seconds.
+func timeOf(v driver.Value, now time.Time) (time.Time, error) {
+	switch v := v.(type) {
+	case int64:
+		return time.Unix(v, 0), nil
+	case float64:
+		return unixTime(v), nil
+	case string:
+		return ParseTime(v, now)
+	}
+	return time.Time{}, fmt.Errorf("%v is no time: try '03:14' or '10m ago'", v)
+}
+
+// lastSample finds the last sample at or before the moment, the newest if that is zero. The note says
+// when nobody looked then.
+func (r *Recording) lastSample(ctx context.Context, moment time.Time) (ts float64, note string, err error) {
+	r.mu.Lock()
+	limit := r.limit
+	r.mu.Unlock()
+	if moment.IsZero() {
+		err = r.look.QueryRowContext(ctx, "SELECT ts FROM sample WHERE id <= ? ORDER BY id DESC LIMIT 1", limit).Scan(&ts)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = errors.New("the recording has no sample yet: wait for the first")
+		}
+		return ts, "", err
+	}
+	if wait := time.Until(moment); wait > time.Second {
+		return 0, "", fmt.Errorf("%s is in the future: at() is the newest sample", localTime(moment))
+	}
+	asked := unixSeconds(moment)
+	err = r.look.QueryRowContext(ctx, "SELECT ts FROM sample WHERE ts <= ? AND id <= ? ORDER BY ts DESC LIMIT 1", asked, limit).Scan(&ts)
+	if errors.Is(err, sql.ErrNoRows) {
+		var first sql.NullFloat64
+		if err := r.look.QueryRowContext(ctx, "SELECT min(ts) FROM sample").Scan(&first); err != nil {
+			return 0, "", err
+		}
+		if !first.Valid {
+			return 0, "", errors.New("the recording has no sample yet: wait for the first")
+		}
+		return 0, "", fmt.Errorf("nothing is known of %s: the recording begins at %s",
+			localTime(moment), localTime(unixTime(first.Float64)))
+	}
+	if err != nil {
+		return 0, "", err
+	}
+	return ts, r.pauseAt(ctx, moment, ts), nil
+}
+
+// pauseAt says when the moment lies in a time in which nothing was recorded.
+func (r *Recording) pauseAt(ctx context.Context, moment time.Time, ts float64) string {
+	asked := unixSeconds(moment)
+	var kind string
+	var until sql.NullFloat64
+	err := r.look.QueryRowContext(ctx,
+		"SELECT kind, until FROM gap WHERE source IS NULL AND since <= ? AND until > ? ORDER BY id DESC LIMIT 1", asked, asked).Scan(&kind, &until)
+	switch {
+	case err == nil:
+		return fmt.Sprintf("nobody looked at %s (%s): this is %s; the next sample is of %s", localTime(moment), kind,
+			localTime(unixTime(ts)), localTime(unixTime(until.Float64)))
+	case !errors.Is(err, sql.ErrNoRows):
+		return ""
+	}
+	var interval float64
+	if err := r.look.QueryRowContext(ctx, "SELECT interval_s FROM run ORDER BY id DESC LIMIT 1").Scan(&interval); err == nil && asked-ts > 2*interval+1 {
+		return fmt.Sprintf("the recording ends at %s: this is its last sample", localTime(unixTime(ts)))
+	}
+	return ""
+}
+
+// SetAt makes at() mean the last sample at or before the moment; the zero time makes it the newest. It returns the
+// sample's time, and a note as Notes has them.
+func (r *Recording) SetAt(ctx context.Context, moment time.Time) (time.Time, string, error) {
+	if err := r.refreshLimit(ctx); err != nil {
+		return time.Time{}, "", err
+	}
+	ts, note, err := r.lastSample(ctx, moment)
+	if err != nil {
+		return time.Time{}, "", err
+	}
+	r.at = moment
+	return unixTime(ts), note, nil
+}
+
+func (r *Recording) refreshLimit(ctx context.Context) error {
+	var newest sql.NullInt64
+	if err := r.look.QueryRowContext(ctx, "SELECT max(id) FROM sample").Scan(&newest); err != nil {
+		return store.Explain(r.Path, err)
+	}
+	r.mu.Lock()
+	r.limit = newest.Int64
+	r.mu.Unlock()
+	return nil
+}
+
+// SetWindow sets the stretch of time that leaks, connections and the other summing views look at. A zero
+// until is the newest sample, a zero since an hour before the end.
+func (r *Recording) SetWindow(ctx context.Context, since, until time.Time) error {
+	if !since.IsZero() && !until.IsZero() && !since.Before(until) {
+		return fmt.Errorf("the window would end (%s) before it begins (%s): set .since and .until the other way round",
+			localTime(until), localTime(since))
+	}
+	if time.Until(since) > time.Second {
+		return fmt.Errorf("%s is in the future: nothing is recorded there yet", localTime(since))
+	}
+	r.since, r.until = since, until
+	begin, end := "(SELECT max(ts) FROM main.sample) - 3600.0", "(SELECT max(ts) FROM main.sample)"
+	if !until.IsZero() {
+		end = exact(until)
+		begin = end + " - 3600.0"
+	}
+	if !since.IsZero() {
+		begin = exact(since)
+	}
+	_, err := r.conn.ExecContext(ctx, fmt.Sprintf(
+		`DROP VIEW IF EXISTS temp."window"; CREATE TEMP VIEW "window" AS SELECT %s AS since, %s AS until`, begin, end))
+	return err
+}
+
+func exact(t time.Time) string { return strconv.FormatFloat(unixSeconds(t), 'f', 6, 64) }
+
+// Window is the stretch of time that the summing views look at now, and how many samples lie in it.
+func (r *Recording) Window(ctx context.Context) (since, until time.Time, samples int, err error) {
+	var a, z sql.NullFloat64
+	err = r.conn.QueryRowContext(ctx, `SELECT since, until, (SELECT count(*) FROM sample WHERE ts BETWEEN since AND until) FROM "window"`).
+		Scan(&a, &z, &samples)
+	return unixTime(a.Float64), unixTime(z.Float64), samples, err
+}
+
+// Names are the tables, columns and functions that a statement can use, the user's own among them.
+func (r *Recording) Names(ctx context.Context) Names {
+	n := Names{Tables: map[string][]string{}}
+	for _, v := range store.Views() {
+		for _, c := range v.Columns {
+			n.Tables[v.Name] = append(n.Tables[v.Name], c.Name)
+		}
+	}
+	for _, f := range Functions() {
+		n.Functions = append(n.Functions, f.Name)
+	}
+	rows, err := r.conn.QueryContext(ctx, `SELECT m.name, c.name FROM temp.sqlite_schema m JOIN pragma_table_info(m.name, 'temp') c WHERE m.type IN ('table', 'view')`)
+	if err != nil {
+		return n // completion does without them
+	}
+	defer rows.Close()
+	own := map[string][]string{}
+	for rows.Next() {
+		var table, column string
+		if rows.Scan(&table, &column) == nil {
+			own[table] = append(own[table], column)
+		}
+	}
+	for table, columns := range own {
+		if _, ours := n.Tables[table]; !ours {
+			n.Tables[table] = columns
+		}
+	}
+	return n
+}
+
+// Extent is what the recording holds: the times of its first and last sample, and how many there are.
+func (r *Recording) Extent(ctx context.Context) (first, last time.Time, samples int, err error) {
+	var a, z sql.NullFloat64
+	err = r.look.QueryRowContext(ctx, "SELECT min(ts), max(ts), count(*) FROM sample").Scan(&a, &z, &samples)
+	if err != nil {
+		return first, last, 0, store.Explain(r.Path, err)
+	}
+	return unixTime(a.Float64), unixTime(z.Float64), samples, nil
+}
+
+// Recorder returns the pid of the recorder that writes to the recording now, and whether there is one.
+func (r *Recording) Recorder() (pid int, is bool) { return store.Recording(r.Path) }

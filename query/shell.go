@@ -1,0 +1,250 @@
+package query
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"netsql/store"
+)
+
+// A Shell runs statements and dot-commands on a recording and prints what they give. It knows
+// nothing of terminals: reading lines is the caller's.
+type Shell struct {
+	recording *Recording
+	config    ShellConfig
+
+	mode   string
+	times  string // local, utc or unix
+	timer  bool
+	output io.WriteCloser // what .output opened; nil: the caller's
+	once   io.WriteCloser // what .once opened, for the next statement only
+	suffix string         // mode that the name of output or once asks for
+	depth  int            // of .read
+}
+
+// ShellConfig says where a shell prints.
+type ShellConfig struct {
+	Out      io.Writer
+	Err      io.Writer // notes and the timer
+	Terminal bool      // a person reads Out: boxes, row counts
+	Mode     string    // "": box on a terminal, else list
+	Width    func() int
+}
+
+// ErrQuit is returned by Run for .quit.
+var ErrQuit = errors.New("quit")
+
+// NewShell makes a shell on the recording.
+func NewShell(r *Recording, c ShellConfig) (*Shell, error) {
+	s := &Shell{recording: r, config: c, mode: c.Mode, times: "local"}
+	if s.mode == "" {
+		s.mode = "list"
+		if c.Terminal {
+			s.mode = "box"
+		}
+	}
+	if _, err := NewResultWriter(s.mode, io.Discard, FormatOptions{}); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Names are what completion offers.
+func (s *Shell) Names(ctx context.Context) Names {
+	n := s.recording.Names(ctx)
+	for _, c := range commands() {
+		n.Commands = append(n.Commands, c.name)
+	}
+	return n
+}
+
+// Script runs everything in the text and stops at the first error. The last statement needs no semicolon.
+func (s *Shell) Script(ctx context.Context, text string) error {
+	inputs, rest := Split(text)
+	if strings.TrimSpace(rest) != "" {
+		line := 1 + strings.Count(text[:len(text)-len(rest)], "\n")
+		inputs = append(inputs, Input{Text: rest, Line: line})
+	}
+	for _, in := range inputs {
+		if err := s.Run(ctx, in); err != nil {
+			if !errors.Is(err, ErrQuit) && in.Line > 1 {
+				return fmt.Errorf("line %d: %w", in.Line, err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// Run runs one statement or dot-command. Its error is a sentence for the user, ErrQuit, or the context's.
+func (s *Shell) Run(ctx context.Context, in Input) error {
+	if in.Dot {
+		return s.command(ctx, in.Text)
+	}
+	start := time.Now()
+	rows, err := s.statement(ctx, in.Text)
+	if s.once != nil {
+		err = errors.Join(err, s.once.Close())
+		s.once, s.suffix = nil, ""
+	}
+	for _, note := range s.recording.Notes() {
+		fmt.Fprintf(s.config.Err, "note: %s\n", note)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return errors.New(Explain(err, in.Text, s.Names(ctx)))
+	}
+	if rows == 0 {
+		s.emptyNote(ctx, in.Text)
+	}
+	if s.timer {
+		fmt.Fprintf(s.config.Err, "%d rows in %v\n", rows, time.Since(start).Round(10*time.Microsecond))
+	}
+	return nil
+}
+
+// statement runs one statement and returns how many rows it printed, or -1 when it gives none.
+func (s *Shell) statement(ctx context.Context, text string) (int, error) {
+	rows, err := s.recording.Query(ctx, text)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		return 0, err
+	}
+	if len(names) == 0 {
+		rows.Next() // this is what runs it
+		return -1, s.recording.explain(rows.Err())
+	}
+	n, err := s.print(rows, names)
+	return n, s.recording.explain(err)
+}
+
+func (s *Shell) print(rows *sql.Rows, names []string) (int, error) {
+	out, toTerminal := s.target()
+	options := FormatOptions{Location: time.Local, Header: true, Unix: s.times == "unix"}
+	if s.times == "utc" {
+		options.Location = time.UTC
+	}
+	if toTerminal && s.config.Width != nil {
+		options.Width = s.config.Width()
+	}
+	mode := s.mode
+	if s.suffix != "" {
+		mode = s.suffix
+	}
+	w, err := NewResultWriter(mode, out, options)
+	if err != nil {
+		return 0, err
+	}
+	columns := make([]Column, len(names))
+	for i, name := range names {
+		columns[i] = Column{Name: name, Time: timeColumns()[strings.ToLower(name)]}
+	}
+	if err := w.Begin(columns); err != nil {
+		return 0, err
+	}
+	n := 0
+	values, into := make([]any, len(names)), make([]any, len(names))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return n, err
+		}
+		if err := w.Row(values); err != nil {
+			return n, err
+		}
+		n++
+	}
+	// What came before an error is shown; then the error is.
+	if err := w.End(); err != nil {
+		return n, err
+	}
+	if toTerminal && mode == "box" {
+		fmt.Fprintf(out, "%s\n", plural(int64(n), "row"))
+	}
+	return n, rows.Err()
+}
+
+// target is where results go now, and whether a person reads it.
+func (s *Shell) target() (io.Writer, bool) {
+	switch {
+	case s.once != nil:
+		return s.once, false
+	case s.output != nil:
+		return s.output, false
+	}
+	return s.config.Out, s.config.Terminal
+}
+
+// open opens a file for results; its name says the format, if it does.
+func (s *Shell) open(name string) (io.WriteCloser, error) {
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("write results to %s: %w", name, err)
+	}
+	s.suffix = map[string]string{".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".md": "markdown"}[strings.ToLower(filepath.Ext(name))]
+	return f, nil
+}
+
+// emptyNote says why nothing came, where the reason is that the window holds no sample.
+func (s *Shell) emptyNote(ctx context.Context, text string) {
+	uses := slices.ContainsFunc(tablesIn(text, len(text)).refs, func(t tableRef) bool { return windowed()[strings.ToLower(t.table)] })
+	if !uses {
+		return
+	}
+	since, until, samples, err := s.recording.Window(ctx)
+	if err != nil || samples > 0 {
+		return
+	}
+	fmt.Fprintf(s.config.Err, "note: no sample lies in the window, %s to %s: set it with .since and .until\n", localTime(since), localTime(until))
+}
+
+// timeColumns are the names of columns that hold moments.
+var timeColumns = sync.OnceValue(func() map[string]bool {
+	names := map[string]bool{}
+	for _, v := range store.Views() {
+		for _, c := range v.Columns {
+			if c.Time() {
+				names[c.Name] = true
+			}
+		}
+	}
+	return names
+})
+
+// windowed are the views that look at the window.
+var windowed = sync.OnceValue(func() map[string]bool {
+	names := map[string]bool{}
+	for _, v := range store.Views() {
+		if strings.Contains(v.Body, `"window"`) {
+			names[v.Name] = true
+		}
+	}
+	return names
+})
+
+// Close closes what .output opened.
+func (s *Shell) Close() error {
+	if s.output == nil {
+		return nil
+	}
+	err := s.output.Close()
+	s.output = nil
+	return err
+}

@@ -1,0 +1,58 @@
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+
+	"netsql/store"
+)
+
+// conntrack records how full connection tracking is. Where its module is not loaded there
+// is nothing to record, and nothing wrong.
+type conntrack struct {
+	source *store.Source
+	ns     namespace
+	dir    string
+	file   procFile
+	set    *store.Set[store.ConntrackID, store.Conntrack]
+}
+
+func newConntrack(w *store.Writer, ns namespace) source {
+	s := &conntrack{source: w.Source("conntrack"), ns: ns, dir: "/proc/sys/net/netfilter"}
+	s.set = store.NewSet(s.source, store.Conntracks)
+	return s
+}
+
+func (s *conntrack) read(context.Context) {
+	s.source.Read(func() error {
+		entries, err := s.number("nf_conntrack_count")
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		most, err := s.number("nf_conntrack_max")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		s.set.Put(store.ConntrackID{NetNS: s.ns.id}, store.Conntrack{Entries: entries, MaxEntries: most})
+		return nil
+	})
+}
+
+func (s *conntrack) number(name string) (store.Int, error) {
+	text, err := s.file.read(s.dir + "/" + name)
+	if err != nil {
+		return store.Int{}, fmt.Errorf("read %s: %w", name, err)
+	}
+	n, err := strconv.ParseInt(string(bytes.TrimSpace(text)), 10, 64)
+	if err != nil {
+		return store.Int{}, fmt.Errorf("read %s: %w", name, err)
+	}
+	return store.Of(n), nil
+}

@@ -1,0 +1,68 @@
+package recorder
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"netsql/store"
+)
+
+func TestConntrack(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	links(t)
+	r := newRecording(t)
+	src := newConntrack(r.Writer, here(t))
+	oracle := func() []map[string]any {
+		count, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
+		if os.IsNotExist(err) {
+			return nil
+		}
+		most, err2 := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_max")
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		return []map[string]any{{"entries": strings.TrimSpace(string(count)), "max_entries": strings.TrimSpace(string(most))}}
+	}
+	agree(t, r, src, "at first", oracle, func() []map[string]any {
+		return r.rows("SELECT CAST(entries AS TEXT) AS entries, CAST(max_entries AS TEXT) AS max_entries FROM conntrack_now")
+	})
+	if got := r.outcome("conntrack"); got != "read" {
+		t.Errorf("outcome %s", got)
+	}
+}
+
+// TestConntrackModule: without the module there are no files, and that is no failure.
+func TestConntrackModule(t *testing.T) {
+	r := newRecording(t)
+	src := newConntrack(r.Writer, namespace{id: store.Of(7), proc: "/proc/self"}).(*conntrack)
+	src.dir = t.TempDir()
+	now := func() []map[string]any { return r.rows("SELECT netns, entries, max_entries FROM conntrack_now") }
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(src.dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.sample(src)
+	if got := r.outcome("conntrack"); got != "read" || len(now()) != 0 {
+		t.Errorf("without the module: %s, %v", got, now())
+	}
+	write("nf_conntrack_count", "1234\n")
+	write("nf_conntrack_max", "262144\n")
+	r.sample(src)
+	want := []map[string]any{{"netns": int64(7), "entries": int64(1234), "max_entries": int64(262144)}}
+	if diff := cmp.Diff(want, now()); diff != "" {
+		t.Error(diff)
+	}
+	write("nf_conntrack_count", "many\n")
+	r.sample(src)
+	if got := r.outcome("conntrack"); !strings.HasPrefix(got, "failed read nf_conntrack_count") || len(now()) != 0 {
+		t.Errorf("with nonsense: %s, %v", got, now())
+	}
+}

@@ -1,0 +1,242 @@
+package recorder
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+// userHZ is the unit of times in /proc: 100 on every machine that Go runs on.
+const userHZ = 100
+
+// cmdlineLimit is how much of a command line is kept.
+const cmdlineLimit = 4096
+
+// A process is one program run: an exec makes another subject of it.
+type process struct {
+	pid     int32
+	born    uint32 // sample in which it was first seen
+	gen     uint32 // sample in which /proc last listed it
+	stat    procStat
+	kernel  bool      // a kernel thread: it has no files
+	denied  bool      // its descriptors may not be read
+	walked  uint32    // sample in which they were last read
+	counted int64     // descriptors, as last counted; -1 before
+	changed bool      // their number has changed since they were read
+	due     time.Time // when all its descriptors are to be read again
+
+	// sockets are the descriptors that are sockets, of any kind, by rising fd, as last seen.
+	sockets []fdInode
+	held    int // sockets of the recording that it holds
+
+	id      store.ProcessID // set when it first holds one
+	val     store.Process
+	subject *store.Subject[store.ProcessID, store.Process]
+	ref     store.Ref
+}
+
+type fdInode struct{ fd, inode uint32 }
+
+// procStat is what of /proc/PID/stat is used.
+type procStat struct {
+	comm    string
+	state   byte
+	ppid    int32
+	flags   uint64
+	threads int32
+	start   uint64 // in ticks since boot
+	stack   uint64 // address of its stack: random, so that an exec shows; 1 where it may not be seen
+}
+
+const pfKThread = 0x00200000
+
+var errStat = errors.New("no line of /proc/PID/stat")
+
+// parseStat reads /proc/PID/stat. The name may hold blanks and parentheses of its own, so
+// the last ) ends it.
+func parseStat(b []byte) (procStat, error) {
+	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if open < 0 || end < open || end+2 > len(b) {
+		return procStat{}, errStat
+	}
+	s := procStat{comm: printable(b[open+1 : end])}
+	rest := b[end+1:]
+	for field := 3; field <= 28; field++ {
+		var word []byte
+		rest = bytes.TrimLeft(rest, " ")
+		if i := bytes.IndexAny(rest, " \n"); i >= 0 {
+			word, rest = rest[:i], rest[i:]
+		} else {
+			word, rest = rest, nil
+		}
+		if len(word) == 0 {
+			return s, errStat
+		}
+		if field == 3 {
+			s.state = word[0]
+			continue
+		}
+		switch field {
+		case 4, 9, 20, 22, 28:
+		default:
+			continue
+		}
+		n, err := strconv.ParseUint(string(word), 10, 64)
+		if err != nil {
+			return s, err
+		}
+		switch field {
+		case 4:
+			s.ppid = int32(n)
+		case 9:
+			s.flags = n
+		case 20:
+			s.threads = int32(n)
+		case 22:
+			s.start = n
+		case 28:
+			s.stack = n
+		}
+	}
+	return s, nil
+}
+
+// readStat reads the state of p; gone when there is no such process any more.
+func (o *owners) readStat(pid int32) (s procStat, gone bool, err error) {
+	b, err := o.readFile(pid, "stat")
+	if err != nil {
+		return s, isGone(err), err
+	}
+	s, err = parseStat(b)
+	return s, false, err
+}
+
+// identify names the program run for the recording. While start, comm and exe are the
+// same it stays the same: a process that writes into its own command line does not become
+// another. Only an empty one is read again, because in the middle of an exec the new
+// program has its name already and its arguments not yet.
+func (o *owners) identify(p *process) {
+	exe := o.readExe(p.pid)
+	started := o.boot + float64(p.stat.start)/userHZ
+	if p.id.Comm == p.stat.comm && p.id.Exe == exe && p.id.Started == started && p.id.Cmdline != "" {
+		return
+	}
+	cmdline, _ := o.readFile(p.pid, "cmdline")
+	cmdline = bytes.TrimRight(cmdline[:min(len(cmdline), cmdlineLimit)], "\x00")
+	p.id = store.ProcessID{
+		PID: store.Of(p.pid), Started: started, Comm: p.stat.comm, Exe: exe,
+		Cmdline: printable(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})),
+	}
+}
+
+// describe reads what seldom changes about a process.
+func (o *owners) describe(p *process) {
+	v := store.Process{FDs: p.val.FDs}
+	if b, err := o.readFile(p.pid, "status"); err == nil {
+		if uid, ok := statusUID(b); ok {
+			v.UID, v.User = store.Of(uid), o.users.name(uid)
+		}
+	}
+	if b, err := o.readFile(p.pid, "cgroup"); err == nil {
+		v.CGroup = parseCgroup(b)
+		v.ContainerID, v.Unit = containerID(v.CGroup), systemdUnit(v.CGroup)
+	}
+	if b, err := o.readFile(p.pid, "limits"); err == nil {
+		v.FDLimit = fileLimit(b)
+	}
+	p.val = v
+}
+
+// report puts the process into the recording.
+func (o *owners) report(p *process) {
+	v := p.val
+	v.PPID = store.Of(p.stat.ppid)
+	v.FDs = store.Int{}
+	if p.counted >= 0 {
+		v.FDs = store.Of(p.counted)
+	}
+	if p.subject == nil || v != p.val || p.subject.ID() != p.id || !o.processes.Keep(p.subject) {
+		p.val = v
+		p.subject = o.processes.Put(p.id, v)
+	}
+	p.ref = p.subject.Ref()
+}
+
+// statusUID is the effective user id in /proc/PID/status.
+func statusUID(status []byte) (uint32, bool) {
+	f := bytes.Fields(lineOf(status, "Uid:"))
+	if len(f) < 3 {
+		return 0, false
+	}
+	uid, err := strconv.ParseUint(string(f[2]), 10, 32)
+	return uint32(uid), err == nil
+}
+
+// fileLimit is the soft limit of open files in /proc/PID/limits; NULL for unlimited.
+func fileLimit(limits []byte) store.Int {
+	f := bytes.Fields(lineOf(limits, "Max open files"))
+	if len(f) < 5 {
+		return store.Int{}
+	}
+	n, err := strconv.ParseInt(string(f[3]), 10, 64)
+	if err != nil {
+		return store.Int{}
+	}
+	return store.Of(n)
+}
+
+// lineOf is the line of text that begins so.
+func lineOf(text []byte, start string) []byte {
+	for len(text) > 0 {
+		line, rest, _ := bytes.Cut(text, []byte("\n"))
+		if bytes.HasPrefix(line, []byte(start)) {
+			return line
+		}
+		text = rest
+	}
+	return nil
+}
+
+// readFile reads a file of /proc/PID into the buffer, which the next call uses again.
+func (o *owners) readFile(pid int32, name string) ([]byte, error) {
+	fd, err := unix.Openat(o.proc, o.pidPath(pid, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	// Files of /proc are made at the first read; all that is wanted of them fits into one,
+	// save a command line, which is cut.
+	for {
+		n, err := unix.Read(fd, o.text[:])
+		if err == unix.EINTR {
+			continue
+		}
+		return o.text[:max(n, 0)], err
+	}
+}
+
+// readExe is the path of the program, "" when it may not be seen.
+func (o *owners) readExe(pid int32) string {
+	n, err := unix.Readlinkat(o.proc, o.pidPath(pid, "exe"), o.text[:])
+	if err != nil {
+		return ""
+	}
+	return printable(o.text[:n])
+}
+
+func (o *owners) pidPath(pid int32, name string) string {
+	o.path = strconv.AppendInt(o.path[:0], int64(pid), 10)
+	o.path = append(append(o.path, '/'), name...)
+	return string(o.path)
+}
+
+// isGone reports whether the error means that the process has ended meanwhile.
+func isGone(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH)
+}

@@ -1,0 +1,202 @@
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+func contextCanceled(t *testing.T) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx, cancel
+}
+
+func TestLinkName(t *testing.T) {
+	var r rtnetlink
+	all, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range all {
+		if got := r.linkName(int32(link.Index)); got != link.Name {
+			t.Errorf("link %d is %q, want %q", link.Index, got, link.Name)
+		}
+	}
+	names := linkNames{netlink: &r, byIndex: map[int32]string{}}
+	if got := names.of(1 << 30); got != "if1073741824" {
+		t.Errorf("a link that is not there is %q", got)
+	}
+	if got := names.of(0); got != "" {
+		t.Errorf("no link is %q", got)
+	}
+}
+
+// TestDumpCanceled: a recorder that is to stop does not begin a dump.
+func TestDumpCanceled(t *testing.T) {
+	var r rtnetlink
+	ctx, cancel := contextCanceled(t)
+	defer cancel()
+	if _, err := r.dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, make([]byte, unix.SizeofIfInfomsg)); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestDumpAfterError: the socket is usable, or opened anew, after the kernel refused.
+func TestDumpAfterError(t *testing.T) {
+	var r rtnetlink
+	if _, err := r.dump(t.Context(), 0x7fff, 0, make([]byte, 16)); err == nil {
+		t.Error("the kernel took a nonsense request")
+	}
+	got, err := r.dump(t.Context(), unix.RTM_GETLINK, unix.RTM_NEWLINK, make([]byte, unix.SizeofIfInfomsg))
+	if err != nil || len(got) == 0 {
+		t.Errorf("%d links, %v", len(got), err)
+	}
+}
+
+// TestSourcesAfterLostSample: a sample that could not be written does not make the next one
+// believe that the recording has what it said.
+func TestSourcesAfterLostSample(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	links(t, "d0")
+	ip(t, "addr add 10.1.0.1/24 dev d0")
+	ip(t, "neigh add 10.1.0.50 lladdr 02:00:00:00:00:50 dev d0 nud permanent")
+	r := newRecording(t)
+	ns := here(t)
+	sources := map[string]source{
+		"interfaces": newInterfaces(r.Writer, ns), "addresses": newAddresses(r.Writer, ns), "neighbors": newNeighbors(r.Writer, ns),
+		"routes": newRoutes(r.Writer, ns), "rules": newRules(r.Writer, ns), "protocol_counters": newProtocolCounters(r.Writer, ns),
+	}
+	lose := func() {
+		t.Helper()
+		r.Begin(store.Clock{Wall: time.Unix(1_700_000_000, 0).Add(time.Duration(r.tick) * time.Second)})
+		for _, src := range sources {
+			src.read(t.Context())
+		}
+		ctx, cancel := contextCanceled(t)
+		defer cancel()
+		if err := r.Commit(ctx, store.Cost{}); err == nil {
+			t.Fatal("the sample was written")
+		}
+	}
+	sample := func() {
+		t.Helper()
+		var list []source
+		for _, src := range sources {
+			list = append(list, src)
+		}
+		r.sample(list...)
+	}
+	lose()
+	sample()
+	for name := range sources {
+		if rows := r.rows("SELECT 1 FROM " + name + "_now"); len(rows) < 2 {
+			t.Errorf("%s: %d rows after a lost sample", name, len(rows))
+		}
+	}
+	ip(t, "route add 10.7.0.0/16 via 10.1.0.254")
+	lose()
+	sample()
+	if got := r.rows("SELECT 1 FROM routes_now WHERE dst = '10.7.0.0/16'"); len(got) != 1 {
+		t.Errorf("the route that a lost sample saw first is in %d rows", len(got))
+	}
+	ip(t, "route del 10.7.0.0/16")
+	lose()
+	sample()
+	if got := r.rows("SELECT 1 FROM routes_now WHERE dst = '10.7.0.0/16'"); len(got) != 0 {
+		t.Errorf("the route whose end a lost sample saw is in %d rows", len(got))
+	}
+}
+
+func FuzzAttributes(f *testing.F) {
+	f.Add(append(attribute(1, 1, 2, 3), 5, 0, 2, 0, 9))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n := 0
+		err := attributes(b, func(kind uint16, value []byte) {
+			n += 4 + len(value)
+			if kind > attributeMask {
+				t.Errorf("kind %d", kind)
+			}
+		})
+		if n > len(b) || (err == nil && len(b)-n >= 4*(1+len(b)/4)) {
+			t.Errorf("%d of %d bytes: %v", n, len(b), err)
+		}
+		// A digest without a kind is that of the message without it.
+		seed := maphash.MakeSeed()
+		sum := func(b []byte, ticking func(uint16) bool) uint64 {
+			var h maphash.Hash
+			h.SetSeed(seed)
+			digest(&h, b, 0, ticking)
+			return h.Sum64()
+		}
+		ticks := func(kind uint16) bool { return kind == 9 }
+		with := append(attribute(9, 1, 2, 3, 4), b...)
+		if sum(with, ticks) != sum(b, ticks) || (len(b) > 0 && sum(with, nothingTicks) == sum(b, nothingTicks)) {
+			t.Errorf("digest of %v", b)
+		}
+	})
+}
+
+func FuzzHardwareAddr(f *testing.F) {
+	f.Add([]byte{2, 0, 0, 0, 0, 1})
+	f.Add([]byte{10, 0, 0, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got := hardwareAddr(b)
+		switch len(b) {
+		case 4, 16:
+			if a, err := netip.ParseAddr(got); err != nil || !bytes.Equal(a.AsSlice(), b) {
+				t.Errorf("%v: %q", b, got)
+			}
+		default:
+			var want []string
+			for _, c := range b {
+				want = append(want, fmt.Sprintf("%02x", c))
+			}
+			if got != strings.Join(want, ":") {
+				t.Errorf("%v: %q", b, got)
+			}
+		}
+	})
+}
+
+// manySources reads several sources as one.
+type manySources []source
+
+func (m manySources) read(ctx context.Context) {
+	for _, s := range m {
+		s.read(ctx)
+	}
+}
+
+// BenchmarkLinkSources is what a sample costs on this machine, without sockets and processes.
+func BenchmarkLinkSources(b *testing.B) {
+	constructors := map[string]func(*store.Writer, namespace) source{
+		"interfaces": newInterfaces, "addresses": newAddresses, "neighbors": newNeighbors, "routes": newRoutes, "rules": newRules,
+		"protocol_counters": newProtocolCounters, "softnet": newSoftnet, "conntrack": newConntrack, "settings": newSettings,
+	}
+	for name, constructor := range constructors {
+		b.Run(name, func(b *testing.B) { benchSource(b, constructor, func(int) {}) })
+	}
+	b.Run("all", func(b *testing.B) {
+		benchSource(b, func(w *store.Writer, ns namespace) source {
+			var all manySources
+			for _, constructor := range constructors {
+				all = append(all, constructor(w, ns))
+			}
+			return all
+		}, func(int) {})
+	})
+}

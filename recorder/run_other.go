@@ -1,0 +1,8 @@
+//go:build !linux
+
+package recorder
+
+import "context"
+
+// Run returns ErrUnsupported.
+func Run(context.Context, Config) error { return ErrUnsupported }

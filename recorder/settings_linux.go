@@ -1,0 +1,191 @@
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+// settings records the sysctls that explain the rest. They hardly change and there are
+// a hundred of them: in most samples they are kept unread.
+type settings struct {
+	source   *store.Source
+	ns       namespace
+	netlink  rtnetlink
+	set      *store.Set[store.SettingID, store.Setting]
+	interval time.Duration // between readings
+	due      time.Time
+	file     procFile
+	paths    []string // of settingNames
+	subjects []*store.Subject[store.SettingID, store.Setting]
+}
+
+const settingsInterval = 30 * time.Second
+
+func newSettings(w *store.Writer, ns namespace) source {
+	s := &settings{source: w.Source("settings"), ns: ns, interval: settingsInterval}
+	s.set = store.NewSet(s.source, store.Settings)
+	for _, name := range settingNames {
+		s.paths = append(s.paths, "/proc/sys/"+strings.ReplaceAll(name, ".", "/"))
+	}
+	return s
+}
+
+func (s *settings) read(ctx context.Context) {
+	s.source.Read(func() error {
+		now := time.Now()
+		if now.Before(s.due) && s.keep() {
+			return store.ErrKept
+		}
+		before := len(s.subjects)
+		err := s.record(ctx)
+		s.due = now.Add(s.interval)
+		if len(s.subjects) < before {
+			// Should this sample not be written, those that went would be kept for ever.
+			s.due = now
+		}
+		return err
+	})
+}
+
+// keep reports whether the recording has every setting that was read last: it lacks them
+// after a sample that could not be written.
+func (s *settings) keep() bool {
+	for _, subject := range s.subjects {
+		if !s.set.Keep(subject) {
+			return false
+		}
+	}
+	return len(s.subjects) > 0
+}
+
+func (s *settings) record(ctx context.Context) error {
+	s.subjects = s.subjects[:0]
+	var refused []string
+	for i, name := range settingNames {
+		text, err := s.file.read(s.paths[i])
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			// of another kernel, of a module that is not loaded, or not of this namespace
+		case errors.Is(err, fs.ErrPermission):
+			refused = append(refused, name)
+		case err != nil:
+			return fmt.Errorf("read %s: %w", name, err)
+		default:
+			s.put(name, settingText(text))
+		}
+	}
+	if err := s.recordLinks(ctx); err != nil {
+		return err
+	}
+	if refused != nil {
+		return &store.PartialError{Missing: "no permission to read " + strings.Join(refused, ", ")}
+	}
+	return nil
+}
+
+func (s *settings) put(name, value string) {
+	s.subjects = append(s.subjects, s.set.Put(store.SettingID{NetNS: s.ns.id, Name: name}, store.Setting{Value: value}))
+}
+
+// settingText parts several numbers by one blank each, where the kernel writes tabs.
+func settingText(text []byte) string {
+	return string(bytes.Join(bytes.Fields(text), []byte{' '}))
+}
+
+// A linkSetting is a sysctl that every interface has, by its place among the numbers that a
+// dump of the links gives (linux/ip.h and linux/ipv6.h). Four thousand interfaces have
+// twenty thousand files, but one dump.
+type linkSetting struct {
+	family uint16
+	place  int
+	name   string
+}
+
+var linkSettings = []linkSetting{
+	{unix.AF_INET, 0, "forwarding"},     // IPV4_DEVCONF_FORWARDING - 1
+	{unix.AF_INET, 7, "rp_filter"},      // IPV4_DEVCONF_RP_FILTER - 1
+	{unix.AF_INET6, 0, "forwarding"},    // DEVCONF_FORWARDING
+	{unix.AF_INET6, 3, "accept_ra"},     // DEVCONF_ACCEPT_RA
+	{unix.AF_INET6, 26, "disable_ipv6"}, // DEVCONF_DISABLE_IPV6
+}
+
+func (s *settings) recordLinks(ctx context.Context) error {
+	request := make([]byte, unix.SizeofIfInfomsg, unix.SizeofIfInfomsg+8)
+	request = binary.NativeEndian.AppendUint16(request, 8)
+	request = binary.NativeEndian.AppendUint16(request, unix.IFLA_EXT_MASK)
+	request = binary.NativeEndian.AppendUint32(request, rtextFilterSkipStats)
+	messages, err := s.netlink.dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, request)
+	if err != nil {
+		return fmt.Errorf("dump links: %w", err)
+	}
+	for _, msg := range messages {
+		name, values, err := parseLinkSettings(msg)
+		if err != nil {
+			return fmt.Errorf("read settings of a link: %w", err)
+		}
+		for i, setting := range linkSettings {
+			if v, ok := values[i].Get(); ok {
+				s.put(setting.sysctl(name), strconv.FormatInt(v, 10))
+			}
+		}
+	}
+	return nil
+}
+
+const rtextFilterSkipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS of linux/rtnetlink.h, Linux 4.4
+
+// sysctl is the setting's name for the interface: as sysctl(8) does, a dot in the
+// interface's name becomes a slash.
+func (l linkSetting) sysctl(link string) string {
+	family := "ipv4"
+	if l.family == unix.AF_INET6 {
+		family = "ipv6"
+	}
+	return "net." + family + ".conf." + strings.ReplaceAll(link, ".", "/") + "." + l.name
+}
+
+// parseLinkSettings decodes IFLA_AF_SPEC of an RTM_NEWLINK message: the values of
+// linkSettings.
+func parseLinkSettings(msg []byte) (name string, values [5]store.Int, err error) {
+	if len(msg) < unix.SizeofIfInfomsg {
+		return "", values, errShort
+	}
+	var spec []byte
+	err = attributes(msg[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) {
+		switch kind {
+		case unix.IFLA_IFNAME:
+			name = string(textOf(v))
+		case unix.IFLA_AF_SPEC:
+			spec = v
+		}
+	})
+	if err != nil {
+		return name, values, err
+	}
+	var inner error
+	err = attributes(spec, func(family uint16, v []byte) {
+		conf := uint16(unix.IFLA_INET_CONF)
+		if family == unix.AF_INET6 {
+			conf = unix.IFLA_INET6_CONF
+		}
+		inner = errors.Join(inner, attributes(v, func(kind uint16, v []byte) {
+			for i, setting := range linkSettings {
+				if at := 4 * setting.place; kind == conf && family == setting.family && len(v) >= at+4 {
+					values[i] = store.Of(int32(binary.NativeEndian.Uint32(v[at:])))
+				}
+			}
+		}))
+	})
+	return name, values, errors.Join(err, inner)
+}

@@ -1,0 +1,218 @@
+package recorder
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+// BenchmarkSocketsSample reads 20,000 loopback TCP connections' sockets, as they rest and
+// with a fifth of them moving bytes before every sample, next to ss in the same run.
+func BenchmarkSocketsSample(b *testing.B) {
+	const helpers, pairs = 4, 2500 // 20,000 sockets in processes of 5,000 descriptors
+	// A thread of its own may enter a new network namespace, and so do the commands it
+	// starts. It is not given back, and ends with the benchmark.
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		b.Skipf("needs root, for a network namespace: %v", err)
+	}
+	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		b.Skipf("ip link set lo up: %v: %s", err, out)
+	}
+	var crowd []*pairHolder
+	for range helpers {
+		crowd = append(crowd, holdPairs(b, pairs))
+	}
+	w, err := store.Create(b.Context(), store.Options{
+		Path: filepath.Join(b.TempDir(), "bench.db"), Interval: time.Second, Version: "bench",
+		Boot: store.Boot{ID: "boot", Host: "host", Started: time.Unix(1_700_000_000, 0)},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { w.Close(context.Background()) })
+
+	var before runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	s := newSockets(w, namespace{id: store.Of(1), proc: "/proc/thread-self"}).(*sockets)
+	start, read := time.Now(), time.Duration(0)
+	sample := func() {
+		up := time.Since(start)
+		w.Begin(store.Clock{Wall: start.Add(up), Uptime: up, Awake: up})
+		begun := time.Now()
+		s.read(b.Context())
+		read += time.Since(begun)
+		if err := w.Commit(b.Context(), store.Cost{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	sample()
+	b.Logf("first sample: %v to read, %v in all", read, time.Since(start))
+	sample()
+	n := 0
+	for _, p := range s.protocols {
+		n += len(p.seen)
+	}
+	if n < 2*helpers*pairs {
+		b.Fatalf("%d sockets, want %d", n, 2*helpers*pairs)
+	}
+	var after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.Logf("%d bytes of heap per socket", int(after.HeapAlloc-before.HeapAlloc)/n)
+	debug.FreeOSMemory()
+	if status, err := os.ReadFile("/proc/self/status"); err == nil {
+		b.Logf("%s", lineOf(status, "VmRSS:"))
+	}
+
+	for _, name := range []string{"idle", "fifth", "churn"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			read = 0
+			for b.Loop() {
+				b.StopTimer()
+				switch name {
+				case "fifth":
+					for _, c := range crowd {
+						c.say(b, "poke")
+					}
+				case "churn":
+					crowd[0].say(b, "churn")
+				}
+				b.StartTimer()
+				sample()
+			}
+			perRead := float64(read.Microseconds()) / 1000 / float64(b.N)
+			b.ReportMetric(perRead, "ms-read/op")
+			ssStart := time.Now()
+			cmd := exec.Command("ss", "-tanpieom")
+			if err := cmd.Run(); err != nil {
+				b.Fatal(err)
+			}
+			ss := float64(time.Since(ssStart).Microseconds()) / 1000
+			b.ReportMetric(ss, "ms-ss")
+			b.ReportMetric(ss/perRead, "ss/read")
+		})
+	}
+	b.Run("walk", func(b *testing.B) {
+		fds, spent := int64(0), time.Duration(0)
+		for b.Loop() {
+			s.owners.gen++
+			for _, p := range s.owners.byPID {
+				p.due = time.Time{}
+			}
+			begun := time.Now()
+			if err := s.owners.listProcesses(); err != nil {
+				b.Fatal(err)
+			}
+			if err := s.owners.visit(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			spent += time.Since(begun)
+			for _, p := range s.owners.byPID {
+				fds += max(p.counted, 0)
+			}
+		}
+		b.ReportMetric(float64(spent.Nanoseconds())/1000/float64(fds), "us/fd")
+	})
+}
+
+// A pairHolder is a process that holds TCP connections to itself.
+type pairHolder struct {
+	in  io.Writer
+	out *bufio.Reader
+}
+
+func holdPairs(b *testing.B, pairs int) *pairHolder {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestHoldPairs$")
+	cmd.Env = append(os.Environ(), "NETSQL_TEST_PAIRS="+strconv.Itoa(pairs))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { in.Close(); cmd.Wait() })
+	h := &pairHolder{in, bufio.NewReader(out)}
+	if line, err := h.out.ReadString('\n'); err != nil || line != "ready\n" {
+		b.Fatalf("a helper said %q: %v", line, err)
+	}
+	return h
+}
+
+// say has the process do something: poke sends a byte over every fifth connection, churn
+// replaces twenty-five.
+func (h *pairHolder) say(b *testing.B, word string) {
+	fmt.Fprintln(h.in, word)
+	if line, err := h.out.ReadString('\n'); err != nil || line != "done\n" {
+		b.Fatalf("a helper said %q: %v", line, err)
+	}
+}
+
+// TestHoldPairs is no test, but the body of a process of the benchmark.
+func TestHoldPairs(t *testing.T) {
+	pairs, _ := strconv.Atoi(os.Getenv("NETSQL_TEST_PAIRS"))
+	if pairs == 0 {
+		return
+	}
+	var limit unix.Rlimit
+	unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+	limit.Cur = limit.Max
+	unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients, servers := make([]net.Conn, pairs), make([]net.Conn, pairs)
+	connect := func(i int) {
+		if clients[i], err = net.Dial("tcp4", l.Addr().String()); err != nil {
+			t.Fatal(err)
+		}
+		if servers[i], err = l.Accept(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range pairs {
+		connect(i)
+	}
+	fmt.Println("ready")
+	next := 0
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); fmt.Println("done") {
+		switch lines.Text() {
+		case "poke":
+			for i := 0; i < pairs; i += 5 {
+				clients[i].Write([]byte{1})
+			}
+			for i := 0; i < pairs; i += 5 {
+				servers[i].Read(make([]byte, 1))
+			}
+		case "churn":
+			for range 25 {
+				clients[next].Close()
+				servers[next].Close()
+				connect(next)
+				next = (next + 1) % pairs
+			}
+		}
+	}
+}

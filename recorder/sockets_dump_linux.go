@@ -1,0 +1,170 @@
+package recorder
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// diagTries is how often a dump that the kernel calls inconsistent is begun.
+const diagTries = 3
+
+// diagPatience is how long the kernel may take for the next part of a dump.
+const diagPatience = 10 * time.Second
+
+// A diagnostics is a sock_diag socket in a network namespace. It is netlink's, but read by
+// hand: the library copies every message and allocates ten megabytes per dump of twenty
+// thousand sockets, where one buffer will do.
+type diagnostics struct {
+	ns     namespace
+	socket *nl.NetlinkSocket
+	buf    []byte
+}
+
+func newDiagnostics(ns namespace) *diagnostics {
+	// The kernel fills up to 32 KB at once for a reader with room.
+	return &diagnostics{ns: ns, buf: make([]byte, 64<<10)}
+}
+
+func (d *diagnostics) open() error {
+	if d.socket != nil {
+		return nil
+	}
+	path := d.ns.proc + "/ns/net"
+	ours, err := os.Stat("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	theirs, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if os.SameFile(ours, theirs) {
+		d.socket, err = nl.Subscribe(unix.NETLINK_INET_DIAG)
+		return err
+	}
+	into, err := netns.GetFromPath(path)
+	if err != nil {
+		return err
+	}
+	defer into.Close()
+	d.socket, err = nl.SubscribeAt(into, netns.None(), unix.NETLINK_INET_DIAG)
+	return err
+}
+
+// close gives the socket up: what is left of a dump in it would only confuse the next.
+func (d *diagnostics) close() {
+	if d.socket != nil {
+		d.socket.Close()
+		d.socket = nil
+	}
+}
+
+// dump sends the request and calls each with every message of the answer, which is valid
+// during the call only. It returns nl.ErrDumpInterrupted when the kernel says that the
+// table changed in a way that may have hidden something.
+func (d *diagnostics) dump(ctx context.Context, request *nl.NetlinkRequest, each func(msg []byte) error) error {
+	if err := d.open(); err != nil {
+		return fmt.Errorf("open sock_diag: %w", err)
+	}
+	err := d.socket.Send(request)
+	if err == nil {
+		err = d.receive(ctx, request.Seq, each)
+	}
+	if err != nil && !errors.Is(err, nl.ErrDumpInterrupted) {
+		d.close()
+	}
+	return err
+}
+
+func (d *diagnostics) receive(ctx context.Context, seq uint32, each func(msg []byte) error) error {
+	interrupted := false
+	for {
+		n, err := d.next(ctx)
+		if err != nil {
+			return err
+		}
+		done, torn, err := eachMessage(d.buf[:n], seq, each)
+		if err != nil {
+			return err
+		}
+		interrupted = interrupted || torn
+		if done {
+			break
+		}
+	}
+	if interrupted {
+		return nl.ErrDumpInterrupted
+	}
+	return nil
+}
+
+// next reads the next part of the dump into the buffer.
+func (d *diagnostics) next(ctx context.Context) (int, error) {
+	fd := d.socket.GetFd()
+	for deadline := time.Now().Add(diagPatience); ; {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		n, _, flags, from, err := unix.Recvmsg(fd, d.buf, nil, 0)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			if time.Now().After(deadline) {
+				return 0, fmt.Errorf("no answer for %v", diagPatience)
+			}
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100); err != nil && err != unix.EINTR {
+				return 0, err
+			}
+		case err != nil:
+			return 0, err
+		case flags&unix.MSG_TRUNC != 0:
+			return 0, fmt.Errorf("an answer longer than %d bytes", len(d.buf))
+		default:
+			if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == nl.PidKernel {
+				return n, nil
+			}
+		}
+	}
+}
+
+// eachMessage calls each with the payload of every message in b that answers seq. done: it
+// was the end of the dump. torn: the dump may not be consistent.
+func eachMessage(b []byte, seq uint32, each func(msg []byte) error) (done, torn bool, err error) {
+	native := binary.NativeEndian
+	for len(b) >= unix.NLMSG_HDRLEN {
+		n := int(native.Uint32(b))
+		if n < unix.NLMSG_HDRLEN || n > len(b) {
+			return false, torn, fmt.Errorf("a netlink message of %d bytes where %d are left", n, len(b))
+		}
+		payload := b[unix.NLMSG_HDRLEN:n]
+		kind, flags, answers := native.Uint16(b[4:]), native.Uint16(b[6:]), native.Uint32(b[8:]) == seq
+		b = b[min((n+3)&^3, len(b)):]
+		if !answers {
+			continue // the rest of a dump that was given up
+		}
+		torn = torn || flags&unix.NLM_F_DUMP_INTR != 0
+		switch kind {
+		case unix.NLMSG_DONE, unix.NLMSG_ERROR:
+			if len(payload) >= 4 {
+				if errno := int32(native.Uint32(payload)); errno != 0 {
+					return true, torn, syscall.Errno(-errno)
+				}
+			}
+			return true, torn, nil
+		case unix.SOCK_DIAG_BY_FAMILY:
+			if err := each(payload); err != nil {
+				return false, torn, err
+			}
+		}
+	}
+	return false, torn, nil
+}

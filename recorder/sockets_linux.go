@@ -1,0 +1,235 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+// sockets reads all sockets of a network namespace and who holds them. In every sample the
+// protocols are dumped first, each a source of its own; then the owners are looked for,
+// another source; then the protocols report their rows. A protocol that fails costs its
+// rows, and owners that fail leave the rows without an owner.
+type sockets struct {
+	writer    *store.Writer
+	ns        namespace
+	diag      *diagnostics
+	owners    *owners
+	users     *users
+	cgroups   *cgroups
+	texts     texts
+	protocols []*protocol
+	gen       uint32 // number of the sample
+	dumps     uint32 // number of dumps begun so far, of all protocols
+}
+
+func newSockets(w *store.Writer, ns namespace) source {
+	users := newUsers()
+	s := &sockets{writer: w, ns: ns, diag: newDiagnostics(ns), users: users, cgroups: newCgroups()}
+	for _, family := range []uint8{4, 6} {
+		af := map[uint8]uint8{4: unix.AF_INET, 6: unix.AF_INET6}[family]
+		for _, p := range []*protocol{
+			{proto: "tcp", kind: "stream", request: inetRequest{af, unix.IPPROTO_TCP}.message},
+			{proto: "udp", kind: "dgram", request: inetRequest{af, unix.IPPROTO_UDP}.message},
+			{proto: "raw", kind: "raw", request: inetRequest{af, unix.IPPROTO_RAW}.message},
+		} {
+			p.family, p.af, p.source = store.Of(family), af, w.Source(fmt.Sprintf("%s%d", p.proto, family))
+			s.protocols = append(s.protocols, p)
+		}
+	}
+	s.protocols = append(s.protocols, &protocol{
+		proto: "unix", af: unix.AF_UNIX, request: unixRequest{}.message, source: w.Source("unix"),
+	})
+	for _, p := range s.protocols {
+		p.sockets = store.NewSet(p.source, store.Sockets)
+		p.holders = store.NewSet(p.source, store.SocketOwners)
+		p.sums = store.NewSet(p.source, store.SocketCounts)
+		p.trends = store.NewSet(p.source, store.SocketTrends)
+		p.known = map[uint64]*socket{}
+		p.counts = map[countKey]*count{}
+	}
+	s.owners = newOwners(w, users)
+	return s
+}
+
+func (s *sockets) read(ctx context.Context) {
+	s.gen++
+	s.owners.gen, s.owners.firstDump = s.gen, s.dumps+1
+	s.users.refresh()
+	for _, p := range s.protocols {
+		p.ok = p.source.Read(func() error { return s.dump(ctx, p) })
+	}
+	owned := s.owners.source.Read(func() error { return s.owners.look(ctx) })
+	if !owned {
+		s.owners.forgetAll()
+	}
+	for _, p := range s.protocols {
+		if p.ok {
+			p.source.Read(func() error { s.report(p, owned); return nil })
+		}
+	}
+}
+
+// A protocol is one dump: the TCP sockets of IPv4, the unix sockets.
+type protocol struct {
+	proto, kind string
+	family      store.Int
+	af          uint8
+	request     func() *nl.NetlinkRequest
+	fromProc    bool // the kernel has no dump for it: read /proc/net
+	source      *store.Source
+	sockets     *store.Set[store.SocketID, store.Socket]
+	holders     *store.Set[store.SocketOwnerID, store.SocketOwner]
+	sums        *store.Set[store.SocketCountID, store.SocketCount]
+	trends      *store.Set[store.SocketCountID, store.SocketTrend]
+
+	known  map[uint64]*socket // by cookie
+	seen   []*socket          // those of this dump
+	dump   uint32             // number of the dump
+	ok     bool               // it succeeded
+	counts map[countKey]*count
+}
+
+// A socket is what is remembered of one from sample to sample.
+type socket struct {
+	rec     record
+	name    string // of a unix socket, as the kernel has it
+	subject *store.Subject[store.SocketID, store.Socket]
+	since   float64   // when it was first seen in its state
+	holders []holder  // by rising pid
+	last    store.Ref // the last process seen to hold it
+	shown   store.Ref // the one last reported
+	dump    uint32    // in which it was last seen
+	lost    uint32    // sample in which its last holder went
+	// What TIME_WAIT and the like do not tell any more.
+	inode, peer, uid uint32
+	uidKnown         bool
+	dirty            bool // rec differs from what was last reported
+	renamed          bool // and in what identifies the socket
+	moved            bool // and in its state
+}
+
+// dump reads a protocol's sockets into memory.
+func (s *sockets) dump(ctx context.Context, p *protocol) error {
+	err := error(nl.ErrDumpInterrupted)
+	for try := 0; try < diagTries && errors.Is(err, nl.ErrDumpInterrupted); try++ {
+		s.dumps++
+		p.dump, p.seen = s.dumps, p.seen[:0]
+		err = s.dumpOnce(ctx, p)
+	}
+	if errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("read %s sockets: this kernel has no diagnostics for them (modprobe %[1]s_diag)", p.proto)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s sockets: %w", p.proto, err)
+	}
+	clear(p.seen[len(p.seen):cap(p.seen)]) // or a crowd that is gone would stay in memory
+	if len(p.seen) < len(p.known) {
+		for key, e := range p.known {
+			if e.dump != p.dump {
+				s.owners.vanished(e)
+				delete(p.known, key)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *sockets) dumpOnce(ctx context.Context, p *protocol) error {
+	if p.fromProc {
+		return s.dumpProc(p)
+	}
+	err := s.diag.dump(ctx, p.request(), func(msg []byte) error {
+		var r record
+		var name []byte
+		var err error
+		if p.af == unix.AF_UNIX {
+			r, name, err = decodeUnix(msg)
+		} else {
+			r, err = decodeInet(msg)
+		}
+		if err != nil {
+			return err
+		}
+		s.see(p, r.cookie, &r, name)
+		return nil
+	})
+	// Without INET_RAW_DIAG there is no handler. Asking makes the kernel look for a module
+	// each time, so it is not asked again.
+	if p.proto == "raw" && errors.Is(err, unix.ENOENT) {
+		p.fromProc = true
+		return s.dumpProc(p)
+	}
+	return err
+}
+
+// dumpProc reads the raw sockets from /proc/net. They have no cookie there; the inode does
+// as well, because a raw socket has one for as long as it lives.
+func (s *sockets) dumpProc(p *protocol) error {
+	file := s.ns.proc + "/net/raw"
+	if p.af == unix.AF_INET6 {
+		file += "6"
+	}
+	text, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) && p.af == unix.AF_INET6 {
+		return nil // a kernel without IPv6 has none
+	}
+	if err != nil {
+		return err
+	}
+	return parseRaw(text, p.af, func(r record) { s.see(p, uint64(r.inode), &r, nil) })
+}
+
+// see takes note of one socket of a dump.
+func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
+	e := p.known[key]
+	if e == nil {
+		e = &socket{}
+		p.known[key] = e
+		e.renamed, e.dirty = true, true
+	}
+	if e.dump != p.dump {
+		e.dump = p.dump
+		p.seen = append(p.seen, e)
+	}
+	if e.rec == *r && e.name == string(name) {
+		return
+	}
+	s.update(p, e, r, name)
+}
+
+// update makes r what is known of e.
+func (s *sockets) update(p *protocol, e *socket, r *record, name []byte) {
+	e.dirty = true
+	e.renamed = e.renamed || !e.rec.sameName(r)
+	e.moved = e.moved || e.rec.state != r.state
+	if p.af == unix.AF_UNIX {
+		if e.name != string(name) {
+			e.name, e.renamed = string(name), true
+		}
+		if r.peer != 0 || r.has&hasPeer == 0 {
+			e.peer = r.peer
+		}
+	}
+	if r.has&hasUID != 0 {
+		e.uid, e.uidKnown = r.uid, true
+	}
+	if e.rec.inode == r.inode {
+		e.rec = *r
+		return
+	}
+	if e.rec.inode != 0 {
+		s.owners.vanished(e)
+	}
+	e.rec = *r
+	if r.inode != 0 {
+		e.inode = r.inode
+		s.owners.appeared(e)
+	}
+}

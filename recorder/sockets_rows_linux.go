@@ -1,0 +1,225 @@
+package recorder
+
+import (
+	"bytes"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+// report puts the sockets of a dump into the recording, with their owners and their
+// counts. owned is false when the owners could not be read: then nobody is named.
+func (s *sockets) report(p *protocol, owned bool) {
+	for _, e := range p.seen {
+		owner := s.owner(e, owned)
+		if e.dirty || owner != e.shown || !p.sockets.Keep(e.subject) {
+			s.put(p, e, owner)
+		}
+		if owned {
+			p.reportHolders(e)
+			e.last = owner
+		}
+		p.count(e, owner)
+	}
+	p.reportCounts(s.ns.id)
+}
+
+// owner is the process that holds e; 0 when that is not known.
+func (s *sockets) owner(e *socket, owned bool) store.Ref {
+	switch {
+	case e.rec.inode == 0:
+		// Closed by its process, but not over: TIME_WAIT, LAST_ACK. Who had it last is
+		// known for certain, because the cookie says that it is the same socket.
+		return e.last
+	case !owned:
+		return 0
+	case len(e.holders) > 0:
+		return e.holders[0].process.ref
+	case e.lost == s.gen:
+		return e.last // closed between the dump and the search for its owner
+	}
+	return 0
+}
+
+// put reports a socket of which something has changed.
+func (s *sockets) put(p *protocol, e *socket, owner store.Ref) {
+	r := &e.rec
+	var id store.SocketID
+	if e.subject != nil {
+		id = e.subject.ID() // and its strings
+	}
+	if e.renamed {
+		id = s.socketID(p, e)
+	}
+	v := store.Socket{
+		State: named(stateNames[:], r.state), Process: owner,
+		Congestion: s.texts.congestion(r.congestion),
+	}
+	if r.has&hasUID != 0 || e.uidKnown && r.has&hasInfo != 0 {
+		v.UID, v.User = store.Of(e.uid), s.users.name(e.uid)
+	}
+	resolved := true
+	if r.has&hasCgroup != 0 && r.cgroup != 0 {
+		v.CGroup = s.cgroups.path(r.cgroup)
+		resolved = v.CGroup != ""
+	}
+	if r.has&hasMark != 0 {
+		v.Mark = store.Of(r.mark)
+	}
+	if p.proto == "tcp" {
+		v.Timer = named(timerNames[:], r.timer)
+	}
+	if r.has&hasQueues != 0 {
+		v.RecvQ, v.SendQ = store.Of(r.recvQ), store.Of(r.sendQ)
+	}
+	if r.has&hasDrops != 0 {
+		v.Drops = store.Of(r.drops)
+	}
+	r.tcpValues(&v)
+
+	known := e.subject != nil
+	e.subject = p.sockets.Put(id, v)
+	switch {
+	case !known: // in this run: it may be known from the last
+		e.since = e.subject.Since()
+	case e.moved:
+		e.since = s.writer.Now()
+	}
+	e.shown = owner
+	e.dirty, e.renamed, e.moved = !resolved, false, false
+}
+
+// tcpValues fills in what tcp_info told.
+func (r *record) tcpValues(v *store.Socket) {
+	if r.has&hasInfo != 0 {
+		v.MSS, v.PMTU = store.NonZero(r.mss), store.NonZero(r.pmtu)
+		v.Retransmits, v.Cwnd = store.Of(r.retransmits), store.Of(r.cwnd)
+		if r.rtt != 0 { // measured at all
+			v.RTT, v.RTTVar = store.Of(r.rtt), store.Of(r.rttvar)
+		}
+	}
+	if r.has&hasBytesRecv != 0 {
+		v.BytesReceived = store.Of(r.bytesRecv)
+	}
+	if r.has&hasBytesSent != 0 {
+		v.BytesSent = store.Of(r.bytesSent)
+	}
+	if r.has&hasSegs != 0 {
+		v.SegsOut, v.SegsIn = store.Of(r.segsOut), store.Of(r.segsIn)
+	}
+}
+
+func (s *sockets) socketID(p *protocol, e *socket) store.SocketID {
+	r := &e.rec
+	id := store.SocketID{
+		NetNS: s.ns.id, Proto: p.proto, Family: p.family, Type: p.kind,
+		IfIndex: store.NonZero(r.ifindex), Inode: store.NonZero(e.inode), Cookie: store.NonZero(r.cookie),
+	}
+	if p.af == unix.AF_UNIX {
+		id.Type, id.Path, id.Peer = named(kindNames[:], r.kind), unixPath([]byte(e.name)), store.NonZero(e.peer)
+		return id
+	}
+	id.LocalAddr, id.RemoteAddr = s.texts.address(r.family, &r.src), s.texts.address(r.family, &r.dst)
+	id.LocalPort, id.RemotePort = store.Of(r.sport), store.Of(r.dport)
+	return id
+}
+
+// reportHolders puts every hold on the socket into the recording.
+func (p *protocol) reportHolders(e *socket) {
+	for i := range e.holders {
+		h := &e.holders[i]
+		id := store.SocketOwnerID{Socket: e.subject.Ref(), Process: h.process.ref}
+		if h.subject == nil || h.shown != h.fd || h.subject.ID() != id || !p.holders.Keep(h.subject) {
+			h.subject = p.holders.Put(id, store.SocketOwner{FD: store.Of(h.fd)})
+			h.shown = h.fd
+		}
+	}
+}
+
+// A countKey is a group of sockets that are counted together.
+type countKey struct {
+	process store.Ref
+	state   string
+}
+
+type count struct {
+	n, recvQ, sendQ int64
+	queues          bool
+	oldest          float64
+	subject         *store.Subject[store.SocketCountID, store.SocketCount]
+	shown           store.SocketCount
+}
+
+// count adds a socket to its group.
+func (p *protocol) count(e *socket, owner store.Ref) {
+	key := countKey{owner, named(stateNames[:], e.rec.state)}
+	c := p.counts[key]
+	if c == nil {
+		c = &count{}
+		p.counts[key] = c
+	}
+	if c.n == 0 || e.since < c.oldest {
+		c.oldest = e.since
+	}
+	c.n++
+	c.queues = c.queues || e.rec.has&hasQueues != 0
+	c.recvQ += int64(e.rec.recvQ)
+	c.sendQ += int64(e.rec.sendQ)
+}
+
+// reportCounts puts the groups into the recording and begins anew.
+func (p *protocol) reportCounts(netns store.Int) {
+	for key, c := range p.counts {
+		if c.n == 0 {
+			delete(p.counts, key)
+			continue
+		}
+		v := store.SocketCount{Count: store.Of(c.n), Oldest: store.Of(int64(c.oldest))}
+		if c.queues {
+			v.RecvQ, v.SendQ = store.Of(c.recvQ), store.Of(c.sendQ)
+		}
+		id := store.SocketCountID{NetNS: netns, Process: key.process, Proto: p.proto, Family: p.family, State: key.state}
+		if v != c.shown || !p.sums.Keep(c.subject) {
+			c.subject = p.sums.Put(id, v)
+		}
+		p.trends.Put(id, store.SocketTrend{Count: v.Count})
+		*c = count{subject: c.subject, shown: v}
+	}
+}
+
+// texts keeps one copy of the texts that many sockets share.
+type texts struct {
+	addresses   map[netip.Addr]string
+	congestions map[[16]byte]string
+}
+
+// textLimit is how many addresses are kept: local ones are few, and of remote ones only
+// the busy are worth it.
+const textLimit = 4096
+
+func (t *texts) address(family uint8, a *[16]byte) string {
+	addr := address(family, a)
+	text, ok := t.addresses[addr]
+	if !ok {
+		text = addr.String()
+		if t.addresses == nil || len(t.addresses) >= textLimit {
+			t.addresses = map[netip.Addr]string{}
+		}
+		t.addresses[addr] = text
+	}
+	return text
+}
+
+func (t *texts) congestion(name [16]byte) string {
+	text, ok := t.congestions[name]
+	if !ok {
+		text = printable(bytes.TrimRight(name[:], "\x00"))
+		if t.congestions == nil {
+			t.congestions = map[[16]byte]string{}
+		}
+		t.congestions[name] = text
+	}
+	return text
+}
