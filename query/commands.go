@@ -90,7 +90,9 @@ func (s *Shell) help(_ context.Context, arg string) error {
 	out, _ := s.target()
 	list := commands()
 	if arg != "" {
-		i := slices.IndexFunc(list, func(c command) bool { return strings.TrimPrefix(c.name, ".") == strings.TrimPrefix(strings.ToLower(arg), ".") })
+		i := slices.IndexFunc(list, func(c command) bool {
+			return strings.TrimPrefix(c.name, ".") == strings.TrimPrefix(strings.ToLower(arg), ".")
+		})
 		if i < 0 {
 			return s.describe(context.Background(), arg)
 		}

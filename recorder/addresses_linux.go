@@ -36,7 +36,6 @@ func (s *addresses) record(ctx context.Context) error {
 		return fmt.Errorf("dump addresses: %w", err)
 	}
 	if s.memory.keep(messages, unix.SizeofIfAddrmsg, tickingInAddress) {
-		s.memory.done()
 		return nil
 	}
 	for _, msg := range messages {

@@ -12,7 +12,8 @@ import (
 )
 
 // conntrack records how full connection tracking is. Where its module is not loaded there
-// is nothing to record, and nothing wrong.
+// is nothing to record, and nothing wrong. Unlike /proc/PID/net, /proc/sys/net is always that
+// of the network namespace of who reads it.
 type conntrack struct {
 	source *store.Source
 	ns     namespace

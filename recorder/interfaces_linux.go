@@ -36,8 +36,8 @@ type knownLink struct {
 	reading int
 }
 
-// Speed and duplex are asked for when the link changed, and at every so manieth reading: a
-// bridge takes on the speed of its ports without saying so.
+// Speed and duplex are asked for when the link changed, and again after so many readings: a
+// bridge takes on the speed of its ports without a word.
 const askSpeedAgain = 60
 
 func newInterfaces(w *store.Writer, ns namespace) source {

@@ -41,7 +41,6 @@ func (s *neighbors) record(ctx context.Context) error {
 		messages = append(messages, got...)
 	}
 	if s.memory.keep(messages, unix.SizeofNdMsg, tickingInNeighbor) {
-		s.memory.done()
 		return nil
 	}
 	for _, msg := range messages {

@@ -48,7 +48,6 @@ func (s *routes) record(ctx context.Context) error {
 		}
 	}
 	if s.memory.keep(messages, unix.SizeofRtMsg, tickingInRoute) {
-		s.memory.done()
 		return nil
 	}
 	clear(s.nth)

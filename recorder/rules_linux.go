@@ -47,7 +47,6 @@ func (s *rules) record(ctx context.Context) error {
 		}
 	}
 	if s.memory.keep(messages, sizeofRule, nothingTicks) {
-		s.memory.done()
 		return nil
 	}
 	nth := map[store.RuleID]int64{}

@@ -17,7 +17,8 @@ import (
 )
 
 // settings records the sysctls that explain the rest. They hardly change and there are
-// a hundred of them: in most samples they are kept unread.
+// a hundred of them: in most samples they are kept unread. Those of net are of the
+// namespace of who reads them.
 type settings struct {
 	source   *store.Source
 	ns       namespace

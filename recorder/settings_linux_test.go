@@ -56,9 +56,10 @@ func TestSettings(t *testing.T) {
 	r.sample(src)
 	check("at first")
 	// Each that the kernel has is there.
+	got := settingsOf(r)
 	for _, name := range settingNames {
 		_, err := os.Stat("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
-		if _, recorded := settingsOf(r)[name]; recorded != (err == nil) {
+		if _, recorded := got[name]; recorded != (err == nil) {
 			t.Errorf("%s: recorded %v, in /proc/sys %v", name, recorded, err == nil)
 		}
 	}
@@ -67,8 +68,8 @@ func TestSettings(t *testing.T) {
 		"net.ipv4.ip_local_reserved_ports": "8080,9000-9010", "net.ipv4.conf.lo.forwarding": "0", "net.ipv6.conf.d0.accept_ra": "1",
 		"net.ipv4.ip_local_port_range": "32768 60999",
 	} {
-		if got := settingsOf(r)[name]; got != want {
-			t.Errorf("%s = %q, want %q", name, got, want)
+		if got[name] != want {
+			t.Errorf("%s = %q, want %q", name, got[name], want)
 		}
 	}
 

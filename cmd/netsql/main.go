@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"netsql/query"
 )
@@ -39,8 +40,9 @@ type stdio struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal asks to end; a second one kills.
-	context.AfterFunc(ctx, stop)
+	// The first signal asks to end; a later one kills. Not one that comes at once: timeout(1) signals
+	// its child and then the child's group, so that the child hears everything twice.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	std := stdio{os.Stdin, os.Stdout, os.Stderr}
 	code := exitCode(run(ctx, os.Args[1:], std), std.err)
 	stop()
