@@ -258,7 +258,10 @@ CREATE TABLE interface_tuple (
     master               TEXT,
     qdisc                TEXT,
     txqlen               INTEGER,
-    alias                TEXT
+    alias                TEXT,
+    link_ifindex         INTEGER,
+    promiscuity          INTEGER,
+    carrier_changes      INTEGER
 ) STRICT;
 CREATE TABLE interface_span (
     id                   INTEGER PRIMARY KEY,
@@ -354,7 +357,8 @@ CREATE TABLE address (
     ifindex              INTEGER,
     family               INTEGER,
     addr                 TEXT,
-    prefix_len           INTEGER
+    prefix_len           INTEGER,
+    peer                 TEXT
 ) STRICT;
 CREATE INDEX address_last ON address (last_sample) WHERE last_sample IS NOT NULL;
 CREATE TABLE address_tuple (
@@ -362,7 +366,6 @@ CREATE TABLE address_tuple (
     scope                TEXT,
     flags                TEXT,
     label                TEXT,
-    peer                 TEXT,
     broadcast            TEXT
 ) STRICT;
 CREATE TABLE address_span (
@@ -481,6 +484,7 @@ CREATE TABLE rule_tuple (
     table_name           TEXT,
     goto_priority        INTEGER,
     invert               INTEGER,
+    suppress_prefix_len  INTEGER,
     protocol             TEXT
 ) STRICT;
 CREATE TABLE rule_span (
@@ -504,19 +508,24 @@ CREATE TABLE protocol_counter (
     netns                INTEGER,
     file                 TEXT,
     proto                TEXT,
-    name                 TEXT,
+    name                 TEXT
+) STRICT;
+CREATE INDEX protocol_counter_last ON protocol_counter (last_sample) WHERE last_sample IS NOT NULL;
+CREATE TABLE protocol_counter_tuple (
+    id                   INTEGER PRIMARY KEY,
     kind                 TEXT,
     description          TEXT
 ) STRICT;
-CREATE INDEX protocol_counter_last ON protocol_counter (last_sample) WHERE last_sample IS NOT NULL;
 CREATE TABLE protocol_counter_span (
     id                   INTEGER PRIMARY KEY,
     length               INTEGER NOT NULL,
+    tuple                INTEGER NOT NULL,
     value                INTEGER
 ) STRICT;
 CREATE TABLE protocol_counter_open (
     subject              INTEGER PRIMARY KEY,
     from_sample          INTEGER NOT NULL,
+    tuple                INTEGER NOT NULL,
     value                INTEGER
 ) STRICT;
 
@@ -565,13 +574,19 @@ CREATE TABLE conntrack_table_span (
     id                   INTEGER PRIMARY KEY,
     length               INTEGER NOT NULL,
     entries              INTEGER,
-    max_entries          INTEGER
+    max_entries          INTEGER,
+    drops                INTEGER,
+    early_drops          INTEGER,
+    insert_failed        INTEGER
 ) STRICT;
 CREATE TABLE conntrack_table_open (
     subject              INTEGER PRIMARY KEY,
     from_sample          INTEGER NOT NULL,
     entries              INTEGER,
-    max_entries          INTEGER
+    max_entries          INTEGER,
+    drops                INTEGER,
+    early_drops          INTEGER,
+    insert_failed        INTEGER
 ) STRICT;
 
 -- settings

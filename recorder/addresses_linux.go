@@ -120,10 +120,10 @@ func (a *linkAddress) row(netns store.Int, links *linkNames) (store.AddressID, s
 	}
 	return store.AddressID{
 			NetNS: netns, Dev: links.of(a.index), IfIndex: store.Of(a.index), Family: store.Of(familyNumber(a.family)),
-			Addr: a.local.String(), PrefixLen: store.Of(a.prefixLen),
+			Addr: a.local.String(), PrefixLen: store.Of(a.prefixLen), Peer: addrText(a.remote),
 		}, store.Address{
 			Scope: scopeNames().of(uint32(a.scope)), Flags: flags, Label: a.label,
-			Peer: addrText(a.remote), Broadcast: addrText(a.broadcast),
+			Broadcast: addrText(a.broadcast),
 		}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"netsql/store"
@@ -109,8 +110,27 @@ func FuzzAddress(f *testing.F) {
 		}
 		id, v := a.row(store.Of(1), &linkNames{byIndex: map[int32]string{a.index: "eth0"}})
 		addr, err := netip.ParseAddr(id.Addr)
-		if err != nil || addr.Is4() != (a.family == unix.AF_INET) || v.Peer == id.Addr {
+		if err != nil || addr.Is4() != (a.family == unix.AF_INET) || id.Peer == id.Addr {
 			t.Errorf("%+v %+v %v", id, v, err)
 		}
 	})
+}
+
+// Two addresses that differ only in their other end are two.
+func TestPointToPointAddresses(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	links(t)
+	command(t, "ip", "addr", "add", "10.77.0.1", "peer", "10.77.0.2", "dev", "lo")
+	command(t, "ip", "addr", "add", "10.77.0.1", "peer", "10.77.0.3", "dev", "lo")
+	r := newRecording(t)
+	r.sample(newAddresses(r.Writer, here(t)))
+	var got []any
+	for _, row := range r.rows("SELECT peer FROM addresses_now WHERE addr = '10.77.0.1' ORDER BY peer") {
+		got = append(got, row["peer"])
+	}
+	if diff := cmp.Diff([]any{"10.77.0.2", "10.77.0.3"}, got); diff != "" {
+		t.Errorf("the other ends of 10.77.0.1 (-want +got):\n%s", diff)
+	}
 }

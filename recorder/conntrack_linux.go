@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"strconv"
 
+	"github.com/prometheus/procfs"
+
 	"netsql/store"
 )
 
@@ -41,9 +43,34 @@ func (s *conntrack) read(context.Context) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		s.set.Put(store.ConntrackID{NetNS: s.ns.id}, store.Conntrack{Entries: entries, MaxEntries: most})
+		v := store.Conntrack{Entries: entries, MaxEntries: most}
+		if err := s.statistics(&v); err != nil {
+			return err
+		}
+		s.set.Put(store.ConntrackID{NetNS: s.ns.id}, v)
 		return nil
 	})
+}
+
+// statistics adds up what the CPUs count. Since Linux 4.6 kernels may be built without them.
+func (s *conntrack) statistics(v *store.Conntrack) error {
+	proc, err := procfs.NewFS(s.ns.proc)
+	if err != nil {
+		return fmt.Errorf("read the statistics of conntrack: %w", err)
+	}
+	cpus, err := proc.ConntrackStat()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the statistics of conntrack: %w", err)
+	}
+	var drops, early, failed uint64
+	for _, cpu := range cpus {
+		drops, early, failed = drops+cpu.Drop, early+cpu.EarlyDrop, failed+cpu.InsertFailed
+	}
+	v.Drops, v.EarlyDrops, v.InsertFailed = store.Of(drops), store.Of(early), store.Of(failed)
+	return nil
 }
 
 func (s *conntrack) number(name string) (store.Int, error) {

@@ -117,6 +117,7 @@ func (s *interfaces) put(k *knownLink) {
 // A link is an RTM_NEWLINK message. Its slices point into it.
 type link struct {
 	index, master                   int32
+	below, promiscuity              store.Int
 	hardware                        uint16
 	flags, carrierChanges           uint32
 	name, kind, mac, alias, qdisc   []byte
@@ -154,6 +155,10 @@ func parseLink(msg []byte) (link, error) {
 			l.carrier = store.Of(uint8Of(v))
 		case unix.IFLA_CARRIER_CHANGES:
 			l.carrierChanges = uint32Of(v)
+		case unix.IFLA_LINK:
+			l.below = store.NonZero(uint32Of(v))
+		case unix.IFLA_PROMISCUITY:
+			l.promiscuity = store.Of(uint32Of(v))
 		case unix.IFLA_MASTER:
 			l.master = int32(uint32Of(v))
 		case unix.IFLA_STATS64:
@@ -193,7 +198,8 @@ func (l *link) sum(seed maphash.Seed) uint64 {
 		hardware                        uint16
 		flags, carrierChanges           uint32
 		mtu, txqlen, operstate, carrier store.Int
-	}{l.master, l.hardware, l.flags, l.carrierChanges, l.mtu, l.txqlen, l.operstate, l.carrier})
+		below, promiscuity              store.Int
+	}{l.master, l.hardware, l.flags, l.carrierChanges, l.mtu, l.txqlen, l.operstate, l.carrier, l.below, l.promiscuity})
 	return h.Sum64()
 }
 
@@ -203,6 +209,7 @@ func (l *link) row(netns store.Int, master string, speed linkSpeed) (store.Inter
 		Type: string(l.kind), MAC: hardwareAddr(l.mac), MTU: l.mtu, Carrier: l.carrier,
 		Flags: flagText(l.flags, linkFlags), Speed: speed.mbps, Duplex: speed.duplex, Master: master,
 		Qdisc: string(l.qdisc), TxQLen: l.txqlen, Alias: string(l.alias),
+		Link: l.below, Promisc: l.promiscuity, CarrierUp: store.Of(l.carrierChanges),
 	}
 	if v.Type == "" {
 		v.Type = (&nl.IfInfomsg{IfInfomsg: unix.IfInfomsg{Type: l.hardware}}).EncapType()

@@ -1,16 +1,22 @@
 package recorder
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"netsql/store"
@@ -125,7 +131,8 @@ func TestInterfaces(t *testing.T) {
 	check("addresses added")
 	ip(t, "link set br0 down")
 	ip(t, "link set br0 name br1") // the master of v0, too, is another now
-	ip(t, "link set d0p down")     // d0 loses its carrier and its speed
+	ip(t, "link set lo alias home")
+	ip(t, "link set d0p down") // d0 loses its carrier and its speed
 	check("changed")
 	ip(t, "link set d0p up")
 	check("carrier back")
@@ -198,6 +205,41 @@ func TestInterfaceCounters(t *testing.T) {
 		// The ICMP answers (nobody listens on the port) come on top, a few of them.
 		if grown := got[column].(int64) - before[column].(int64); grown < least || grown > 2*least {
 			t.Errorf("%s grew by %d, want %d or a little more", column, grown, least)
+		}
+	}
+}
+
+// TestCountersOf decodes a struct of which no two fields are equal, and compares with the
+// library's decoding by name. Older kernels give a shorter one.
+func TestCountersOf(t *testing.T) {
+	const fields = 25
+	var b []byte
+	for i := range uint64(fields) {
+		b = binary.NativeEndian.AppendUint64(b, 1000+i)
+	}
+	var library netlink.LinkStatistics64
+	if _, err := binary.Decode(b, binary.NativeEndian, &library); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int64{"rx_nohandler": 1023, "rx_otherhost_dropped": 1024} // later than the library
+	capital := regexp.MustCompile(`[A-Z]`)
+	for i := range reflect.TypeFor[netlink.LinkStatistics64]().NumField() {
+		name := capital.ReplaceAllStringFunc(reflect.TypeOf(library).Field(i).Name, func(c string) string { return "_" + strings.ToLower(c) })
+		want[strings.TrimPrefix(name, "_")] = int64(reflect.ValueOf(library).Field(i).Uint())
+	}
+	for _, known := range []int{fields, 24, 23, 1, 0} {
+		c := countersOf(b[:8*known])
+		got := map[string]int64{}
+		for i := range reflect.TypeOf(c).NumField() {
+			name, _, _ := strings.Cut(reflect.TypeOf(c).Field(i).Tag.Get("col"), ",")
+			if n, ok := reflect.ValueOf(c).Field(i).Interface().(store.Int).Get(); ok {
+				got[name] = n
+			}
+		}
+		shorter := maps.Clone(want)
+		maps.DeleteFunc(shorter, func(_ string, n int64) bool { return n >= 1000+int64(known) })
+		if diff := cmp.Diff(shorter, got); diff != "" {
+			t.Errorf("%d fields (-library +ours):\n%s", known, diff)
 		}
 	}
 }
@@ -305,4 +347,30 @@ func BenchmarkInterfaces(b *testing.B) {
 	}
 	ipBatch(b, batch.String())
 	b.Run("links=2001", func(b *testing.B) { benchSource(b, newInterfaces, func(int) {}) })
+}
+
+// Who listens to everything, and what lies below, as ip -d tells.
+func TestInterfaceRelations(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	command(t, "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+	command(t, "ip", "link", "set", "v0", "up", "promisc", "on")
+	command(t, "ip", "link", "set", "v1", "up")
+	r := newRecording(t)
+	src := newInterfaces(r.Writer, here(t))
+	oracle := func() []map[string]any {
+		var rows []map[string]any
+		for _, l := range ipJSON(t, "-d link show type veth") {
+			rows = append(rows, map[string]any{"name": l["ifname"], "promiscuity": l["promiscuity"].(json.Number).String()})
+		}
+		return rows
+	}
+	agree(t, r, src, "veth", oracle, func() []map[string]any {
+		return r.rows("SELECT name, CAST(promiscuity AS TEXT) AS promiscuity FROM interfaces_now WHERE type = 'veth' ORDER BY ifindex")
+	})
+	got := r.rows("SELECT (SELECT name FROM interfaces_now WHERE ifindex = i.link_ifindex) AS other, carrier_changes > 0 AS changed FROM interfaces_now i WHERE name = 'v0'")
+	if diff := cmp.Diff([]map[string]any{{"other": "v1", "changed": int64(1)}}, got); diff != "" {
+		t.Errorf("v0 (-want +got):\n%s", diff)
+	}
 }

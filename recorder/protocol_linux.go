@@ -31,6 +31,8 @@ type counterFile struct {
 
 type knownCounter struct {
 	id      store.ProtocolCounterID
+	kind    string
+	words   string
 	value   store.Int
 	subject *store.Subject[store.ProtocolCounterID, store.ProtocolCounter]
 }
@@ -79,26 +81,26 @@ func (s *protocolCounters) record(f *counterFile, text []byte) error {
 		c := &f.counters[n]
 		n++
 		if c.id.Name != string(name) || c.id.Proto != string(proto) {
-			*c = knownCounter{id: s.identity(f.name, string(proto), string(name))}
+			*c = s.learn(f.name, string(proto), string(name))
 		} else if c.value == value && s.set.Keep(c.subject) {
 			return
 		}
 		c.value = value
-		c.subject = s.set.Put(c.id, store.ProtocolCounter{Value: value})
+		c.subject = s.set.Put(c.id, store.ProtocolCounter{Kind: c.kind, Description: c.words, Value: value})
 	})
 	f.counters = f.counters[:n]
 	return err
 }
 
-func (s *protocolCounters) identity(file, proto, name string) store.ProtocolCounterID {
-	id := store.ProtocolCounterID{
-		NetNS: s.ns.id, File: file, Proto: proto, Name: name, Kind: "counter",
-		Description: protocolWords(proto, name),
+func (s *protocolCounters) learn(file, proto, name string) knownCounter {
+	c := knownCounter{
+		id:   store.ProtocolCounterID{NetNS: s.ns.id, File: file, Proto: proto, Name: name},
+		kind: "counter", words: protocolWords(proto, name),
 	}
 	if protocolGauge(file, proto, name) {
-		id.Kind = "gauge"
+		c.kind = "gauge"
 	}
-	return id
+	return c
 }
 
 // protocolGauge tells the numbers that go up and down, or are settings.

@@ -78,6 +78,7 @@ const (
 	fraGoto      = 4
 	fraPriority  = 6
 	fraFWMark    = 10
+	fraSuppress  = 14
 	fraTable     = 15
 	fraFWMask    = 16
 	fraOIF       = 17
@@ -104,7 +105,7 @@ type rule struct {
 	dst, src             netip.Prefix
 	iif, oif             string
 	fwmark, fwmask       uint32
-	goTo                 store.Int
+	goTo, suppress       store.Int
 	l3mdev               bool
 	uids, sports, dports string
 	ipproto, protocol    store.Int
@@ -134,6 +135,10 @@ func parseRule(msg []byte) (rule, error) {
 			r.goTo = store.Of(uint32Of(v))
 		case fraPriority:
 			r.priority = uint32Of(v)
+		case fraSuppress:
+			if n := uint32Of(v); n != 1<<32-1 {
+				r.suppress = store.Of(n)
+			}
 		case fraFWMark:
 			r.fwmark = uint32Of(v)
 		case fraFWMask:
@@ -189,7 +194,7 @@ func (r *rule) row(netns store.Int) (store.RuleID, store.Rule) {
 	v := store.Rule{
 		IIF: r.iif, OIF: r.oif, TOS: store.NonZero(r.tos), IPProto: r.ipproto,
 		SPort: r.sports, DPort: r.dports, UIDRange: r.uids,
-		Action: ruleActions.of(uint32(r.action)), Goto: r.goTo, Invert: store.Of(r.flags & ruleInverted >> 1),
+		Action: ruleActions.of(uint32(r.action)), Goto: r.goTo, Suppress: r.suppress, Invert: store.Of(r.flags & ruleInverted >> 1),
 	}
 	if r.dst.IsValid() {
 		v.Dst = r.dst.String()

@@ -199,3 +199,19 @@ func FuzzRule(f *testing.F) {
 		}
 	})
 }
+
+// The rule that wg-quick makes: what the main table knows better than the default route.
+func TestSuppressingRule(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	links(t)
+	command(t, "ip", "rule", "add", "pref", "50", "table", "main", "suppress_prefixlength", "0")
+	r := newRecording(t)
+	r.sample(newRules(r.Writer, here(t)))
+	got := r.rows("SELECT priority, suppress_prefix_len AS len FROM rules_now WHERE family = 4 AND priority < 100 ORDER BY priority")
+	want := []map[string]any{{"priority": int64(0), "len": nil}, {"priority": int64(50), "len": int64(0)}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+}

@@ -3,11 +3,12 @@ package recorder
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/procfs"
 
 	"netsql/store"
 )
@@ -60,63 +61,42 @@ func TestSoftnet(t *testing.T) {
 	}
 }
 
-func TestParseSoftnet(t *testing.T) {
-	columns := func(n int) string {
-		words := make([]string, n)
+// What an older kernel does not say is unknown, and not 0.
+func TestSoftnetOfOlderKernels(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		kernel  string
+		columns int
+		want    store.Softnet
+	}{
+		{"2.6.32", 9, store.Softnet{}},
+		{"2.6.35", 10, store.Softnet{ReceivedRPS: store.Of(109)}},
+		{"3.11", 11, store.Softnet{ReceivedRPS: store.Of(109), FlowLimit: store.Of(110)}},
+		{"5.10", 13, store.Softnet{ReceivedRPS: store.Of(109), FlowLimit: store.Of(110), Backlog: store.Of(111)}},
+		{"6.4", 15, store.Softnet{ReceivedRPS: store.Of(109), FlowLimit: store.Of(110), Backlog: store.Of(111)}},
+	} {
+		words := make([]string, test.columns)
 		for i := range words {
 			words[i] = fmt.Sprintf("%08x", 100+i)
 		}
-		return strings.Join(words, " ") + "\n"
-	}
-	unknown := store.Int{}
-	for _, test := range []struct {
-		name string
-		text string
-		cpu  store.Int
-		want store.Softnet
-	}{
-		{"2.6.32", columns(9), store.Of(0), store.Softnet{ReceivedRPS: unknown}},
-		{"2.6.35", columns(10), store.Of(0), store.Softnet{ReceivedRPS: store.Of(109)}},
-		{"3.11", columns(11), store.Of(0), store.Softnet{ReceivedRPS: store.Of(109), FlowLimit: store.Of(110)}},
-		{"5.10", columns(13), store.Of(112), store.Softnet{ReceivedRPS: store.Of(109), FlowLimit: store.Of(110), Backlog: store.Of(111)}},
-		{"6.4", columns(15), store.Of(112), store.Softnet{ReceivedRPS: store.Of(109), FlowLimit: store.Of(110), Backlog: store.Of(111)}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			test.want.Processed, test.want.Dropped, test.want.TimeSqueeze = store.Of(100), store.Of(101), store.Of(102)
-			n := 0
-			err := parseSoftnet([]byte(test.text), func(id store.SoftnetID, got store.Softnet) {
-				n++
-				if id.CPU != test.cpu || got != test.want {
-					t.Errorf("CPU %v: %v, want %v: %v", id.CPU, got, test.cpu, test.want)
-				}
-			})
-			if err != nil || n != 1 {
-				t.Errorf("%d lines, %v", n, err)
-			}
-		})
-	}
-	for _, text := range []string{columns(8), "x" + columns(13), "\n", columns(13) + columns(3)} {
-		if err := parseSoftnet([]byte(text), func(store.SoftnetID, store.Softnet) {}); err == nil {
-			t.Errorf("%q was taken", text)
+		dir := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(dir, "net"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "net/softnet_stat"), []byte(strings.Join(words, " ")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		fs, err := procfs.NewFS(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stats, err := fs.NetSoftnetStat()
+		if err != nil || len(stats) != 1 {
+			t.Fatalf("%s: %v, %v", test.kernel, stats, err)
+		}
+		test.want.Processed, test.want.Dropped, test.want.TimeSqueeze = store.Of(100), store.Of(101), store.Of(102)
+		if _, got := softnetRow(stats[0]); got != test.want {
+			t.Errorf("%s: %v, want %v", test.kernel, got, test.want)
 		}
 	}
-	if diff := cmp.Diff(error(nil), parseSoftnet(nil, nil)); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func FuzzSoftnet(f *testing.F) {
-	f.Add([]byte("00000013 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000001\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		n := 0
-		err := parseSoftnet(b, func(id store.SoftnetID, v store.Softnet) {
-			n++
-			if id.CPU == (store.Int{}) || v.Processed == (store.Int{}) || v.TimeSqueeze == (store.Int{}) {
-				t.Errorf("%v %v", id, v)
-			}
-		})
-		if err == nil && n != len(strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")) && len(b) > 0 {
-			t.Errorf("%d lines of %q", n, b)
-		}
-	})
 }

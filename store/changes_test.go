@@ -77,8 +77,8 @@ func (s *script) step(d time.Duration, now world) {
 		return nil
 	})
 	s.proto.Read(func() error {
-		s.protocol.Put(ProtocolCounterID{File: "snmp", Proto: "Tcp", Name: "RetransSegs", Kind: "counter"}, ProtocolCounter{Of(now.counter)})
-		s.protocol.Put(ProtocolCounterID{File: "snmp", Proto: "Tcp", Name: "CurrEstab", Kind: "gauge"}, ProtocolCounter{Of(now.counter)})
+		s.protocol.Put(ProtocolCounterID{File: "snmp", Proto: "Tcp", Name: "RetransSegs"}, ProtocolCounter{Kind: "counter", Value: Of(now.counter)})
+		s.protocol.Put(ProtocolCounterID{File: "snmp", Proto: "Tcp", Name: "CurrEstab"}, ProtocolCounter{Kind: "gauge", Value: Of(now.counter)})
 		return nil
 	})
 	s.routesOf.Read(func() error {

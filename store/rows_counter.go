@@ -2,17 +2,17 @@ package store
 
 // ProtocolCounterID names one line of /proc/net/snmp, snmp6, netstat, sockstat or sockstat6.
 type ProtocolCounterID struct {
-	NetNS       Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
-	File        string `col:"file" doc:"File of /proc/net it stands in: snmp, snmp6, netstat, sockstat or sockstat6."`
-	Proto       string `col:"proto" doc:"Group within the file: Ip, Icmp, Tcp, Udp, TcpExt, IpExt, Ip6, TCP and so on."`
-	Name        string `col:"name" doc:"Name of the counter as the kernel spells it: RetransSegs, ListenOverflows and so on."`
-	Kind        string `col:"kind" doc:"counter when it only grows, gauge when it goes up and down."`
-	Description string `col:"description" doc:"What it counts, in words; NULL for those without a sentence of ours."`
+	NetNS Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
+	File  string `col:"file" doc:"File of /proc/net it stands in: snmp, snmp6, netstat, sockstat or sockstat6."`
+	Proto string `col:"proto" doc:"Group within the file: Ip, Icmp, Tcp, Udp, TcpExt, IpExt, Ip6, TCP and so on."`
+	Name  string `col:"name" doc:"Name of the counter as the kernel spells it: RetransSegs, ListenOverflows and so on."`
 }
 
 // ProtocolCounter is its value.
 type ProtocolCounter struct {
-	Value Int `col:"value,counter" doc:"The count since boot; of a gauge, the number now."`
+	Kind        string `col:"kind,rare" doc:"counter when it only grows, gauge when it goes up and down."`
+	Description string `col:"description,rare" doc:"What it counts, in words; NULL for those without a sentence of ours."`
+	Value       Int    `col:"value,counter" doc:"The count since boot; of a gauge, the number now."`
 }
 
 // SoftnetID names a CPU.
@@ -39,6 +39,10 @@ type ConntrackID struct {
 type Conntrack struct {
 	Entries    Int `col:"entries,value" doc:"Connections tracked now (nf_conntrack_count)."`
 	MaxEntries Int `col:"max_entries,value" doc:"Most that may be tracked (nf_conntrack_max)."`
+
+	Drops        Int `col:"drops,counter" unit:"packets" doc:"Packets dropped because a connection could not be tracked: most often, the table was full."`
+	EarlyDrops   Int `col:"early_drops,counter" unit:"connections" doc:"Connections forgotten early to make room for new ones."`
+	InsertFailed Int `col:"insert_failed,counter" unit:"connections" doc:"Connections that could not be entered, as when two packets of one race."`
 }
 
 // SettingID names a sysctl.

@@ -13,7 +13,7 @@ type Interface struct {
 	MAC       string `col:"mac,rare" doc:"Hardware address."`
 	MTU       Int    `col:"mtu,rare" unit:"bytes" doc:"Largest packet it carries."`
 	OperState string `col:"operstate,rare" doc:"UP, DOWN, LOWERLAYERDOWN, UNKNOWN … (RFC 2863)."`
-	Carrier   Int    `col:"carrier,rare" doc:"1 when the link has a signal, 0 when not."`
+	Carrier   Int    `col:"carrier,rare" doc:"1 when the link has a signal, 0 when not; NULL while the link is down."`
 	Flags     string `col:"flags,rare" doc:"Flags such as UP,BROADCAST,RUNNING,PROMISC."`
 	Speed     Int    `col:"speed_mbps,rare" unit:"Mbit/s" doc:"Speed of the link, where the driver knows it (/sys/class/net/NAME/speed)."`
 	Duplex    string `col:"duplex,rare" doc:"full or half, where the driver knows it."`
@@ -21,6 +21,9 @@ type Interface struct {
 	Qdisc     string `col:"qdisc,rare" doc:"Queueing discipline at its root."`
 	TxQLen    Int    `col:"txqlen,rare" unit:"packets" doc:"Length of its transmit queue."`
 	Alias     string `col:"alias,rare" doc:"Alias that the administrator gave it."`
+	Link      Int    `col:"link_ifindex,rare" doc:"Index of the interface below it (vlan, macvlan) or at its other end (veth), which may be in another namespace."`
+	Promisc   Int    `col:"promiscuity,rare" doc:"How many listen to all packets on it, sniffers and bridges; the flag PROMISC shows only what the administrator set."`
+	CarrierUp Int    `col:"carrier_changes,rare" unit:"times" doc:"Times the link got or lost its signal."`
 }
 
 // InterfaceCounters are the fields of rtnl_link_stats64 (linux/if_link.h), each by itself.
@@ -60,6 +63,7 @@ type AddressID struct {
 	Family    Int    `col:"family" doc:"4 for IPv4, 6 for IPv6."`
 	Addr      string `col:"addr" doc:"The address."`
 	PrefixLen Int    `col:"prefix_len" doc:"Length of its network prefix, in bits."`
+	Peer      string `col:"peer" doc:"Address of the other end of a point-to-point link."`
 }
 
 // Address is what else ip address shows.
@@ -67,7 +71,6 @@ type Address struct {
 	Scope     string `col:"scope,rare" doc:"global, site, link, host or a number."`
 	Flags     string `col:"flags,rare" doc:"Flags such as permanent, dynamic, tentative, dadfailed, deprecated, secondary."`
 	Label     string `col:"label,rare" doc:"Label, such as eth0:1."`
-	Peer      string `col:"peer,rare" doc:"Address of the other end of a point-to-point link."`
 	Broadcast string `col:"broadcast,rare" doc:"Broadcast address."`
 }
 

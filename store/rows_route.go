@@ -9,7 +9,7 @@ type RouteID struct {
 	SrcNet  string `col:"src_net" doc:"Source network, for source-specific routes."`
 	TOS     Int    `col:"tos" doc:"Type of service it is for; 0 for all."`
 	Metric  Int    `col:"metric" doc:"Priority: the lowest wins."`
-	Dev     string `col:"dev" doc:"Interface it leaves by; NULL for several next hops, blackhole and the like."`
+	Dev     string `col:"dev" doc:"Interface it leaves by; NULL for several next hops, and for blackhole and the like of IPv4."`
 	Nth     Int    `col:"nth" doc:"Tells routes with the same key apart: 0 for the first, 1 for the second and so on."`
 }
 
@@ -53,5 +53,6 @@ type Rule struct {
 	TableName string `col:"table_name,rare" doc:"Name of that table (main, local, default or the number)."`
 	Goto      Int    `col:"goto_priority,rare" doc:"Priority of the rule to go on with, for goto."`
 	Invert    Int    `col:"invert,rare" doc:"1 when the rule is for all that does not match."`
+	Suppress  Int    `col:"suppress_prefix_len,rare" doc:"Routes found by the rule with a prefix this short or shorter are passed over; wg-quick uses 0."`
 	Protocol  string `col:"protocol,rare" doc:"Who made the rule: kernel, static and so on."`
 }

@@ -178,8 +178,8 @@ func (t *Table) deltasView() View {
 	ref := 0
 	for _, c := range t.Columns {
 		switch {
-		case c.Role == Identity && c.Ref == nil:
-			fmt.Fprintf(&names, ",\n       s.%s AS %s", c.stored, c.Name)
+		case c.Role != Value && !c.Counter && c.Ref == nil:
+			fmt.Fprintf(&names, ",\n       %s AS %s", c.expression("p", "t"), c.Name)
 			v.Columns = append(v.Columns, c)
 		case c.Ref != nil:
 			for _, shown := range c.Show {
@@ -197,7 +197,7 @@ func (t *Table) deltasView() View {
 	}
 	where := ""
 	if t == ProtocolCounters.Table {
-		where = "\n WHERE s.kind = 'counter'"
+		where = "\n WHERE t.kind = 'counter'"
 	}
 	// The sample before counts only within the same boot.
 	before := "\n  LEFT JOIN sample b ON b.id = m.id - 1 AND (SELECT boot FROM run WHERE id = b.run) = (SELECT boot FROM run WHERE id = m.run)" +
