@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -167,6 +168,9 @@ func newFlags(name, args string) *flags {
 	return f
 }
 
+// badValue is how package flag reports a value that its flag refused.
+var badValue = regexp.MustCompile(`^invalid (?:boolean )?value ".*" for (?:flag )?-([a-z]+): ((?s).*)$`)
+
 // parse returns the words that are no flags.
 func (f *flags) parse(args []string, std stdio) ([]string, error) {
 	var words []string
@@ -179,6 +183,9 @@ func (f *flags) parse(args []string, std stdio) ([]string, error) {
 			return nil, err
 		}
 		if err != nil {
+			if m := badValue.FindStringSubmatch(err.Error()); m != nil {
+				return nil, usagef("--%s: %s", m[1], m[2])
+			}
 			var names []string
 			f.VisitAll(func(f *flag.Flag) { names = append(names, "--"+f.Name) })
 			hint := "its flags are " + strings.Join(names, ", ")
@@ -187,7 +194,7 @@ func (f *flags) parse(args []string, std stdio) ([]string, error) {
 					hint = "did you mean " + near + "?"
 				}
 			}
-			return nil, usagef("%v: %s", err, hint)
+			return nil, usagef("%s: %s", strings.Replace(err.Error(), "flag provided but not defined: -", "no flag --", 1), hint)
 		}
 		rest := f.Args()
 		if len(rest) == 0 {
