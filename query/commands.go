@@ -188,16 +188,9 @@ func (s *Shell) schema(ctx context.Context, arg string) error {
 }
 
 func (s *Shell) setAt(ctx context.Context, arg string) error {
-	moment := s.recording.at
-	switch strings.ToLower(arg) {
-	case "":
-	case "now":
-		moment = time.Time{}
-	default:
-		var err error
-		if moment, err = ParseTime(arg, time.Now()); err != nil {
-			return err
-		}
+	moment, err := momentArg(arg, s.recording.at)
+	if err != nil {
+		return err
 	}
 	ts, note, err := s.recording.SetAt(ctx, moment)
 	if err != nil {
@@ -213,6 +206,18 @@ func (s *Shell) setAt(ctx context.Context, arg string) error {
 	return s.say("at() is " + what)
 }
 
+// momentArg is the time that the argument of .at, .since or .until names: "" leaves it as it is, now is the newest
+// sample, for which the zero time stands.
+func momentArg(arg string, as time.Time) (time.Time, error) {
+	switch strings.ToLower(arg) {
+	case "":
+		return as, nil
+	case "now":
+		return time.Time{}, nil
+	}
+	return ParseTime(arg, time.Now())
+}
+
 func (s *Shell) setSince(ctx context.Context, arg string) error {
 	return s.setWindow(ctx, arg, s.recording.since, func(t time.Time) error { return s.recording.SetWindow(ctx, t, s.recording.until) })
 }
@@ -222,16 +227,9 @@ func (s *Shell) setUntil(ctx context.Context, arg string) error {
 }
 
 func (s *Shell) setWindow(ctx context.Context, arg string, now time.Time, set func(time.Time) error) error {
-	moment := now
-	switch strings.ToLower(arg) {
-	case "":
-	case "now":
-		moment = time.Time{}
-	default:
-		var err error
-		if moment, err = ParseTime(arg, time.Now()); err != nil {
-			return err
-		}
+	moment, err := momentArg(arg, now)
+	if err != nil {
+		return err
 	}
 	if err := set(moment); err != nil {
 		return err

@@ -49,6 +49,23 @@ func TestSchemaMatchesCatalogue(t *testing.T) {
 	}
 }
 
+// Spans in recordings that exist are as long as K was when they were written: a shorter range would miss them.
+func TestKNeverShrinks(t *testing.T) {
+	t.Parallel()
+	landed := map[string]int64{
+		"processes": 120, "sockets": 50, "socket_owners": 240, "socket_counts": 120, "socket_trends": 240, "interfaces": 240,
+		"interface_counters": 60, "addresses": 240, "neighbors": 240, "routes": 240, "rules": 240, "protocol_counters": 120,
+		"softnet": 60, "conntrack": 120, "settings": 240, "sources": 120,
+	}
+	for _, table := range Tables() {
+		if k, ok := landed[table.Name]; !ok {
+			t.Errorf("%s: enter its K, %d, here", table.Name, table.K)
+		} else if table.K < k {
+			t.Errorf("%s: K is %d and was %d", table.Name, table.K, k)
+		}
+	}
+}
+
 // rewriteInitialMigration is for the time before the first migration has landed.
 func rewriteInitialMigration(t *testing.T) {
 	t.Helper()

@@ -2,13 +2,14 @@ package store
 
 // The recorded tables. A table stands after those it refers to.
 //
-// K is chosen by what a row costs and how many subjects move: sockets at K = 60 give
-// the fewest bytes an observation while a look-up stays below ten milliseconds; tables
-// that hardly change are cheap at any K, and a longer one spares them rewriting.
+// K is chosen by what a row costs and how many subjects move: sockets at K = 50 take the fewest bytes an
+// observation that leave a look-up well below fifteen milliseconds; tables that hardly change are cheap at any K,
+// and a longer one spares them rewriting. K may grow in a later version and must never shrink: recordings that
+// were made with the longer spans would lose them from view.
 var (
 	Processes = define[ProcessID, Process]("processes", "process", 120,
 		"Processes that hold sockets.")
-	Sockets = define[SocketID, Socket]("sockets", "socket", 60,
+	Sockets = define[SocketID, Socket]("sockets", "socket", 50,
 		"Every socket: both ends, state, queues, owner, and what TCP knows of the path.")
 	SocketOwners = define[SocketOwnerID, SocketOwner]("socket_owners", "socket_owner", 240,
 		"Every process that has a socket open, where sockets shows only the first.")

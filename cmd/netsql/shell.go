@@ -205,6 +205,10 @@ func interact(ctx context.Context, s *query.Shell, r *query.Recording, std stdio
 	context.AfterFunc(ctx, func() { e.Close() })
 	greet(ctx, r, std)
 	for {
+		select {
+		case <-interrupts: // it was meant for a statement that has just ended
+		default:
+		}
 		text, err := e.read()
 		switch {
 		case errors.Is(err, errInterrupted):
@@ -228,10 +232,6 @@ func interact(ctx context.Context, s *query.Shell, r *query.Recording, std stdio
 func answer(ctx context.Context, s *query.Shell, text string, interrupts <-chan os.Signal, std stdio) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	select {
-	case <-interrupts: // one that came while nothing ran
-	default:
-	}
 	go func() {
 		select {
 		case <-interrupts:
