@@ -236,7 +236,7 @@ func (e *exporter) writeView(ctx context.Context, v store.View) error {
 		}
 		var columns []Column
 		for _, c := range v.Columns {
-			columns = append(columns, Column{Name: c.Name, Time: isMoment(c)})
+			columns = append(columns, Column{Name: c.Name, Time: c.Time()})
 		}
 		if err := out.Begin(columns); err != nil {
 			return err
@@ -252,9 +252,6 @@ func (e *exporter) writeView(ctx context.Context, v store.View) error {
 	return err
 }
 
-// isMoment reports whether the column holds unix seconds, whether counted in whole ones or not.
-func isMoment(c store.Column) bool { return c.Time() || c.Unit == "unix s" }
-
 // copyRows asks for the rows of the window. What has ts lies in it by ts, what has since and until
 // overlaps it, all else (boots, runs, and what looks at the window by itself) is whole.
 //
@@ -262,7 +259,7 @@ func isMoment(c store.Column) bool { return c.Time() || c.Unit == "unix s" }
 // they are read a few samples at a time.
 func (e *exporter) copyRows(ctx context.Context, v store.View, out ResultWriter, rows *int64) error {
 	has := func(name string) bool {
-		return slices.ContainsFunc(v.Columns, func(c store.Column) bool { return c.Name == name && isMoment(c) })
+		return slices.ContainsFunc(v.Columns, func(c store.Column) bool { return c.Name == name && c.Time() })
 	}
 	from := `SELECT * FROM "` + v.Name + `"`
 	switch {

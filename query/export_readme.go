@@ -44,7 +44,7 @@ func (e *exporter) readme(ctx context.Context, views []store.View) (string, erro
 		f := e.result.Files[i]
 		v.Columns = slices.Clone(v.Columns)
 		for i, c := range v.Columns {
-			if isMoment(c) {
+			if c.Time() {
 				v.Columns[i].Unit = "time" // no longer unix seconds
 			}
 		}

@@ -113,10 +113,6 @@ func (g Gap) String() string {
 	return when + ": " + escapeControls(cmp.Or(what, g.Kind))
 }
 
-// unwatched are the kinds of gaps in which there was no sample. A clock that was set back is in gaps as
-// well, but the samples are there.
-const unwatched = "source IS NULL AND kind <> 'clock'"
-
 // ReadStatus reads it. It works while the recording is written and before the first sample.
 func ReadStatus(ctx context.Context, r *Recording) (Status, error) {
 	s := Status{Path: r.Path, Now: Moment{time.Now()}, LatestGaps: []Gap{}, Troubled: []SourceStatus{}}
@@ -186,8 +182,8 @@ func (s *Status) readGaps(ctx context.Context, r *Recording) error {
 	if err := r.ask(ctx, "SELECT count(*) FROM gaps", &s.Gaps); err != nil {
 		return err
 	}
-	// They do not overlap but for the kinds left out, so their lengths add up.
-	if err := r.ask(ctx, "SELECT coalesce(sum(until - since), 0) FROM gaps WHERE until > since AND "+unwatched, &s.UnwatchedS); err != nil {
+	// Gaps of no one source do not overlap, so their lengths add up.
+	if err := r.ask(ctx, "SELECT coalesce(sum(until - since), 0) FROM gaps WHERE source IS NULL", &s.UnwatchedS); err != nil {
 		return err
 	}
 	s.RecordedS = max(0, s.Last.Sub(s.First.Time).Seconds()-s.UnwatchedS)

@@ -31,7 +31,7 @@ func acquire(path string) (*lock, error) {
 		pid, _ := Recording(path)
 		return nil, fmt.Errorf("%s: %w, process %d: stop it first, or name another file with --db", path, ErrBusy, pid)
 	}
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {

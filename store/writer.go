@@ -69,19 +69,18 @@ type Writer struct {
 }
 
 type sampleTime struct {
-	id            int64
-	ts            float64
-	clock         Clock
-	begun         time.Time
-	steppedBack   bool
-	sinceLastWall time.Duration
+	id          int64
+	ts          float64
+	clock       Clock
+	begun       time.Time
+	steppedBack bool // the wall clock is behind ts
 }
 
 // Create opens the recording for writing, makes it when there is none, migrates an older
 // one, and ends what the last run left open. ErrBusy means that another recorder has it.
 func Create(ctx context.Context, o Options) (*Writer, error) {
 	if err := os.MkdirAll(filepath.Dir(o.Path), 0o750); err != nil {
-		return nil, fmt.Errorf("make the folder of the recording: %w", err)
+		return nil, Explain(o.Path, fmt.Errorf("make the folder of the recording: %w", err))
 	}
 	lock, err := acquire(o.Path)
 	if err != nil {
