@@ -74,6 +74,7 @@ func TestSourcesAfterLostSample(t *testing.T) {
 	links(t, "d0")
 	ip(t, "addr add 10.1.0.1/24 dev d0")
 	ip(t, "neigh add 10.1.0.50 lladdr 02:00:00:00:00:50 dev d0 nud permanent")
+	ip(t, "neigh add 10.1.0.51 lladdr 02:00:00:00:00:51 dev d0 nud permanent")
 	r := newRecording(t)
 	ns := here(t)
 	sources := map[string]source{

@@ -121,6 +121,12 @@ func TestTCPSocketsAgreeWithSS(t *testing.T) {
 	gone, last := tcpPair(t, l4)
 	goneCookie, goneInode := cookieOf(t, gone), inodeOf(t, gone)
 	want[goneCookie] = "TIME_WAIT"
+	if _, err := gone.Write(make([]byte, 700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(last, make([]byte, 700)); err != nil {
+		t.Fatal(err)
+	}
 
 	r := newRecording(t)
 	s := newSockets(r.Writer, here(t))
@@ -167,8 +173,9 @@ func TestTCPSocketsAgreeWithSS(t *testing.T) {
 		{"no port at the other end", cookieOf(t, l4), "remote_port", int64(0)},
 		{"inode in TIME_WAIT", goneCookie, "inode", goneInode},
 		{"owner in TIME_WAIT", goneCookie, "pid", int64(os.Getpid())},
-		{"uid in TIME_WAIT", goneCookie, "uid", nil},
-		{"user in TIME_WAIT", goneCookie, "user", nil},
+		{"bytes sent in TIME_WAIT, as last seen", goneCookie, "bytes_sent", int64(700)},
+		{"uid in TIME_WAIT", goneCookie, "uid", int64(0)},
+		{"user in TIME_WAIT", goneCookie, "user", "root"},
 		{"timer in TIME_WAIT", goneCookie, "timer", "timewait"},
 		{"user", cookieOf(t, l4), "user", "root"},
 		{"type", cookieOf(t, l4), "type", "stream"},

@@ -198,6 +198,7 @@ func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
 		e.dump = p.dump
 		p.seen = append(p.seen, e)
 	}
+	r.remember(&e.rec)
 	if e.rec == *r && e.name == string(name) {
 		return
 	}

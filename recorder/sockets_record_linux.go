@@ -44,6 +44,7 @@ const (
 	hasUID
 	hasQueues
 	hasPeer // the other end is connected, though its inode may be 0
+	hasLast // retransmits and round-trip time are those of the last record that had tcp_info
 )
 
 // States of include/net/tcp_states.h. udp, raw and unix sockets use them too.
@@ -85,6 +86,17 @@ func named(names []string, i uint8) string {
 		return names[i]
 	}
 	return ""
+}
+
+// remember keeps what the connection had moved when tcp_info last told: in TIME_WAIT the kernel
+// tells nothing any more, and who closes first would seem to have sent nothing.
+func (r *record) remember(last *record) {
+	if r.has&hasInfo != 0 || last.has&(hasInfo|hasLast) == 0 {
+		return
+	}
+	r.has |= hasLast | last.has&(hasBytesRecv|hasBytesSent|hasSegs)
+	r.bytesSent, r.bytesRecv, r.segsOut, r.segsIn = last.bytesSent, last.bytesRecv, last.segsOut, last.segsIn
+	r.retransmits, r.rtt, r.rttvar = last.retransmits, last.rtt, last.rttvar
 }
 
 // sameName reports whether what identifies the socket is the same in both.

@@ -57,7 +57,7 @@ func (s *sockets) put(p *protocol, e *socket, owner store.Ref) {
 		State: named(stateNames[:], r.state), Process: owner,
 		Congestion: s.texts.congestion(r.congestion),
 	}
-	if r.has&hasUID != 0 || e.uidKnown && r.has&hasInfo != 0 {
+	if r.has&hasUID != 0 || e.uidKnown && r.has&(hasInfo|hasLast) != 0 {
 		v.UID, v.User = store.Of(e.uid), s.users.name(e.uid)
 	}
 	resolved := true
@@ -95,7 +95,10 @@ func (s *sockets) put(p *protocol, e *socket, owner store.Ref) {
 func (r *record) tcpValues(v *store.Socket) {
 	if r.has&hasInfo != 0 {
 		v.MSS, v.PMTU = store.NonZero(r.mss), store.NonZero(r.pmtu)
-		v.Retransmits, v.Cwnd = store.Of(r.retransmits), store.Of(r.cwnd)
+		v.Cwnd = store.Of(r.cwnd)
+	}
+	if r.has&(hasInfo|hasLast) != 0 {
+		v.Retransmits = store.Of(r.retransmits)
 		if r.rtt != 0 { // measured at all
 			v.RTT, v.RTTVar = store.Of(r.rtt), store.Of(r.rttvar)
 		}
