@@ -43,6 +43,22 @@ func commands() []command {
 	}
 }
 
+// bareWords are what people type when they know another shell.
+var bareWords = map[string]string{
+	"help": ".help", "?": ".help", "\\?": ".help", "quit": ".quit", "exit": ".quit", "\\q": ".quit", "\\d": ".tables", "\\dt": ".tables",
+}
+
+func bareWord(text string) (command string, ok bool) {
+	command, ok = bareWords[strings.ToLower(strings.TrimRight(strings.TrimSpace(text), "; "))]
+	return command, ok
+}
+
+// Finished says whether Enter at the end of the text submits it: it is Complete, or a word like quit.
+func Finished(text string) bool {
+	_, ok := bareWord(text)
+	return ok || Complete(text)
+}
+
 // command runs a dot-command.
 func (s *Shell) command(ctx context.Context, text string) error {
 	name, arg, _ := strings.Cut(strings.TrimSpace(text), " ")
@@ -72,17 +88,18 @@ func unquoted(arg string) string {
 	return arg
 }
 
-const helpText = `Type SQL; end it with ; and Enter. Every table has the columns of one moment, ts:
+const helpText = `Type SQL; end it with ; and Enter. Every recorded table has the time, ts:
 
-  SELECT * FROM sockets_now;                              the newest sample
-  SELECT * FROM sockets WHERE ts = at('03:14');           the sample at a moment of the past
-  SELECT * FROM routes WHERE ts = at('yesterday 14:00') AND dst = '0.0.0.0/0';
-  SELECT * FROM leaks;                                    who opens sockets and does not close them
+  SELECT * FROM sockets_now;                       the newest sample
+  SELECT * FROM sockets WHERE ts = at('03:14');    at a moment of the past
+  SELECT * FROM routes WHERE ts = at('yesterday 14:00');
   SELECT * FROM interface_rates WHERE ts > ago('10m') AND name = 'eth0';
-  SELECT * FROM gaps;                                     when nobody looked
+  SELECT * FROM leaks;               who opens sockets and does not close them
+  SELECT * FROM gaps;                when nobody looked
 
-Times are words: '03:14', '10m ago', 'yesterday 14:00', '2026-11-23 03:14:05', RFC 3339, unix seconds.
-Ctrl-C cancels a statement, Tab completes names, the arrow keys bring back earlier ones.
+Times are words: '03:14', '10m ago', 'yesterday 14:00', '2026-11-23 03:14:05'.
+Ctrl-C cancels a statement, also one half typed; Tab completes names; the arrow
+keys bring back earlier statements; Ctrl-D leaves.
 
 `
 
@@ -94,7 +111,10 @@ func (s *Shell) help(_ context.Context, arg string) error {
 			return strings.TrimPrefix(c.name, ".") == strings.TrimPrefix(strings.ToLower(arg), ".")
 		})
 		if i < 0 {
-			return s.describe(context.Background(), arg)
+			if err := Describe(out, arg); err != nil {
+				return fmt.Errorf("no help on %q: .help lists the commands and functions, .tables the tables", arg)
+			}
+			return nil
 		}
 		_, err := fmt.Fprintf(out, "%s %s\n    %s\n", list[i].name, list[i].args, list[i].doc)
 		return err
@@ -102,14 +122,24 @@ func (s *Shell) help(_ context.Context, arg string) error {
 	var b strings.Builder
 	b.WriteString(helpText)
 	for _, c := range list {
-		fmt.Fprintf(&b, "%-22s %s\n", c.name+" "+c.args, c.doc)
+		b.WriteString(wrapped(c.doc, padded(c.name+" "+c.args, 22)+" ", s.width()))
 	}
 	b.WriteString("\nFunctions besides SQLite's own:\n")
 	for _, f := range Functions() {
-		fmt.Fprintf(&b, "%-22s %s\n", f.Name+"("+f.Args+")", f.Doc)
+		b.WriteString(wrapped(f.Doc, padded(f.Name+"("+f.Args+")", 22)+" ", s.width()))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// width is what help is wrapped to.
+func (s *Shell) width() int {
+	if s.config.Terminal && s.config.Width != nil {
+		if w := s.config.Width(); w > 0 {
+			return min(w, 110)
+		}
+	}
+	return 110
 }
 
 func (s *Shell) tables(ctx context.Context, arg string) error {
@@ -127,7 +157,7 @@ func (s *Shell) tables(ctx context.Context, arg string) error {
 		width = max(width, len(v.Name))
 	}
 	for _, v := range shown {
-		fmt.Fprintf(&b, "%-*s  %s\n", width, v.Name, v.Doc)
+		b.WriteString(wrapped(v.Doc, padded(v.Name, width)+"  ", s.width()))
 	}
 	for _, name := range s.recording.Names(ctx).TableNames() {
 		if !known[name] && strings.Contains(name, arg) {
@@ -138,7 +168,7 @@ func (s *Shell) tables(ctx context.Context, arg string) error {
 	case b.Len() == 0:
 		return fmt.Errorf("no table has %q in its name: .tables lists them all", arg)
 	case arg == "":
-		b.WriteString("\nEach recorded table has its newest sample as …_now: sockets_now. .describe TABLE shows the columns.\n")
+		b.WriteString("\nEach recorded table has its newest sample as …_now: sockets_now.\n.describe TABLE shows the columns.\n")
 	}
 	_, err := io.WriteString(out, b.String())
 	return err

@@ -36,6 +36,7 @@ type boxWriter struct {
 	widths []int      // of the open frame; nil when none is open
 	lines  *lineWriter
 	shown  bool
+	cut    bool // some text has lost its end
 }
 
 type boxCell struct {
@@ -223,6 +224,7 @@ func (w *boxWriter) head() {
 func (w *boxWriter) row(row []boxCell) error {
 	for i, c := range row {
 		if c.width > w.widths[i] {
+			w.cut = true
 			c.text = runeWidths.Truncate(c.text, w.widths[i], "…")
 			c.width = textWidth(c.text)
 		}

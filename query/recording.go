@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -110,10 +111,16 @@ func (r *Recording) Query(ctx context.Context, statement string, args ...any) (*
 
 func (r *Recording) explain(err error) error {
 	var se *sqlite.Error
-	if errors.As(err, &se) && se.Code()&0xff == sqlite3.SQLITE_READONLY {
-		return errors.New("the recording is only read, never changed: CREATE TEMP TABLE makes a table that lasts until the shell ends")
+	if !errors.As(err, &se) {
+		return err
 	}
-	return store.Explain(r.Path, err)
+	switch se.Code() & 0xff {
+	case sqlite3.SQLITE_READONLY:
+		return errors.New("the recording is only read, never changed: CREATE TEMP TABLE makes a table that lasts until the shell ends")
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return store.Explain(r.Path, err)
+	}
+	return err
 }
 
 // Notes are what the last statement's at() had to say: that nobody looked at the moment asked for.
@@ -144,7 +151,9 @@ func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
 	}
 	if note != "" {
 		r.mu.Lock()
-		r.notes = append(r.notes, note)
+		if !slices.Contains(r.notes, note) { // SQLite asks once for each part of a view
+			r.notes = append(r.notes, note)
+		}
 		r.mu.Unlock()
 	}
 	return ts, nil
@@ -248,7 +257,7 @@ func (r *Recording) refreshLimit(ctx context.Context) error {
 // until is the newest sample, a zero since an hour before the end.
 func (r *Recording) SetWindow(ctx context.Context, since, until time.Time) error {
 	if !since.IsZero() && !until.IsZero() && !since.Before(until) {
-		return fmt.Errorf("the window would end (%s) before it begins (%s): set .since and .until the other way round",
+		return fmt.Errorf("the window would end (%s) before it begins (%s): since comes before until",
 			localTime(until), localTime(since))
 	}
 	if time.Until(since) > time.Second {

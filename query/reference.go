@@ -234,3 +234,8 @@ func count(n int64) string {
 	}
 	return digits
 }
+
+// IsTable says whether a recording has a table of that name.
+func IsTable(name string) bool {
+	return slices.ContainsFunc(store.Views(), func(v store.View) bool { return strings.EqualFold(v.Name, name) })
+}

@@ -90,7 +90,13 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 	if in.Dot {
 		return s.command(ctx, in.Text)
 	}
+	if command, ok := bareWord(in.Text); ok {
+		return s.command(ctx, command)
+	}
 	start := time.Now()
+	for _, hint := range hints(in.Text, s.ownTables(ctx)) {
+		fmt.Fprintf(s.config.Err, "note: %s\n", hint)
+	}
 	rows, err := s.statement(ctx, in.Text)
 	if s.once != nil {
 		err = errors.Join(err, s.once.Close())
@@ -109,9 +115,20 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 		s.emptyNote(ctx, in.Text)
 	}
 	if s.timer {
-		fmt.Fprintf(s.config.Err, "%d rows in %v\n", rows, time.Since(start).Round(10*time.Microsecond))
+		fmt.Fprintf(s.config.Err, "%s in %v\n", plural(int64(max(rows, 0)), "row"), time.Since(start).Round(10*time.Microsecond))
 	}
 	return nil
+}
+
+// ownTables are those that the user made in this shell.
+func (s *Shell) ownTables(ctx context.Context) []string {
+	var own []string
+	for _, name := range s.recording.Names(ctx).TableNames() {
+		if !slices.ContainsFunc(store.Views(), func(v store.View) bool { return v.Name == name }) {
+			own = append(own, name)
+		}
+	}
+	return own
 }
 
 // statement runs one statement and returns how many rows it printed, or -1 when it gives none.
@@ -152,7 +169,7 @@ func (s *Shell) print(rows *sql.Rows, names []string) (int, error) {
 	}
 	columns := make([]Column, len(names))
 	for i, name := range names {
-		columns[i] = Column{Name: name, Time: timeColumns()[strings.ToLower(name)]}
+		columns[i] = Column{Name: name, Time: isTime(name)}
 	}
 	if err := w.Begin(columns); err != nil {
 		return 0, err
@@ -176,7 +193,13 @@ func (s *Shell) print(rows *sql.Rows, names []string) (int, error) {
 		return n, err
 	}
 	if toTerminal && mode == "box" {
-		fmt.Fprintf(out, "%s\n", plural(int64(n), "row"))
+		tail := ""
+		if b, ok := w.(*boxWriter); ok && b.lines != nil {
+			tail = ", too wide for a box here: name the columns you want, or .mode csv"
+		} else if ok && b.cut {
+			tail = ", cut to the terminal: .mode line shows all"
+		}
+		fmt.Fprintf(out, "%s%s\n", plural(int64(n), "row"), tail)
 	}
 	return n, rows.Err()
 }
@@ -227,6 +250,30 @@ var timeColumns = sync.OnceValue(func() map[string]bool {
 	}
 	return names
 })
+
+// isTime tells a result's column that holds moments by its name: that of such a column, also within min(), max() or
+// at(), or one that people give to it. The value must look like a moment, too.
+func isTime(name string) bool {
+	name = strings.ToLower(strings.TrimSpace(name))
+	if inner, ok := strings.CutSuffix(name, ")"); ok {
+		function, argument, _ := strings.Cut(inner, "(")
+		switch function {
+		case "at", "ts", "ago":
+			return true
+		case "min", "max":
+			return isTime(argument)
+		}
+		return false
+	}
+	if _, column, ok := strings.Cut(name, "."); ok {
+		name = column
+	}
+	switch name {
+	case "first", "last", "begin", "start", "end", "time", "when", "at":
+		return true
+	}
+	return timeColumns()[name] || strings.HasSuffix(name, "_ts") || strings.HasSuffix(name, "_at") || strings.HasSuffix(name, "_seen")
+}
 
 // windowed are the views that look at the window.
 var windowed = sync.OnceValue(func() map[string]bool {

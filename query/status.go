@@ -318,7 +318,7 @@ func (s Status) stateText() string {
 	case s.RunSince.IsZero():
 		return "not recording: start with netsql record"
 	case s.Unclosed:
-		return fmt.Sprintf("not recording: the last run%s ended without closing the recording; what it wrote is here", run)
+		return fmt.Sprintf("not recording: the last run%s ended without closing the recording", run)
 	}
 	return fmt.Sprintf("not recording: the last run%s was stopped at %s", run, localTime(s.RunUntil.Truncate(time.Second)))
 }

@@ -26,7 +26,7 @@ func Suggest(wrong string, known []string) (string, bool) {
 	if low == "" {
 		return "", false
 	}
-	for _, meant := range append([]string{low}, synonyms[strings.ReplaceAll(low, "-", "_")]...) {
+	for _, meant := range append([]string{low, low + "s", low + "es"}, synonyms[strings.ReplaceAll(low, "-", "_")]...) {
 		if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, meant) }); i >= 0 {
 			return known[i], true
 		}
@@ -213,6 +213,14 @@ func (n Names) explainColumn(qualifier, column, statement string) string {
 		prefix = qualifier + "."
 	}
 	hint := meant(column, prefix, known)
+	if hint == "" {
+		for _, other := range n.TableNames() {
+			if slices.Contains(n.Tables[other], strings.ToLower(column)) && !strings.HasSuffix(other, "_now") {
+				hint = fmt.Sprintf("; it is a column of %s", other)
+				break
+			}
+		}
+	}
 	if len(n.columns(table)) > 0 {
 		hint += n.step(".describe", " "+table, "lists its columns")
 	}
@@ -223,6 +231,16 @@ func (n Names) explainColumn(qualifier, column, statement string) string {
 // before: in "select pid form sockets" form is taken for a name, and SQLite
 // stops at sockets.
 func explainSyntax(near, statement string) string {
+	switch first, _, _ := strings.Cut(strings.ToLower(strings.Trim(strings.TrimSpace(statement), ";")), " "); first {
+	case "show", "list", "\\d", "\\dt":
+		return " (.tables lists the tables)"
+	case "desc", "describe":
+		return " (.describe TABLE shows its columns)"
+	case "help", "?", "\\?":
+		return " (.help shows how to ask)"
+	case "quit", "exit", "\\q":
+		return " (.quit leaves)"
+	}
 	previous := ""
 	for _, t := range tokens(statement) {
 		if t.blank() {

@@ -21,7 +21,7 @@ user: username owner user_name
 uid: user_id userid
 pid: process_id tgid
 ppid: parent parent_pid
-ts: time timestamp when datetime date t
+ts: time timestamp when datetime date t now
 dev: iface interface ifname nic device link oif netdev
 dst: destination dest prefix network
 gateway: gw via nexthop next_hop router
@@ -39,6 +39,7 @@ drops: dropped drop
 rx_dropped: rx_drops rx_drop
 tx_dropped: tx_drops tx_drop
 operstate: oper_state status state up
+connections: connection conns conn flows
 sockets: socket connections connection conns conn netstat ss tcp udp sock inet_diag established lsof
 processes: process procs proc ps tasks task pids programs
 routes: route ip_route routing routing_table fib

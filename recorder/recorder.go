@@ -53,7 +53,7 @@ type Config struct {
 
 func (c Config) check() error {
 	if c.Interval < MinInterval || c.Interval > MaxInterval {
-		return fmt.Errorf("interval %v: it must be from %v to %v, such as 5s", c.Interval, MinInterval, MaxInterval)
+		return fmt.Errorf("interval %v: it must be from 100ms to 1h, such as 5s", c.Interval)
 	}
 	if c.For < 0 {
 		return fmt.Errorf("for %v: a time to record must not be negative", c.For)

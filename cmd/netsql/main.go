@@ -219,11 +219,14 @@ func (f *flags) path() (path string, explicit bool, err error) {
 
 // looksLikeFile tells a recording's name from a statement.
 func looksLikeFile(word string) bool {
-	if strings.ContainsAny(word, " \t\n;(") || strings.HasPrefix(word, ".") && !strings.HasPrefix(word, "./") && !strings.HasPrefix(word, "../") {
-		return false
-	}
 	if info, err := os.Stat(word); err == nil && !info.IsDir() {
 		return true
+	}
+	if strings.HasPrefix(word, "/") && !strings.HasPrefix(word, "/*") {
+		return true
+	}
+	if strings.ContainsAny(word, " \t\n;(") {
+		return false
 	}
 	switch filepath.Ext(word) {
 	case ".db", ".sqlite", ".sqlite3", ".netsql":

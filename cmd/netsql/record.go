@@ -41,7 +41,7 @@ func record(ctx context.Context, args []string, std stdio) error {
 		return usagef("record takes no %q: name the recording with --db", words[0])
 	}
 	if c.Interval < recorder.MinInterval || c.Interval > recorder.MaxInterval {
-		return usagef("--interval %v: it must be from %v to %v, such as 5s", c.Interval, recorder.MinInterval, recorder.MaxInterval)
+		return usagef("--interval %v: it must be from 100ms to 1h, such as 5s", c.Interval)
 	}
 	if c.Path, _, err = f.path(); err != nil {
 		return err

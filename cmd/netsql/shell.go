@@ -101,6 +101,9 @@ func mistakenWord(word string) error {
 	for _, c := range subcommands() {
 		names = append(names, c.name)
 	}
+	if query.IsTable(word) {
+		return usagef("%q is a table: netsql 'SELECT * FROM %[1]s'", word)
+	}
 	if near, ok := query.Suggest(word, names); ok {
 		return usagef("%q is no command, no recording and no SQL; did you mean netsql %s?", word, near)
 	}
@@ -195,7 +198,7 @@ func interact(ctx context.Context, s *query.Shell, r *query.Recording, std stdio
 		complete: func(text string, cursor int) ([]string, int) {
 			return query.Completions(text, cursor, s.Names(ctx))
 		},
-		finished: query.Complete,
+		finished: query.Finished,
 		stdin:    std.in, stdout: std.out, stderr: std.err,
 	})
 	if err != nil {
@@ -259,7 +262,7 @@ func greet(ctx context.Context, r *query.Recording, std stdio) {
 	const day = "2006-01-02 15:04:05"
 	fmt.Fprintf(std.out, "netsql %s: %s\n", version, r.Path)
 	if n > 0 {
-		fmt.Fprintf(std.out, "%d samples, %s to %s. ", n, first.Local().Format(day), last.Local().Format(day))
+		fmt.Fprintf(std.out, "Samples: %d, %s to %s. ", n, first.Local().Format(day), last.Local().Format(day))
 	}
 	if pid, is := r.Recorder(); is {
 		fmt.Fprintf(std.out, "Process %d is recording.\n", pid)

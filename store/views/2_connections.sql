@@ -1,7 +1,7 @@
--- Every connection of the window: one row for the life of each.
+-- Every connection that was there in the window: one row for the whole life of each.
 --
 -- first_seen (unix s): First sample that saw it.
--- last_seen (unix s): Last sample that saw it.
+-- last_seen (unix s): Last sample that saw it, which may be after the window; a minute of TIME_WAIT counts.
 -- open: 1 while it is still there at the newest sample, else 0.
 -- netns: Inode number of the network namespace.
 -- proto: tcp, udp or raw.

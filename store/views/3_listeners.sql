@@ -1,7 +1,7 @@
 -- Who listened where, from when to when, in the window?
 --
 -- first_seen (unix s): First sample that saw it.
--- last_seen (unix s): Last sample that saw it.
+-- last_seen (unix s): Last sample that saw it, which may be after the window.
 -- open: 1 while it is still there at the newest sample, else 0.
 -- netns: Inode number of the network namespace.
 -- proto: tcp, udp or unix.
