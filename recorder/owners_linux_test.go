@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -299,7 +300,9 @@ func TestExecIsAnotherProcess(t *testing.T) {
 	in.Close()
 	until(t, "exec", func() bool {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		return string(cmdline) == "sleep\x0060\x00"
+		// While its libraries are loaded it has one of them open: it must have come to sleep.
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return string(cmdline) == "sleep\x0060\x00" && bytes.Contains(stat, []byte("(sleep) S "))
 	})
 	r.sample(s)
 	r.wantHeld("sleep", cookie, at(pid, 3))
