@@ -15,13 +15,13 @@ import (
 type addresses struct {
 	source  *store.Source
 	ns      namespace
-	netlink rtnetlink
+	netlink *rtnetlink
 	memory  dumpMemory[store.AddressID, store.Address]
 }
 
 func newAddresses(w *store.Writer, ns namespace) source {
-	s := &addresses{source: w.Source("addresses"), ns: ns}
-	s.memory = newDumpMemory(store.NewSet(s.source, store.Addresses), &s.netlink)
+	s := &addresses{source: w.SourceIn(ns.id, "addresses"), ns: ns, netlink: ns.rtnetlink()}
+	s.memory = newDumpMemory(store.NewSet(s.source, store.Addresses), s.netlink)
 	return s
 }
 

@@ -25,7 +25,7 @@ type conntrack struct {
 }
 
 func newConntrack(w *store.Writer, ns namespace) source {
-	s := &conntrack{source: w.Source("conntrack"), ns: ns, dir: "/proc/sys/net/netfilter"}
+	s := &conntrack{source: w.SourceIn(ns.id, "conntrack"), ns: ns, dir: "/proc/sys/net/netfilter"}
 	s.set = store.NewSet(s.source, store.Conntracks)
 	return s
 }

@@ -16,7 +16,7 @@ import (
 type interfaces struct {
 	source     *store.Source
 	ns         namespace
-	netlink    rtnetlink
+	netlink    *rtnetlink
 	attributes *store.Set[store.InterfaceID, store.Interface]
 	counters   *store.Set[store.InterfaceID, store.InterfaceCounters]
 	known      map[int32]*knownLink
@@ -41,7 +41,7 @@ type knownLink struct {
 const askSpeedAgain = 60
 
 func newInterfaces(w *store.Writer, ns namespace) source {
-	s := &interfaces{source: w.Source("interfaces"), ns: ns, known: map[int32]*knownLink{}, seed: maphash.MakeSeed()}
+	s := &interfaces{source: w.SourceIn(ns.id, "interfaces"), ns: ns, netlink: ns.rtnetlink(), known: map[int32]*knownLink{}, seed: maphash.MakeSeed()}
 	s.attributes = store.NewSet(s.source, store.Interfaces)
 	s.counters = store.NewSet(s.source, store.InterfaceCountersTable)
 	return s

@@ -16,13 +16,13 @@ import (
 type neighbors struct {
 	source  *store.Source
 	ns      namespace
-	netlink rtnetlink
+	netlink *rtnetlink
 	memory  dumpMemory[store.NeighborID, store.Neighbor]
 }
 
 func newNeighbors(w *store.Writer, ns namespace) source {
-	s := &neighbors{source: w.Source("neighbors"), ns: ns}
-	s.memory = newDumpMemory(store.NewSet(s.source, store.Neighbors), &s.netlink)
+	s := &neighbors{source: w.SourceIn(ns.id, "neighbors"), ns: ns, netlink: ns.rtnetlink()}
+	s.memory = newDumpMemory(store.NewSet(s.source, store.Neighbors), s.netlink)
 	return s
 }
 

@@ -16,14 +16,14 @@ import (
 type routes struct {
 	source  *store.Source
 	ns      namespace
-	netlink rtnetlink
+	netlink *rtnetlink
 	memory  dumpMemory[store.RouteID, store.Route]
 	nth     map[store.RouteID]int64
 }
 
 func newRoutes(w *store.Writer, ns namespace) source {
-	s := &routes{source: w.Source("routes"), ns: ns, nth: map[store.RouteID]int64{}}
-	s.memory = newDumpMemory(store.NewSet(s.source, store.Routes), &s.netlink)
+	s := &routes{source: w.SourceIn(ns.id, "routes"), ns: ns, netlink: ns.rtnetlink(), nth: map[store.RouteID]int64{}}
+	s.memory = newDumpMemory(store.NewSet(s.source, store.Routes), s.netlink)
 	return s
 }
 

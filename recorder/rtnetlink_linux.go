@@ -15,7 +15,7 @@ import (
 	"netsql/store"
 )
 
-// An rtnetlink asks the kernel for links, addresses, neighbours, routes and rules
+// An rtnetlink, one for all sources of a network namespace, asks the kernel for links, addresses, neighbours, routes and rules
 // (rtnetlink(7)). It decodes by hand, because the library drops what it has no field
 // for: metrics of routes, newer counters, attributes of rules.
 type rtnetlink struct {
@@ -50,11 +50,16 @@ func (r *rtnetlink) ask(request int, answer uint16, header []byte) ([][]byte, er
 	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: r.handle}
 	messages, err := req.Execute(unix.NETLINK_ROUTE, answer)
 	if err != nil && !errors.Is(err, nl.ErrDumpInterrupted) {
-		// The rest of the answer may still stand in the socket.
+		r.close() // the rest of the answer may still stand in the socket
+	}
+	return messages, err
+}
+
+func (r *rtnetlink) close() {
+	if r.handle != nil {
 		r.handle.Close()
 		r.handle = nil
 	}
-	return messages, err
 }
 
 func (r *rtnetlink) open() error {

@@ -17,13 +17,13 @@ import (
 type rules struct {
 	source  *store.Source
 	ns      namespace
-	netlink rtnetlink
+	netlink *rtnetlink
 	memory  dumpMemory[store.RuleID, store.Rule]
 }
 
 func newRules(w *store.Writer, ns namespace) source {
-	s := &rules{source: w.Source("rules"), ns: ns}
-	s.memory = newDumpMemory(store.NewSet(s.source, store.Rules), &s.netlink)
+	s := &rules{source: w.SourceIn(ns.id, "rules"), ns: ns, netlink: ns.rtnetlink()}
+	s.memory = newDumpMemory(store.NewSet(s.source, store.Rules), s.netlink)
 	return s
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,21 +16,24 @@ import (
 	"netsql/store"
 )
 
-// sources lists what is recorded, in the order in which it is read: sockets first, because they change
-// fastest.
+// sources lists what is recorded of a network namespace besides its sockets.
 func sources(w *store.Writer, ns namespace) []source {
 	return []source{
-		newSockets(w, ns),
 		newInterfaces(w, ns),
 		newAddresses(w, ns),
 		newNeighbors(w, ns),
 		newRoutes(w, ns),
 		newRules(w, ns),
 		newProtocolCounters(w, ns),
-		newSoftnet(w, ns),
 		newConntrack(w, ns),
 		newSettings(w, ns),
 	}
+}
+
+// A network is a network namespace that is being recorded.
+type network struct {
+	ns      namespace
+	sources []source
 }
 
 // Run records until the context ends, and then takes a last sample and closes the recording. It returns
@@ -55,7 +59,8 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	r := &run{Config: c, writer: w, sources: sources(w, ns), said: map[string]bool{}}
+	r := &run{Config: c, writer: w, sockets: newSockets(w).(*sockets), machine: []source{newSoftnet(w, ns)}, said: map[string]bool{}}
+	r.enter(ns)
 	if c.For > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.For)
@@ -71,9 +76,25 @@ func Run(ctx context.Context, c Config) error {
 // run is one run of the recorder.
 type run struct {
 	Config
-	writer  *store.Writer
-	sources []source
-	said    map[string]bool
+	writer   *store.Writer
+	sockets  *sockets   // of all network namespaces: they are read first, because they change fastest
+	networks []*network // what else is in each
+	machine  []source   // what is of the whole machine
+	said     map[string]bool
+}
+
+// enter begins to record a network namespace.
+func (r *run) enter(ns namespace) {
+	r.sockets.enter(ns)
+	r.networks = append(r.networks, &network{ns, sources(r.writer, ns)})
+}
+
+// leave ends the recording of a network namespace that is gone.
+func (r *run) leave(n *network) {
+	r.sockets.leave(n.ns)
+	r.writer.Retire(n.ns.id)
+	r.networks = slices.DeleteFunc(r.networks, func(o *network) bool { return o == n })
+	n.ns.close()
 }
 
 func (r *run) loop(ctx, whole context.Context) error {
@@ -109,9 +130,13 @@ func (r *run) sample(ctx context.Context) error {
 		return err
 	}
 	r.writer.Begin(clock)
-	for _, s := range r.sources {
-		s.read(ctx)
+	r.sockets.read(ctx)
+	for _, n := range r.networks {
+		if err := n.ns.inside(func() { readAll(ctx, n.sources) }); err != nil {
+			r.writer.Unreachable(n.ns.id, err)
+		}
 	}
+	readAll(ctx, r.machine)
 	if err := r.writer.Commit(ctx, ownCost()); err != nil {
 		return err
 	}
@@ -122,6 +147,12 @@ func (r *run) sample(ctx context.Context) error {
 		r.Sampled()
 	}
 	return nil
+}
+
+func readAll(ctx context.Context, sources []source) {
+	for _, s := range sources {
+		s.read(ctx)
+	}
 }
 
 func (r *run) report(err error) {
@@ -178,15 +209,6 @@ func readBoot() (store.Boot, error) {
 		}
 	}
 	return b, nil
-}
-
-// ownNamespace is the network namespace that the recorder runs in.
-func ownNamespace() (namespace, error) {
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/net", &st); err != nil {
-		return namespace{}, fmt.Errorf("find the network namespace: %w", err)
-	}
-	return namespace{id: store.Of(st.Ino), proc: "/proc/self"}, nil
 }
 
 // ownCost is what the recorder itself has used so far.

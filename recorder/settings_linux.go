@@ -22,7 +22,7 @@ import (
 type settings struct {
 	source   *store.Source
 	ns       namespace
-	netlink  rtnetlink
+	netlink  *rtnetlink
 	set      *store.Set[store.SettingID, store.Setting]
 	interval time.Duration // between readings
 	due      time.Time
@@ -34,7 +34,7 @@ type settings struct {
 const settingsInterval = 30 * time.Second
 
 func newSettings(w *store.Writer, ns namespace) source {
-	s := &settings{source: w.Source("settings"), ns: ns, interval: settingsInterval}
+	s := &settings{source: w.SourceIn(ns.id, "settings"), ns: ns, netlink: ns.rtnetlink(), interval: settingsInterval}
 	s.set = store.NewSet(s.source, store.Settings)
 	for _, name := range settingNames {
 		s.paths = append(s.paths, "/proc/sys/"+strings.ReplaceAll(name, ".", "/"))

@@ -5,12 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"syscall"
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,43 +18,23 @@ const diagTries = 3
 // diagPatience is how long the kernel may take for the next part of a dump.
 const diagPatience = 10 * time.Second
 
-// A diagnostics is a sock_diag socket in a network namespace. It is netlink's, but read by
+// A diagnostics is a sock_diag socket in the network namespace where it is first used. It is netlink's, but read by
 // hand: the library copies every message and allocates ten megabytes per dump of twenty
 // thousand sockets, where one buffer will do.
 type diagnostics struct {
-	ns     namespace
 	socket *nl.NetlinkSocket
 	buf    []byte
 }
 
-func newDiagnostics(ns namespace) *diagnostics {
+func newDiagnostics() *diagnostics {
 	// The kernel fills up to 32 KB at once for a reader with room.
-	return &diagnostics{ns: ns, buf: make([]byte, 64<<10)}
+	return &diagnostics{buf: make([]byte, 64<<10)}
 }
 
-func (d *diagnostics) open() error {
-	if d.socket != nil {
-		return nil
-	}
-	path := d.ns.proc + "/ns/net"
-	ours, err := os.Stat("/proc/thread-self/ns/net")
-	if err != nil {
-		return err
-	}
-	theirs, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if os.SameFile(ours, theirs) {
+func (d *diagnostics) open() (err error) {
+	if d.socket == nil {
 		d.socket, err = nl.Subscribe(unix.NETLINK_INET_DIAG)
-		return err
 	}
-	into, err := netns.GetFromPath(path)
-	if err != nil {
-		return err
-	}
-	defer into.Close()
-	d.socket, err = nl.SubscribeAt(into, netns.None(), unix.NETLINK_INET_DIAG)
 	return err
 }
 

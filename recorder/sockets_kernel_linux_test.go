@@ -212,9 +212,16 @@ func TestAnotherNamespace(t *testing.T) {
 	if _, err := fmt.Fscanf(out, "%d\n", &cookie); err != nil {
 		t.Fatal(err)
 	}
-	proc := fmt.Sprintf("/proc/%d", cmd.Process.Pid)
+	thread := newNSThread()
+	t.Cleanup(thread.end)
+	ns, err := openNamespace(fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid), thread)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ns.close)
+	ns.id = store.Of(1)
 	r := newRecording(t)
-	s := newSockets(r.Writer, namespace{id: store.Of(1), proc: proc})
+	s := newSockets(r.Writer, ns)
 	r.sample(s)
 	got := r.rows("SELECT netns, cookie, pid FROM sockets_now WHERE proto = 'tcp'")
 	want := []map[string]any{{"netns": int64(1), "cookie": cookie, "pid": int64(cmd.Process.Pid)}}

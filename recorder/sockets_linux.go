@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -12,26 +13,33 @@ import (
 	"netsql/store"
 )
 
-// sockets reads all sockets of a network namespace and who holds them. In every sample the
+// sockets reads all sockets of the network namespaces and who holds them. In every sample the
 // protocols are dumped first, each a source of its own; then the owners are looked for,
 // another source; then the protocols report their rows. A protocol that fails costs its
 // rows, and owners that fail leave the rows without an owner.
 type sockets struct {
 	writer    *store.Writer
-	ns        namespace
-	diag      *diagnostics
 	owners    *owners
 	users     *users
 	cgroups   *cgroups
 	texts     texts
-	protocols []*protocol
-	gen       uint32 // number of the sample
-	dumps     uint32 // number of dumps begun so far, of all protocols
+	protocols []*protocol // of all namespaces
+	gen       uint32      // number of the sample
+	dumps     uint32      // number of dumps begun so far, of all protocols
 }
 
-func newSockets(w *store.Writer, ns namespace) source {
+func newSockets(w *store.Writer, namespaces ...namespace) source {
 	users := newUsers()
-	s := &sockets{writer: w, ns: ns, diag: newDiagnostics(ns), users: users, cgroups: newCgroups()}
+	s := &sockets{writer: w, users: users, cgroups: newCgroups(), owners: newOwners(w, users)}
+	for _, ns := range namespaces {
+		s.enter(ns)
+	}
+	return s
+}
+
+// enter begins to read the sockets of a network namespace.
+func (s *sockets) enter(ns namespace) {
+	diag := newDiagnostics()
 	for _, family := range []uint8{4, 6} {
 		af := map[uint8]uint8{4: unix.AF_INET, 6: unix.AF_INET6}[family]
 		for _, p := range []*protocol{
@@ -39,23 +47,37 @@ func newSockets(w *store.Writer, ns namespace) source {
 			{proto: "udp", kind: "dgram", request: inetRequest{af, unix.IPPROTO_UDP}.message},
 			{proto: "raw", kind: "raw", request: inetRequest{af, unix.IPPROTO_RAW}.message},
 		} {
-			p.family, p.af, p.source = store.Of(family), af, w.Source(fmt.Sprintf("%s%d", p.proto, family))
-			s.protocols = append(s.protocols, p)
+			p.family, p.af, p.name = store.Of(family), af, fmt.Sprintf("%s%d", p.proto, family)
+			s.add(p, ns, diag)
 		}
 	}
-	s.protocols = append(s.protocols, &protocol{
-		proto: "unix", af: unix.AF_UNIX, request: unixRequest{}.message, source: w.Source("unix"),
+	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: unixRequest{}.message}, ns, diag)
+}
+
+func (s *sockets) add(p *protocol, ns namespace, diag *diagnostics) {
+	p.ns, p.diag = ns, diag
+	p.source = s.writer.SourceIn(ns.id, p.name)
+	p.sockets = store.NewSet(p.source, store.Sockets)
+	p.holders = store.NewSet(p.source, store.SocketOwners)
+	p.sums = store.NewSet(p.source, store.SocketCounts)
+	p.trends = store.NewSet(p.source, store.SocketTrends)
+	p.known = map[uint64]*socket{}
+	p.counts = map[countKey]*count{}
+	s.protocols = append(s.protocols, p)
+}
+
+// leave ends the reading of a namespace that is gone.
+func (s *sockets) leave(ns namespace) {
+	s.protocols = slices.DeleteFunc(s.protocols, func(p *protocol) bool {
+		if p.ns.id != ns.id {
+			return false
+		}
+		for _, e := range p.known {
+			s.owners.vanished(e)
+		}
+		p.diag.close()
+		return true
 	})
-	for _, p := range s.protocols {
-		p.sockets = store.NewSet(p.source, store.Sockets)
-		p.holders = store.NewSet(p.source, store.SocketOwners)
-		p.sums = store.NewSet(p.source, store.SocketCounts)
-		p.trends = store.NewSet(p.source, store.SocketTrends)
-		p.known = map[uint64]*socket{}
-		p.counts = map[countKey]*count{}
-	}
-	s.owners = newOwners(w, users)
-	return s
 }
 
 func (s *sockets) read(ctx context.Context) {
@@ -63,7 +85,11 @@ func (s *sockets) read(ctx context.Context) {
 	s.owners.gen, s.owners.firstDump = s.gen, s.dumps+1
 	s.users.refresh()
 	for _, p := range s.protocols {
-		p.ok = p.source.Read(func() error { return s.dump(ctx, p) })
+		p.ok = false
+		err := p.ns.inside(func() { p.ok = p.source.Read(func() error { return s.dump(ctx, p) }) })
+		if err != nil {
+			p.source.Read(func() error { return err })
+		}
 	}
 	owned := s.owners.source.Read(func() error { return s.owners.look(ctx) })
 	if !owned {
@@ -76,8 +102,11 @@ func (s *sockets) read(ctx context.Context) {
 	}
 }
 
-// A protocol is one dump: the TCP sockets of IPv4, the unix sockets.
+// A protocol is one dump: the TCP sockets of IPv4, the unix sockets, of one network namespace.
 type protocol struct {
+	ns          namespace
+	diag        *diagnostics // of the namespace
+	name        string       // of the source
 	proto, kind string
 	family      store.Int
 	af          uint8
@@ -145,7 +174,7 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol) error {
 	if p.fromProc {
 		return s.dumpProc(p)
 	}
-	err := s.diag.dump(ctx, p.request(), func(msg []byte) error {
+	err := p.diag.dump(ctx, p.request(), func(msg []byte) error {
 		var r record
 		var name []byte
 		var err error
@@ -172,7 +201,7 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol) error {
 // dumpProc reads the raw sockets from /proc/net. They have no cookie there; the inode does
 // as well, because a raw socket has one for as long as it lives.
 func (s *sockets) dumpProc(p *protocol) error {
-	file := s.ns.proc + "/net/raw"
+	file := p.ns.proc + "/net/raw"
 	if p.af == unix.AF_INET6 {
 		file += "6"
 	}

@@ -23,7 +23,7 @@ func (s *sockets) report(p *protocol, owned bool) {
 		}
 		p.count(e, owner)
 	}
-	p.reportCounts(s.ns.id)
+	p.reportCounts()
 }
 
 // owner is the process that holds e; 0 when that is not known.
@@ -117,7 +117,7 @@ func (r *record) tcpValues(v *store.Socket) {
 func (s *sockets) socketID(p *protocol, e *socket) store.SocketID {
 	r := &e.rec
 	id := store.SocketID{
-		NetNS: s.ns.id, Proto: p.proto, Family: p.family, Type: p.kind,
+		NetNS: p.ns.id, Proto: p.proto, Family: p.family, Type: p.kind,
 		IfIndex: store.NonZero(r.ifindex), Inode: store.NonZero(e.inode), Cookie: store.NonZero(r.cookie),
 	}
 	if p.af == unix.AF_UNIX {
@@ -173,7 +173,7 @@ func (p *protocol) count(e *socket, owner store.Ref) {
 }
 
 // reportCounts puts the groups into the recording and begins anew.
-func (p *protocol) reportCounts(netns store.Int) {
+func (p *protocol) reportCounts() {
 	for key, c := range p.counts {
 		if c.n == 0 {
 			delete(p.counts, key)
@@ -183,7 +183,7 @@ func (p *protocol) reportCounts(netns store.Int) {
 		if c.queues {
 			v.RecvQ, v.SendQ = store.Of(c.recvQ), store.Of(c.sendQ)
 		}
-		id := store.SocketCountID{NetNS: netns, Process: key.process, Proto: p.proto, Family: p.family, State: key.state}
+		id := store.SocketCountID{NetNS: p.ns.id, Process: key.process, Proto: p.proto, Family: p.family, State: key.state}
 		if v != c.shown || !p.sums.Keep(c.subject) {
 			c.subject = p.sums.Put(id, v)
 		}

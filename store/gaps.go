@@ -37,6 +37,7 @@ const (
 	gapClock      = "clock"      // the wall clock was set back
 	gapFailed     = "failed"     // a source could not be read
 	gapIncomplete = "incomplete" // a source could not be read completely
+	gapLost       = "lost"       // events were lost since the sample before
 )
 
 // begin ends the gaps of the last run and notes the pause since.
@@ -76,7 +77,7 @@ func (g *gapLog) write(ctx context.Context, w *Writer) error {
 				continue
 			}
 		}
-		if _, err := insertGap(ctx, w.conn, row.since, w.now.ts, "", row.kind, row.detail); err != nil {
+		if _, err := insertGap(ctx, w.conn, nil, row.since, w.now.ts, row.kind, row.detail); err != nil {
 			return err
 		}
 	}
@@ -122,6 +123,15 @@ func (g *gapLog) follow(ctx context.Context, w *Writer, s *Source) error {
 	case Incomplete:
 		kind, detail = gapIncomplete, s.err
 	}
+	since := w.now.ts
+	if w.lastRun {
+		since = w.last.ts
+	}
+	if s.lost != "" {
+		if _, err := insertGap(ctx, w.conn, s, since, w.now.ts, gapLost, s.lost); err != nil {
+			return err
+		}
+	}
 	if s.gap != nil && s.gap.kind == kind && s.gap.detail == detail {
 		return nil
 	}
@@ -134,11 +144,7 @@ func (g *gapLog) follow(ctx context.Context, w *Writer, s *Source) error {
 	if kind == "" {
 		return nil
 	}
-	since := w.now.ts
-	if w.lastRun {
-		since = w.last.ts
-	}
-	id, err := insertGap(ctx, w.conn, since, 0, s.name, kind, detail)
+	id, err := insertGap(ctx, w.conn, s, since, 0, kind, detail)
 	if err != nil {
 		return err
 	}
@@ -146,9 +152,17 @@ func (g *gapLog) follow(ctx context.Context, w *Writer, s *Source) error {
 	return nil
 }
 
-func insertGap(ctx context.Context, q *sql.Conn, since, until float64, source, kind, detail string) (int64, error) {
-	r, err := q.ExecContext(ctx, "INSERT INTO gap (since, until, source, kind, detail) VALUES (?,?,?,?,?)",
-		since, sql.NullFloat64{Float64: until, Valid: until != 0}, nullable(source), kind, nullable(detail))
+// insertGap enters a gap of a source, or of everything; until 0 is one that goes on.
+func insertGap(ctx context.Context, q *sql.Conn, s *Source, since, until float64, kind, detail string) (int64, error) {
+	var source, netns any
+	if s != nil {
+		source = s.name
+		if n, ok := s.netns.Get(); ok {
+			netns = n
+		}
+	}
+	r, err := q.ExecContext(ctx, "INSERT INTO gap (since, until, source, kind, detail, netns) VALUES (?,?,?,?,?,?)",
+		since, sql.NullFloat64{Float64: until, Valid: until != 0}, source, kind, nullable(detail), netns)
 	if err != nil {
 		return 0, err
 	}

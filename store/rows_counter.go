@@ -59,6 +59,7 @@ type Setting struct {
 // SourceID names a source of the recorder.
 type SourceID struct {
 	Source string `col:"source" doc:"Name of the source, such as tcp4, routes or owners."`
+	NetNS  Int    `col:"netns" doc:"Network namespace it is read in; NULL for what is of the whole machine."`
 }
 
 // SourceOutcome says how reading the source went.

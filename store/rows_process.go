@@ -19,4 +19,5 @@ type Process struct {
 	Unit        string `col:"unit,rare" doc:"systemd unit, when the control group names one."`
 	FDLimit     Int    `col:"fd_limit,rare" doc:"Most file descriptors it may have open (RLIMIT_NOFILE, soft)."`
 	FDs         Int    `col:"fds,value" doc:"File descriptors it has open."`
+	NetNS       Int    `col:"netns,rare" doc:"Inode number of its network namespace, as readlink /proc/PID/ns/net shows it."`
 }

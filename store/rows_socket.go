@@ -41,6 +41,8 @@ type Socket struct {
 	RTTVar        Int `col:"rttvar_ms,value" stored:"us" unit:"ms" doc:"How much the round-trip time varies (tcpi_rttvar)."`
 	Cwnd          Int `col:"cwnd,value" unit:"segments" doc:"Congestion window (tcpi_snd_cwnd)."`
 	Drops         Int `col:"drops,rare counter" unit:"packets" doc:"Packets dropped at this socket: full receive buffer, or a listener's full queue (sk_drops)."`
+
+	OwnerHow string `col:"owner_how,rare" doc:"How the process is known: fd (seen in /proc/PID/fd), cookie (it held the socket until it closed it), listener (it listens on the local port, and nobody holds the socket itself), none."`
 }
 
 // SocketOwnerID names one process's hold on one socket.

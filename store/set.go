@@ -133,4 +133,5 @@ type anySet interface {
 	begin()
 	drop()
 	rows() int
+	retire()
 }

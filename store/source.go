@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 )
@@ -44,18 +45,62 @@ func (e *PartialError) Error() string { return e.Missing }
 type Source struct {
 	writer   *Writer
 	name     string
+	netns    Int
 	sets     []anySet
 	outcome  Outcome
 	err      string
 	duration time.Duration
 	gap      *openGap
+	retired  bool   // its namespace is gone
+	lost     string // what was missed since the last sample, for gaps
 }
 
-// Source adds a source to the recording. Its sets are made with NewSet.
-func (w *Writer) Source(name string) *Source {
-	s := &Source{writer: w, name: name}
+// Source adds a source to the recording: one that is of the whole machine. Its sets are made with NewSet.
+func (w *Writer) Source(name string) *Source { return w.SourceIn(Int{}, name) }
+
+// SourceIn adds a source that is read in a network namespace.
+func (w *Writer) SourceIn(netns Int, name string) *Source {
+	s := &Source{writer: w, name: name, netns: netns}
 	w.sources = append(w.sources, s)
 	return s
+}
+
+// Retire says that a network namespace is gone: with the sample under way, everything that its sources knew is.
+func (w *Writer) Retire(netns Int) {
+	for _, s := range w.sources {
+		if s.netns == netns {
+			s.retired, s.outcome = true, Read
+		}
+	}
+}
+
+// Unreachable says that the sources of a network namespace could not be read in this sample.
+func (w *Writer) Unreachable(netns Int, err error) {
+	for _, s := range w.sources {
+		if s.netns == netns {
+			s.Read(func() error { return err })
+		}
+	}
+}
+
+// forgetRetired takes out the sources of namespaces that are gone, once that is written.
+func (w *Writer) forgetRetired() {
+	w.sources = slices.DeleteFunc(w.sources, func(s *Source) bool {
+		if s.retired {
+			for _, set := range s.sets {
+				set.retire()
+			}
+		}
+		return s.retired
+	})
+}
+
+func (set *Set[ID, V]) retire() {
+	set.table.sets = slices.DeleteFunc(set.table.sets, func(o *Set[ID, V]) bool { return o == set })
+}
+
+func (set *LogSet[V]) retire() {
+	set.table.sets = slices.DeleteFunc(set.table.sets, func(o *LogSet[V]) bool { return o == set })
 }
 
 // Name returns the name the source is recorded under.
@@ -93,6 +138,10 @@ func (s *Source) Read(read func() error) bool {
 	return s.outcome != Failed
 }
 
+// Lost says, in words, what the source knows to have missed since the last sample, such as events that the kernel
+// dropped: a row of gaps, for this once.
+func (s *Source) Lost(what string) { s.lost = what }
+
 // Troubles says, in a sentence each, which sources failed or were incomplete in the last sample.
 func (w *Writer) Troubles() []string {
 	var said []string
@@ -118,7 +167,10 @@ func guarded(read func() error) (err error) {
 }
 
 func (s *Source) begin() {
-	s.outcome, s.err, s.duration = Unread, "", 0
+	s.outcome, s.err, s.duration, s.lost = Unread, "", 0, ""
+	if s.retired {
+		s.outcome = Read // once more, because the last commit failed
+	}
 	for _, set := range s.sets {
 		set.begin()
 	}

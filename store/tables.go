@@ -17,6 +17,8 @@ var (
 		"Number of sockets and queued bytes per process, protocol and state.")
 	SocketTrends = define[SocketCountID, SocketTrend]("socket_trends", "socket_trend", 240,
 		"The numbers of socket_counts by themselves, which leaks reads.")
+	Namespaces = define[NamespaceID, Namespace]("namespaces", "namespace", 240,
+		"Network namespaces that are recorded: their names, containers and processes.")
 	Interfaces = define[InterfaceID, Interface]("interfaces", "interface", 240,
 		"Network interfaces and their state, as ip link shows them.")
 	InterfaceCountersTable = define[InterfaceID, InterfaceCounters]("interface_counters", "interface_counter", 60,
@@ -39,4 +41,10 @@ var (
 		"The net sysctls that explain the rest.")
 	Sources = define[SourceID, SourceOutcome]("sources", "source", 120,
 		"How reading each source of the kernel went in each sample.")
+)
+
+// The logs: what happened between samples, each row with its own exact time. Their views are written by hand.
+var (
+	Closes      = defineLog[Close]("close")
+	CloseCounts = defineLog[CloseCount]("close_count")
 )

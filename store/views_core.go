@@ -57,16 +57,40 @@ func coreViews() []View {
 			Body: `SELECT id AS run, boot, started, stopped, pid, version, interval_s, uid FROM run`,
 		},
 		{
+			Name: "capabilities",
+			Doc:  "What the kernel and the privileges of each run of the recorder allowed it to see.",
+			Columns: []Column{
+				text("run", "", "Number of the run; see runs."),
+				text("boot", "", "Number of the boot; see boots."),
+				text("name", "", "What it is about: destroy groups, cookies, raw diagnostics and so on."),
+				text("available", "", "1 where it is there, 0 where it is missing."),
+				text("detail", "", "What it gives; where it is missing, what is lost and what to do."),
+			},
+			Body: `SELECT c.run, u.boot, c.name, c.available, c.detail FROM capability c LEFT JOIN run u ON u.id = c.run`,
+		},
+		{
+			Name: "notes",
+			Doc:  "What people wrote into the recording with netsql note.",
+			Columns: []Column{
+				moment("ts", "The moment it is about."),
+				text("text", "", "What they wrote."),
+				text("user", "", "Who wrote it."),
+				moment("written", "When it was written."),
+			},
+			Body: `SELECT ts, text, user, written FROM note`,
+		},
+		{
 			Name: "gaps",
 			Doc:  "When nobody looked, or not at everything: pauses, crashes, failed sources, missing privileges.",
 			Columns: []Column{
 				moment("since", "Last good sample before."),
 				moment("until", "First good sample after; NULL while it goes on."),
 				text("source", "", "Source that is missing; NULL when nothing was recorded at all."),
-				text("kind", "", "stopped, crashed, reboot, suspended, late, unwritten, clock, failed or incomplete."),
+				text("kind", "", "stopped, crashed, reboot, suspended, late, unwritten, clock, failed, incomplete or lost."),
 				text("detail", "", "What happened, and what to do."),
+				text("netns", "", "Network namespace of the source; NULL for what is of the whole machine."),
 			},
-			Body: `SELECT since, until, source, kind, detail FROM gap`,
+			Body: `SELECT since, until, source, kind, detail, netns FROM gap`,
 		},
 	}
 }

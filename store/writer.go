@@ -19,6 +19,16 @@ type Options struct {
 	Interval time.Duration // between samples; a pause longer than one and a half is a gap
 	Version  string        // of the program
 	UID      int           // user that records
+
+	// Capabilities are what this kernel and these privileges allow, as probed.
+	Capabilities []Capability
+}
+
+// A Capability is something that may be seen, or not, with this kernel and these privileges.
+type Capability struct {
+	Name      string
+	Available bool
+	Detail    string // what it gives; when it is missing, what is lost and what to do
 }
 
 // Boot describes one run of the kernel.
@@ -54,6 +64,7 @@ type Writer struct {
 	run     int64
 
 	tables  map[*Table]tableWriter
+	logs    map[*LogTable]tableWriter
 	order   []tableWriter
 	sources []*Source
 	outcome *Source
@@ -86,7 +97,7 @@ func Create(ctx context.Context, o Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{lock: lock, options: o, tables: map[*Table]tableWriter{}}
+	w := &Writer{lock: lock, options: o, tables: map[*Table]tableWriter{}, logs: map[*LogTable]tableWriter{}}
 	if err := w.open(ctx); err != nil {
 		w.close()
 		return nil, Explain(o.Path, err)
@@ -129,6 +140,10 @@ func (w *Writer) open(ctx context.Context) error {
 		tw := t.newWriter(w)
 		w.tables[t], w.order = tw, append(w.order, tw)
 	}
+	for _, t := range LogTables() {
+		tw := t.newWriter(w)
+		w.logs[t], w.order = tw, append(w.order, tw)
+	}
 	w.outcome = &Source{writer: w, name: "recorder"}
 	w.results = NewSet(w.outcome, Sources)
 	return w.begin(ctx)
@@ -167,6 +182,12 @@ func (w *Writer) begin(ctx context.Context) error {
 		}
 		if w.run, err = r.LastInsertId(); err != nil {
 			return err
+		}
+		for _, c := range w.options.Capabilities {
+			if _, err := w.conn.ExecContext(ctx, "INSERT INTO capability (run, name, available, detail) VALUES (?,?,?,?)",
+				w.run, c.Name, c.Available, nullable(c.Detail)); err != nil {
+				return err
+			}
 		}
 		for _, t := range w.order {
 			if err := t.load(ctx, w.conn, w.last.id, lastBoot.Int64 == w.boot); err != nil {
@@ -233,6 +254,7 @@ func (w *Writer) Commit(ctx context.Context, cost Cost) error {
 		t.committed(w.now.id)
 	}
 	w.gaps.committed()
+	w.forgetRetired()
 	w.last, w.lastRun, w.lost = w.now, true, nil
 	return nil
 }
@@ -240,11 +262,14 @@ func (w *Writer) Commit(ctx context.Context, cost Cost) error {
 func (w *Writer) recordOutcomes() {
 	w.outcome.Read(func() error {
 		for _, s := range w.sources {
+			if s.retired {
+				continue
+			}
 			o := SourceOutcome{Outcome: s.outcome.String(), Error: s.err, Duration: Of(s.duration.Round(time.Millisecond).Milliseconds())}
 			if s.outcome != Kept {
 				o.Rows = Of(s.rows())
 			}
-			w.results.Put(SourceID{s.name}, o)
+			w.results.Put(SourceID{s.name, s.netns}, o)
 		}
 		return nil
 	})

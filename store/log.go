@@ -1,0 +1,141 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A LogTable is the declaration of a log: rows that are added once and never change, in the order of their
+// time, which is exact where a sample's is only that of the next look.
+type LogTable struct {
+	Name string // of the table: "close"
+
+	columns   []Column
+	newWriter func(*Writer) tableWriter
+}
+
+// Log is a LogTable with the Go type of its rows.
+type Log[V any] struct{ *LogTable }
+
+var logTables []*LogTable
+
+// defineLog declares a log; tables.go is the list.
+func defineLog[V any](name string) Log[V] {
+	t := &LogTable{Name: name, columns: columnsOf(reflect.TypeFor[V](), name)}
+	typed := Log[V]{t}
+	t.newWriter = func(w *Writer) tableWriter { return newLogWriter(w, typed) }
+	logTables = append(logTables, t)
+	return typed
+}
+
+// LogTables lists every log.
+func LogTables() []*LogTable { return logTables }
+
+// Schema is what a migration must make of the log. Its key is the time, so that a stretch of time is a range
+// of it, and the sample that brought the row, which keeps rows apart when a clock was set back.
+func (t *LogTable) Schema() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE TABLE %s (\n    %-20s REAL NOT NULL,\n    %-20s INTEGER NOT NULL", t.Name, "ts", "sample")
+	for _, c := range t.columns {
+		fmt.Fprintf(&b, ",\n    %-20s %s", c.stored, c.kind.sqlType())
+	}
+	b.WriteString(",\n    PRIMARY KEY (ts, sample)\n) STRICT, WITHOUT ROWID")
+	return b.String()
+}
+
+// A LogSet is what one source adds to a log.
+type LogSet[V any] struct {
+	table  *logWriter[V]
+	staged []logRow[V]
+}
+
+type logRow[V any] struct {
+	ts  float64
+	row V
+}
+
+// NewLog makes the set of rows that src adds to a log. They are written with the sample; should that fail, they
+// are lost with it.
+func NewLog[V any](src *Source, l Log[V]) *LogSet[V] {
+	set := &LogSet[V]{table: src.writer.logs[l.LogTable].(*logWriter[V])}
+	set.table.sets = append(set.table.sets, set)
+	src.sets = append(src.sets, set)
+	return set
+}
+
+// Add adds a row for what happened at that time since boot (CLOCK_BOOTTIME). It returns its ts.
+func (set *LogSet[V]) Add(at time.Duration, row V) float64 {
+	ts := set.table.writer.Moment(at)
+	set.staged = append(set.staged, logRow[V]{ts, row})
+	return ts
+}
+
+// Moment is the ts of what happened at that time since boot: after the last sample, and as long before this one as
+// the clock since boot says, so that it stands in its place among them even if the wall clock was set back meanwhile.
+func (w *Writer) Moment(at time.Duration) float64 {
+	ts := w.now.ts - seconds(w.now.clock.Uptime-at)
+	return max(ts, w.last.ts)
+}
+
+func (set *LogSet[V]) begin()    { set.staged = set.staged[:0] }
+func (set *LogSet[V]) drop()     { set.begin() }
+func (set *LogSet[V]) rows() int { return len(set.staged) }
+
+// logWriter writes the rows of one log.
+type logWriter[V any] struct {
+	writer *Writer
+	table  Log[V]
+	sets   []*LogSet[V]
+	rows   []logRow[V]
+	args   []any
+	add    *batch
+}
+
+func newLogWriter[V any](w *Writer, t Log[V]) *logWriter[V] {
+	return &logWriter[V]{writer: w, table: t, add: w.insert("INSERT INTO "+t.Name, 2+len(t.columns))}
+}
+
+func (t *logWriter[V]) load(context.Context, *sql.Conn, int64, bool) error { return nil }
+
+func (t *logWriter[V]) write(ctx context.Context, m int64) error {
+	t.rows = t.rows[:0]
+	for _, set := range t.sets {
+		t.rows = append(t.rows, set.staged...)
+	}
+	slices.SortStableFunc(t.rows, func(a, b logRow[V]) int { return cmp.Compare(a.ts, b.ts) })
+	last := 0.0
+	for i := range t.rows {
+		// Two of the same microsecond become neighbours.
+		last = max(t.rows[i].ts, last+1e-6)
+		args := append(t.args[:0], last, m)
+		args = appendArgs(args, reflect.ValueOf(&t.rows[i].row).Elem(), t.table.columns)
+		t.args = args[:0]
+		if err := t.add.add(ctx, args); err != nil {
+			return fmt.Errorf("write %s: %w", t.table.Name, err)
+		}
+	}
+	if err := t.add.flush(ctx); err != nil {
+		return fmt.Errorf("write %s: %w", t.table.Name, err)
+	}
+	return nil
+}
+
+func (t *logWriter[V]) committed(int64) {
+	const small = 4096
+	if cap(t.rows) > small {
+		t.rows = nil
+	}
+}
+
+func (t *logWriter[V]) rolledBack() {
+	for _, set := range t.sets {
+		set.drop()
+	}
+	t.add.forget()
+}

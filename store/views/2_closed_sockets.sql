@@ -1,0 +1,43 @@
+-- Every TCP and UDP socket that was closed, at its exact time, with what TCP knew at the end; beyond a budget, see closed_counts.
+--
+-- ts (unix s): When the kernel gave the socket up; of one that goes on in TIME_WAIT, when that began.
+-- netns: Inode number of the network namespace.
+-- proto: tcp or udp.
+-- family: 4 for IPv4, 6 for IPv6.
+-- local_addr: Local address.
+-- local_port: Local port.
+-- remote_addr: Address of the other end; 0.0.0.0 or :: when it was not connected.
+-- remote_port: Port of the other end; 0 when it was not connected.
+-- pid: Process that held it last, or, where owner_how says so, that listens on its port; NULL where none is known.
+-- comm: Name of the program.
+-- exe: Path of the executable.
+-- cmdline: Its command line.
+-- owner_how: How the process is known: cookie (it held the socket in the last sample that saw it), listener (it listened
+-- on the local port), none.
+-- opened (unix s): When it is known to have been there at the latest: in the first sample that saw it, or by the ages
+-- in its tcp_info. It may have been opened earlier.
+-- sampled: 1 when a sample saw it, 0 when it lived between two of them.
+-- bytes_sent (bytes): Payload sent, retransmits included; NULL for udp.
+-- bytes_received (bytes): Payload received.
+-- segs_out (segments): Segments sent.
+-- segs_in (segments): Segments received.
+-- retransmits (segments): Segments sent again.
+-- rtt_ms (ms): Smoothed round-trip time at the end.
+-- rttvar_ms (ms): How much it varied.
+-- min_rtt_ms (ms): The shortest round-trip time it had.
+-- cwnd (segments): Congestion window at the end.
+-- mss (bytes): Sending maximum segment size.
+-- pmtu (bytes): Path MTU.
+-- cookie: The kernel's number for the socket.
+SELECT c.ts AS ts, coalesce(c.netns, s.netns) AS netns, coalesce(c.proto, s.proto) AS proto, coalesce(c.family, s.family) AS family,
+       coalesce(c.local_addr, s.local_addr) AS local_addr, coalesce(c.local_port, s.local_port) AS local_port,
+       coalesce(c.remote_addr, s.remote_addr) AS remote_addr, coalesce(c.remote_port, s.remote_port) AS remote_port,
+       r.pid AS pid, r.comm AS comm, r.exe AS exe, r.cmdline AS cmdline, c.owner_how AS owner_how,
+       min(c.ts - coalesce(c.lived_ms, 0) / 1000.0, coalesce(b.ts, c.ts)) AS opened, s.id IS NOT NULL AS sampled,
+       c.bytes_sent AS bytes_sent, c.bytes_received AS bytes_received, c.segs_out AS segs_out, c.segs_in AS segs_in,
+       c.retransmits AS retransmits, c.rtt_us / 1000.0 AS rtt_ms, c.rttvar_us / 1000.0 AS rttvar_ms, c.min_rtt_us / 1000.0 AS min_rtt_ms,
+       c.cwnd AS cwnd, c.mss AS mss, c.pmtu AS pmtu, coalesce(c.cookie, s.cookie) AS cookie
+  FROM close c
+  LEFT JOIN socket s ON s.id = c.socket
+  LEFT JOIN sample b ON b.id = s.first_sample
+  LEFT JOIN process r ON r.id = c.process
