@@ -20,12 +20,12 @@ type conntrack struct {
 	source *store.Source
 	ns     namespace
 	dir    string
-	file   procFile
+	file   *procFile
 	set    *store.Set[store.ConntrackID, store.Conntrack]
 }
 
 func newConntrack(w *store.Writer, ns namespace) source {
-	s := &conntrack{source: w.SourceIn(ns.id, "conntrack"), ns: ns, dir: "/proc/sys/net/netfilter"}
+	s := &conntrack{source: w.SourceIn(ns.id, "conntrack"), ns: ns, file: ns.procFile(), dir: "/proc/sys/net/netfilter"}
 	s.set = store.NewSet(s.source, store.Conntracks)
 	return s
 }

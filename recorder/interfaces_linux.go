@@ -32,6 +32,7 @@ type knownLink struct {
 	name    string
 	master  string
 	subject *store.Subject[store.InterfaceID, store.Interface]
+	id      store.InterfaceID // of subject
 	speed   linkSpeed
 	reading int
 }
@@ -107,10 +108,10 @@ func (s *interfaces) put(k *knownLink) {
 	}
 	if k.master != master || !s.attributes.Keep(k.subject) {
 		id, v := l.row(s.ns.id, master, k.speed)
-		k.master, k.subject = master, s.attributes.Put(id, v)
+		k.master, k.id, k.subject = master, id, s.attributes.Put(id, v)
 	}
 	if l.stats != nil {
-		s.counters.Put(k.subject.ID(), countersOf(l.stats))
+		s.counters.Put(k.id, countersOf(l.stats))
 	}
 }
 

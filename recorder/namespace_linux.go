@@ -11,11 +11,21 @@ import (
 
 // A namespace is a network namespace and the way to read it.
 type namespace struct {
-	id   store.Int // inode number of /proc/PID/ns/net
-	proc string    // folder of a process or thread in it: its net/ is the namespace's
-	door *door     // nil: the one that the recorder runs in
+	id     store.Int // inode number of /proc/PID/ns/net
+	cookie store.Int // the kernel's number for it, never used again; unknown before Linux 5.14
+	proc   string    // folder of a process or thread in it: its net/ is the namespace's
+	door   *door     // nil: the one that the recorder runs in
 
 	netlink *rtnetlink // that its sources share
+	file    *procFile  // that all namespaces share: they are read one after the other
+}
+
+// procFile is what a source of the namespace reads /proc with.
+func (ns namespace) procFile() *procFile {
+	if ns.file == nil {
+		return &procFile{}
+	}
+	return ns.file
 }
 
 // rtnetlink is what a source of the namespace asks.
@@ -26,11 +36,11 @@ func (ns namespace) rtnetlink() *rtnetlink {
 	return ns.netlink
 }
 
-// close gives up the way into a namespace that is gone.
+// close gives up the way into a namespace that is gone, so that it can be.
 func (ns namespace) close() {
 	ns.netlink.close()
 	if ns.door != nil {
-		unix.Close(ns.door.fd)
+		ns.door.shut()
 	}
 }
 
@@ -54,8 +64,11 @@ func (ns namespace) inside(f func()) error {
 // An nsThread is the one thread that enters other network namespaces. It goes from one to the next, never comes back to
 // the first, and belongs to one goroutine for life: when that ends, the thread does. A thread that was lent
 // from Go's pool and could not be set back would take whatever runs on it later to the wrong network.
+//
+// It is used by one goroutine.
 type nsThread struct {
-	jobs chan nsJob
+	jobs chan nsJob // nil: no thread runs
+	at   int        // the door it went through last
 }
 
 type nsJob struct {
@@ -64,15 +77,28 @@ type nsJob struct {
 	done chan error
 }
 
-func newNSThread() *nsThread {
-	t := &nsThread{jobs: make(chan nsJob)}
-	go t.loop()
-	return t
+func newNSThread() *nsThread { return &nsThread{} }
+
+func (t *nsThread) loop(jobs <-chan nsJob) {
+	runtime.LockOSThread() // and never unlocked
+	if unix.Gettid() != unix.Getpid() {
+		serve(jobs)
+		return
+	}
+	// The first thread of a process is what others see of it, and does not end before it: take another, which
+	// any is while this one is held.
+	other := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		close(other)
+		serve(jobs)
+	}()
+	<-other
+	runtime.UnlockOSThread()
 }
 
-func (t *nsThread) loop() {
-	runtime.LockOSThread() // and never unlocked
-	for job := range t.jobs {
+func serve(jobs <-chan nsJob) {
+	for job := range jobs {
 		err := unix.Setns(job.fd, unix.CLONE_NEWNET)
 		if err == nil {
 			job.do()
@@ -85,13 +111,35 @@ func (t *nsThread) loop() {
 
 // run runs do in the namespace and waits for it.
 func (t *nsThread) run(fd int, do func()) error {
+	if t.jobs == nil {
+		t.jobs = make(chan nsJob)
+		go t.loop(t.jobs)
+	}
 	job := nsJob{fd, do, make(chan error, 1)}
+	t.at = fd
 	t.jobs <- job
 	return <-job.done
 }
 
-// end ends the thread.
-func (t *nsThread) end() { close(t.jobs) }
+// end ends the thread; the next job begins another.
+func (t *nsThread) end() {
+	if t.jobs != nil {
+		close(t.jobs)
+		t.jobs = nil
+	}
+}
+
+// shut closes the door. A thread that stands behind it ends, or it would keep the namespace alive.
+func (d *door) shut() {
+	if d.fd < 0 {
+		return
+	}
+	if d.thread.at == d.fd {
+		d.thread.end()
+	}
+	unix.Close(d.fd)
+	d.fd = -1
+}
 
 // ownNamespace is the network namespace that the recorder runs in.
 func ownNamespace() (namespace, error) {
@@ -99,7 +147,7 @@ func ownNamespace() (namespace, error) {
 	if err := unix.Stat("/proc/self/ns/net", &st); err != nil {
 		return namespace{}, fmt.Errorf("find the network namespace: %w", err)
 	}
-	return namespace{id: store.Of(st.Ino), proc: "/proc/self", netlink: &rtnetlink{}}, nil
+	return namespace{id: store.Of(st.Ino), cookie: namespaceCookie(), proc: "/proc/self", netlink: &rtnetlink{}}, nil
 }
 
 // openNamespace opens the one that a file such as /proc/PID/ns/net or /run/netns/NAME leads to.
@@ -113,5 +161,25 @@ func openNamespace(path string, thread *nsThread) (namespace, error) {
 		unix.Close(fd)
 		return namespace{}, fmt.Errorf("open %s: %w", path, err)
 	}
-	return namespace{id: store.Of(st.Ino), proc: "/proc/thread-self", door: &door{fd, thread}, netlink: &rtnetlink{}}, nil
+	ns := namespace{id: store.Of(st.Ino), proc: "/proc/thread-self", door: &door{fd, thread}, netlink: &rtnetlink{}}
+	if err := ns.inside(func() { ns.cookie = namespaceCookie() }); err != nil {
+		ns.close()
+		return namespace{}, err
+	}
+	return ns, nil
+}
+
+// namespaceCookie is the cookie of the network namespace of the thread it runs on (SO_NETNS_COOKIE, Linux 5.14).
+func namespaceCookie() store.Int {
+	// A datagram socket that is never bound nor connected sends nothing. Not every kernel has IPv4.
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return store.Int{}
+	}
+	defer unix.Close(fd)
+	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if err != nil {
+		return store.Int{}
+	}
+	return store.NonZero(cookie)
 }

@@ -57,7 +57,7 @@ func BenchmarkProcesses(b *testing.B) {
 		if err := s.owners.listProcesses(); err != nil {
 			b.Fatal(err)
 		}
-		if err := s.owners.visit(b.Context()); err != nil {
+		if err := s.owners.visit(b.Context(), time.Now()); err != nil {
 			b.Fatal(err)
 		}
 		looked += time.Since(begun)

@@ -1,122 +1,372 @@
 package recorder
 
 import (
+	"bufio"
+	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"netsql/store"
 )
 
-// The law of owners, over a random history of sockets that are opened, closed, duplicated,
-// moved and inherited: a socket that is new in a sample has its true holders in that
-// sample, and when everything is read again, all sockets have. The oracle reads all of
-// /proc/PID/fd in the plain way.
+// The law of owners, over a random history of sockets that are opened, closed, duplicated, put in the place of others,
+// inherited by children that run another program or do not, kept through exec, passed to processes that run already
+// (kept, closed, or replaced at once by another under the same number; received at once or later), among processes
+// that come, are killed, and take over the number of one that was: in every sample, the process named
+// for a socket is one of those that hold it. Nobody is named only when nobody holds it. The oracle reads all of /proc/PID/fd
+// in the plain way. Once in ten samples, in which everything is read again, all holders are known.
+//
+// NETSQL_TEST_SEEDS has it try so many histories, and NETSQL_TEST_SEED one again.
 func TestOwnersLaw(t *testing.T) {
-	if !inNamespace(t) {
+	if os.Getenv("NETSQL_TEST_NAMESPACE") != t.Name() {
+		inProcessNamespace(t)
 		return
 	}
 	loopback(t)
-	seed := uint64(os.Getpid())
-	t.Logf("seed %d", seed)
-	h := &history{t: t, rand: rand.New(rand.NewPCG(seed, 0)), known: map[int64]bool{}}
-	t.Cleanup(h.end)
-	r := newRecording(t)
-	s := newSockets(r.Writer, here(t)).(*sockets)
-	for step := range 150 {
-		for range 1 + h.rand.IntN(4) {
+	seed, seeds := uint64(time.Now().UnixNano()), len(sizes)
+	if text := os.Getenv("NETSQL_TEST_SEED"); text != "" {
+		seed, _ = strconv.ParseUint(text, 10, 64)
+	} else if text := os.Getenv("NETSQL_TEST_SEEDS"); text != "" {
+		seeds, _ = strconv.Atoi(text)
+	}
+	reuses, alone := lastPID()
+	if !reuses {
+		t.Log("numbers of processes are not used again: that needs /proc/sys/kernel/ns_last_pid of a PID namespace of its own")
+	}
+	for range seeds {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			h := &history{t: t, size: sizes[seed%uint64(len(sizes))], rand: rand.New(rand.NewPCG(seed, 0)), reuses: reuses, alone: alone, dir: t.TempDir(), stats: map[string]int{}}
+			h.run(150)
+		})
+		seed++
+	}
+}
+
+// inProcessNamespace is inNamespace with processes of its own, where that is allowed.
+func inProcessNamespace(t *testing.T) {
+	t.Parallel()
+	for _, flags := range []uintptr{syscall.CLONE_NEWPID, 0} {
+		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1")
+		cmd.Env = append(os.Environ(), "NETSQL_TEST_NAMESPACE="+t.Name(), "NETSQL_TEST_PIDS="+strconv.Itoa(int(flags)))
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | flags,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+			Pdeathsig:   syscall.SIGKILL,
+		}
+		out, err := cmd.CombinedOutput()
+		if flags != 0 && (cmd.Process == nil || cmd.ProcessState.ExitCode() == exitNoProc) {
+			continue
+		}
+		if cmd.Process == nil {
+			needKernel(t, "no user and network namespaces here: "+err.Error())
+		}
+		t.Logf("%s", out)
+		if err != nil {
+			t.Errorf("in its namespace: %v", err)
+		}
+		return
+	}
+}
+
+// exitNoProc is what the test ends with where it may not mount /proc.
+const exitNoProc = 77
+
+// lastPID reports whether the number of the next process can be chosen, and whether the processes of the test are the
+// only ones.
+func lastPID() (reuses, alone bool) {
+	// Children of processes that were killed are this one's to wait for.
+	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	if os.Getenv("NETSQL_TEST_PIDS") == "0" {
+		return false, false
+	}
+	if unix.Mount("proc", "/proc", "proc", 0, "") != nil {
+		os.Exit(exitNoProc)
+	}
+	return chooseNextPID(1000) == nil, true
+}
+
+func chooseNextPID(pid int) error {
+	return os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(pid-1)), 0)
+}
+
+// A size is what the owners take this machine for.
+type size struct {
+	name   string
+	small  int64 // a small process
+	budget int   // places verified in a sample
+}
+
+var sizes = [...]size{
+	{"few sockets", smallProcess, verifyBudget},
+	{"few sockets in large processes", 0, verifyBudget},
+	// A sample cannot see everything here: the law holds when verifyRound has gone by.
+	{"many sockets in large processes", 0, 3},
+}
+
+// A history is what happens to the sockets of some actors, and to their frozen children.
+type history struct {
+	t             *testing.T
+	size          size
+	rand          *rand.Rand
+	dir           string
+	reuses, alone bool
+	made          int
+	actors        []*actor
+	frozen        []frozen
+	did           []string
+	stats         map[string]int
+}
+
+// An actor is a process that does as it is told.
+type actor struct {
+	id, pid int
+	parent  *actor    // nil: the test
+	cmd     *exec.Cmd // of a child of the test
+	in, out *os.File
+	lines   *bufio.Reader
+	dead    bool
+}
+
+// A frozen child is a fork of an actor that only holds what it was born with.
+type frozen struct {
+	pid    int
+	parent *actor
+}
+
+func (h *history) run(steps int) {
+	h.t.Cleanup(h.end)
+	for range 3 {
+		h.addActor(nil)
+	}
+	r := newRecording(h.t)
+	s := newSockets(r.Writer, here(h.t)).(*sockets)
+	db, err := sql.Open("sqlite", store.DSN(r.path)) // once: to read all views anew takes longer than a sample
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	s.owners.small, s.owners.budget = h.size.small, h.size.budget
+	for step := range steps {
+		for range 1 + h.rand.IntN(5) {
 			h.change()
 		}
-		all := step%10 == 9
+		all, round := step%10 == 9, step%10 == 4
 		if all {
 			everythingDue(s)
 		}
+		if round {
+			elapse(s.owners, verifyRound)
+		} else {
+			elapse(s.owners, 5*time.Second)
+		}
 		r.sample(s)
-		got := map[int64][]string{}
-		for _, row := range r.rows("SELECT inode, pid, fd FROM socket_owners_now WHERE proto = 'udp' ORDER BY inode, pid") {
-			inode := row["inode"].(int64)
-			got[inode] = append(got[inode], fmt.Sprintf("%v:%v", row["pid"], row["fd"]))
+		if h.size.budget < verifyBudget && !all && !round {
+			continue
 		}
-		want := h.holders()
-		for inode := range want {
-			if !all && h.known[inode] { // its holders may have changed unseen
-				delete(want, inode)
-				delete(got, inode)
-			}
-			h.known[inode] = true
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("step %d of seed %d, after %s (-want +got):\n%s", step, seed, strings.Join(h.did, ", "), diff)
+		if problem := h.check(db, all); problem != "" {
+			h.t.Fatalf("step %d, after %s:\n%s", step, strings.Join(h.did, ", "), problem)
 		}
 		h.did = nil
 	}
+	h.t.Logf("%s, %d steps: %v", h.size.name, steps, h.stats)
 }
 
-type history struct {
-	t        *testing.T
-	rand     *rand.Rand
-	fds      []int // of this process, all UDP sockets
-	children []*exec.Cmd
-	known    map[int64]bool // inodes of earlier samples
-	did      []string
-}
-
-func (h *history) change() {
-	i := -1
-	if len(h.fds) > 0 {
-		i = h.rand.IntN(len(h.fds))
+// check compares what the last sample says with who holds what. Holders besides the one that is named may be missing,
+// unless everything has been read.
+func (h *history) check(db *sql.DB, all bool) string {
+	held := h.holders()
+	var wrong []string
+	there := map[int64]bool{}
+	h.each(db, "SELECT inode, proto, coalesce(pid, 0), owner_how FROM sockets_now WHERE inode IS NOT NULL", func(scan func(...any)) {
+		var inode int64
+		var pid int
+		var proto, how string
+		scan(&inode, &proto, &pid, &how)
+		there[inode] = true
+		_, right := held[inode][pid]
+		switch {
+		case len(held[inode]) == 0 && how != byFD:
+			h.stats["on the way"]++
+		case right && how == byFD:
+			h.stats["right"]++
+		default:
+			wrong = append(wrong, fmt.Sprintf("%s socket %d: named %d by %s, held by %v", proto, inode, pid, how, held[inode]))
+		}
+	})
+	named := map[int64]map[int]int{}
+	h.each(db, "SELECT inode, pid, fd FROM socket_owners_now WHERE inode IS NOT NULL", func(scan func(...any)) {
+		var inode int64
+		var pid, fd int
+		scan(&inode, &pid, &fd)
+		if named[inode] == nil {
+			named[inode] = map[int]int{}
+		}
+		named[inode][pid] = fd
+	})
+	for inode, holders := range named {
+		for pid := range holders {
+			if _, right := held[inode][pid]; !right {
+				wrong = append(wrong, fmt.Sprintf("socket %d: an owner %d, held by %v", inode, pid, held[inode]))
+			}
+		}
 	}
-	switch op := h.rand.IntN(8); {
-	case i < 0 || op < 2 && len(h.fds) < 30:
-		h.fds = append(h.fds, udpSocket(h.t))
-		h.note("open %d", h.fds[len(h.fds)-1])
-	case op < 4:
-		unix.Close(h.fds[i])
-		h.note("close %d", h.fds[i])
-		h.fds = slices.Delete(h.fds, i, i+1)
-	case op == 4: // in the same step another socket takes the number
-		unix.Close(h.fds[i])
-		fd := udpSocket(h.t)
-		h.note("%d replaced by %d", h.fds[i], fd)
-		h.fds[i] = fd
-	case op == 5: // moved out of the way, and a new socket in its place
-		moved, err := unix.FcntlInt(uintptr(h.fds[i]), unix.F_DUPFD_CLOEXEC, h.rand.IntN(300))
-		if err != nil {
-			h.t.Fatal(err)
+	for inode, holders := range held {
+		if !there[inode] { // of another network namespace, or not in the dumps
+			continue
 		}
-		unix.Close(h.fds[i])
-		h.note("%d moved to %d", h.fds[i], moved)
-		h.fds[i] = moved
-		h.fds = append(h.fds, udpSocket(h.t))
-	case op == 6:
-		dup, err := unix.FcntlInt(uintptr(h.fds[i]), unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			h.t.Fatal(err)
+		if diff := cmp.Diff(holders, named[inode]); diff != "" && all {
+			wrong = append(wrong, fmt.Sprintf("all owners of %d, pid: lowest fd (-want +got):\n%s", inode, diff))
+		} else if diff != "" {
+			h.stats["owners incomplete"]++
 		}
-		h.note("%d also %d", h.fds[i], dup)
-		h.fds = append(h.fds, dup)
-	case len(h.children) < 3:
-		dup, err := unix.FcntlInt(uintptr(h.fds[i]), unix.F_DUPFD_CLOEXEC, 0)
+	}
+	slices.Sort(wrong)
+	return strings.Join(wrong, "\n")
+}
+
+// each calls do for each row of the answer.
+func (h *history) each(db *sql.DB, query string, do func(scan func(...any))) {
+	h.t.Helper()
+	rows, err := db.QueryContext(h.t.Context(), query)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		do(func(to ...any) {
+			if err := rows.Scan(to...); err != nil {
+				h.t.Fatal(err)
+			}
+		})
+	}
+	if err := rows.Err(); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// holders is who holds which sockets, as pid and lowest descriptor, by inode.
+func (h *history) holders() map[int64]map[int]int {
+	h.t.Helper()
+	held := map[int64]map[int]int{}
+	pids, err := os.ReadDir("/proc")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, entry := range pids {
+		pid, err := strconv.Atoi(entry.Name())
 		if err != nil {
-			h.t.Fatal(err)
+			continue
 		}
-		file := os.NewFile(uintptr(dup), "")
-		cmd, _ := child(h.t, "read x", file)
-		file.Close()
-		h.note("%d inherited by %d", h.fds[i], cmd.Process.Pid)
-		h.children = append(h.children, cmd)
-	default:
-		cmd := h.children[0]
-		h.children = h.children[1:]
-		cmd.Process.Kill()
-		cmd.Wait()
-		h.note("%d killed", cmd.Process.Pid)
+		dir := "/proc/" + entry.Name() + "/fd/"
+		fds, _ := os.ReadDir(dir)
+		for _, entry := range fds {
+			inode := int64(0)
+			link, _ := os.Readlink(dir + entry.Name())
+			if _, err := fmt.Sscanf(link, "socket:[%d]", &inode); err != nil {
+				continue
+			}
+			fd, _ := strconv.Atoi(entry.Name())
+			if held[inode] == nil {
+				held[inode] = map[int]int{}
+			}
+			if lowest, seen := held[inode][pid]; !seen || fd < lowest {
+				held[inode][pid] = fd
+			}
+		}
+	}
+	return held
+}
+
+// change lets one thing happen.
+func (h *history) change() {
+	a := h.actors[h.rand.IntN(len(h.actors))]
+	b := h.actors[h.rand.IntN(len(h.actors))]
+	i, j := h.rand.IntN(1000), h.rand.IntN(1000)
+	switch h.rand.IntN(24) {
+	case 0, 1, 2:
+		h.tell(a, "open %d", i)
+	case 3, 4, 5:
+		h.tell(a, "close %d", i)
+	case 6:
+		h.tell(a, "dup %d %d", i, j%40)
+	case 7:
+		h.tell(a, "dup2 %d %d", i, j)
+	case 8: // in the same step another socket takes the number
+		h.tell(a, "close %d", i)
+		h.tell(a, "open %d", j)
+	case 9: // moved out of the way, and a new socket in its place
+		h.tell(a, "dup %d %d", i, 40+j%200)
+		h.tell(a, "close %d", i)
+		h.tell(a, "open %d", j)
+	case 10: // a file that is no socket, so that numbers of descriptors tell little
+		h.tell(a, "file")
+	case 11, 12: // passed on
+		h.tell(a, "send %d %d", i, b.id)
+		h.tell(b, "receive")
+	case 13, 14: // passed on and closed
+		h.tell(a, "send %d %d", i, b.id)
+		h.tell(a, "close %d", i)
+		h.tell(b, "receive")
+	case 15, 16: // passed on, and a new one under the same number; the receiver closes another
+		h.tell(a, "send %d %d", i, b.id)
+		h.tell(a, "close %d", i)
+		h.tell(a, "open %d", j)
+		h.tell(b, "close %d", j)
+		h.tell(b, "receive")
+	case 17: // on the way
+		h.tell(a, "send %d %d", i, b.id)
+		h.tell(a, "close %d", i)
+	case 18:
+		h.tell(b, "receive")
+	case 19: // a child without exec keeps what its parent closes
+		if len(h.frozen) < 4 {
+			h.freeze(a)
+			h.tell(a, "close %d", i)
+		}
+	case 20:
+		if len(h.actors) < 6 {
+			h.addActor(a)
+		}
+	case 21:
+		h.tell(a, "exec %d", i)
+	case 22:
+		if n := len(h.frozen); n > 0 {
+			f := h.frozen[i%n]
+			h.frozen = slices.Delete(h.frozen, i%n, i%n+1)
+			h.kill(f.pid, f.parent, nil)
+			if h.reuses && j%2 == 0 {
+				if err := chooseNextPID(f.pid); err != nil {
+					h.t.Fatal(err)
+				}
+				if h.freeze(a) == f.pid {
+					h.stats["numbers used again"]++
+				}
+			}
+		}
+	case 23:
+		if len(h.actors) > 3 {
+			h.actors = slices.DeleteFunc(h.actors, func(o *actor) bool { return o == a })
+			a.dead = true
+			h.kill(a.pid, a.parent, a.cmd)
+			a.in.Close()
+			a.out.Close()
+		}
 	}
 }
 
@@ -124,47 +374,332 @@ func (h *history) note(format string, args ...any) {
 	h.did = append(h.did, fmt.Sprintf(format, args...))
 }
 
-// holders is who holds the UDP sockets, as pid:lowest-fd, by inode.
-func (h *history) holders() map[int64][]string {
+// tell has an actor do something, and returns what it says it did.
+func (h *history) tell(a *actor, format string, args ...any) string {
 	h.t.Helper()
-	udp := map[int64]bool{}
-	text, err := os.ReadFile("/proc/self/net/udp")
+	command := fmt.Sprintf(format, args...)
+	fmt.Fprintln(a.in, command)
+	answer := h.answer(a, command)
+	h.note("%d: %s", a.pid, answer)
+	return answer
+}
+
+func (h *history) answer(a *actor, to string) string {
+	h.t.Helper()
+	a.out.SetReadDeadline(time.Now().Add(20 * time.Second))
+	line, err := a.lines.ReadString('\n')
+	answer, ok := strings.CutPrefix(strings.TrimSpace(line), "ok ")
+	if err != nil || !ok {
+		h.t.Fatalf("process %d, told %q after %s, says %q: %v", a.pid, to, strings.Join(h.did, ", "), line, err)
+	}
+	return answer
+}
+
+// addActor starts another process: a child of an actor, with all that the actor holds, or of the test.
+func (h *history) addActor(parent *actor) {
+	h.made++
+	a := &actor{id: h.made, parent: parent}
+	path := func(end string) string { return filepath.Join(h.dir, strconv.Itoa(a.id)+end) }
+	for _, end := range []struct {
+		name string
+		file **os.File
+	}{{".in", &a.in}, {".out", &a.out}} {
+		if err := unix.Mkfifo(path(end.name), 0o600); err != nil {
+			h.t.Fatal(err)
+		}
+		// For reading and writing, so that nobody waits for the other end; a child must not have it.
+		var err error
+		if *end.file, err = os.OpenFile(path(end.name), os.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	a.lines = bufio.NewReader(a.out)
+	env := fmt.Sprintf("NETSQL_TEST_ACTOR=%d %s", a.id, filepath.Join(h.dir, strconv.Itoa(a.id)))
+	if parent == nil {
+		a.cmd = exec.Command(os.Args[0], "-test.run=^TestOwnersLawActor$")
+		a.cmd.Env = append(os.Environ(), env)
+		if err := a.cmd.Start(); err != nil {
+			h.t.Fatal(err)
+		}
+		a.pid = a.cmd.Process.Pid
+	} else {
+		a.pid = numberIn(h.t, h.tell(parent, "spawn %s", env))
+	}
+	h.actors = append(h.actors, a)
+	h.note("%d: %s", a.pid, h.answer(a, "begin"))
+}
+
+// freeze forks an actor; the child does nothing more.
+func (h *history) freeze(a *actor) int {
+	pid := numberIn(h.t, h.tell(a, "fork"))
+	h.frozen = append(h.frozen, frozen{pid, a})
+	return pid
+}
+
+func numberIn(t *testing.T, answer string) int {
+	t.Helper()
+	word := answer[strings.LastIndexByte(answer, ' ')+1:]
+	n, err := strconv.Atoi(word)
 	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// kill ends a process and has its parent, or who took its place, wait for it.
+func (h *history) kill(pid int, parent *actor, cmd *exec.Cmd) {
+	h.t.Helper()
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 		h.t.Fatal(err)
 	}
-	for _, line := range strings.Split(string(text), "\n")[1:] {
-		if f := strings.Fields(line); len(f) > 9 {
-			inode, _ := strconv.ParseInt(f[9], 10, 64)
-			udp[inode] = true
+	h.note("%d killed", pid)
+	switch {
+	case cmd != nil:
+		cmd.Wait()
+	case parent != nil && !parent.dead:
+		h.tell(parent, "reap %d", pid)
+	default:
+		reap(pid)
+	}
+}
+
+func reap(pid int) {
+	for {
+		if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
+			return
 		}
 	}
-	pids := []int{os.Getpid()}
-	for _, c := range h.children {
-		pids = append(pids, c.Process.Pid)
-	}
-	slices.Sort(pids)
-	held := map[int64][]string{}
-	for _, pid := range pids {
-		dir := fmt.Sprintf("/proc/%d/fd/", pid)
-		lowest := map[int64]int{}
-		for fd := range 400 {
-			inode := int64(0)
-			link, _ := os.Readlink(dir + strconv.Itoa(fd))
-			if _, err := fmt.Sscanf(link, "socket:[%d]", &inode); err == nil && udp[inode] {
-				if _, ok := lowest[inode]; !ok {
-					lowest[inode] = fd
-				}
-			}
-		}
-		for inode, fd := range lowest {
-			held[inode] = append(held[inode], at(pid, fd))
-		}
-	}
-	return held
 }
 
 func (h *history) end() {
-	for _, fd := range h.fds {
-		unix.Close(fd)
+	for _, f := range h.frozen {
+		unix.Kill(f.pid, unix.SIGKILL)
 	}
+	for _, a := range h.actors {
+		unix.Kill(a.pid, unix.SIGKILL)
+		a.in.Close()
+		a.out.Close()
+	}
+	for _, a := range h.actors {
+		if a.cmd != nil {
+			a.cmd.Wait()
+		}
+	}
+	for h.alone { // the rest is ours by now
+		if _, err := unix.Wait4(-1, nil, 0, nil); err == unix.ECHILD {
+			break
+		}
+	}
+}
+
+// TestOwnersLawActor is no test, but the body of an actor.
+func TestOwnersLawActor(t *testing.T) {
+	text := os.Getenv("NETSQL_TEST_ACTOR")
+	if text == "" {
+		return
+	}
+	id, path, _ := strings.Cut(text, " ")
+	in, err := os.OpenFile(path+".in", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.OpenFile(path+".out", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &performer{id: id, mailbox: -1}
+	for word := range strings.FieldsSeq(os.Getenv("NETSQL_TEST_HELD")) {
+		fd, _ := strconv.Atoi(word)
+		unix.CloseOnExec(fd)
+		p.fds = append(p.fds, fd)
+	}
+	if text := os.Getenv("NETSQL_TEST_MAILBOX"); text != "" {
+		p.mailbox, _ = strconv.Atoi(text)
+		unix.CloseOnExec(p.mailbox)
+	} else if p.mailbox, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
+		t.Fatal(err)
+	} else if err := unix.Bind(p.mailbox, mailboxOf(id)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(out, "ok there")
+	for lines := bufio.NewScanner(in); lines.Scan(); {
+		answer, err := p.do(strings.Fields(lines.Text()))
+		if err != nil {
+			fmt.Fprintln(out, lines.Text(), err)
+			continue
+		}
+		fmt.Fprintln(out, "ok", answer)
+	}
+}
+
+func mailboxOf(id string) unix.Sockaddr { return &unix.SockaddrUnix{Name: "@owners-law-" + id} }
+
+// A performer is an actor from within.
+type performer struct {
+	id      string
+	fds     []int // sockets, and files that are none
+	mailbox int
+}
+
+var errNothing = errors.New("nothing")
+
+// pick is one of its descriptors.
+func (p *performer) pick(word string) (i, fd int, err error) {
+	n, err := strconv.Atoi(word)
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(p.fds) == 0 {
+		return 0, 0, errNothing
+	}
+	i = n % len(p.fds)
+	return i, p.fds[i], nil
+}
+
+func (p *performer) do(words []string) (string, error) {
+	said, err := p.perform(words)
+	if err == errNothing {
+		return words[0] + ": nothing there", nil
+	}
+	return said, err
+}
+
+func (p *performer) perform(words []string) (string, error) {
+	switch words[0] {
+	case "open":
+		return p.open(words[1])
+	case "file":
+		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		p.fds = append(p.fds, fd)
+		return fmt.Sprintf("a file at %d", fd), err
+	case "close":
+		i, fd, err := p.pick(words[1])
+		if err != nil {
+			return "", err
+		}
+		p.fds = slices.Delete(p.fds, i, i+1)
+		return fmt.Sprintf("closed %d", fd), unix.Close(fd)
+	case "dup":
+		_, fd, err := p.pick(words[1])
+		if err != nil {
+			return "", err
+		}
+		from, _ := strconv.Atoi(words[2])
+		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, from)
+		p.fds = append(p.fds, dup)
+		return fmt.Sprintf("%d also at %d", fd, dup), err
+	case "dup2":
+		_, fd, err := p.pick(words[1])
+		if err != nil {
+			return "", err
+		}
+		_, over, _ := p.pick(words[2])
+		if fd == over {
+			return "", errNothing
+		}
+		return fmt.Sprintf("%d also at %d, over what was there", fd, over), unix.Dup3(fd, over, unix.O_CLOEXEC)
+	case "send":
+		_, fd, err := p.pick(words[1])
+		if err != nil {
+			return "", err
+		}
+		err = unix.Sendmsg(p.mailbox, []byte("x"), unix.UnixRights(fd), mailboxOf(words[2]), unix.MSG_DONTWAIT)
+		if err == unix.EAGAIN || err == unix.ECONNREFUSED { // full
+			return "", errNothing
+		}
+		return fmt.Sprintf("sent %d to actor %s", fd, words[2]), err
+	case "receive":
+		rights := make([]byte, unix.CmsgSpace(4))
+		_, n, _, _, err := unix.Recvmsg(p.mailbox, make([]byte, 1), rights, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+		if err == unix.EAGAIN {
+			return "", errNothing
+		} else if err != nil {
+			return "", err
+		}
+		messages, err := unix.ParseSocketControlMessage(rights[:n])
+		if err != nil {
+			return "", err
+		}
+		fds, err := unix.ParseUnixRights(&messages[0])
+		p.fds = append(p.fds, fds...)
+		return fmt.Sprintf("received %d", fds), err
+	case "fork":
+		pid, err := fork()
+		return fmt.Sprintf("forked %d", pid), err
+	case "reap":
+		pid, err := strconv.Atoi(words[1])
+		reap(pid)
+		return "waited for " + words[1], err
+	case "spawn": // the child has what this one holds, from descriptor 3 on
+		files, held := []uintptr{0, 1, 2}, ""
+		for _, fd := range p.fds {
+			held += " " + strconv.Itoa(len(files))
+			files = append(files, uintptr(fd))
+		}
+		env := environ(strings.Join(words[1:], " "), "NETSQL_TEST_MAILBOX=", "NETSQL_TEST_HELD="+held)
+		pid, err := syscall.ForkExec("/proc/self/exe", os.Args, &syscall.ProcAttr{Env: env, Files: files})
+		return fmt.Sprintf("spawned %d", pid), err
+	case "exec": // keeping all but one of what it holds
+		held := ""
+		for i, fd := range append(slices.Clone(p.fds), p.mailbox) {
+			if n, _ := strconv.Atoi(words[1]); i < len(p.fds) && n%(len(p.fds)+1) == i {
+				continue
+			}
+			if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+				return "", err
+			}
+			if i < len(p.fds) {
+				held += " " + strconv.Itoa(fd)
+			}
+		}
+		return "", syscall.Exec("/proc/self/exe", os.Args, environ("NETSQL_TEST_HELD="+held, "NETSQL_TEST_MAILBOX="+strconv.Itoa(p.mailbox)))
+	}
+	return "", fmt.Errorf("what is %q?", words)
+}
+
+// environ is the environment with these set anew: of two that are alike, Go takes the first.
+func environ(set ...string) []string { return append(set, os.Environ()...) }
+
+// open makes a socket of one kind or another.
+func (p *performer) open(kind string) (string, error) {
+	n, err := strconv.Atoi(kind)
+	if err != nil {
+		return "", err
+	}
+	lo := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	var fds [2]int
+	opened := fds[:1]
+	switch n % 4 {
+	case 0, 1:
+		if fds[0], err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err == nil {
+			err = unix.Bind(fds[0], lo)
+		}
+	case 2:
+		if fds[0], err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err == nil {
+			if err = unix.Bind(fds[0], lo); err == nil {
+				err = unix.Listen(fds[0], 5)
+			}
+		}
+	case 3:
+		fds, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		opened = fds[:]
+	}
+	p.fds = append(p.fds, opened...)
+	return fmt.Sprintf("opened %d", opened), err
+}
+
+// fork makes a child that holds what this process does and never runs any of Go's runtime: it waits to be killed.
+//
+//go:norace
+func fork() (int, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pid, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	for pid == 0 {
+		syscall.RawSyscall6(syscall.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+	}
+	return int(pid), nil
 }

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -15,15 +16,28 @@ import (
 // thousands, so in a sample are read:
 //
 //   - all descriptors of a process that is new or ran exec: it may have inherited any;
-//   - when a dump shows an inode that nobody is known to hold: those descriptors that may
-//     have become it, first of the processes whose number of descriptors has changed, until
-//     it is found, and of the parent when it is found with a new child. A descriptor is
-//     passed over only when it is the one known place of a socket that the dump has just
-//     shown alive: it cannot have become another;
-//   - all descriptors of every process once per recheck, because a socket may be passed on
-//     to a running process without any of the above.
+//   - those of a small process that holds sockets, when their number has changed or one of its
+//     sockets is gone;
+//   - known places, to see whether they still lead to their sockets: where there are no more than
+//     verifyBudget, each of them, else that many in turn. A place that leads elsewhere makes its
+//     process be read again, when it is small, or at least be searched first;
+//   - when the dumps show an inode that nobody is known to hold, a new one or one whose holder
+//     gave it away: those descriptors that may have become it, until it is found. First the
+//     places of sockets that are gone, because the kernel gives out the lowest free number; then
+//     processes that hold sockets and have changed; then all others, those first that have changed
+//     or run as the user that made the socket. A descriptor is passed over only when it is the one known
+//     place of a socket that the dump has just shown alive. When that does not find a
+//     new socket, it may stand in a place that was passed over: the rest of the places are verified, at most
+//     once per recheck;
+//   - while somebody's socket stays without a holder, which is on its way from one process to
+//     another or the kernel's own: the processes that have changed, and for some samples others in turn;
+//   - the descriptors of every small process once per recheck and of every other once per verifyRound, save those
+//     passed over as above: it may have got a socket that others hold too.
 //
-// A socket that nobody is seen to hold has no owner.
+// So on a machine with few sockets the process named for one holds it at the time of the sample, whatever was
+// passed on; on a large one a socket that was passed on may show its old owner for
+// verifyRound, if the numbers of descriptors of both processes hide it. A socket that nobody is seen to hold has no
+// owner.
 type owners struct {
 	source    *store.Source
 	processes *store.Set[store.ProcessID, store.Process]
@@ -33,14 +47,28 @@ type owners struct {
 
 	byPID   map[int32]*process
 	byInode map[uint32]*socket // the sockets with an inode, of all protocols
-	wanted  []*socket          // those that appeared with the dumps of this sample
+	wanted  []*socket          // those that have appeared or lost their last holder, and those still not found
 	gen     uint32             // number of the sample
 	// firstDump is the number of the first dump of this sample: what a dump from it on has
 	// shown is alive.
 	firstDump uint32
 	sizes     bool // the kernel tells the number of descriptors, Linux 6.2
+	// named are processes to report even if they hold no socket, and netns tells where one is.
+	named map[int32]bool
+	netns func(pid int32, start uint64) store.Int
 	// privileged: the recorder has the capabilities that should let it see everything.
 	privileged bool
+
+	looked    time.Time // when the last sample was
+	known     int       // places in processes that hold sockets
+	budget    int       // places to verify in a sample at least
+	small     int64     // descriptors of a small process, at most
+	ringPID   int32     // verify goes on with this process,
+	ringFD    uint32    // from this descriptor on
+	turnPID   int32     // and readInTurn with this process
+	complete  bool      // all places have been verified in this sample
+	round     time.Time // when they last were for a new socket
+	rereading int64     // descriptors of small processes that may still be read again in this sample
 
 	proc    int // the folder /proc, open
 	pids    []int32
@@ -51,9 +79,21 @@ type owners struct {
 	dirents [32 << 10]byte
 }
 
-// recheckOwners keeps a socket that was passed on from showing its old owner for longer
-// than half a minute, with samples up to ten seconds apart.
-const recheckOwners = 20 * time.Second
+const (
+	// recheckOwners is how long a small process may hold a socket besides its other holders without being noticed, with
+	// samples up to ten seconds apart.
+	recheckOwners = 20 * time.Second
+	// verifyBudget is how many places are verified in a sample at least; each takes 2 to 3 µs.
+	verifyBudget = 512
+	// verifyRound is the time in which all are, however many: of 20,000, sampled every 5 s, 1,667 in each.
+	verifyRound = time.Minute
+	// smallProcess is how many descriptors one has at most that is read again at a mere hint, and rereadBudget how
+	// many are so in a sample; each takes 4 µs.
+	smallProcess = 256
+	rereadBudget = 1024
+	// orphanSamples is for how many samples a socket without a holder has processes read in turn.
+	orphanSamples = 16
+)
 
 // What is said when descriptors may not be read: for want of privilege, or in spite of it.
 var (
@@ -66,6 +106,7 @@ var (
 func newOwners(w *store.Writer, users *users) *owners {
 	o := &owners{
 		source: w.Source("owners"), users: users, boot: w.BootTime(), recheck: recheckOwners,
+		budget: verifyBudget, small: smallProcess,
 		byInode: map[uint32]*socket{}, proc: -1, privileged: mayReadDescriptors(),
 	}
 	o.processes = store.NewSet(o.source, store.Processes)
@@ -76,18 +117,25 @@ func newOwners(w *store.Writer, users *users) *owners {
 // forgetAll begins anew, when a look failed halfway and its memory cannot be relied on.
 func (o *owners) forgetAll() {
 	o.byPID = map[int32]*process{}
+	o.wanted = o.wanted[:0]
 	for _, e := range o.byInode {
 		e.holders = nil
+		o.wanted = append(o.wanted, e)
 	}
 }
 
 // look brings the holders of all sockets up to date and reports the processes.
 func (o *owners) look(ctx context.Context) error {
-	defer func() { o.wanted = o.wanted[:0] }()
 	if err := o.listProcesses(); err != nil {
 		return err
 	}
-	if err := o.visit(ctx); err != nil {
+	now := time.Now()
+	if err := o.visit(ctx, now); err != nil {
+		return err
+	}
+	due := min(now.Sub(o.looked).Seconds()/verifyRound.Seconds(), 1)
+	o.looked = now
+	if err := o.verify(ctx, max(o.budget, int(due*float64(o.known)))); err != nil {
 		return err
 	}
 	if err := o.search(ctx); err != nil {
@@ -96,10 +144,10 @@ func (o *owners) look(ctx context.Context) error {
 	partial := o.byPID[1] == nil // under hidepid not even init shows
 	for _, p := range o.byPID {
 		partial = partial || p.denied
-		if p.held == 0 {
+		if p.held == 0 && !o.named[p.pid] {
 			continue
 		}
-		if p.id == (store.ProcessID{}) {
+		if p.id == (store.ProcessID{}) || p.renamed {
 			o.identify(p)
 			o.describe(p)
 		}
@@ -116,8 +164,8 @@ func (o *owners) look(ctx context.Context) error {
 }
 
 // visit goes through the processes that are there now.
-func (o *owners) visit(ctx context.Context) error {
-	now := time.Now()
+func (o *owners) visit(ctx context.Context, now time.Time) error {
+	o.known, o.rereading = 0, rereadBudget
 	for _, pid := range o.pids {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -132,16 +180,26 @@ func (o *owners) visit(ctx context.Context) error {
 		}
 		p.gen = o.gen
 		if !now.Before(p.due) {
-			o.walk(p, reading)
-			phase := o.recheck / 2 * time.Duration(pid%16) / 16
-			p.due = now.Add(o.recheck/2 + phase)
-			if p.held > 0 {
+			how := listing
+			if p.due.IsZero() {
+				how = reading
+			}
+			o.walk(p, how)
+			again := o.recheck
+			if p.counted > o.small {
+				again = verifyRound
+			}
+			p.due = now.Add(again/2 + again/2*time.Duration(pid%16)/16)
+			if p.held > 0 || o.named[p.pid] {
 				o.identify(p)
 				o.describe(p)
 			}
 		}
 		if p.held > 0 {
-			o.count(p)
+			if o.count(p); p.changed && p.walked != o.gen {
+				o.reread(p)
+			}
+			o.known += len(p.sockets)
 		}
 	}
 	for _, p := range o.byPID {
@@ -150,6 +208,14 @@ func (o *owners) visit(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// reread reads a small process again, as far as the budget goes.
+func (o *owners) reread(p *process) {
+	if p.counted <= o.small && p.counted <= o.rereading {
+		o.rereading -= p.counted
+		o.walk(p, reading)
+	}
 }
 
 // refresh reads the state of a process, known or not, and says what must be read anew.
@@ -163,43 +229,158 @@ func (o *owners) refresh(pid int32, p *process) *process {
 		p = nil
 	}
 	if p == nil {
-		p = &process{pid: pid, born: o.gen, counted: -1}
+		p = &process{pid: pid, born: o.gen, gen: o.gen, counted: -1}
 		o.byPID[pid] = p
 	} else if err == nil && (p.stat.stack != stat.stack || p.stat.comm != stat.comm || p.stat.state != stat.state && stat.state == 'Z') {
-		p.due = time.Time{}
+		p.due, p.renamed = time.Time{}, true
+		if p.stat.stack != stat.stack && stat.state != 'Z' {
+			p.id = store.ProcessID{} // it ran exec, if only of the same program with other arguments
+		}
 	}
 	if err == nil {
 		p.stat = stat
 	}
+	p.refreshed = o.gen
 	p.kernel = p.stat.flags&pfKThread != 0
 	return p
 }
 
-// search looks for those who hold the sockets that appeared in this sample.
+// verify looks at known places, at most so many, whether they still lead to their sockets. It goes on where it stopped in the
+// last sample, and passes over those that have been read in this one.
+func (o *owners) verify(ctx context.Context, budget int) error {
+	if o.complete = len(o.pids) == 0; o.complete {
+		return nil
+	}
+	first, _ := slices.BinarySearch(o.pids, o.ringPID)
+	for i := range len(o.pids) + 1 { // at the end the first one once more: what came before ringFD
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		pid := o.pids[(first+i)%len(o.pids)]
+		p := o.byPID[pid]
+		if p == nil || p.held == 0 || p.denied {
+			continue
+		}
+		from := uint32(0)
+		if i == 0 && pid == o.ringPID {
+			from = o.ringFD
+		}
+		place := o.verifyPlaces(p, from, &budget)
+		if place < len(p.sockets) && budget <= 0 {
+			o.ringPID, o.ringFD = pid, p.sockets[place].fd
+			return nil
+		}
+	}
+	o.complete = true
+	return nil
+}
+
+// search looks for those who hold the sockets that appeared in this sample or lost their last holder, and for those
+// of the samples before that nobody was seen to hold.
 func (o *owners) search(ctx context.Context) error {
 	o.askParents()
+	err := o.seek(ctx)
+	for _, e := range o.wanted {
+		if e.lost == 0 {
+			e.lost = o.gen
+		}
+	}
+	if cap(o.wanted) > 1024 && cap(o.wanted) > 4*len(o.wanted) {
+		o.wanted = slices.Clone(o.wanted)
+	}
+	clear(o.wanted[len(o.wanted):cap(o.wanted)])
+	return err
+}
+
+func (o *owners) seek(ctx context.Context) error {
 	if !o.missing() {
 		return nil
 	}
-	var changed, rest []*process
+	var near, far []*process // those who hold sockets and have changed, and all others
+	for _, pid := range o.pids {
+		p := o.byPID[pid]
+		switch {
+		case p == nil || p.kernel || p.denied || p.walked == o.gen:
+			continue
+		case p.freed > 0:
+			o.readFreed(p)
+		}
+		if p.held > 0 && p.changed {
+			near = append(near, p)
+		} else {
+			far = append(far, p)
+		}
+	}
+	if err := o.searchIn(ctx, near, probing); err != nil || !o.missing() {
+		return err
+	}
+	users := map[uint32]bool{} // that made the missing sockets
+	fresh, young := false, false
+	for _, e := range o.wanted {
+		users[e.uid] = users[e.uid] || e.uidKnown
+		fresh = fresh || e.lost == 0 || e.lost == o.gen
+		young = young || o.gen-e.lost < orphanSamples
+	}
+	var ranks [4][]*process
+	for _, p := range far {
+		o.count(p)
+		rank := 0
+		if !p.changed {
+			rank = 2
+		}
+		if !users[p.uid] {
+			rank++
+		}
+		ranks[rank] = append(ranks[rank], p)
+	}
+	if err := o.searchIn(ctx, slices.Concat(ranks[0], ranks[1]), probing); err != nil || !o.missing() {
+		return err
+	}
+	if !fresh {
+		if young {
+			o.readInTurn()
+			o.missing()
+		}
+		return nil
+	}
+	// Then without relying on the number of descriptors, which may be the same though one was closed and
+	// another opened, or have changed between counting and reading.
+	if err := o.searchIn(ctx, slices.Concat(ranks[2], ranks[3]), probing); err != nil || !o.missing() {
+		return err
+	}
+	if err := o.searchIn(ctx, slices.Concat(near, far), listing); err != nil || !o.missing() {
+		return err
+	}
+	if o.complete || o.looked.Sub(o.round) < o.recheck {
+		return nil
+	}
+	o.round = o.looked
+	if err := o.verify(ctx, math.MaxInt); err != nil || !o.missing() {
+		return err
+	}
+	near = near[:0]
 	for _, p := range o.byPID {
-		if p.kernel || p.denied || p.walked == o.gen {
+		if p.changed && p.held > 0 && !p.kernel && !p.denied {
+			near = append(near, p)
+		}
+	}
+	return o.searchIn(ctx, near, listing)
+}
+
+// readInTurn reads some processes again, others in each sample.
+func (o *owners) readInTurn() {
+	first, _ := slices.BinarySearch(o.pids, o.turnPID)
+	for i, budget := 0, int64(rereadBudget); i < len(o.pids); i++ {
+		o.turnPID = o.pids[(first+i)%len(o.pids)]
+		p := o.byPID[o.turnPID]
+		if p == nil || p.kernel || p.denied || p.walked == o.gen {
 			continue
 		}
-		if o.count(p); p.changed {
-			changed = append(changed, p)
-		} else {
-			rest = append(rest, p)
+		if budget -= max(p.counted, 1); budget < 0 && i > 0 {
+			return
 		}
+		o.walk(p, listing)
 	}
-	// A second time without relying on the number of descriptors, which may have changed
-	// between counting and reading.
-	for _, how := range []effort{probing, listing} {
-		if err := o.searchIn(ctx, append(changed, rest...), how); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // askParents looks at those from whom a new process may have inherited a new socket: that
@@ -251,7 +432,7 @@ const (
 
 // missing reports whether a wanted socket has not been found yet.
 func (o *owners) missing() bool {
-	o.wanted = slices.DeleteFunc(o.wanted, func(e *socket) bool { return len(e.holders) > 0 })
+	o.wanted = slices.DeleteFunc(o.wanted, func(e *socket) bool { return len(e.holders) > 0 || o.byInode[e.rec.inode] != e })
 	return len(o.wanted) > 0
 }
 
@@ -262,6 +443,7 @@ type holder struct {
 	shown   uint32 // the one last reported
 	places  uint32 // number of descriptors
 	subject *store.Subject[store.SocketOwnerID, store.SocketOwner]
+	id      store.SocketOwnerID // of subject
 }
 
 // walk reads the descriptors of p.
@@ -287,6 +469,21 @@ func (o *owners) walk(p *process, how effort) {
 	// A socket that turned up in a second place leaves its first one uncertain.
 	if slices.ContainsFunc(o.passed, func(f fdInode) bool { return !o.certain(p, f) }) {
 		o.walk(p, listing)
+		return
+	}
+	o.settle(p)
+}
+
+// settle makes sure who a process is that has been found to hold a socket. One that held nothing so far has not been
+// looked at since it was last due: it may run another program by now, or be another process.
+func (o *owners) settle(p *process) {
+	if p.held == 0 || p.refreshed == o.gen {
+		return
+	}
+	if q := o.refresh(p.pid, p); q == nil {
+		o.forget(p)
+	} else if q != p {
+		o.walk(q, reading)
 	}
 }
 
@@ -304,29 +501,50 @@ func (o *owners) hold(p *process) {
 		}
 	}
 	for _, f := range o.found {
-		e := o.byInode[f.inode]
-		if e == nil {
-			continue
-		}
-		h := o.holder(p, f.inode)
-		if h == nil {
-			i, _ := slices.BinarySearchFunc(e.holders, p.pid, func(h holder, pid int32) int { return int(h.process.pid - pid) })
-			e.holders = slices.Insert(slices.Grow(e.holders, 1), i, holder{process: p})
-			h = &e.holders[i]
-			p.held++
-		}
-		if h.places == 0 {
-			h.fd = f.fd
-		}
-		h.fd = min(h.fd, f.fd)
-		h.places++
+		o.place(p, f)
 	}
 	for _, f := range p.sockets {
 		if h := o.holder(p, f.inode); h != nil && h.places == 0 {
 			o.release(p, f.inode)
 		}
 	}
-	p.sockets = append(p.sockets[:0], o.found...)
+	p.sockets, p.freed = append(p.sockets[:0], o.found...), 0
+}
+
+// place makes p a holder of the socket at f, or counts one more place of it.
+func (o *owners) place(p *process, f fdInode) {
+	e := o.byInode[f.inode]
+	if e == nil {
+		return
+	}
+	h := o.holder(p, f.inode)
+	if h == nil {
+		i, _ := slices.BinarySearchFunc(e.holders, p.pid, func(h holder, pid int32) int { return int(h.process.pid - pid) })
+		e.holders = slices.Insert(slices.Grow(e.holders, 1), i, holder{process: p})
+		h = &e.holders[i]
+		p.held++
+	}
+	if h.places == 0 {
+		h.fd = f.fd
+	}
+	h.fd = min(h.fd, f.fd)
+	h.places++
+}
+
+// free notes that the socket of p's i-th place is not there any more.
+func (o *owners) free(p *process, i int) {
+	f := p.sockets[i]
+	p.sockets[i].inode = 0
+	p.freed++
+	h := o.holder(p, f.inode)
+	if h == nil {
+		return
+	}
+	if h.places--; h.places == 0 {
+		o.release(p, f.inode)
+	} else if i := slices.IndexFunc(p.sockets, func(g fdInode) bool { return g.inode == f.inode }); i >= 0 {
+		h.fd = p.sockets[i].fd
+	}
 }
 
 // holder is p's hold on the socket of that inode, nil when it has none.
@@ -351,6 +569,7 @@ func (o *owners) release(p *process, inode uint32) {
 	p.held -= before - len(e.holders)
 	if len(e.holders) == 0 {
 		e.lost = o.gen
+		o.wanted = append(o.wanted, e) // another may have it
 	}
 }
 
@@ -373,7 +592,17 @@ func (o *owners) appeared(e *socket) {
 // vanished takes out a socket that has lost its inode: nobody holds it any more.
 func (o *owners) vanished(e *socket) {
 	for _, h := range e.holders {
-		h.process.held--
+		p := h.process
+		p.held--
+		// As many descriptors as before would not mean that they are the same.
+		p.changed = true
+		for i := p.index(h.fd); i < len(p.sockets) && h.places > 0; i++ {
+			if p.sockets[i].inode == e.rec.inode {
+				p.sockets[i].inode = 0
+				p.freed++
+				h.places--
+			}
+		}
 	}
 	e.holders = nil
 	if o.byInode[e.rec.inode] == e {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"unsafe"
 
@@ -85,9 +86,7 @@ func (o *owners) probe(dir int, p *process) bool {
 		if tries--; tries < 0 {
 			return false
 		}
-		digits := strconv.AppendUint(name[:0], uint64(fd), 10)
-		name[len(digits)] = 0
-		switch err := o.readDescriptor(dir, fd, &name[0]); err {
+		switch err := o.readDescriptor(dir, fd, cNumber(&name, fd)); err {
 		case nil:
 			count++
 		case unix.ENOENT:
@@ -102,6 +101,80 @@ func (o *owners) probe(dir int, p *process) bool {
 		}
 	}
 	return true
+}
+
+// verifyPlaces looks whether the known places of p from a descriptor on still lead to their sockets, and returns the
+// first that it has not come to: the budget is spent, or p has been read again instead.
+func (o *owners) verifyPlaces(p *process, from uint32, budget *int) int {
+	dir, i, moved := -1, p.index(from), false
+	var name [11]byte
+	for ; i < len(p.sockets); i++ {
+		f := p.sockets[i]
+		if f.read == o.gen || o.byInode[f.inode] == nil {
+			continue
+		}
+		if *budget <= 0 {
+			break
+		}
+		if dir < 0 {
+			var err error
+			if dir, err = o.openFDs(p); err != nil {
+				moved = true
+				break
+			}
+			defer unix.Close(dir)
+		}
+		*budget--
+		inode, err := o.inodeAt(dir, cNumber(&name, f.fd))
+		if err != nil && err != unix.ENOENT {
+			moved = true
+			break
+		}
+		p.sockets[i].read = o.gen
+		if inode != f.inode {
+			moved = true
+			o.free(p, i)
+			o.fill(p, i, inode)
+		}
+	}
+	if moved {
+		p.changed = true
+		o.reread(p)
+	}
+	return i
+}
+
+// readFreed reads what has taken the place of p's sockets that are gone.
+func (o *owners) readFreed(p *process) {
+	dir, err := o.openFDs(p)
+	if err != nil {
+		return
+	}
+	defer unix.Close(dir)
+	var name [11]byte
+	for i, f := range p.sockets {
+		if f.inode != 0 || f.read == o.gen {
+			continue
+		}
+		inode, err := o.inodeAt(dir, cNumber(&name, f.fd))
+		if err != nil && err != unix.ENOENT {
+			return
+		}
+		p.sockets[i].read = o.gen
+		o.fill(p, i, inode)
+	}
+	p.sockets = slices.DeleteFunc(p.sockets, func(f fdInode) bool { return f.inode == 0 })
+	p.freed = 0
+	o.settle(p)
+}
+
+// fill notes that there is another socket in p's i-th place, which was freed; 0: none.
+func (o *owners) fill(p *process, i int, inode uint32) {
+	if inode != 0 {
+		p.sockets[i].inode = inode
+		p.freed--
+		o.place(p, p.sockets[i])
+	}
 }
 
 // pass takes a descriptor to lead where it did.
@@ -120,14 +193,40 @@ func from(list []fdInode, fd uint32) []fdInode {
 
 // readDescriptor reads where a descriptor leads, and notes it when that is a socket.
 func (o *owners) readDescriptor(dir int, fd uint32, name *byte) error {
+	inode, err := o.inodeAt(dir, name)
+	if inode != 0 {
+		o.found = append(o.found, fdInode{fd, inode, o.gen})
+	}
+	return err
+}
+
+// inodeAt is the inode of the socket that a descriptor leads to, 0 when it leads to something else.
+func (o *owners) inodeAt(dir int, name *byte) (uint32, error) {
 	link, err := readlinkat(dir, name, o.text[:64])
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if inode, ok := socketInode(link); ok {
-		o.found = append(o.found, fdInode{fd, inode})
+	inode, _ := socketInode(link)
+	return inode, nil
+}
+
+// cNumber writes a number as C has it.
+func cNumber(to *[11]byte, n uint32) *byte {
+	digits := strconv.AppendUint(to[:0], uint64(n), 10)
+	to[len(digits)] = 0
+	return &to[0]
+}
+
+// openFDs opens the folder of p's descriptors.
+func (o *owners) openFDs(p *process) (int, error) {
+	name, err := o.fdFolder(p)
+	if err != nil {
+		return -1, err
 	}
-	return nil
+	if name == "" {
+		return -1, unix.ENOENT
+	}
+	return unix.Openat(o.proc, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
 // fdFolder is the folder of p's descriptors, "" when it has none. A process whose first
@@ -168,7 +267,7 @@ func (o *owners) count(p *process) {
 		return
 	}
 	p.changed = p.changed || stat.Size != p.counted
-	p.counted = stat.Size
+	p.counted, p.uid = stat.Size, stat.Uid
 }
 
 // mayReadDescriptors reports whether this process has what it takes to see the descriptors

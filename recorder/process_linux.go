@@ -2,8 +2,10 @@ package recorder
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,20 +30,37 @@ type process struct {
 	denied  bool      // its descriptors may not be read
 	walked  uint32    // sample in which they were last read
 	counted int64     // descriptors, as last counted; -1 before
-	changed bool      // their number has changed since they were read
-	due     time.Time // when all its descriptors are to be read again
+	changed bool      // their number has changed since they were read, or a socket is gone
+	uid     uint32    // owner of their folder, as last counted: the user, or root
+	due     time.Time // when its descriptors are to be listed again; zero: when all are to be read
 
 	// sockets are the descriptors that are sockets, of any kind, by rising fd, as last seen.
 	sockets []fdInode
+	freed   int // those of them whose socket is gone
 	held    int // sockets of the recording that it holds
+
+	refreshed uint32 // sample in which its state was last read
+	renamed   bool   // it may run another program since it was described
 
 	id      store.ProcessID // set when it first holds one
 	val     store.Process
 	subject *store.Subject[store.ProcessID, store.Process]
 	ref     store.Ref
+	// reported is the sample in which it last was.
+	reported uint32
 }
 
-type fdInode struct{ fd, inode uint32 }
+// An fdInode is a place of a socket.
+type fdInode struct {
+	fd, inode uint32 // inode 0: what was there is gone
+	read      uint32 // sample in which it was last read
+}
+
+// index is where the places from that descriptor on begin.
+func (p *process) index(fd uint32) int {
+	i, _ := slices.BinarySearchFunc(p.sockets, fd, func(f fdInode, fd uint32) int { return cmp.Compare(f.fd, fd) })
+	return i
+}
 
 // procStat is what of /proc/PID/stat is used.
 type procStat struct {
@@ -129,14 +148,18 @@ func (o *owners) identify(p *process) {
 	}
 	cmdline, _ := o.readFile(p.pid, "cmdline")
 	cmdline = bytes.TrimRight(cmdline[:min(len(cmdline), cmdlineLimit)], "\x00")
-	p.id = store.ProcessID{
+	id := store.ProcessID{
 		PID: store.Of(p.pid), Started: started, Comm: p.stat.comm, Exe: exe,
 		Cmdline: printable(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})),
+	}
+	if id != p.id {
+		p.id, p.subject = id, nil
 	}
 }
 
 // describe reads what seldom changes about a process.
 func (o *owners) describe(p *process) {
+	p.renamed = false
 	v := store.Process{FDs: p.val.FDs}
 	if b, err := o.readFile(p.pid, "status"); err == nil {
 		if uid, ok := statusUID(b); ok {
@@ -157,15 +180,35 @@ func (o *owners) describe(p *process) {
 func (o *owners) report(p *process) {
 	v := p.val
 	v.PPID = store.Of(p.stat.ppid)
+	if o.netns != nil {
+		v.NetNS = o.netns(p.pid, p.stat.start)
+	}
 	v.FDs = store.Int{}
 	if p.counted >= 0 {
 		v.FDs = store.Of(p.counted)
 	}
-	if p.subject == nil || v != p.val || p.subject.ID() != p.id || !o.processes.Keep(p.subject) {
+	if p.subject == nil || v != p.val || !o.processes.Keep(p.subject) {
 		p.val = v
 		p.subject = o.processes.Put(p.id, v)
 	}
-	p.ref = p.subject.Ref()
+	p.ref, p.reported = p.subject.Ref(), o.gen
+}
+
+// reported is the process of that number and start as this sample has it; 0 when it has not.
+func (o *owners) reported(pid int32, start uint64) store.Ref {
+	if p := o.byPID[pid]; p != nil && p.stat.start == start && p.reported == o.gen {
+		return p.ref
+	}
+	return 0
+}
+
+// cgroup is the control group of a process, "" when it may not be seen.
+func (o *owners) cgroup(pid int32) string {
+	b, err := o.readFile(pid, "cgroup")
+	if err != nil {
+		return ""
+	}
+	return parseCgroup(b)
 }
 
 // statusUID is the effective user id in /proc/PID/status.

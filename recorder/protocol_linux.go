@@ -16,7 +16,7 @@ type protocolCounters struct {
 	source *store.Source
 	ns     namespace
 	set    *store.Set[store.ProtocolCounterID, store.ProtocolCounter]
-	file   procFile
+	file   *procFile
 	files  []*counterFile
 }
 
@@ -41,7 +41,7 @@ type knownCounter struct {
 type counterVisit func(proto, name []byte, value store.Int)
 
 func newProtocolCounters(w *store.Writer, ns namespace) source {
-	s := &protocolCounters{source: w.SourceIn(ns.id, "protocol_counters"), ns: ns}
+	s := &protocolCounters{source: w.SourceIn(ns.id, "protocol_counters"), ns: ns, file: ns.procFile()}
 	s.set = store.NewSet(s.source, store.ProtocolCounters)
 	s.files = []*counterFile{
 		{name: "snmp", parse: parsePairs},

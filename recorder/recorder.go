@@ -23,6 +23,8 @@ package recorder
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -36,6 +38,13 @@ const (
 	DefaultInterval = 5 * time.Second
 )
 
+// The bounds of Config.CloseBudget.
+const (
+	MinCloseBudget     = 100
+	MaxCloseBudget     = 1_000_000
+	DefaultCloseBudget = 2000
+)
+
 // Config says what to record where.
 type Config struct {
 	Path     string        // the recording; made when it is not there
@@ -43,6 +52,14 @@ type Config struct {
 	For      time.Duration // how long to record; 0: until the context ends
 	Once     bool          // take one sample and end
 	Version  string        // of the program, for the recording's runs
+
+	// CloseBudget is how many closes of sockets that no sample saw are kept one by one in each sample, from
+	// MinCloseBudget to MaxCloseBudget; beyond it they are summed up. 0: DefaultCloseBudget.
+	CloseBudget int
+
+	// NetNS says which network namespaces to record. The zero value is every one that has a process or a name, if
+	// the recorder may enter others (CAP_SYS_ADMIN), else its own.
+	NetNS NetNS
 
 	// Notice, if set, is told what a person should know, in a sentence: what could not be
 	// seen and what to grant, that a sample could not be written. Each only once.
@@ -55,8 +72,54 @@ func (c Config) check() error {
 	if c.Interval < MinInterval || c.Interval > MaxInterval {
 		return fmt.Errorf("interval %v: it must be from 100ms to 1h, such as 5s", c.Interval)
 	}
+	if c.CloseBudget < MinCloseBudget || c.CloseBudget > MaxCloseBudget {
+		return fmt.Errorf("close budget %d: it must be from %d to %d", c.CloseBudget, MinCloseBudget, MaxCloseBudget)
+	}
 	if c.For < 0 {
 		return fmt.Errorf("for %v: a time to record must not be negative", c.For)
 	}
 	return nil
+}
+
+// A NetNS says which network namespaces to record.
+type NetNS struct {
+	all, own bool
+	names    []string // under /run/netns
+	inodes   []uint64
+	pids     []int32
+}
+
+// ParseNetNS reads words parted by commas: all; self, the one that the recorder runs in; a name under /run/netns; an
+// inode number, as readlink /proc/PID/ns/net shows it; or pid:N, that of a process. One that is not there yet is
+// recorded when it comes.
+func ParseNetNS(words string) (NetNS, error) {
+	var n NetNS
+	for word := range strings.SplitSeq(words, ",") {
+		word = strings.TrimSpace(word)
+		number, isPID := strings.CutPrefix(word, "pid:")
+		inode, err := strconv.ParseUint(word, 10, 64)
+		switch {
+		case word == "all":
+			n.all = true
+		case word == "self":
+			n.own = true
+		case isPID:
+			pid, err := strconv.ParseInt(number, 10, 32)
+			if err != nil || pid <= 0 {
+				return NetNS{}, fmt.Errorf("%q names no process: such as pid:4711", word)
+			}
+			n.pids = append(n.pids, int32(pid))
+		case err == nil:
+			n.inodes = append(n.inodes, inode)
+		case word == "" || word == "." || word == ".." || len(word) > 255 || strings.ContainsAny(word, "/\x00"):
+			return NetNS{}, fmt.Errorf("%q: it must be all, self, or network namespaces parted by commas, each a name of ip netns, an inode number or pid:N", word)
+		default:
+			n.names = append(n.names, word)
+		}
+	}
+	return n, nil
+}
+
+func (n NetNS) isZero() bool {
+	return !n.all && !n.own && len(n.names)+len(n.inodes)+len(n.pids) == 0
 }

@@ -17,12 +17,12 @@ import (
 // testRecording is a recording in a folder of the test, with a clock that the test moves.
 type testRecording struct {
 	*store.Writer
-	t    *testing.T
+	t    testing.TB
 	path string
 	tick int
 }
 
-func newRecording(t *testing.T) *testRecording {
+func newRecording(t testing.TB) *testRecording {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "test.db")
 	w, err := store.Create(t.Context(), store.Options{

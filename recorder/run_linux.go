@@ -3,6 +3,7 @@ package recorder
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -33,13 +34,24 @@ func sources(w *store.Writer, ns namespace) []source {
 // A network is a network namespace that is being recorded.
 type network struct {
 	ns      namespace
+	own     bool // it is the one that the recorder runs in
 	sources []source
+	changes *changes // nil: they are not heard
+	shut    bool     // it was deserted, and nothing in it is open any more
+
+	refused *refusal // it cannot be entered
+
+	first *resident // its first process
+	group string    // and the control group of that
 }
 
 // Run records until the context ends, and then takes a last sample and closes the recording. It returns
 // an error when it could not begin, store.ErrBusy among them; once it records, trouble goes to c.Notice
 // and it goes on.
 func Run(ctx context.Context, c Config) error {
+	if c.CloseBudget == 0 {
+		c.CloseBudget = DefaultCloseBudget
+	}
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -55,12 +67,16 @@ func Run(ctx context.Context, c Config) error {
 	whole := context.WithoutCancel(ctx)
 	w, err := store.Create(whole, store.Options{
 		Path: c.Path, Boot: boot, Interval: c.Interval, Version: c.Version, UID: os.Geteuid(),
+		Capabilities: probeCapabilities(whole),
 	})
 	if err != nil {
 		return err
 	}
-	r := &run{Config: c, writer: w, sockets: newSockets(w).(*sockets), machine: []source{newSoftnet(w, ns)}, said: map[string]bool{}}
-	r.enter(ns)
+	r, err := newRun(w, ns, c)
+	if err != nil {
+		return errors.Join(err, w.Close(whole))
+	}
+	defer r.close()
 	if c.For > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.For)
@@ -76,25 +92,59 @@ func Run(ctx context.Context, c Config) error {
 // run is one run of the recorder.
 type run struct {
 	Config
-	writer   *store.Writer
-	sockets  *sockets   // of all network namespaces: they are read first, because they change fastest
-	networks []*network // what else is in each
-	machine  []source   // what is of the whole machine
-	said     map[string]bool
+	writer     *store.Writer
+	namespaces *namespaces
+	ownNS      namespace
+	thread     *nsThread
+	file       procFile
+	sockets    *sockets   // of all network namespaces: they are read first, because they change fastest
+	networks   []*network // what else is in each
+	machine    []source   // what is of the whole machine
+	waker      *waker     // changes bring the next sample forward
+	said       map[string]bool
+}
+
+func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
+	s := newSockets(w).(*sockets)
+	s.budget = c.CloseBudget
+	var err error
+	if s.hearer, err = newHearer(); err != nil {
+		return nil, err
+	}
+	r := &run{Config: c, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: []source{newSoftnet(w, own)}, waker: newWaker(), said: map[string]bool{}}
+	if r.namespaces, err = newNamespaces(w, s.owners, own, c.NetNS); err != nil {
+		s.close()
+		return nil, err
+	}
+	return r, nil
 }
 
 // enter begins to record a network namespace.
 func (r *run) enter(ns namespace) {
+	ns.file = &r.file
 	r.sockets.enter(ns)
-	r.networks = append(r.networks, &network{ns, sources(r.writer, ns)})
+	list := sources(r.writer, ns)
+	r.networks = append(r.networks, &network{
+		ns: ns, own: ns.id == r.ownNS.id, sources: list, changes: newChanges(r.writer, ns, list, r.sockets.hearer, r.waker),
+	})
 }
 
-// leave ends the recording of a network namespace that is gone.
+// leave ends the recording of a network namespace that is gone: with the sample under way, what was in it is.
 func (r *run) leave(n *network) {
 	r.sockets.leave(n.ns)
+	n.changes.close()
+	n.ns.close()
 	r.writer.Retire(n.ns.id)
 	r.networks = slices.DeleteFunc(r.networks, func(o *network) bool { return o == n })
-	n.ns.close()
+}
+
+// close gives up every namespace.
+func (r *run) close() {
+	for _, n := range r.networks {
+		r.shut(n)
+	}
+	r.sockets.close()
+	r.thread.end()
 }
 
 func (r *run) loop(ctx, whole context.Context) error {
@@ -105,14 +155,37 @@ func (r *run) loop(ctx, whole context.Context) error {
 	next := time.Now().Add(r.Interval)
 	timer := time.NewTimer(r.Interval)
 	defer timer.Stop()
+	look := time.NewTicker(lookAgain) // samples may be an hour apart
+	defer look.Stop()
+	var budget wakeBudget
+	early := time.NewTimer(time.Hour) // runs while a sample is brought forward
+	early.Stop()
+	defer early.Stop()
+	wake := r.waker.signal // nil meanwhile
 	for {
 		select {
 		case <-ctx.Done():
 			r.report(r.sample(whole))
 			return nil
+		case <-look.C:
+			if r.Interval > lookAgain {
+				r.letGo()
+			}
+			continue
+		case <-wake:
+			if wait, ok := budget.bring(r.waker.take(), sinceBoot(), time.Until(next)); ok {
+				early.Reset(wait)
+				wake = nil
+			}
+			continue
+		case <-early.C: // the beats stay where they are
 		case <-timer.C:
 		}
+		budget.begin(sinceBoot())
 		r.report(r.sample(whole))
+		budget.end(sinceBoot())
+		early.Stop()
+		wake = r.waker.signal
 		// A sample that took longer than the interval is followed by one at the next beat, not by
 		// those that were missed.
 		now := time.Now()
@@ -129,16 +202,26 @@ func (r *run) sample(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.waker.take()
 	r.writer.Begin(clock)
+	r.follow()
 	r.sockets.read(ctx)
+	r.reportNamespaces()
 	for _, n := range r.networks {
-		if err := n.ns.inside(func() { readAll(ctx, n.sources) }); err != nil {
+		if err := n.ns.inside(func() {
+			n.changes.begin()
+			readAll(ctx, n.sources)
+			n.changes.read(ctx)
+		}); err != nil {
 			r.writer.Unreachable(n.ns.id, err)
 		}
 	}
 	readAll(ctx, r.machine)
 	if err := r.writer.Commit(ctx, ownCost()); err != nil {
 		return err
+	}
+	for _, n := range r.networks {
+		n.changes.done()
 	}
 	for _, t := range r.writer.Troubles() {
 		r.notice(t)

@@ -26,7 +26,7 @@ type settings struct {
 	set      *store.Set[store.SettingID, store.Setting]
 	interval time.Duration // between readings
 	due      time.Time
-	file     procFile
+	file     *procFile
 	paths    []string // of settingNames
 	subjects []*store.Subject[store.SettingID, store.Setting]
 }
@@ -34,7 +34,7 @@ type settings struct {
 const settingsInterval = 30 * time.Second
 
 func newSettings(w *store.Writer, ns namespace) source {
-	s := &settings{source: w.SourceIn(ns.id, "settings"), ns: ns, netlink: ns.rtnetlink(), interval: settingsInterval}
+	s := &settings{source: w.SourceIn(ns.id, "settings"), ns: ns, netlink: ns.rtnetlink(), file: ns.procFile(), interval: settingsInterval}
 	s.set = store.NewSet(s.source, store.Settings)
 	for _, name := range settingNames {
 		s.paths = append(s.paths, "/proc/sys/"+strings.ReplaceAll(name, ".", "/"))

@@ -26,10 +26,10 @@ type diagnostics struct {
 	buf    []byte
 }
 
-func newDiagnostics() *diagnostics {
-	// The kernel fills up to 32 KB at once for a reader with room.
-	return &diagnostics{buf: make([]byte, 64<<10)}
-}
+func newDiagnostics() *diagnostics { return &diagnostics{buf: newDumpBuffer()} }
+
+// newDumpBuffer has room for the 32 KB that the kernel gives at once to a reader with room.
+func newDumpBuffer() []byte { return make([]byte, 64<<10) }
 
 func (d *diagnostics) open() (err error) {
 	if d.socket == nil {

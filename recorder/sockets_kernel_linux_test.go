@@ -325,7 +325,7 @@ func tcpSocket(t *testing.T, flags int) int {
 }
 
 // A listener nobody accepts from: its queue fills up, what waits in it has no inode yet
-// and no owner, and the next one is left in the middle of its handshake.
+// and nobody but the listener's process, and the next one is left in the middle of its handshake.
 func TestFullAcceptQueue(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -363,8 +363,8 @@ func TestFullAcceptQueue(t *testing.T) {
 	for cookie, row := range got {
 		if row["state"] == "ESTABLISHED" && row["local_port"] == port {
 			waiting++
-			if row["inode"] != nil || row["pid"] != nil || row["process"] != nil {
-				t.Errorf("a connection not accepted yet: inode %v, pid %v; want NULL", row["inode"], row["pid"])
+			if row["inode"] != nil || row["pid"] != int64(os.Getpid()) || row["owner_how"] != "listener" {
+				t.Errorf("a connection not accepted yet: inode %v, pid %v by %v; want NULL, and us by listener", row["inode"], row["pid"], row["owner_how"])
 			}
 		}
 		if state := lines[cookie].state; row["state"] != state {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -24,13 +25,17 @@ type sockets struct {
 	cgroups   *cgroups
 	texts     texts
 	protocols []*protocol // of all namespaces
+	buf       []byte      // for their dumps, one after the other
+	closes    []*closes   // one for each namespace, when they are to be heard
+	hearer    *hearer     // nil: closes are not heard
+	budget    int         // of closes that are kept one by one in a sample
 	gen       uint32      // number of the sample
 	dumps     uint32      // number of dumps begun so far, of all protocols
 }
 
 func newSockets(w *store.Writer, namespaces ...namespace) source {
 	users := newUsers()
-	s := &sockets{writer: w, users: users, cgroups: newCgroups(), owners: newOwners(w, users)}
+	s := &sockets{writer: w, users: users, cgroups: newCgroups(), owners: newOwners(w, users), buf: newDumpBuffer()}
 	for _, ns := range namespaces {
 		s.enter(ns)
 	}
@@ -39,19 +44,36 @@ func newSockets(w *store.Writer, namespaces ...namespace) source {
 
 // enter begins to read the sockets of a network namespace.
 func (s *sockets) enter(ns namespace) {
-	diag := newDiagnostics()
+	diag := &diagnostics{buf: s.buf}
 	for _, family := range []uint8{4, 6} {
 		af := map[uint8]uint8{4: unix.AF_INET, 6: unix.AF_INET6}[family]
 		for _, p := range []*protocol{
-			{proto: "tcp", kind: "stream", request: inetRequest{af, unix.IPPROTO_TCP}.message},
-			{proto: "udp", kind: "dgram", request: inetRequest{af, unix.IPPROTO_UDP}.message},
-			{proto: "raw", kind: "raw", request: inetRequest{af, unix.IPPROTO_RAW}.message},
+			{proto: "tcp", kind: "stream", number: unix.IPPROTO_TCP},
+			{proto: "udp", kind: "dgram", number: unix.IPPROTO_UDP},
+			{proto: "raw", kind: "raw", number: unix.IPPROTO_RAW},
 		} {
 			p.family, p.af, p.name = store.Of(family), af, fmt.Sprintf("%s%d", p.proto, family)
+			p.request = inetRequest{af, p.number}.message
 			s.add(p, ns, diag)
 		}
 	}
 	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: unixRequest{}.message}, ns, diag)
+	if s.hearer != nil {
+		s.hear(ns)
+	}
+}
+
+// hear begins to hear of the closed sockets of a namespace.
+func (s *sockets) hear(ns namespace) {
+	c := &closes{ns: ns, hearer: s.hearer, fd: -1, source: s.writer.SourceIn(ns.id, "closes"), budget: s.budget}
+	c.log, c.sums = store.NewLog(c.source, store.Closes), store.NewLog(c.source, store.CloseCounts)
+	for _, p := range s.protocols {
+		if p.ns.id == ns.id && (p.proto == "tcp" || p.proto == "udp") {
+			p.closes = c
+			c.protocols = append(c.protocols, p)
+		}
+	}
+	s.closes = append(s.closes, c)
 }
 
 func (s *sockets) add(p *protocol, ns namespace, diag *diagnostics) {
@@ -66,8 +88,30 @@ func (s *sockets) add(p *protocol, ns namespace, diag *diagnostics) {
 	s.protocols = append(s.protocols, p)
 }
 
-// leave ends the reading of a namespace that is gone.
+// shut closes what is open in a namespace: it would keep it alive.
+func (s *sockets) shut(ns namespace) {
+	for _, p := range s.protocols {
+		if p.ns.id == ns.id {
+			p.diag.close()
+		}
+	}
+	for _, c := range s.closes {
+		if c.ns.id == ns.id {
+			c.drainRest()
+			c.close()
+		}
+	}
+}
+
+// leave ends the reading of a namespace that is gone. What was closed since the last sample is the last that is
+// recorded of it.
 func (s *sockets) leave(ns namespace) {
+	for _, c := range s.closes {
+		if c.ns.id == ns.id {
+			c.drainRest()
+			c.source.Read(func() error { return s.reportCloses(c) })
+		}
+	}
 	s.protocols = slices.DeleteFunc(s.protocols, func(p *protocol) bool {
 		if p.ns.id != ns.id {
 			return false
@@ -78,12 +122,31 @@ func (s *sockets) leave(ns namespace) {
 		p.diag.close()
 		return true
 	})
+	s.closes = slices.DeleteFunc(s.closes, func(c *closes) bool {
+		if c.ns.id == ns.id {
+			c.close()
+		}
+		return c.ns.id == ns.id
+	})
+}
+
+// close ends the hearing, before the program does.
+func (s *sockets) close() {
+	for _, c := range s.closes {
+		c.close()
+	}
+	if s.hearer != nil {
+		s.hearer.end()
+	}
 }
 
 func (s *sockets) read(ctx context.Context) {
 	s.gen++
 	s.owners.gen, s.owners.firstDump = s.gen, s.dumps+1
 	s.users.refresh()
+	for _, c := range s.closes {
+		c.begin()
+	}
 	for _, p := range s.protocols {
 		p.ok = false
 		err := p.ns.inside(func() { p.ok = p.source.Read(func() error { return s.dump(ctx, p) }) })
@@ -100,6 +163,9 @@ func (s *sockets) read(ctx context.Context) {
 			p.source.Read(func() error { s.report(p, owned); return nil })
 		}
 	}
+	for _, c := range s.closes {
+		c.source.Read(func() error { return s.reportCloses(c) })
+	}
 }
 
 // A protocol is one dump: the TCP sockets of IPv4, the unix sockets, of one network namespace.
@@ -108,6 +174,7 @@ type protocol struct {
 	diag        *diagnostics // of the namespace
 	name        string       // of the source
 	proto, kind string
+	number      uint8 // IPPROTO_TCP and so on
 	family      store.Int
 	af          uint8
 	request     func() *nl.NetlinkRequest
@@ -118,10 +185,17 @@ type protocol struct {
 	sums        *store.Set[store.SocketCountID, store.SocketCount]
 	trends      *store.Set[store.SocketCountID, store.SocketTrend]
 
-	known  map[uint64]*socket // by cookie
-	seen   []*socket          // those of this dump
-	dump   uint32             // number of the dump
-	ok     bool               // it succeeded
+	mu                sync.RWMutex          // of known and left, which the goroutine of closes reads
+	known             map[uint64]*socket    // by cookie
+	left              [2]map[uint64]*socket // those that went with this dump and with the one before: their closes may come late
+	closes            *closes               // nil when they are not heard
+	waiting           []*socket             // those in TIME_WAIT that this dump shows for the first time
+	surplus           int64                 // and those that are only counted
+	listeners, before listeners             // of this sample and of the one before
+
+	seen   []*socket // those of this dump
+	dump   uint32    // number of the dump
+	ok     bool      // it succeeded
 	counts map[countKey]*count
 }
 
@@ -133,7 +207,7 @@ type socket struct {
 	since   float64   // when it was first seen in its state
 	holders []holder  // by rising pid
 	last    store.Ref // the last process seen to hold it
-	shown   store.Ref // the one last reported
+	shown   ownership // the one last reported
 	dump    uint32    // in which it was last seen
 	lost    uint32    // sample in which its last holder went
 	// What TIME_WAIT and the like do not tell any more.
@@ -149,7 +223,7 @@ func (s *sockets) dump(ctx context.Context, p *protocol) error {
 	err := error(nl.ErrDumpInterrupted)
 	for try := 0; try < diagTries && errors.Is(err, nl.ErrDumpInterrupted); try++ {
 		s.dumps++
-		p.dump, p.seen = s.dumps, p.seen[:0]
+		p.dump, p.seen, p.waiting, p.surplus = s.dumps, p.seen[:0], p.waiting[:0], 0
 		err = s.dumpOnce(ctx, p)
 	}
 	if errors.Is(err, unix.ENOENT) {
@@ -159,12 +233,40 @@ func (s *sockets) dump(ctx context.Context, p *protocol) error {
 		return fmt.Errorf("read %s sockets: %w", p.proto, err)
 	}
 	clear(p.seen[len(p.seen):cap(p.seen)]) // or a crowd that is gone would stay in memory
-	if len(p.seen) < len(p.known) {
-		for key, e := range p.known {
-			if e.dump != p.dump {
-				s.owners.vanished(e)
-				delete(p.known, key)
+	s.forgetVanished(p)
+	return nil
+}
+
+// forgetVanished takes out the sockets that the dump did not show.
+func (s *sockets) forgetVanished(p *protocol) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left[1], p.left[0] = p.left[0], nil
+	if len(p.seen) == len(p.known) {
+		return
+	}
+	for key, e := range p.known {
+		if e.dump == p.dump {
+			continue
+		}
+		s.owners.vanished(e)
+		delete(p.known, key)
+		if p.closes != nil {
+			if p.left[0] == nil {
+				p.left[0] = map[uint64]*socket{}
 			}
+			p.left[0][key] = e
+		}
+	}
+}
+
+// socketOf is the socket of that cookie that a sample has seen, if one has.
+func (p *protocol) socketOf(cookie uint64) *socket {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, m := range [...]map[uint64]*socket{p.known, p.left[0], p.left[1]} {
+		if e := m[cookie]; e != nil {
+			return e
 		}
 	}
 	return nil
@@ -219,8 +321,18 @@ func (s *sockets) dumpProc(p *protocol) error {
 func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
 	e := p.known[key]
 	if e == nil {
+		late := p.closes != nil && r.isTimeWait()
+		if late && !p.closes.admits(r) {
+			p.surplus++
+			return
+		}
 		e = &socket{}
+		if late {
+			p.waiting = append(p.waiting, e)
+		}
+		p.mu.Lock()
 		p.known[key] = e
+		p.mu.Unlock()
 		e.renamed, e.dirty = true, true
 	}
 	if e.dump != p.dump {

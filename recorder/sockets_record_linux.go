@@ -51,6 +51,8 @@ const (
 const (
 	stateEstablished = 1
 	stateSynRecv     = 3
+	stateFinWait2    = 5
+	stateTimeWait    = 6
 	stateClose       = 7
 	stateListen      = 10
 	stateNewSynRecv  = 12
@@ -62,8 +64,8 @@ var stateNames = [...]string{
 	2:                "SYN_SENT",
 	stateSynRecv:     "SYN_RECV",
 	4:                "FIN_WAIT1",
-	5:                "FIN_WAIT2",
-	6:                "TIME_WAIT",
+	stateFinWait2:    "FIN_WAIT2",
+	stateTimeWait:    "TIME_WAIT",
 	stateClose:       "CLOSE",
 	8:                "CLOSE_WAIT",
 	9:                "LAST_ACK",
@@ -97,6 +99,11 @@ func (r *record) remember(last *record) {
 	r.has |= hasLast | last.has&(hasBytesRecv|hasBytesSent|hasSegs)
 	r.bytesSent, r.bytesRecv, r.segsOut, r.segsIn = last.bytesSent, last.bytesRecv, last.segsOut, last.segsIn
 	r.retransmits, r.rtt, r.rttvar = last.retransmits, last.rtt, last.rttvar
+}
+
+// isTimeWait reports whether only what TIME_WAIT, or FIN_WAIT2 after close, leaves of a connection is there.
+func (r *record) isTimeWait() bool {
+	return r.has&hasInfo == 0 && (r.state == stateTimeWait || r.state == stateFinWait2)
 }
 
 // sameName reports whether what identifies the socket is the same in both.

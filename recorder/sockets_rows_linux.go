@@ -12,49 +12,69 @@ import (
 // report puts the sockets of a dump into the recording, with their owners and their
 // counts. owned is false when the owners could not be read: then nobody is named.
 func (s *sockets) report(p *protocol, owned bool) {
+	if owned {
+		p.findListeners()
+	}
 	for _, e := range p.seen {
-		owner := s.owner(e, owned)
+		owner := s.owner(p, e, owned)
 		if e.dirty || owner != e.shown || !p.sockets.Keep(e.subject) {
 			s.put(p, e, owner)
 		}
 		if owned {
 			p.reportHolders(e)
-			e.last = owner
+			if owner.how != byListener {
+				e.last = owner.process
+			}
 		}
-		p.count(e, owner)
+		p.count(e, owner.process)
 	}
+	p.countSurplus()
 	p.reportCounts()
 }
 
-// owner is the process that holds e; 0 when that is not known.
-func (s *sockets) owner(e *socket, owned bool) store.Ref {
+// An ownership is a process and how it is known to be the socket's.
+type ownership struct {
+	process store.Ref
+	how     string
+}
+
+// How the process of a socket is known: the words of owner_how.
+const (
+	byFD       = "fd"
+	byCookie   = "cookie"
+	byListener = "listener"
+	byNothing  = "none"
+)
+
+var nobody = ownership{how: byNothing}
+
+// owner is the process that holds e.
+func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 	switch {
-	case e.rec.inode == 0:
+	case e.rec.inode == 0 && e.last != 0:
 		// Closed by its process, but not over: TIME_WAIT, LAST_ACK. Who had it last is
 		// known for certain, because the cookie says that it is the same socket.
-		return e.last
+		return ownership{e.last, byCookie}
+	case e.rec.inode == 0:
+		// Not accepted yet, or closed before a sample saw it.
+		if o := p.listeners.of(&e.rec); o != nobody || e.shown.how != byListener {
+			return o
+		}
+		return e.shown // it listened when this was first seen
 	case !owned:
-		return 0
 	case len(e.holders) > 0:
-		return e.holders[0].process.ref
-	case e.lost == s.gen:
-		return e.last // closed between the dump and the search for its owner
+		return ownership{e.holders[0].process.ref, byFD}
+	case e.lost == s.gen && e.last != 0:
+		return ownership{e.last, byCookie} // closed between the dump and the search for its owner
 	}
-	return 0
+	return nobody
 }
 
 // put reports a socket of which something has changed.
-func (s *sockets) put(p *protocol, e *socket, owner store.Ref) {
+func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 	r := &e.rec
-	var id store.SocketID
-	if e.subject != nil {
-		id = e.subject.ID() // and its strings
-	}
-	if e.renamed {
-		id = s.socketID(p, e)
-	}
 	v := store.Socket{
-		State: named(stateNames[:], r.state), Process: owner,
+		State: named(stateNames[:], r.state), Process: owner.process, OwnerHow: owner.how,
 		Congestion: s.texts.congestion(r.congestion),
 	}
 	if r.has&hasUID != 0 || e.uidKnown && r.has&(hasInfo|hasLast) != 0 {
@@ -80,7 +100,9 @@ func (s *sockets) put(p *protocol, e *socket, owner store.Ref) {
 	r.tcpValues(&v)
 
 	known := e.subject != nil
-	e.subject = p.sockets.Put(id, v)
+	if e.renamed || !p.sockets.Change(e.subject, v) {
+		e.subject = p.sockets.Put(s.socketID(p, e), v)
+	}
 	switch {
 	case !known: // in this run: it may be known from the last
 		e.since = e.subject.Since()
@@ -134,9 +156,9 @@ func (p *protocol) reportHolders(e *socket) {
 	for i := range e.holders {
 		h := &e.holders[i]
 		id := store.SocketOwnerID{Socket: e.subject.Ref(), Process: h.process.ref}
-		if h.subject == nil || h.shown != h.fd || h.subject.ID() != id || !p.holders.Keep(h.subject) {
+		if h.subject == nil || h.shown != h.fd || h.id != id || !p.holders.Keep(h.subject) {
 			h.subject = p.holders.Put(id, store.SocketOwner{FD: store.Of(h.fd)})
-			h.shown = h.fd
+			h.id, h.shown = id, h.fd
 		}
 	}
 }
@@ -172,6 +194,21 @@ func (p *protocol) count(e *socket, owner store.Ref) {
 	c.sendQ += int64(e.rec.sendQ)
 }
 
+// countSurplus adds the sockets in TIME_WAIT that are only counted. Nobody knows since when they are there.
+func (p *protocol) countSurplus() {
+	if p.surplus == 0 {
+		return
+	}
+	key := countKey{0, named(stateNames[:], stateTimeWait)}
+	c := p.counts[key]
+	if c == nil {
+		c = &count{}
+		p.counts[key] = c
+	}
+	c.n += p.surplus
+	c.queues = true
+}
+
 // reportCounts puts the groups into the recording and begins anew.
 func (p *protocol) reportCounts() {
 	for key, c := range p.counts {
@@ -179,7 +216,7 @@ func (p *protocol) reportCounts() {
 			delete(p.counts, key)
 			continue
 		}
-		v := store.SocketCount{Count: store.Of(c.n), Oldest: store.Of(int64(c.oldest))}
+		v := store.SocketCount{Count: store.Of(c.n), Oldest: store.NonZero(int64(c.oldest))}
 		if c.queues {
 			v.RecvQ, v.SendQ = store.Of(c.recvQ), store.Of(c.sendQ)
 		}

@@ -14,8 +14,9 @@ const rowsPerInsert = 20
 // once. Statements other than INSERT run for each row.
 type batch struct {
 	conn    func() *sql.Conn
-	text    string
-	columns int // 0 when the statement runs for each row
+	text    string // up to the rows
+	tail    string // after them
+	columns int    // 0 when the statement runs for each row
 	one     *sql.Stmt
 	many    *sql.Stmt
 	pending []any
@@ -23,7 +24,13 @@ type batch struct {
 
 // insert makes a batch of rows with that many columns.
 func (w *Writer) insert(into string, columns int) *batch {
-	b := &batch{conn: func() *sql.Conn { return w.conn }, text: into, columns: columns}
+	return w.rows(into+" VALUES ", columns, "")
+}
+
+// rows makes a batch of rows with that many columns, which stand between text and tail.
+func (w *Writer) rows(text string, columns int, tail string) *batch {
+	b := w.statement(text)
+	b.tail, b.columns = tail, columns
 	b.pending = make([]any, 0, columns*rowsPerInsert)
 	return b
 }
@@ -63,7 +70,7 @@ func (b *batch) sql(rows int) string {
 		return b.text
 	}
 	row := "(?" + strings.Repeat(",?", b.columns-1) + ")"
-	return b.text + " VALUES " + row + strings.Repeat(","+row, rows-1)
+	return b.text + row + strings.Repeat(","+row, rows-1) + b.tail
 }
 
 func (b *batch) exec(ctx context.Context, stmt **sql.Stmt, rows int, args []any) error {

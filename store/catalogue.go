@@ -62,6 +62,7 @@ type Table struct {
 
 	id, rare, span []Column // the columns by where they are kept
 	newWriter      func(*Writer) tableWriter
+	events         *LogTable // of what happens to its subjects between samples; nil when nothing tells of that
 }
 
 // Spans is a Table with the Go types of its rows: ID names the subject, V holds

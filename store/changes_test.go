@@ -3,7 +3,12 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"maps"
+	"math/rand/v2"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -221,6 +226,197 @@ func TestChanges(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("route_changes (-want +got):\n%s", diff)
+	}
+}
+
+// The law of changes: whatever of what happens between samples is told, late, twice or not at all, the changes lead from
+// each sample to the next; what is told stands there once, at its time; and what is not, at the sample that saw it.
+//
+// The history is random. Sources fail, so do commits; the recorder is started again, in the same boot and in another.
+func TestChangesLaw(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			changesLaw(t, rand.New(rand.NewPCG(seed, 11)))
+		})
+	}
+}
+
+func changesLaw(t *testing.T, random *rand.Rand) {
+	type told struct {
+		at    time.Duration
+		id    RouteID
+		v     Route
+		there bool
+	}
+	path := filepath.Join(t.TempDir(), "law.db")
+	var w *Writer
+	var src, heard *Source
+	var set *Set[RouteID, Route]
+	var events *EventSet[RouteID, Route]
+	boot, up := 0, time.Duration(0)
+	begin := func() {
+		var err error
+		if w, err = Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: fmt.Sprint(boot)}}); err != nil {
+			t.Fatal(err)
+		}
+		src, heard = w.Source("routes"), w.Source("changes")
+		set = NewSet(src, Routes)
+		events = NewEvents(heard, RouteEvents, set, nil)
+	}
+	begin()
+	truth, last := map[RouteID]Route{}, map[RouteID]Route{}
+	var pending []told // that no sample has settled
+	var want, shots []string
+	lastTS, fresh, sameBoot := 0.0, true, false
+	show := func(ts float64, change, learnt string, id RouteID, gateway string) {
+		want = append(want, fmt.Sprintf("%.3f %s %s %s %s", ts-1000, change, learnt, id.Dst, gateway))
+	}
+	difference := func(ts float64, learnt string, id RouteID, was Route, wasThere bool, now Route, there bool) bool {
+		switch {
+		case wasThere && there && was == now, !wasThere && !there:
+			return false
+		case !there:
+			show(ts, "removed", learnt, id, was.Gateway)
+		case !wasThere:
+			show(ts, "added", learnt, id, now.Gateway)
+		default:
+			show(ts, "changed", learnt, id, now.Gateway)
+		}
+		return true
+	}
+	for range 100 {
+		for range random.IntN(6) {
+			up += time.Duration(1+random.IntN(100)) * time.Millisecond
+			e := told{up, RouteID{NetNS: Of(1), Dst: fmt.Sprintf("10.%d.0.0/16", random.IntN(4)), Dev: []string{"", "eth0"}[random.IntN(2)]}, Route{Gateway: fmt.Sprint("10.0.0.", random.IntN(3))}, random.IntN(3) > 0}
+			if lie := random.IntN(12) == 0; !lie {
+				if delete(truth, e.id); e.there {
+					truth[e.id] = e.v
+				}
+			}
+			if !e.there {
+				e.v = Route{}
+			}
+			if random.IntN(4) > 0 && !fresh {
+				pending = append(pending, e)
+			}
+		}
+		up += time.Duration(100+random.IntN(900)) * time.Millisecond
+		// What was never read, or not read last, comes as new after a start.
+		fails, lost := !fresh && random.IntN(10) == 0, random.IntN(10) == 0
+		w.Begin(Clock{Wall: time.Unix(1000, 0).Add(up), Uptime: up, Awake: up})
+		src.Read(func() error {
+			for id, v := range truth {
+				set.Put(id, v)
+			}
+			if fails {
+				return sql.ErrConnDone
+			}
+			return nil
+		})
+		heard.Read(func() error {
+			if !events.Looked() {
+				return nil
+			}
+			for _, e := range pending {
+				events.Tell(e.at, e.id, e.v, e.there)
+			}
+			return events.Settle()
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		if lost {
+			cancel()
+		}
+		err := w.Commit(ctx, Cost{})
+		cancel()
+		if (err != nil) != lost {
+			t.Fatal(err)
+		}
+		if lost {
+			continue
+		}
+		ts := w.last.ts
+		if !fails {
+			if !fresh || sameBoot {
+				ids := map[RouteID]bool{}
+				for id := range truth {
+					ids[id] = true
+				}
+				for id := range last {
+					ids[id] = true
+				}
+				for _, e := range pending {
+					ids[e.id] = true
+				}
+				for id := range ids {
+					v, there := last[id]
+					rows := false
+					for _, e := range pending {
+						if e.id == id {
+							at := max(ts-(up-e.at).Seconds(), lastTS)
+							rows = difference(at, "event", id, v, there, e.v, e.there) || rows
+							v, there = e.v, e.there
+						}
+					}
+					seen, isThere := truth[id]
+					if !rows {
+						v, there = last[id]
+					}
+					difference(ts, "dump", id, v, there, seen, isThere)
+				}
+			}
+			last, pending, fresh = maps.Clone(truth), nil, false
+			for id, r := range last {
+				shots = append(shots, fmt.Sprintf("%.6f %s %s %s", ts, id.Dst, id.Dev, r.Gateway))
+			}
+		}
+		lastTS = ts
+		if !fails && random.IntN(25) == 0 {
+			if err := w.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			// Of what happened before, nobody tells any more.
+			pending, fresh, sameBoot = nil, true, true
+			if random.IntN(2) == 0 {
+				boot++
+				sameBoot, last, truth = false, map[RouteID]Route{}, map[RouteID]Route{}
+			}
+			begin()
+		}
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", DSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	got := texts(t, db, "SELECT printf('%.3f', ts - 1000) || ' ' || change || ' ' || learnt || ' ' || dst || ' ' || gateway FROM route_changes")
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("route_changes (-want +got):\n%s", diff)
+	}
+	got = texts(t, db, "SELECT printf('%.6f', ts) || ' ' || dst || ' ' || coalesce(dev, '') || ' ' || gateway FROM routes")
+	slices.Sort(got)
+	slices.Sort(shots)
+	if diff := cmp.Diff(shots, got); diff != "" {
+		t.Errorf("routes (-want +got):\n%s", diff)
+	}
+}
+
+// The changes of a stretch of time read a range of the log, and each span one row of it.
+func TestChangesPlan(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	defer s.close()
+	plan := strings.Join(s.ask("EXPLAIN QUERY PLAN SELECT * FROM route_changes WHERE ts > 5"), "\n")
+	for _, step := range []string{"SEARCH e USING PRIMARY KEY (ts>?)", "SEARCH x USING COVERING INDEX route_event_subject (route=? AND sample=?)"} {
+		if !strings.Contains(plan, step) {
+			t.Errorf("no %q in\n%s", step, plan)
+		}
 	}
 }
 

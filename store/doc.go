@@ -19,7 +19,8 @@
 //     first that saw it gone.
 //   - A span says: these values held at every sample from one to another. The ended ones
 //     stand in socket_span, whose rowid is the last sample shifted by 32 bits, plus the subject: they
-//     are only ever appended. Those that still hold stand in socket_open.
+//     are only ever appended. Those that still hold stand in socket_open; the memory has only
+//     a hash of each, which tells whether anything changed.
 //   - Columns that rarely change are interned together in socket_tuple.
 //   - No span is longer than K samples: it is cut and goes on as another, each subject at a phase
 //     of its own, so that the work is spread. Hence all spans that hold at sample m ended

@@ -221,8 +221,8 @@ func (h *history) keepable(i int) bool {
 		}
 	}
 	open := 0
-	for _, s := range h.sockets[i].byID {
-		if s.from != 0 {
+	for _, s := range h.sockets[i].byKey {
+		if s.open {
 			open++
 		}
 	}
@@ -236,8 +236,10 @@ func (h *history) put(i int, refs map[int64]Ref) {
 	}
 	for id, v := range h.socks[i] {
 		v.Process = refs[v.pid]
-		if s := h.handles[id]; s != nil && s.val == v.Socket && h.rand.IntN(2) == 0 && h.sockets[i].Keep(s) {
-			continue
+		if s := h.handles[id]; s != nil && h.rand.IntN(3) > 0 {
+			if s.values == h.sockets[i].table.hashes.values(v.Socket) && h.sockets[i].Keep(s) || h.sockets[i].Change(s, v.Socket) {
+				continue
+			}
 		}
 		h.handles[id] = h.sockets[i].Put(id, v.Socket)
 	}

@@ -34,5 +34,8 @@ func AddNote(ctx context.Context, path string, at time.Time, text, user string) 
 	defer db.Close()
 	_, err = db.ExecContext(ctx, "INSERT INTO note (ts, text, user, written) VALUES (?,?,?,?)",
 		unixSeconds(at), text, nullable(user), unixSeconds(time.Now()))
+	if err := Explain(path, err); errors.Is(err, ErrPermission) {
+		return fmt.Errorf("%s: %w to write: run netsql note as the user who records (sudo), or let others: chgrp GROUP and chmod g+w on it, its -wal and -shm", path, ErrPermission)
+	}
 	return Explain(path, err)
 }

@@ -20,7 +20,7 @@ type SocketID struct {
 // Socket is what changes in the life of a socket.
 type Socket struct {
 	State      string `col:"state,rare" doc:"LISTEN, ESTABLISHED, TIME_WAIT, CLOSE_WAIT …, as netstat prints them; CLOSE for an unconnected udp or raw socket."`
-	Process    Ref    `col:"process,rare" ref:"processes:pid,comm,exe,cmdline" doc:"The process that holds the socket; the one with the lowest pid when several do."`
+	Process    Ref    `col:"process,rare" ref:"processes:pid,comm,exe,cmdline" doc:"The process that holds the socket, the one with the lowest pid when several do; see owner_how."`
 	UID        Int    `col:"uid,rare" doc:"User id of the socket's creator."`
 	User       string `col:"user,rare" doc:"Name of that user."`
 	CGroup     string `col:"cgroup,rare" doc:"Control group (v2) in which the socket was made."`

@@ -1,41 +1,43 @@
 package store
 
-// A Subject is one thing under observation: a socket, a route. Its number is its
-// identity in the file; the span that still holds for it lives here.
-type Subject[ID, V comparable] struct {
-	number int64
-	id     ID
-	set    *Set[ID, V] // nil while dormant
-	since  float64     // ts of the first sample it was seen in
-	val    V           // what the open span says
-	tuple  int64       // the interned rare columns of val
-	from   int64       // first sample of the open span; 0 when none is open
-	seen   uint64      // attempt in which it was last seen
+import (
+	"hash/maphash"
+	"maps"
+)
 
-	written bool // it has its row in the subject table
-	queued  bool // it stands in a due list
-	staged  bool // a change waits for the commit of this sample
-	ending  bool // its span ends with this sample
-	stale   bool // the last commit failed: the caller may not assume we know its value
-	dead    bool // gone, or never committed
+// A Subject is one thing under observation: a socket, a route. It is small, because there may be
+// twenty thousand: its identity and the values of its open span are in the file, and here is only
+// what tells whether they are still the same.
+type Subject[ID, V comparable] struct {
+	set    *Set[ID, V] // nil while dormant, and once it is gone or was never committed
+	values uint64      // hash of what the open span says
+	number uint32      // its identity in the file, half of the key of a closed span
+	since  uint32      // first sample it was seen in, in unix seconds
+	seen   uint32      // attempt in which it was last seen
+
+	open   bool // a span holds for it
+	ending bool // with this sample that span ends, and perhaps another begins
+	stale  bool // the last commit failed: the caller may not assume we know its value
+	queued bool // it stands in a due list
 }
 
 // Ref is how other tables point to the subject.
 func (s *Subject[ID, V]) Ref() Ref { return Ref(s.number) }
 
-// Since is the ts of the sample in which the subject was first seen, in unix seconds.
-func (s *Subject[ID, V]) Since() float64 { return s.since }
+// row is its identity in the file.
+func (s *Subject[ID, V]) row() int64 { return int64(s.number) }
 
-// ID returns what names the subject.
-func (s *Subject[ID, V]) ID() ID { return s.id }
+// Since is when the subject was first seen, in whole unix seconds.
+func (s *Subject[ID, V]) Since() float64 { return float64(s.since) }
 
 // A Set holds the subjects of one table that one source reports. Several sources may
 // feed one table (tcp4, tcp6, unix … feed sockets): each knows only about its own.
 type Set[ID, V comparable] struct {
 	source *Source
 	table  *spanWriter[ID, V]
-	byID   map[ID]*Subject[ID, V]
-	staged []change[ID, V]
+	byKey  map[key]*Subject[ID, V]
+	most   int // subjects that byKey has ever held
+	staged []*change[ID, V]
 	open   int // subjects with an open span
 	kept   int // of those, seen in this sample
 }
@@ -43,16 +45,36 @@ type Set[ID, V comparable] struct {
 // A change is a span that begins with this sample.
 type change[ID, V comparable] struct {
 	subject *Subject[ID, V]
+	id      *ID // of a subject that is not in the file yet
 	val     V
-	tuple   int64
+	values  uint64 // hash of val
+	tuple   int64  // the interned rare columns of val
 }
+
+// A key stands for an identity, which would take nine times as much. It is 128 bits of hash: that
+// any two of a million subjects have the same is as likely as 1 in 10^27.
+type key [2]uint64
+
+// hashes make keys of identities, and of values the 64 bits that tell whether they changed: one
+// change in 10^19 would not be noticed.
+type hashes[ID, V comparable] [2]maphash.Seed
+
+func newHashes[ID, V comparable]() hashes[ID, V] {
+	return hashes[ID, V]{maphash.MakeSeed(), maphash.MakeSeed()}
+}
+
+func (h *hashes[ID, V]) key(id ID) key {
+	return key{maphash.Comparable(h[0], id), maphash.Comparable(h[1], id)}
+}
+
+func (h *hashes[ID, V]) values(v V) uint64 { return maphash.Comparable(h[0], v) }
 
 // NewSet makes a set of t's subjects that src fills.
 func NewSet[ID, V comparable](src *Source, t Spans[ID, V]) *Set[ID, V] {
 	set := &Set[ID, V]{
 		source: src,
 		table:  src.writer.tables[t.Table].(*spanWriter[ID, V]),
-		byID:   map[ID]*Subject[ID, V]{},
+		byKey:  map[key]*Subject[ID, V]{},
 	}
 	set.table.sets = append(set.table.sets, set)
 	src.sets = append(src.sets, set)
@@ -62,33 +84,33 @@ func NewSet[ID, V comparable](src *Source, t Spans[ID, V]) *Set[ID, V] {
 // Put says that the subject id has the values v in this sample. A second Put of the
 // same id in one sample is ignored.
 func (set *Set[ID, V]) Put(id ID, v V) *Subject[ID, V] {
-	w := set.table.writer
-	s := set.byID[id]
+	k := set.table.hashes.key(id)
+	s := set.byKey[k]
+	var name *ID
 	if s == nil {
-		s = set.table.subject(id)
-		s.set = set
-		set.byID[id] = s
-	}
-	if s.seen == w.attempt {
-		return s
-	}
-	s.seen = w.attempt
-	if s.from != 0 {
-		set.kept++
-		if s.val == v {
-			s.stale = false
-			return s
+		if s = set.table.wake(k); s == nil {
+			s, name = set.table.subject(), new(id)
 		}
+		s.set, set.byKey[k] = set, s
 	}
-	s.staged = true
-	set.staged = append(set.staged, change[ID, V]{subject: s, val: v})
+	set.see(s, v, name)
 	return s
+}
+
+// Change says that the subject has the values v in this sample, without saying again what it is
+// called. It answers false when the recording does not have the subject: then Put.
+func (set *Set[ID, V]) Change(s *Subject[ID, V], v V) bool {
+	if s == nil || s.set != set {
+		return false
+	}
+	set.see(s, v, nil)
+	return true
 }
 
 // Keep says that the subject is there with the values it last had, without giving
 // them again. It answers false when the recording does not have them: then Put.
 func (set *Set[ID, V]) Keep(s *Subject[ID, V]) bool {
-	if s == nil || s.dead || s.stale || s.from == 0 {
+	if s == nil || !s.open || s.stale {
 		return false
 	}
 	if w := set.table.writer; s.seen != w.attempt {
@@ -98,11 +120,29 @@ func (set *Set[ID, V]) Keep(s *Subject[ID, V]) bool {
 	return true
 }
 
+// see takes note that s has the values v in this sample; id names it when it is new.
+func (set *Set[ID, V]) see(s *Subject[ID, V], v V, id *ID) {
+	if s.seen == set.table.writer.attempt {
+		return
+	}
+	s.seen = set.table.writer.attempt
+	values := set.table.hashes.values(v)
+	if s.open {
+		set.kept++
+		if s.values == values {
+			s.stale = false
+			return
+		}
+	}
+	s.ending = true
+	set.staged = append(set.staged, &change[ID, V]{subject: s, id: id, val: v, values: values})
+}
+
 // rows is how many subjects were seen in this sample.
 func (set *Set[ID, V]) rows() int {
 	n := set.kept
 	for _, c := range set.staged {
-		if c.subject.from == 0 {
+		if !c.subject.open {
 			n++
 		}
 	}
@@ -110,22 +150,41 @@ func (set *Set[ID, V]) rows() int {
 }
 
 // begin starts a sample with nothing seen.
-func (set *Set[ID, V]) begin() {
-	set.staged = set.staged[:0]
-	set.kept = 0
-}
+func (set *Set[ID, V]) begin() { set.drop() }
 
 // drop takes back what was Put in this sample: its source failed, or the commit did.
 func (set *Set[ID, V]) drop() {
 	for _, c := range set.staged {
-		s := c.subject
-		s.staged, s.stale = false, true
-		if !s.written {
-			s.dead = true
-			delete(set.byID, s.id)
+		c.subject.ending, c.subject.stale = false, true
+		if c.id != nil { // it never came into the file
+			delete(set.byKey, set.table.hashes.key(*c.id))
+			c.subject.set = nil
 		}
 	}
-	set.begin()
+	clear(set.staged)
+	set.staged, set.kept = set.staged[:0], 0
+}
+
+// shrink gives back what a crowd that is gone has needed: a map never does so by itself.
+func (set *Set[ID, V]) shrink() {
+	set.most = max(set.most, len(set.byKey))
+	if set.most > small && set.most > 4*len(set.byKey) {
+		set.byKey = maps.Collect(maps.All(set.byKey))
+		set.most = len(set.byKey)
+	}
+}
+
+// Up to so many of anything, memory is not worth giving back.
+const small = 1024
+
+// emptied is s to be filled again; or nothing, when it once held far more than it does: in the
+// first sample of all, everything is new.
+func emptied[T any](s []T) []T {
+	if cap(s) > small && cap(s) > 4*len(s) {
+		return nil
+	}
+	clear(s)
+	return s[:0]
 }
 
 // anySet is what a source needs of its sets, whatever they hold.

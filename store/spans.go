@@ -28,26 +28,35 @@ type spanWriter[ID, V comparable] struct {
 	writer *Writer
 	table  Spans[ID, V]
 	sets   []*Set[ID, V]
+	hashes hashes[ID, V]
 
 	// dormant are the subjects of the last run that have not been seen again yet.
-	dormant map[ID]*Subject[ID, V]
+	dormant map[key]*Subject[ID, V]
 	// due[m % K] are the subjects whose span is cut at sample m.
 	due [][]*Subject[ID, V]
 
-	tuples                 map[string]int64
-	lastSubject, lastTuple int64
+	tuples      map[string]int64
+	lastTuple   int64
+	lastSubject uint32
 
 	// What becomes of this sample, decided by sortOut.
-	changes []change[ID, V]   // spans that begin
+	changes []*change[ID, V]  // spans that begin with new values
+	cuts    []*Subject[ID, V] // spans that end, and go on as another
 	ends    []*Subject[ID, V] // spans that end without another
-	gone    []*Subject[ID, V] // subjects known not to be there any more
+	closed  []*Subject[ID, V] // all whose span ends
+	gone    []departed[ID, V] // subjects known not to be there any more
 
-	closed []*Subject[ID, V]
-	key    []byte
-	args   []any
+	tuple []byte
+	args  []any
 
-	addSubject, addTuple, addSpan, addOpen *batch
-	dropOpen, setLast, setGone, setBack    *batch
+	addSubject, addTuple, addSpan, addOpen       *batch
+	cutOpen, dropOpen, setLast, setGone, setBack *batch
+}
+
+// departed is a subject that is gone, and what it is found by.
+type departed[ID, V comparable] struct {
+	subject *Subject[ID, V]
+	key     key
 }
 
 func newSpanWriter[ID, V comparable](w *Writer, t Spans[ID, V]) *spanWriter[ID, V] {
@@ -58,40 +67,48 @@ func newSpanWriter[ID, V comparable](w *Writer, t Spans[ID, V]) *spanWriter[ID, 
 	name := t.Subject
 	return &spanWriter[ID, V]{
 		writer: w, table: t,
-		dormant: map[ID]*Subject[ID, V]{},
-		due:     make([][]*Subject[ID, V], t.K),
-		tuples:  map[string]int64{},
+		hashes: newHashes[ID, V](),
+		due:    make([][]*Subject[ID, V], t.K),
+		tuples: map[string]int64{},
 
 		addSubject: w.insert("INSERT INTO "+name, 4+len(t.id)),
 		addTuple:   w.insert("INSERT INTO "+name+"_tuple", 1+len(t.rare)),
-		addSpan:    w.insert("INSERT INTO "+name+"_span", 2+spanColumns),
-		addOpen:    w.insert("REPLACE INTO "+name+"_open", 2+spanColumns),
-		dropOpen:   w.statement("DELETE FROM " + name + "_open WHERE subject = ?"),
-		setLast:    w.statement("UPDATE " + name + " SET last_sample = ? WHERE id = ?"),
-		setGone:    w.statement("UPDATE " + name + " SET gone_sample = ? WHERE id = ?"),
-		setBack:    w.statement("UPDATE " + name + " SET last_sample = NULL WHERE id = ?"),
+		// Of the spans that end, only their subjects are in memory. What they said is in the file.
+		addSpan: w.rows("WITH ended (subject, last) AS (VALUES ", 2, fmt.Sprintf(
+			") INSERT INTO %[1]s_span SELECT last << 32 | subject, last - from_sample%[2]s FROM ended CROSS JOIN %[1]s_open USING (subject)",
+			name, t.spanColumns())),
+		addOpen:  w.insert("REPLACE INTO "+name+"_open", 2+spanColumns),
+		cutOpen:  w.statement("UPDATE " + name + "_open SET from_sample = ? WHERE subject = ?"),
+		dropOpen: w.statement("DELETE FROM " + name + "_open WHERE subject = ?"),
+		setLast:  w.statement("UPDATE " + name + " SET last_sample = ? WHERE id = ?"),
+		setGone:  w.statement("UPDATE " + name + " SET gone_sample = ? WHERE id = ?"),
+		setBack:  w.statement("UPDATE " + name + " SET last_sample = NULL WHERE id = ?"),
 	}
 }
 
-// subject returns the one of the last run, or a new one.
-func (t *spanWriter[ID, V]) subject(id ID) *Subject[ID, V] {
-	if s := t.dormant[id]; s != nil {
-		delete(t.dormant, id)
-		return s
-	}
+// subject makes a new one.
+func (t *spanWriter[ID, V]) subject() *Subject[ID, V] {
 	t.lastSubject++
-	return &Subject[ID, V]{number: t.lastSubject, id: id, since: t.writer.now.ts}
+	return &Subject[ID, V]{number: t.lastSubject, since: uint32(t.writer.now.ts)}
+}
+
+// wake returns the subject as the last run knew it; nil when it did not.
+func (t *spanWriter[ID, V]) wake(k key) *Subject[ID, V] {
+	s := t.dormant[k]
+	if delete(t.dormant, k); len(t.dormant) == 0 {
+		t.dormant = nil
+	}
+	return s
 }
 
 // load ends the spans that the last run left open, at its last sample. In the same boot
 // its subjects stay what they are when they are seen again.
 func (t *spanWriter[ID, V]) load(ctx context.Context, q *sql.Conn, last int64, sameBoot bool) error {
-	name, values := t.table.Subject, ""
+	name := t.table.Subject
 	if err := lastID(ctx, q, name, &t.lastSubject); err != nil {
 		return err
 	}
 	if len(t.table.rare) > 0 {
-		values = ", tuple"
 		if err := lastID(ctx, q, name+"_tuple", &t.lastTuple); err != nil {
 			return err
 		}
@@ -101,12 +118,9 @@ func (t *spanWriter[ID, V]) load(ctx context.Context, q *sql.Conn, last int64, s
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 	}
-	for _, c := range t.table.span {
-		values += ", " + c.stored
-	}
 	for _, stmt := range []string{
 		fmt.Sprintf("INSERT INTO %[1]s_span SELECT %[2]d << 32 | subject, %[2]d - from_sample%[3]s FROM %[1]s_open ORDER BY subject",
-			name, last, values),
+			name, last, t.table.spanColumns()),
 		fmt.Sprintf("UPDATE %[1]s SET last_sample = %[2]d WHERE id IN (SELECT subject FROM %[1]s_open)", name, last),
 		fmt.Sprintf("DELETE FROM %s_open", name),
 	} {
@@ -117,7 +131,19 @@ func (t *spanWriter[ID, V]) load(ctx context.Context, q *sql.Conn, last int64, s
 	return nil
 }
 
-func lastID(ctx context.Context, q *sql.Conn, table string, to *int64) error {
+// spanColumns lists what a span says, as columns that follow others.
+func (t *Table) spanColumns() string {
+	var b strings.Builder
+	if len(t.rare) > 0 {
+		b.WriteString(", tuple")
+	}
+	for _, c := range t.span {
+		b.WriteString(", " + c.stored)
+	}
+	return b.String()
+}
+
+func lastID[N int64 | uint32](ctx context.Context, q *sql.Conn, table string, to *N) error {
 	if err := q.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM "+table).Scan(to); err != nil {
 		return fmt.Errorf("read %s: %w", table, err)
 	}
@@ -136,6 +162,7 @@ func (t *spanWriter[ID, V]) loadDormant(ctx context.Context, q *sql.Conn) error 
 		return err
 	}
 	defer rows.Close()
+	t.dormant = map[key]*Subject[ID, V]{}
 	got := make([]any, 2+len(t.table.id))
 	into := make([]any, len(got))
 	for i := range got {
@@ -145,12 +172,12 @@ func (t *spanWriter[ID, V]) loadDormant(ctx context.Context, q *sql.Conn) error 
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
-		s := &Subject[ID, V]{number: got[0].(int64), since: got[1].(float64), written: true}
-		v := reflect.ValueOf(&s.id).Elem()
+		var id ID
+		v := reflect.ValueOf(&id).Elem()
 		for i, c := range t.table.id {
 			c.kind.set(v.Field(c.index), got[2+i])
 		}
-		t.dormant[s.id] = s
+		t.dormant[t.hashes.key(id)] = &Subject[ID, V]{number: uint32(got[0].(int64)), since: uint32(got[1].(float64))}
 	}
 	return rows.Err()
 }
@@ -169,32 +196,32 @@ func (t *spanWriter[ID, V]) write(ctx context.Context, m int64) error {
 
 // sortOut decides for every subject what becomes of its span in sample m.
 func (t *spanWriter[ID, V]) sortOut(m int64) {
-	t.changes, t.ends, t.gone = t.changes[:0], t.ends[:0], t.gone[:0]
 	everyoneLooked := true
 	for _, set := range t.sets {
 		switch set.source.outcome {
 		case Kept:
+			set.drop() // usually nothing: there was nothing new to say
 		case Read, Incomplete:
 			t.changes = append(t.changes, set.staged...)
 			t.unseen(set)
 		default:
 			everyoneLooked = false
-			for _, s := range set.byID {
+			for _, s := range set.byKey {
 				t.end(s)
 			}
 		}
 	}
 	if everyoneLooked {
-		for _, s := range t.dormant {
-			t.gone = append(t.gone, s)
+		for k, s := range t.dormant {
+			t.gone = append(t.gone, departed[ID, V]{s, k})
 		}
 	}
 	t.cut(m)
 	byNumber := func(a, b *Subject[ID, V]) int { return cmp.Compare(a.number, b.number) }
-	slices.SortFunc(t.changes, func(a, b change[ID, V]) int { return byNumber(a.subject, b.subject) })
-	t.closed = append(t.closed[:0], t.ends...)
+	slices.SortFunc(t.changes, func(a, b *change[ID, V]) int { return byNumber(a.subject, b.subject) })
+	t.closed = append(append(t.closed, t.ends...), t.cuts...)
 	for _, c := range t.changes {
-		if c.subject.from != 0 {
+		if c.subject.open {
 			t.closed = append(t.closed, c.subject)
 		}
 	}
@@ -202,7 +229,7 @@ func (t *spanWriter[ID, V]) sortOut(m int64) {
 }
 
 func (t *spanWriter[ID, V]) end(s *Subject[ID, V]) {
-	if s.from != 0 {
+	if s.open {
 		s.ending = true
 		t.ends = append(t.ends, s)
 	}
@@ -210,29 +237,29 @@ func (t *spanWriter[ID, V]) end(s *Subject[ID, V]) {
 
 // unseen finds the subjects that a complete reading did not show any more.
 func (t *spanWriter[ID, V]) unseen(set *Set[ID, V]) {
-	if set.rows() == len(set.byID) {
+	if set.rows() == len(set.byKey) {
 		return
 	}
-	for _, s := range set.byID {
+	for k, s := range set.byKey {
 		if s.seen != t.writer.attempt {
-			t.gone = append(t.gone, s)
+			t.gone = append(t.gone, departed[ID, V]{s, k})
 			t.end(s)
 		}
 	}
 }
 
-// cut begins a new span for the subjects whose span reaches its full length.
+// cut ends the spans that reach their full length. Their subjects go on with another.
 func (t *spanWriter[ID, V]) cut(m int64) {
 	bucket := t.due[m%t.table.K]
 	live := bucket[:0]
 	for _, s := range bucket {
-		if s.from == 0 {
+		if !s.open {
 			s.queued = false
 			continue
 		}
 		live = append(live, s)
-		if !s.staged && !s.ending {
-			t.changes = append(t.changes, change[ID, V]{subject: s, val: s.val})
+		if !s.ending {
+			t.cuts = append(t.cuts, s)
 		}
 	}
 	clear(bucket[len(live):])
@@ -240,16 +267,16 @@ func (t *spanWriter[ID, V]) cut(m int64) {
 }
 
 func (t *spanWriter[ID, V]) writeSubjects(ctx context.Context, m int64) error {
-	for i := range t.changes {
-		s := t.changes[i].subject
+	for _, c := range t.changes {
+		s := c.subject
 		switch {
-		case !s.written:
-			args := append(t.args[:0], s.number, m, nil, nil)
-			if err := t.addSubject.add(ctx, appendArgs(args, reflect.ValueOf(&s.id).Elem(), t.table.id)); err != nil {
+		case c.id != nil:
+			args := append(t.args[:0], s.row(), m, nil, nil)
+			if err := t.addSubject.add(ctx, appendArgs(args, reflect.ValueOf(c.id).Elem(), t.table.id)); err != nil {
 				return err
 			}
-		case s.from == 0:
-			if err := t.setBack.add(ctx, append(t.args[:0], s.number)); err != nil {
+		case !s.open:
+			if err := t.setBack.add(ctx, append(t.args[:0], s.row())); err != nil {
 				return err
 			}
 		}
@@ -258,12 +285,12 @@ func (t *spanWriter[ID, V]) writeSubjects(ctx context.Context, m int64) error {
 		return err
 	}
 	for _, s := range t.ends {
-		if err := t.setLast.add(ctx, append(t.args[:0], m-1, s.number)); err != nil {
+		if err := t.setLast.add(ctx, append(t.args[:0], m-1, s.row())); err != nil {
 			return err
 		}
 	}
-	for _, s := range t.gone {
-		if err := t.setGone.add(ctx, append(t.args[:0], m, s.number)); err != nil {
+	for _, g := range t.gone {
+		if err := t.setGone.add(ctx, append(t.args[:0], m, g.subject.row())); err != nil {
 			return err
 		}
 	}
@@ -284,15 +311,14 @@ func (t *spanWriter[ID, V]) writeTuples(ctx context.Context, _ int64) error {
 	if len(t.tuples) > 2*inUse+4096 {
 		clear(t.tuples)
 	}
-	for i := range t.changes {
-		c := &t.changes[i]
+	for _, c := range t.changes {
 		v := reflect.ValueOf(&c.val).Elem()
-		t.key = appendKey(t.key[:0], v, t.table.rare)
-		number, known := t.tuples[string(t.key)]
+		t.tuple = appendTuple(t.tuple[:0], v, t.table.rare)
+		number, known := t.tuples[string(t.tuple)]
 		if !known {
 			t.lastTuple++
 			number = t.lastTuple
-			t.tuples[string(t.key)] = number
+			t.tuples[string(t.tuple)] = number
 			if err := t.addTuple.add(ctx, appendArgs(append(t.args[:0], number), v, t.table.rare)); err != nil {
 				return err
 			}
@@ -303,31 +329,36 @@ func (t *spanWriter[ID, V]) writeTuples(ctx context.Context, _ int64) error {
 }
 
 // writeClosed appends the spans that ended with the sample before m, in the order of
-// the primary key.
+// the primary key: their last sample and subject, packed into the one integer that SQLite
+// keeps rows in order of. As a table WITHOUT ROWID keyed by the pair it filled its pages to
+// 88 % when appended to, and compared records instead of numbers.
 func (t *spanWriter[ID, V]) writeClosed(ctx context.Context, m int64) error {
 	for _, s := range t.closed {
-		args := t.spanArgs(append(t.args[:0], spanID(m-1, s.number), m-1-s.from), s.tuple, &s.val)
-		if err := t.addSpan.add(ctx, args); err != nil {
+		if err := t.addSpan.add(ctx, append(t.args[:0], s.row(), m-1)); err != nil {
 			return err
 		}
 	}
 	return t.addSpan.flush(ctx)
 }
 
-// spanID packs the key of a closed span, its last sample and its subject, into the one
-// integer that SQLite keeps rows in order of. As a table WITHOUT ROWID keyed by the pair it
-// filled its pages to 88 % when appended to, and compared records instead of numbers.
-func spanID(to, subject int64) int64 { return to<<32 | subject }
-
 func (t *spanWriter[ID, V]) writeOpen(ctx context.Context, m int64) error {
 	for _, s := range t.ends {
-		if err := t.dropOpen.add(ctx, append(t.args[:0], s.number)); err != nil {
+		if err := t.dropOpen.add(ctx, append(t.args[:0], s.row())); err != nil {
 			return err
 		}
 	}
-	for i := range t.changes {
-		c := &t.changes[i]
-		args := t.spanArgs(append(t.args[:0], c.subject.number, m), c.tuple, &c.val)
+	for _, s := range t.cuts {
+		if err := t.cutOpen.add(ctx, append(t.args[:0], m, s.row())); err != nil {
+			return err
+		}
+	}
+	for _, c := range t.changes {
+		args := append(t.args[:0], c.subject.row(), m)
+		if len(t.table.rare) > 0 {
+			args = append(args, c.tuple)
+		}
+		args = appendArgs(args, reflect.ValueOf(&c.val).Elem(), t.table.span)
+		t.args = args[:0]
 		if err := t.addOpen.add(ctx, args); err != nil {
 			return err
 		}
@@ -335,57 +366,44 @@ func (t *spanWriter[ID, V]) writeOpen(ctx context.Context, m int64) error {
 	return t.addOpen.flush(ctx)
 }
 
-func (t *spanWriter[ID, V]) spanArgs(args []any, tuple int64, v *V) []any {
-	if len(t.table.rare) > 0 {
-		args = append(args, tuple)
-	}
-	args = appendArgs(args, reflect.ValueOf(v).Elem(), t.table.span)
-	t.args = args[:0]
-	return args
-}
-
-func (t *spanWriter[ID, V]) committed(m int64) {
+func (t *spanWriter[ID, V]) committed(int64) {
 	for _, s := range t.ends {
-		s.from, s.ending = 0, false
+		s.open, s.ending = false, false
 		s.set.open--
 	}
-	for _, s := range t.gone {
-		s.dead = true
-		if s.set != nil {
-			delete(s.set.byID, s.id)
-		} else {
-			delete(t.dormant, s.id)
+	for _, g := range t.gone {
+		if g.subject.set == nil {
+			delete(t.dormant, g.key)
+			continue
 		}
+		delete(g.subject.set.byKey, g.key)
+		g.subject.set = nil
 	}
-	for i := range t.changes {
-		c := &t.changes[i]
+	for _, c := range t.changes {
 		s := c.subject
-		if s.from == 0 {
+		if !s.open {
 			s.set.open++
 		}
-		s.from, s.val, s.tuple = m, c.val, c.tuple
-		s.written, s.staged, s.stale = true, false, false
+		s.open, s.values = true, c.values
+		s.ending, s.stale = false, false
 		if !s.queued {
 			s.queued = true
-			bucket := (t.table.K - s.number%t.table.K) % t.table.K
+			k := t.table.K
+			bucket := (k - s.row()%k) % k
 			t.due[bucket] = append(t.due[bucket], s)
 		}
 	}
-	t.release()
+	for _, set := range t.sets {
+		set.staged = emptied(set.staged)
+		set.shrink()
+	}
+	t.clear()
 }
 
-// release gives back what a sample far larger than the present one needed: the first sample of
-// all, in which everything is new.
-func (t *spanWriter[ID, V]) release() {
-	const small = 1024
-	if cap(t.changes) > small && cap(t.changes) > 4*len(t.changes) {
-		t.changes, t.closed = nil, nil
-	}
-	for _, set := range t.sets {
-		if cap(set.staged) > small && cap(set.staged) > 4*len(set.staged) {
-			set.staged = nil
-		}
-	}
+// clear forgets what became of this sample.
+func (t *spanWriter[ID, V]) clear() {
+	t.changes, t.cuts, t.ends = emptied(t.changes), emptied(t.cuts), emptied(t.ends)
+	t.closed, t.gone = emptied(t.closed), emptied(t.gone)
 }
 
 func (t *spanWriter[ID, V]) rolledBack() {
@@ -398,6 +416,7 @@ func (t *spanWriter[ID, V]) rolledBack() {
 	for _, b := range []*batch{t.addSubject, t.addTuple, t.addSpan, t.addOpen} {
 		b.forget()
 	}
+	t.clear()
 	clear(t.tuples) // some of them were never written
 }
 
@@ -409,9 +428,9 @@ func appendArgs(args []any, v reflect.Value, cols []Column) []any {
 	return args
 }
 
-// appendKey appends the columns of the struct v as bytes that are equal only where the
+// appendTuple appends the columns of the struct v as bytes that are equal only where the
 // columns are.
-func appendKey(key []byte, v reflect.Value, cols []Column) []byte {
+func appendTuple(key []byte, v reflect.Value, cols []Column) []byte {
 	for i := range cols {
 		f := v.Field(cols[i].index)
 		switch cols[i].kind {

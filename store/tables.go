@@ -8,7 +8,7 @@ package store
 // were made with the longer spans would lose them from view.
 var (
 	Processes = define[ProcessID, Process]("processes", "process", 120,
-		"Processes that hold sockets.")
+		"Processes that hold sockets, and the first of each network namespace.")
 	Sockets = define[SocketID, Socket]("sockets", "socket", 50,
 		"Every socket: both ends, state, queues, owner, and what TCP knows of the path.")
 	SocketOwners = define[SocketOwnerID, SocketOwner]("socket_owners", "socket_owner", 240,
@@ -47,4 +47,10 @@ var (
 var (
 	Closes      = defineLog[Close]("close")
 	CloseCounts = defineLog[CloseCount]("close_count")
+
+	InterfaceEvents = eventsOf(Interfaces)
+	AddressEvents   = eventsOf(Addresses)
+	NeighborEvents  = eventsOf(Neighbors)
+	RouteEvents     = eventsOf(Routes)
+	RuleEvents      = eventsOf(Rules)
 )

@@ -6,8 +6,8 @@ import (
 )
 
 // Int is a whole number that may be unknown. Its zero value is NULL, so that a
-// field nobody filled in is recorded as unknown and never as 0, and it takes
-// eight bytes, which counts with twenty thousand sockets in memory.
+// field nobody filled in is recorded as unknown and never as 0, and it takes no
+// more than eight bytes.
 type Int struct {
 	// flipped is the number with its top bit turned over: the zero value then
 	// stands for math.MinInt64, which no kernel counter can be.

@@ -37,7 +37,7 @@ var allViews = sync.OnceValue(func() []View {
 		if len(t.Counters()) > 0 {
 			views = append(views, t.deltasView(), t.ratesView())
 		}
-		if t == Routes.Table || t == Rules.Table || t == Interfaces.Table || t == Addresses.Table || t == Settings.Table {
+		if t.events != nil || t == Settings.Table {
 			views = append(views, t.changesView())
 		}
 	}
@@ -246,15 +246,17 @@ func (t *Table) ratesView() View {
 // changesView lists when subjects came, went and changed.
 //
 // It reads the few spans there are and not the samples: a span that begins with a sample is
-// a change, unless the span before it says the same (it was cut at its full length).
+// a change, unless the span before it says the same (it was cut at its full length). Of a subject of which the
+// kernel told since the sample before, the log of events says it all: see Events.
 func (t *Table) changesView() View {
 	v := View{
 		From: t,
 		Doc:  "When " + t.Name + " came, went and changed, within one boot.",
 		Columns: []Column{
-			{Name: "ts", Unit: "unix s", kind: kindTime, Doc: "The sample that first saw it so."},
-			{Name: "after", Unit: "unix s", kind: kindTime, Doc: "The last sample that saw it otherwise: it happened between after and ts."},
+			{Name: "ts", Unit: "unix s", kind: kindTime, Doc: "When it happened, if it was learnt from an event; else the sample that first saw it so."},
+			{Name: "after", Unit: "unix s", kind: kindTime, Doc: "The last sample that saw it otherwise: it happened between after and ts. Of an event, the last sample before it."},
 			{Name: "change", Doc: "added, removed or changed."},
+			{Name: "learnt", Doc: "How: event, when the kernel told of it at once; dump, when a sample saw it."},
 		},
 	}
 	if t == Addresses.Table {
@@ -262,25 +264,28 @@ func (t *Table) changesView() View {
 	} else {
 		v.Name = strings.TrimSuffix(t.Name, "s") + "_changes"
 	}
+	if t == Neighbors.Table {
+		v.Doc = "When neighbors came, went and changed, within one boot; not that an entry aged, or was looked for in vain once more."
+	}
 	var names, was, now, differ strings.Builder
 	for _, c := range t.id {
 		fmt.Fprintf(&names, ", s.%s AS %s", c.stored, c.Name)
 		v.Columns = append(v.Columns, c)
 	}
-	for i, c := range append(slices.Clone(t.rare), t.span...) {
+	for i, c := range t.values() {
 		old, new := c.expression("q", "u"), c.expression("p", "t")
 		if i > 0 {
 			was.WriteString(" || ")
 			now.WriteString(" || ")
 			differ.WriteString(" OR ")
 		}
-		fmt.Fprintf(&differ, "%s IS NOT %s", new, old)
+		fmt.Fprintf(&differ, "%s IS NOT %s", ageless(t, c, new), ageless(t, c, old))
 		fmt.Fprintf(&was, "iif(%[1]s IS NOT %[2]s, ' %[3]s=' || coalesce(%[2]s, 'NULL'), '')", new, old, c.Name)
 		fmt.Fprintf(&now, "iif(%[1]s IS NOT %[2]s, ' %[3]s=' || coalesce(%[1]s, 'NULL'), '')", new, old, c.Name)
 	}
 	// The values after the change, or, of one that went, the last.
 	var after, last strings.Builder
-	for _, c := range append(slices.Clone(t.rare), t.span...) {
+	for _, c := range t.values() {
 		fmt.Fprintf(&after, ", %s AS %s", c.expression("p", "t"), c.Name)
 		fmt.Fprintf(&last, ", %s AS %s", c.expression("q", "u"), c.Name)
 		v.Columns = append(v.Columns, c)
@@ -288,6 +293,10 @@ func (t *Table) changesView() View {
 	v.Columns = append(v.Columns,
 		Column{Name: "was", Doc: "What it was before: of a change, the columns that changed."},
 		Column{Name: "now", Doc: "What it is since then."})
+	untold := ""
+	if t.events != nil {
+		untold = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s x WHERE x.%s = s.id AND x.sample = m.id)", t.events.Name, t.Subject)
+	}
 	before := func(first string) string {
 		// The span before is nearly always the one that ended with the sample before. Where its
 		// source failed meanwhile it is further back.
@@ -300,32 +309,65 @@ func (t *Table) changesView() View {
 		}
 		s += "\n  CROSS JOIN sample m ON m.id = p.first CROSS JOIN run mr ON mr.id = m.run" +
 			"\n  CROSS JOIN sample b ON b.id = coalesce(q.id >> 32, m.id - 1) CROSS JOIN run br ON br.id = b.run AND br.boot = mr.boot" +
-			"\n WHERE q.id IS NULL OR " + differ.String()
+			"\n WHERE (q.id IS NULL OR " + differ.String() + ")"
+		if untold != "" {
+			s += "\n   AND " + untold
+		}
 		return strings.ReplaceAll(s, "p.first", first)
 	}
-	begun := "SELECT m.ts AS ts, b.ts AS after, iif(q.id IS NULL, 'added', 'changed') AS change" + names.String() + after.String() +
+	begun := "SELECT m.ts AS ts, b.ts AS after, iif(q.id IS NULL, 'added', 'changed') AS change, 'dump' AS learnt" + names.String() + after.String() +
 		",\n       iif(q.id IS NULL, NULL, trim(" + was.String() + ")) AS was,\n       trim(" + now.String() + ") AS now\n  "
-	closed := begun + t.from("FROM "+t.Subject+"_span p") + before("((p.id >> 32) - p.length)")
-	open := begun + t.from("FROM "+t.Subject+"_open p") + before("p.from_sample")
+	pieces := []string{
+		begun + t.from("FROM "+t.Subject+"_span p") + before("((p.id >> 32) - p.length)"),
+		begun + t.from("FROM "+t.Subject+"_open p") + before("p.from_sample"),
+	}
+	if t.events != nil {
+		pieces = append(pieces, t.toldChanges())
+	}
 
 	// One that went: what it was last is the span that ended with its last sample. NULL compared
 	// with it shows every column that had a value.
-	gone := "SELECT m.ts AS ts, b.ts AS after, 'removed' AS change" + names.String() + last.String() +
-		",\n       trim(" + removedText(t) + ") AS was,\n       NULL AS now\n  FROM " + t.Subject + " s" +
+	gone := "SELECT m.ts AS ts, b.ts AS after, 'removed' AS change, 'dump' AS learnt" + names.String() + last.String() +
+		",\n       trim(" + t.valuesText("q", "u") + ") AS was,\n       NULL AS now\n  FROM " + t.Subject + " s" +
 		"\n  CROSS JOIN sample m ON m.id = s.gone_sample CROSS JOIN sample b ON b.id = s.last_sample" +
 		"\n  CROSS JOIN " + t.Subject + "_span q ON q.id = s.last_sample << 32 | s.id"
 	if len(t.rare) > 0 {
 		gone += "\n  CROSS JOIN " + t.Subject + "_tuple u ON u.id = q.tuple"
 	}
-	v.Body = closed + "\nUNION ALL\n" + open + "\nUNION ALL\n" + gone + "\n WHERE s.last_sample IS NOT NULL\n ORDER BY ts"
+	gone += "\n WHERE s.last_sample IS NOT NULL"
+	if untold != "" {
+		gone += " AND " + untold
+	}
+	v.Body = strings.Join(append(pieces, gone), "\nUNION ALL\n") + "\n ORDER BY ts"
 	return v
 }
 
-// removedText prints the values of a subject's last span.
-func removedText(t *Table) string {
+// toldChanges is the piece of the view of changes that reads the log of events.
+func (t *Table) toldChanges() string {
+	var cols strings.Builder
+	for _, c := range append(slices.Clone(t.id), t.values()...) {
+		fmt.Fprintf(&cols, ", e.%s AS %s", c.stored, c.Name)
+	}
+	all := "trim(" + t.valuesText("e", "e") + ")"
+	return "SELECT e.ts AS ts, b.ts AS after, e.change AS change, e.learnt AS learnt" + cols.String() +
+		",\n       iif(e.change = 'removed', " + all + ", e.was) AS was,\n       iif(e.change = 'added', " + all + ", e.now) AS now" +
+		"\n  FROM " + t.events.Name + " e\n  CROSS JOIN sample b ON b.id = e.sample - 1"
+}
+
+// ageless is the value without what moves by itself: an entry of the neighbour table ages while it is used and while
+// it is not, and one that cannot be found is looked for again and again.
+func ageless(t *Table, c Column, value string) string {
+	if t != Neighbors.Table || c.Name != "state" {
+		return value
+	}
+	return "CASE WHEN " + value + " IN ('REACHABLE', 'STALE', 'DELAY', 'PROBE') THEN 'REACHABLE' WHEN " + value + " = 'INCOMPLETE' THEN 'FAILED' ELSE " + value + " END"
+}
+
+// valuesText prints the values that are known.
+func (t *Table) valuesText(span, tuple string) string {
 	var parts []string
-	for _, c := range append(slices.Clone(t.rare), t.span...) {
-		parts = append(parts, fmt.Sprintf("coalesce(' %s=' || %s, '')", c.Name, c.expression("q", "u")))
+	for _, c := range t.values() {
+		parts = append(parts, fmt.Sprintf("coalesce(' %s=' || %s, '')", c.Name, c.expression(span, tuple)))
 	}
 	return strings.Join(parts, " || ")
 }
@@ -369,12 +411,12 @@ func writtenViews() []View {
 
 var (
 	viewColumn  = regexp.MustCompile(`^(\w+)(?: \(([^)]+)\))?: (.+)$`)
-	viewUnitRef = regexp.MustCompile(`\bK_(\w+)\b`)
+	viewUnitRef = regexp.MustCompile(`\b(K|CHANGES)_(\w+)\b`)
 	viewNumber  = regexp.MustCompile(`^\d+_`)
 )
 
-// parseView reads a view's file. In its SQL, K_sockets stands for the K of sockets. Files may
-// begin with a number, which only gives the order.
+// parseView reads a view's file. In its SQL, K_sockets stands for the K of sockets and CHANGES_routes for the changes
+// of routes within a window. Files may begin with a number, which only gives the order.
 func parseView(name, text string) (View, error) {
 	v := View{Name: viewNumber.ReplaceAllString(name, "")}
 	body := text
@@ -402,10 +444,14 @@ func parseView(name, text string) (View, error) {
 	}
 	var unknown error
 	v.Body = viewUnitRef.ReplaceAllStringFunc(strings.TrimRight(strings.TrimSpace(body), ";"), func(ref string) string {
-		t := tableNamed(strings.TrimPrefix(ref, "K_"))
-		if t == nil {
+		what, table, _ := strings.Cut(ref, "_")
+		t := tableNamed(table)
+		switch {
+		case t == nil:
 			unknown = fmt.Errorf("view %s: no table %s", name, ref)
 			return ref
+		case what == "CHANGES":
+			return t.changesWithin()
 		}
 		return strconv.FormatInt(t.K, 10)
 	})

@@ -73,7 +73,7 @@ type Writer struct {
 	now     sampleTime // the sample under way
 	last    sampleTime // the last one committed
 	lastRun bool       // last was written by this run
-	attempt uint64     // grows with each Begin, committed or not
+	attempt uint32     // grows with each Begin, committed or not
 	lost    error      // why the samples since last could not be written
 	gaps    gapLog
 	started float64 // of the boot, as the recording has it

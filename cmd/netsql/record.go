@@ -26,13 +26,26 @@ func (f durationFlag) Set(words string) error {
 	return err
 }
 
+// netnsFlag takes which network namespaces to record.
+type netnsFlag struct{ n *recorder.NetNS }
+
+func (f netnsFlag) String() string { return "" }
+
+func (f netnsFlag) Set(words string) (err error) {
+	*f.n, err = recorder.ParseNetNS(words)
+	return err
+}
+
 // record is netsql record.
 func record(ctx context.Context, args []string, std stdio) error {
 	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version}
-	f := newFlags("record", "[--interval 5s] [--for DURATION] [--once]")
+	f := newFlags("record", "[--interval 5s] [--for DURATION] [--once] [--netns all]")
 	f.Var(durationFlag{&c.Interval}, "interval", "`TIME` between samples, 100ms to 1h")
 	f.Var(durationFlag{&c.For}, "for", "record for that `TIME`, then end")
 	f.BoolVar(&c.Once, "once", false, "take one sample and end")
+	f.IntVar(&c.CloseBudget, "close-budget", recorder.DefaultCloseBudget, "keep so many `CLOSES` of short connections one by one in a sample, sum up the rest; 100 to 1000000")
+	f.Var(netnsFlag{&c.NetNS}, "netns", "record the network `NAMESPACES` all, self, or these, parted by commas: names of ip netns, inode numbers, pid:N; "+
+		"one that is not there yet is waited for (default all for who may enter them, CAP_SYS_ADMIN, else self)")
 	words, err := f.parse(args, std)
 	if err != nil {
 		return err
@@ -42,6 +55,10 @@ func record(ctx context.Context, args []string, std stdio) error {
 	}
 	if c.Interval < recorder.MinInterval || c.Interval > recorder.MaxInterval {
 		return usagef("--interval %v: it must be from 100ms to 1h, such as 5s", c.Interval)
+	}
+	if c.CloseBudget < recorder.MinCloseBudget || c.CloseBudget > recorder.MaxCloseBudget {
+		return usagef("--close-budget %d: it must be from %d to %d, such as %d", c.CloseBudget,
+			recorder.MinCloseBudget, recorder.MaxCloseBudget, recorder.DefaultCloseBudget)
 	}
 	if c.Path, _, err = f.path(); err != nil {
 		return err

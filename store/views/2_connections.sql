@@ -1,8 +1,15 @@
--- Every connection that was there in the window: one row for the whole life of each.
+-- Every connection that was there in the window: one row for the whole life of each, from samples and from the kernel's word when it was closed.
 --
--- first_seen (unix s): First sample that saw it.
--- last_seen (unix s): Last sample that saw it, which may be after the window; a minute of TIME_WAIT counts.
--- open: 1 while it is still there at the newest sample, else 0.
+-- opened (unix s): When it is known to have been there first: the first sample that saw it, or earlier, by the ages in its
+-- last tcp_info.
+-- opened_after (unix s): The last sample that did not see it: it was opened between then and opened; NULL when the recorder
+-- began later.
+-- closed (unix s): When the kernel gave it up, or it went into TIME_WAIT: exact; NULL while it is open, and where the
+-- kernel did not tell.
+-- last_seen (unix s): Last sample that saw it, which may be after the window; a minute of TIME_WAIT counts; NULL when none did.
+-- duration_s (s): From opened to closed, or to last_seen.
+-- open: 1 while it is still there at the newest sample and not closed, else 0.
+-- seen_by: sample, close (it lived between two samples) or both.
 -- netns: Inode number of the network namespace.
 -- proto: tcp, udp or raw.
 -- family: 4 for IPv4, 6 for IPv6.
@@ -10,20 +17,23 @@
 -- local_port: Local port.
 -- remote_addr: Address of the other end.
 -- remote_port: Port of the other end.
--- state: State in which it was last seen.
--- pid: Process that held it last; the one with the lowest pid when several did.
+-- state: State in which a sample saw it last.
+-- pid: Process that held it last, the one with the lowest pid when several did; see owner_how.
 -- comm: Name of the program.
 -- cmdline: Its command line.
--- user: Name of the user who made the socket.
--- bytes_sent (bytes): Payload sent when last seen, retransmits included.
--- bytes_received (bytes): Payload received when last seen.
+-- owner_how: How the process is known: fd, cookie (it held the socket in the last sample that saw it), listener (it listens on
+-- the local port), none.
+-- user: Name of the user who made the socket; NULL when no sample saw it.
+-- bytes_sent (bytes): Payload sent, retransmits included: at the end, or when last seen.
+-- bytes_received (bytes): Payload received.
 -- retransmits (segments): Segments sent again.
--- rtt_ms (ms): Smoothed round-trip time when last seen.
+-- rtt_ms (ms): Smoothed round-trip time at the end, or when last seen.
 -- cookie: The kernel's number for the socket.
 WITH
 w AS (
   SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
-         (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z
+         (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z,
+         since, until, coalesce((SELECT ts FROM sample WHERE ts > until ORDER BY ts LIMIT 1), 1e12) AS beyond
     FROM "window"),
 seen AS (
   SELECT s.id, s.first_sample, s.last_sample, 0 AS open
@@ -36,19 +46,37 @@ seen AS (
 -- A socket is one, whatever became known of it on the way (its inode, once it is accepted). Its last span has the
 -- id 'last', unless it is still open.
 life AS (
-  SELECT min(l.first_sample) AS first_sample, max(l.last_sample << 32 | l.id) AS last, max(l.open) AS open
+  SELECT min(l.first_sample) AS first_sample, max(l.last_sample << 32 | l.id) AS last, max(l.open) AS open,
+         max(c.ts) AS closed, max(c.socket) AS closed_as
     FROM seen l CROSS JOIN socket s ON s.id = l.id
     CROSS JOIN sample m ON m.id = l.first_sample CROSS JOIN run u ON u.id = m.run
+    LEFT JOIN close c ON c.socket = l.id
    GROUP BY u.boot, s.netns, s.cookie, s.local_addr, s.local_port, s.remote_addr, s.remote_port, s.proto)
-SELECT b.ts AS first_seen, e.ts AS last_seen, l.open, s.netns, s.proto, s.family,
+SELECT min(b.ts, coalesce(c.ts - c.lived_ms / 1000.0, c.ts, b.ts)) AS opened,
+       (SELECT a.ts FROM sample a WHERE a.id = b.id - 1 AND a.run = b.run) AS opened_after,
+       c.ts AS closed, e.ts AS last_seen,
+       round(coalesce(c.ts, e.ts) - min(b.ts, coalesce(c.ts - c.lived_ms / 1000.0, c.ts, b.ts)), 6) AS duration_s,
+       l.open AND c.ts IS NULL AS open, iif(c.ts IS NULL, 'sample', 'both') AS seen_by, s.netns, s.proto, s.family,
        s.local_addr, s.local_port, s.remote_addr, s.remote_port,
-       t.state, r.pid, r.comm, r.cmdline, t.user,
-       coalesce(p.bytes_sent, o.bytes_sent) AS bytes_sent, coalesce(p.bytes_received, o.bytes_received) AS bytes_received,
-       t.retransmits, coalesce(p.rtt_us, o.rtt_us) / 1000.0 AS rtt_ms, s.cookie
+       t.state, r.pid, r.comm, r.cmdline, coalesce(c.owner_how, t.owner_how) AS owner_how, t.user,
+       coalesce(c.bytes_sent, p.bytes_sent, o.bytes_sent) AS bytes_sent,
+       coalesce(c.bytes_received, p.bytes_received, o.bytes_received) AS bytes_received,
+       coalesce(c.retransmits, t.retransmits) AS retransmits, coalesce(c.rtt_us, p.rtt_us, o.rtt_us) / 1000.0 AS rtt_ms, s.cookie
   FROM life l CROSS JOIN socket s ON s.id = l.last & 4294967295
   CROSS JOIN sample b ON b.id = l.first_sample CROSS JOIN sample e ON e.id = l.last >> 32
+  LEFT JOIN close c ON c.socket = l.closed_as
   LEFT JOIN socket_open o ON l.open AND o.subject = s.id
   LEFT JOIN socket_span p ON NOT l.open AND p.id = l.last
   LEFT JOIN socket_tuple t ON t.id = coalesce(p.tuple, o.tuple)
-  LEFT JOIN process r ON r.id = t.process
- ORDER BY b.ts
+  LEFT JOIN process r ON r.id = coalesce(c.process, t.process)
+UNION ALL
+SELECT c.ts - coalesce(c.lived_ms, 0) / 1000.0,
+       (SELECT a.ts FROM sample a CROSS JOIN sample b ON b.id = c.sample AND a.run = b.run WHERE a.id = c.sample - 1),
+       c.ts, NULL, coalesce(c.lived_ms, 0) / 1000.0, 0, 'close', c.netns, c.proto, c.family,
+       c.local_addr, c.local_port, c.remote_addr, c.remote_port,
+       NULL, r.pid, r.comm, r.cmdline, c.owner_how, NULL,
+       c.bytes_sent, c.bytes_received, c.retransmits, c.rtt_us / 1000.0, c.cookie
+  FROM w CROSS JOIN close c ON c.ts BETWEEN w.since AND w.beyond AND c.ts - coalesce(c.lived_ms, 0) / 1000.0 <= w.until
+  LEFT JOIN process r ON r.id = c.process
+ WHERE c.socket IS NULL AND c.remote_port > 0
+ ORDER BY opened

@@ -1,0 +1,138 @@
+package recorder
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"unsafe"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+// probeCapabilities tries out what this kernel and these privileges allow: what a recording has NULLs for, and why. It
+// makes a UDP socket on the loopback address for a moment, to see what the kernel tells of one; nothing is sent.
+func probeCapabilities(ctx context.Context) []store.Capability {
+	p := &probes{ctx: ctx, diag: newDiagnostics()}
+	defer p.diag.close()
+	p.diagnostics()
+	p.attributes()
+	p.destroyGroups()
+	p.socketOptions()
+	p.privileges()
+	p.files()
+	return p.found
+}
+
+type probes struct {
+	ctx   context.Context
+	diag  *diagnostics
+	found []store.Capability
+}
+
+// add enters a capability: what it gives, or, where it is missing, what is lost.
+func (p *probes) add(name string, available bool, gives, lost string) {
+	c := store.Capability{Name: name, Available: available, Detail: gives}
+	if !available {
+		c.Detail = lost
+	}
+	p.found = append(p.found, c)
+}
+
+// diagnostics asks for no socket of each kind: a kernel without a handler for it says so.
+func (p *probes) diagnostics() {
+	for _, d := range []struct {
+		name    string
+		request nl.NetlinkRequestData
+		lost    string
+	}{
+		{"tcp diagnostics", inetRequest{unix.AF_INET, unix.IPPROTO_TCP}, "tcp sockets cannot be read: modprobe tcp_diag"},
+		{"udp diagnostics", inetRequest{unix.AF_INET, unix.IPPROTO_UDP}, "udp sockets cannot be read: modprobe udp_diag"},
+		{"raw diagnostics", inetRequest{unix.AF_INET, unix.IPPROTO_RAW}, "raw sockets are read from /proc/net/raw, without cookie, mark and control group (CONFIG_INET_RAW_DIAG)"},
+		{"unix diagnostics", unixRequest{}, "unix sockets cannot be read: modprobe unix_diag"},
+	} {
+		b := d.request.Serialize()
+		for i := range 4 {
+			b[4+i] = 0 // in no state
+		}
+		request := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+		request.AddRawData(b)
+		err := p.diag.dump(p.ctx, request, func([]byte) error { return nil })
+		p.add(d.name, err == nil, "read by sock_diag(7)", d.lost)
+	}
+}
+
+// attributes looks at what the kernel tells of a socket of ours.
+func (p *probes) attributes() {
+	var mine record
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		defer unix.Close(fd)
+		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+	}
+	var st unix.Stat_t
+	if err == nil && unix.Fstat(fd, &st) == nil {
+		p.diag.dump(p.ctx, inetRequest{unix.AF_INET, unix.IPPROTO_UDP}.message(), func(msg []byte) error {
+			if r, err := decodeInet(msg); err == nil && uint64(r.inode) == st.Ino {
+				mine = r
+			}
+			return nil
+		})
+	}
+	p.add("cookies", mine.cookie != 0, "a socket is known by its cookie, into TIME_WAIT", "sockets have no cookies: what is closed and opened between samples cannot be told apart")
+	p.add("drops", mine.has&hasDrops != 0, "sockets.drops can be read (INET_DIAG_SKMEMINFO)", "sockets.drops is NULL (Linux 3.6)")
+	p.add("mark", mine.has&hasMark != 0, "sockets.mark can be read", "sockets.mark is NULL: grant CAP_NET_ADMIN")
+	p.add("control groups of sockets", mine.has&hasCgroup != 0, "sockets.cgroup can be read (INET_DIAG_CGROUP_ID)", "sockets.cgroup is NULL (Linux 5.8, CONFIG_SOCK_CGROUP_DATA)")
+}
+
+func (p *probes) destroyGroups() {
+	fd, err := multicast(unix.NETLINK_INET_DIAG, closesBuffer, destroyGroups...)
+	p.add("destroy groups", err == nil, "every close of a TCP or UDP socket is heard of (closed_sockets)",
+		fmt.Sprintf("closes between samples are not heard of: %v (Linux 4.4, modprobe tcp_diag udp_diag)", err))
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	_, counts := socketDrops(fd)
+	p.add("lost events are counted", counts, "gaps says how many (SO_MEMINFO)", "gaps says only that events were lost (Linux 4.12)")
+	size, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	p.add("large event buffer", size >= closesBuffer, fmt.Sprintf("%d bytes for closes that wait to be read", size),
+		fmt.Sprintf("%d bytes for closes that wait to be read: grant CAP_NET_ADMIN, or raise net.core.rmem_max", size))
+}
+
+func (p *probes) socketOptions() {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	var info [512]byte
+	size := uint32(len(info))
+	if _, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0); errno != 0 {
+		size = 0
+	}
+	p.add("tcp_info", size >= 208, fmt.Sprintf("%d bytes: all that is recorded of it", size),
+		fmt.Sprintf("%d bytes: bytes_sent (Linux 4.19), segs_out and segs_in (4.2) or bytes_received (4.1) are NULL or count what was acknowledged", size))
+	_, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	p.add("namespace cookies", err == nil, "namespaces.netns_cookie tells those apart that had one inode number after the other", "namespaces.netns_cookie is NULL: a network namespace is known by its inode number, which is used again (Linux 5.14)")
+}
+
+func (p *probes) privileges() {
+	p.add("owners of all sockets", mayReadDescriptors(), "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there", errHidden.Missing)
+	p.add("all network namespaces", capable(1<<unix.CAP_SYS_ADMIN), "CAP_SYS_ADMIN is there", "only the recorder's own network namespace is recorded: grant CAP_SYS_ADMIN")
+}
+
+func (p *probes) files() {
+	var self unix.Stat_t
+	p.add("number of descriptors", unix.Stat("/proc/self/fd", &self) == nil && self.Size > 0, "stat of /proc/PID/fd tells it: new sockets are found in fewer steps",
+		"processes.fds is counted by listing (Linux 6.2)")
+	p.add("control groups", newCgroups().root != "", "cgroup2 is mounted", "cgroup2 is not mounted: sockets.cgroup is NULL")
+	_, err := os.Stat("/proc/sys/net/netfilter/nf_conntrack_count")
+	p.add("connection tracking", err == nil, "its table is recorded (conntrack)", "nf_conntrack is not loaded: the table conntrack is empty")
+	text, err := os.ReadFile("/proc/net/if_inet6")
+	p.add("IPv6", err == nil, fmt.Sprintf("%d addresses", strings.Count(string(text), "\n")), "this kernel has no IPv6")
+}

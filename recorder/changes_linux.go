@@ -1,0 +1,543 @@
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+// changes hears of the links, addresses, neighbours, routes and rules of a network namespace as they change (the multicast
+// groups of rtnetlink). A change brings the next sample forward; what was told of since the last
+// one is put into the recording with its own time, after the dumps, which have the last word: the kernel does not tell
+// everything (IPv4 routes go without a message when their link goes down), and messages are lost.
+type changes struct {
+	source *store.Source
+	ns     namespace
+	hearer *hearer
+	waker  *waker
+	fd     int    // of the netlink socket; -1 when it is not open
+	drops  uint32 // messages that the kernel has dropped so far for want of room
+
+	links     *interfaces
+	linkSet   *store.EventSet[store.InterfaceID, store.Interface]
+	addresses *store.EventSet[store.AddressID, store.Address]
+	neighbors *store.EventSet[store.NeighborID, store.Neighbor]
+	routes    *store.EventSet[store.RouteID, store.Route]
+	rules     *store.EventSet[store.RuleID, store.Rule]
+
+	names   linkNames // as they were when the messages were sent
+	taken   []change  // that this sample is to put into the recording
+	waiting []change  // of them, those whose source could not be read
+	surplus int       // messages that were too many
+	lost    bool      // some were lost
+	begun   bool      // a sample was written: there is something to compare with
+
+	mu     sync.Mutex // of what the hearer's goroutine writes
+	queue  queue
+	failed error // why nothing more is heard
+}
+
+// A change is a message of rtnetlink, without its header.
+type change struct {
+	at    time.Duration // since boot
+	kind  uint16        // RTM_NEWROUTE and so on
+	flags uint16
+	body  []byte
+}
+
+// changeGroups are what tells of what the sources record.
+var changeGroups = []int{
+	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+}
+
+// changesBuffer is how much the kernel may keep for us: ten thousand routes at once, each of which it counts as
+// nearly a kilobyte. Without CAP_NET_ADMIN it is net.core.rmem_max at the most.
+const changesBuffer = 16 << 20
+
+func newChanges(w *store.Writer, ns namespace, sources []source, h *hearer, wake *waker) *changes {
+	c := &changes{source: w.SourceIn(ns.id, "changes"), ns: ns, hearer: h, waker: wake, fd: -1}
+	for _, s := range sources {
+		switch s := s.(type) {
+		case *interfaces:
+			c.links = s
+			c.linkSet = store.NewEvents(c.source, store.InterfaceEvents, s.attributes, sameButSpeed)
+		case *addresses:
+			c.addresses = store.NewEvents(c.source, store.AddressEvents, s.memory.set, nil)
+		case *neighbors:
+			c.neighbors = store.NewEvents(c.source, store.NeighborEvents, s.memory.set, sameButAge)
+		case *routes:
+			c.routes = store.NewEvents(c.source, store.RouteEvents, s.memory.set, nil)
+		case *rules:
+			c.rules = store.NewEvents(c.source, store.RuleEvents, s.memory.set, nil)
+		}
+	}
+	c.queue.seed = maphash.MakeSeed()
+	return c
+}
+
+// sameButSpeed: no message tells the speed of a link.
+func sameButSpeed(told, seen store.Interface) (store.Interface, bool) {
+	told.Speed, told.Duplex = seen.Speed, seen.Duplex
+	return told, told == seen
+}
+
+// sameButAge: a neighbour that is only aging, or that is looked for in vain once more, has not changed.
+func sameButAge(told, seen store.Neighbor) (store.Neighbor, bool) {
+	same := told.MAC == seen.MAC && told.Flags == seen.Flags && ageless(told.State) == ageless(seen.State)
+	return told, same
+}
+
+// ageless are the states of a neighbour that are left when its age does not count. neighbor_changes reads it so, too.
+func ageless(state string) string {
+	switch state {
+	case "REACHABLE", "STALE", "DELAY", "PROBE":
+		return "REACHABLE"
+	case "INCOMPLETE":
+		return "FAILED"
+	}
+	return state
+}
+
+// begin takes what was told so far, before the dumps: they show what that has led to.
+func (c *changes) begin() {
+	if c == nil {
+		return
+	}
+	if c.fd < 0 {
+		c.listen()
+	}
+	ready := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
+	if n, _ := unix.Poll(ready, 0); c.fd >= 0 && n > 0 {
+		c.drain(make([]byte, longestMessage))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taken = append(c.taken, c.queue.messages...)
+	c.surplus, c.lost = c.surplus+c.queue.surplus, c.lost || c.queue.lost
+	c.queue.messages, c.queue.size, c.queue.surplus, c.queue.lost = nil, 0, 0, false
+	if over := len(c.taken) - queueLength; over > 0 { // samples have failed for long
+		c.taken = slices.Clone(c.taken[:queueLength])
+		c.surplus += over
+	}
+	if len(c.taken) > 0 {
+		c.names = linkNames{netlink: c.ns.rtnetlink(), byIndex: map[int32]string{}}
+		for index, l := range c.links.known {
+			c.names.byIndex[index] = l.name
+		}
+	}
+}
+
+// listen opens the socket.
+func (c *changes) listen() {
+	var fd int
+	if fd, c.failed = multicast(unix.NETLINK_ROUTE, changesBuffer, changeGroups...); c.failed != nil {
+		return
+	}
+	c.drops, _ = socketDrops(fd)
+	c.fd = fd
+	if err := c.hearer.add(fd, c); err != nil {
+		c.close()
+		c.failed = err
+	}
+}
+
+// close ends the hearing.
+func (c *changes) close() {
+	if c != nil && c.fd >= 0 {
+		c.hearer.remove(c.fd)
+		unix.Close(c.fd)
+		c.fd = -1
+	}
+}
+
+// drain takes what is there.
+func (c *changes) drain(buf []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	urgent := uint32(notUrgent)
+	for n := 0; c.failed == nil; n++ {
+		size, from, err := unix.Recvfrom(c.fd, buf, unix.MSG_TRUNC)
+		switch kernel, ok := from.(*unix.SockaddrNetlink); {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			if urgent > notUrgent {
+				c.waker.wake(urgent)
+			}
+			return
+		case err == unix.ENOBUFS:
+			c.queue.lose()
+			urgent = wakes
+		case err != nil:
+			c.failed = err
+			c.waker.wake(wakes)
+		case size > len(buf):
+			c.queue.lose()
+			urgent = wakes
+		case ok && kernel.Pid == 0: // not from another program
+			urgent = max(urgent, c.queue.take(buf[:size], sinceBoot()))
+		}
+		if n%drainLimit == 0 {
+			c.mu.Unlock() // a sample may be waiting
+			c.mu.Lock()
+		}
+	}
+}
+
+// read puts what was told into the recording, after the dumps.
+func (c *changes) read(context.Context) {
+	if c == nil {
+		return
+	}
+	c.waiting = nil
+	c.source.Read(func() error {
+		c.tellLost()
+		c.mu.Lock()
+		failed := c.failed
+		c.mu.Unlock()
+		if failed != nil {
+			c.close() // the next sample opens another
+			return &store.PartialError{Missing: fmt.Sprintf("the kernel does not tell of changes of routes and links (%v): "+
+				"what comes and goes between two samples is not seen", failed)}
+		}
+		if !c.begun {
+			return nil
+		}
+		for _, m := range c.taken {
+			if err := c.tell(m); err != nil {
+				return err
+			}
+		}
+		return c.settle()
+	})
+}
+
+func (c *changes) settle() error {
+	for _, set := range []interface {
+		Looked() bool
+		Settle() error
+	}{c.linkSet, c.addresses, c.neighbors, c.routes, c.rules} {
+		if set.Looked() {
+			if err := set.Settle(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// done says that the sample was written. Until then everything is told again.
+func (c *changes) done() {
+	if c == nil {
+		return
+	}
+	c.taken, c.begun = c.waiting, true
+	c.surplus, c.lost = 0, false
+}
+
+// tellLost says what was not heard, or was too much.
+func (c *changes) tellLost() {
+	switch {
+	case c.lost:
+		lost := "some"
+		if drops, known := socketDrops(c.fd); known && drops > c.drops {
+			lost = fmt.Sprint(drops - c.drops)
+			c.drops = drops
+		}
+		c.source.Lost(lost + " changes of links, addresses, neighbors, routes or rules were not heard of: more came than net.core.rmem_max, " +
+			"or the CPU, has room for; samples show what they led to")
+	case c.surplus > 0:
+		c.source.Lost(fmt.Sprintf("%d changes of links, addresses, neighbors, routes or rules were too many to follow one by one: "+
+			"samples show what they led to", c.surplus))
+	}
+}
+
+// tell decodes a message. One that makes no sense changes nothing: the dump tells.
+func (c *changes) tell(m change) error {
+	looked := true
+	switch m.kind {
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		looked = c.linkSet.Looked()
+		c.tellLink(m, looked)
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		if looked = c.addresses.Looked(); looked {
+			c.tellAddress(m)
+		}
+	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
+		if looked = c.neighbors.Looked(); looked {
+			c.tellNeighbor(m)
+		}
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		if looked = c.routes.Looked(); looked {
+			c.tellRoute(m)
+		}
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		if looked = c.rules.Looked(); looked {
+			c.tellRule(m)
+		}
+	}
+	if !looked {
+		c.waiting = append(c.waiting, m)
+	}
+	return nil
+}
+
+func (c *changes) tellLink(m change, looked bool) {
+	l, err := parseLink(m.body)
+	if err != nil || !wholeLink(m.body, &l) {
+		return
+	}
+	name, known := c.names.byIndex[l.index]
+	there := m.kind == unix.RTM_NEWLINK
+	if there {
+		c.names.byIndex[l.index] = string(l.name)
+	}
+	if !looked {
+		return
+	}
+	if known && name != string(l.name) {
+		id := store.InterfaceID{NetNS: c.ns.id, IfIndex: store.Of(l.index), Name: name}
+		c.linkSet.Tell(m.at, id, store.Interface{}, false)
+	}
+	master := ""
+	if l.master != 0 {
+		master = c.names.of(l.master)
+	}
+	id, v := l.row(c.ns.id, master, linkSpeed{})
+	if was, ok := c.linkSet.State(id); ok {
+		v.Speed, v.Duplex = was.Speed, was.Duplex
+	}
+	c.linkSet.Tell(m.at, id, v, there)
+}
+
+// wholeLink reports whether the message tells all of a link: those of bridge ports and of wireless events do not.
+func wholeLink(body []byte, l *link) bool {
+	_, sized := l.mtu.Get()
+	return body[0] == unix.AF_UNSPEC && sized
+}
+
+func (c *changes) tellAddress(m change) {
+	a, err := parseAddress(m.body)
+	if err == nil && familyNumber(a.family) != 0 {
+		id, v := a.row(c.ns.id, &c.names)
+		c.addresses.Tell(m.at, id, v, m.kind == unix.RTM_NEWADDR)
+	}
+}
+
+func (c *changes) tellNeighbor(m change) {
+	n, err := parseNeighbor(m.body)
+	if err == nil && familyNumber(n.family) != 0 {
+		id, v := n.row(c.ns.id, &c.names)
+		c.neighbors.Tell(m.at, id, v, m.kind == unix.RTM_NEWNEIGH)
+	}
+}
+
+func (c *changes) tellRoute(m change) {
+	r, err := parseRoute(m.body)
+	if err != nil || familyNumber(r.family) == 0 || r.flags&unix.RTM_F_CLONED != 0 {
+		return
+	}
+	id, v := r.row(c.ns.id, &c.names)
+	alike := func(o store.Route) bool {
+		return o.Gateway == v.Gateway && o.Type == v.Type && o.NextHops == v.NextHops
+	}
+	first := r.family == unix.AF_INET && m.flags&unix.NLM_F_APPEND == 0
+	tellOneOf(c.routes, m, v, alike, first, func(nth int) store.RouteID {
+		id.Nth = store.Of(nth)
+		return id
+	})
+}
+
+func (c *changes) tellRule(m change) {
+	r, err := parseRule(m.body)
+	if err != nil || familyNumber(r.family) == 0 {
+		return
+	}
+	id, v := r.row(c.ns.id)
+	m.flags &^= unix.NLM_F_REPLACE // which means nothing for rules
+	tellOneOf(c.rules, m, v, func(store.Rule) bool { return false }, false, func(nth int) store.RuleID {
+		id.Nth = store.Of(nth)
+		return id
+	})
+}
+
+// tellOneOf tells of one of several with the same key, which dumps tell apart by their order. A new one comes first or
+// last; one that goes is that which has the values v, or is alike, or is the only one.
+func tellOneOf[ID, V comparable](set *store.EventSet[ID, V], m change, v V, alike func(V) bool, first bool, id func(nth int) ID) {
+	var before []V
+	for {
+		was, there := set.State(id(len(before)))
+		if !there {
+			break
+		}
+		before = append(before, was)
+	}
+	after := slices.Clone(before)
+	at := slices.Index(before, v)
+	switch {
+	case m.kind == unix.RTM_DELROUTE || m.kind == unix.RTM_DELRULE:
+		if at < 0 {
+			at = slices.IndexFunc(before, alike)
+		}
+		if at < 0 && len(before) == 1 {
+			at = 0
+		}
+		if at >= 0 {
+			after = slices.Delete(after, at, at+1)
+		}
+	case at >= 0: // told again
+	case m.flags&unix.NLM_F_REPLACE != 0 && len(before) > 0:
+		after[0] = v
+	case first:
+		after = slices.Insert(after, 0, v)
+	default:
+		after = append(after, v)
+	}
+	for i := range max(len(before), len(after)) {
+		switch {
+		case i >= len(after):
+			set.Tell(m.at, id(i), v, false)
+		case i >= len(before) || after[i] != before[i]:
+			set.Tell(m.at, id(i), after[i], true)
+		}
+	}
+}
+
+// Bounds of a queue.
+const (
+	queueLength    = 1000
+	queueSize      = 1 << 20
+	queuePerMinute = 1000
+	// sievePlaces is how many things a sieve remembers.
+	sievePlaces = 4096
+)
+
+// A queue holds the messages since the last sample, those that change nothing sifted out. It is bounded, and so is
+// what gets into it in a minute: what goes on like that for days would fill the disk.
+type queue struct {
+	messages []change
+	size     int // bytes in them
+	room     allowance
+	surplus  int  // messages that found no room
+	lost     bool // the kernel had none, or they made no sense
+
+	// What was last told of links, addresses and neighbours. A router that advertises itself makes the kernel tell of its
+	// addresses again and again, and neighbours age.
+	links     map[int32]uint64
+	addresses map[addressKey]linkAddress
+	neighbors map[neighborKey]neighborState
+	seed      maphash.Seed
+}
+
+type addressKey struct {
+	index         int32
+	local, remote netip.Addr
+	prefixLen     uint8
+}
+
+type neighborKey struct {
+	index int32
+	proxy bool
+	addr  netip.Addr
+}
+
+type neighborState struct {
+	mac   string
+	flags uint32
+	state string
+}
+
+// lose says that messages were lost: what was told last need not be so any more.
+func (q *queue) lose() {
+	q.lost = true
+	q.links, q.addresses, q.neighbors = nil, nil, nil
+}
+
+// take enters the messages in b, and says how urgent they are.
+func (q *queue) take(b []byte, at time.Duration) uint32 {
+	urgent := uint32(notUrgent)
+	for len(b) >= unix.NLMSG_HDRLEN {
+		size := int(binary.NativeEndian.Uint32(b))
+		if size < unix.NLMSG_HDRLEN || size > len(b) {
+			q.lose()
+			return wakes
+		}
+		m := change{at: at, kind: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]), body: b[unix.NLMSG_HDRLEN:size]}
+		if u := q.sift(&m); u > notUrgent {
+			urgent = max(urgent, u)
+			q.add(m)
+		}
+		b = b[min(align4(size), len(b)):]
+	}
+	return urgent
+}
+
+// add keeps a message if there is room. After the first for which there was none, none is kept until the next sample.
+func (q *queue) add(m change) {
+	if q.surplus > 0 || len(q.messages) >= queueLength || q.size+len(m.body) > queueSize || !q.room.take(m.at, queuePerMinute) {
+		q.surplus++
+		return
+	}
+	m.body = bytes.Clone(m.body)
+	q.messages = append(q.messages, m)
+	q.size += len(m.body)
+}
+
+// sift says how urgent a message is: not at all when it tells what was told before.
+func (q *queue) sift(m *change) uint32 {
+	switch m.kind {
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		return wakes
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		if len(m.body) < unix.SizeofRtMsg || familyNumber(m.body[0]) == 0 || binary.NativeEndian.Uint32(m.body[8:])&unix.RTM_F_CLONED != 0 {
+			return notUrgent
+		}
+		return wakes
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		l, err := parseLink(m.body)
+		if err != nil || !wholeLink(m.body, &l) {
+			return notUrgent
+		}
+		return told(&q.links, l.index, l.sum(q.seed), m.kind == unix.RTM_NEWLINK, wakes)
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		a, err := parseAddress(m.body)
+		if err != nil || familyNumber(a.family) == 0 {
+			return notUrgent
+		}
+		return told(&q.addresses, addressKey{a.index, a.local, a.remote, a.prefixLen}, a, m.kind == unix.RTM_NEWADDR, wakes)
+	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
+		n, err := parseNeighbor(m.body)
+		if err != nil || familyNumber(n.family) == 0 {
+			return notUrgent
+		}
+		state := neighborState{string(n.mac), uint32(n.flags) | n.extFlags<<8, ageless(neighborStates.of(uint32(n.state)))}
+		return told(&q.neighbors, neighborKey{n.index, n.flags&unix.NTF_PROXY != 0, n.addr}, state, m.kind == unix.RTM_NEWNEIGH, wakesALittle)
+	}
+	return notUrgent
+}
+
+// told remembers what was told, and returns how urgent it is: not at all when it was told last time, too.
+func told[K, V comparable](sieve *map[K]V, key K, v V, there bool, urgent uint32) uint32 {
+	if !there {
+		delete(*sieve, key)
+		return urgent
+	}
+	if last, known := (*sieve)[key]; known && last == v {
+		return notUrgent
+	}
+	if *sieve == nil || len(*sieve) >= sievePlaces {
+		*sieve = map[K]V{}
+	}
+	(*sieve)[key] = v
+	return urgent
+}

@@ -1,0 +1,216 @@
+package recorder
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+// BenchmarkCloses has another process open and close connections on loopback, twenty thousand a second, and records
+// them with a sample a second. It prints which part of the closes was recorded, how many were lost (and whether that
+// was counted), and what a close cost the recorder more than the same samples at rest, in CPU time.
+func BenchmarkCloses(b *testing.B) {
+	const rate, seconds = 20_000, 5
+	runtime.LockOSThread() // as in BenchmarkSocketsSample
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		b.Skipf("needs root, for a network namespace: %v", err)
+	}
+	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		b.Skipf("ip link set lo up: %v: %s", err, out)
+	}
+	for range b.N {
+		path := filepath.Join(b.TempDir(), "bench.db")
+		w, err := store.Create(b.Context(), store.Options{
+			Path: path, Interval: time.Second, Version: "bench",
+			Boot: store.Boot{ID: "boot", Host: "host", Started: time.Unix(1_700_000_000, 0)},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		s := newSockets(w).(*sockets)
+		if s.hearer, err = newHearer(); err != nil {
+			b.Fatal(err)
+		}
+		s.budget = DefaultCloseBudget
+		s.enter(namespace{id: store.Of(1), proc: "/proc/thread-self"})
+		sample := func() {
+			clock, err := readClock()
+			if err != nil {
+				b.Fatal(err)
+			}
+			w.Begin(clock)
+			s.read(b.Context())
+			if err := w.Commit(b.Context(), store.Cost{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		// stretch samples once a second until the channel tells that it is over.
+		stretch := func(over <-chan struct{}) (cpu time.Duration, samples int) {
+			begun := cpuTime()
+			beat := time.NewTicker(time.Second)
+			defer beat.Stop()
+			for {
+				select {
+				case <-over:
+					sample()
+					return cpuTime() - begun, samples + 1
+				case <-beat.C:
+					sample()
+					samples++
+				}
+			}
+		}
+		sample()
+		rest, rests := stretch(after(seconds * time.Second))
+
+		cmd := exec.Command(os.Args[0], "-test.run=^TestConnectMany$")
+		cmd.Env = append(os.Environ(), fmt.Sprintf("NETSQL_TEST_CONNECT=%d/%d", rate, seconds))
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			b.Fatal(err)
+		}
+		over := make(chan struct{})
+		var made, took float64
+		go func() {
+			lines := bufio.NewReader(out)
+			fmt.Fscan(lines, &made, &took)
+			cmd.Wait()
+			close(over)
+		}()
+		busy, samples := stretch(over)
+		// The kernel tells of closes in the background, and is late when both it and we wait for a CPU.
+		for silent := 0; silent < 20; {
+			c := s.closes[0]
+			before := c.heard()
+			unix.Poll(nil, 50)
+			if silent++; c.heard() != before {
+				silent = 0
+			}
+		}
+		sample()
+		s.close()
+		if err := w.Close(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		r := &testRecording{t: b, path: path}
+		// The other process's listeners are closed too.
+		recorded := r.number("SELECT (SELECT count(*) FROM closed_sockets WHERE proto = 'tcp') + (SELECT coalesce(sum(count), 0) FROM closed_counts WHERE proto = 'tcp')")
+		lost := r.number("SELECT coalesce(sum(CAST(detail AS INTEGER)), 0) FROM gaps WHERE kind = 'lost'")
+		rows := r.number("SELECT (SELECT count(*) FROM close) + (SELECT count(*) FROM close_count)")
+		closes := 2*made + 2
+		perClose := (busy - rest*time.Duration(samples)/time.Duration(rests)).Seconds() / closes
+		b.ReportMetric(made/took, "connections/s")
+		b.ReportMetric(100*recorded/closes, "%recorded")
+		b.ReportMetric(closes-recorded, "missing")
+		b.ReportMetric(lost, "lost-counted")
+		b.ReportMetric(1e6*perClose, "us-CPU/close")
+		b.ReportMetric(rows/float64(samples), "rows/sample")
+		if info, err := os.Stat(path); err == nil {
+			b.ReportMetric(float64(info.Size())/1024/float64(samples), "KiB/sample")
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// heard is how many closes stand in the ledger.
+func (c *closes) heard() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.ledger.single) + len(c.ledger.sampled)
+	for _, g := range c.ledger.groups {
+		n += int(g.count)
+	}
+	return n
+}
+
+func after(d time.Duration) <-chan struct{} {
+	c := make(chan struct{})
+	time.AfterFunc(d, func() { close(c) })
+	return c
+}
+
+func cpuTime() time.Duration { return ownCost().CPU }
+
+// number asks for one number.
+func (r *testRecording) number(query string) float64 {
+	r.t.Helper()
+	for _, row := range r.rows(query) {
+		for _, v := range row {
+			n, _ := strconv.ParseFloat(text(v), 64)
+			return n
+		}
+	}
+	return 0
+}
+
+// TestConnectMany is no test, but the body of a process of the benchmark: it makes so many connections a second for so many seconds, and prints
+// how many they were. The client resets them, so that ports do not run out.
+func TestConnectMany(t *testing.T) {
+	var rate, seconds int
+	if _, err := fmt.Sscanf(os.Getenv("NETSQL_TEST_CONNECT"), "%d/%d", &rate, &seconds); err != nil {
+		return
+	}
+	const workers = 2
+	var all sync.WaitGroup
+	begun := time.Now()
+	for range workers {
+		all.Go(func() { connectMany(t, rate/workers, rate*seconds/workers) })
+	}
+	all.Wait()
+	fmt.Println(rate*seconds, time.Since(begun).Seconds())
+}
+
+// connectMany makes n connections to a listener of its own, rate of them a second. Both ends are in this thread, which no
+// scheduler has to hand anything over to.
+func connectMany(t *testing.T, rate, n int) {
+	runtime.LockOSThread()
+	listening, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	loopback := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	unix.Bind(listening, loopback)
+	unix.Listen(listening, 16)
+	bound, _ := unix.Getsockname(listening)
+	loopback.Port = bound.(*unix.SockaddrInet4).Port
+	hello, reset := []byte("hello"), &unix.Linger{Onoff: 1}
+	begun := time.Now()
+	for made := range n {
+		if ahead := time.Duration(made)*time.Second/time.Duration(rate) - time.Since(begun); ahead > time.Millisecond {
+			unix.Poll(nil, int(ahead.Milliseconds()))
+		}
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+		if err == nil {
+			err = unix.Connect(fd, loopback)
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		served, _, err := unix.Accept(listening)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		unix.Write(fd, hello)
+		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, reset)
+		unix.Close(fd)
+		unix.Close(served)
+	}
+}

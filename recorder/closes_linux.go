@@ -1,0 +1,298 @@
+package recorder
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+// closes hears of every TCP and UDP socket of a network namespace that the kernel gives up, with the last tcp_info: the
+// destroy groups of sock_diag (SKNLGRP_INET_TCP_DESTROY and its like, Linux 4.4). A goroutine takes the messages
+// as they come into a ledger; with each sample what stands there is put into the recording.
+//
+// The kernel tells of a socket that goes on in TIME_WAIT when it enters that state. It does not tell who held it:
+// a socket that a sample has seen is known by its cookie, and of others only a listener of their port is known.
+type closes struct {
+	source    *store.Source
+	log       *store.LogSet[store.Close]
+	sums      *store.LogSet[store.CloseCount]
+	ns        namespace
+	protocols []*protocol // that tell of closes
+	budget    int
+	since     time.Duration // since boot: when the dumps of this sample began
+	before    time.Duration // and those of the one before
+	fresh     int           // how many in TIME_WAIT may still be recorded that were there before we heard; see admits
+
+	hearer *hearer
+	fd     int    // of the netlink socket; -1 when it is not open
+	drops  uint32 // messages that the kernel has dropped so far for want of room
+
+	mu      sync.Mutex
+	ledger  *ledger
+	failed  error // why nothing more is heard
+	missed  int   // times that the kernel said it dropped messages
+	garbled int   // messages that made no sense
+}
+
+// An ending is a closed socket.
+type ending struct {
+	at    time.Duration // since boot
+	proto uint8
+	rec   record
+	// lived is how long it has been there at least, by the ages in its tcp_info.
+	lived  time.Duration
+	minRTT uint32 // microseconds; 0: none was measured
+}
+
+// Groups of linux/sock_diag.h.
+var destroyGroups = []int{1 /* TCP, IPv4 */, 2 /* UDP, IPv4 */, 3 /* TCP, IPv6 */, 4 /* UDP, IPv6 */}
+
+// closesBuffer is how much the kernel may keep for us: half a second at 20,000 closes a second, each of which it counts
+// as a kilobyte. Without CAP_NET_ADMIN it is net.core.rmem_max at the most.
+const closesBuffer = 16 << 20
+
+// begin begins to hear, if that is not so already. It must be before the dumps, so that no socket is missed by both.
+func (c *closes) begin() {
+	c.fresh, c.before, c.since = 0, c.since, sinceBoot()
+	if c.fd >= 0 {
+		return
+	}
+	var err error
+	if outside := c.ns.inside(func() { err = c.listen() }); outside != nil {
+		err = outside
+	}
+	c.failed = err
+}
+
+// listen opens the socket.
+func (c *closes) listen() error {
+	fd, err := multicast(unix.NETLINK_INET_DIAG, closesBuffer, destroyGroups...)
+	if err != nil {
+		return err
+	}
+	c.fd = fd
+	c.drops, _ = socketDrops(fd)
+	c.ledger, c.failed, c.missed, c.garbled, c.fresh = newLedger(c.budget), nil, 0, 0, c.budget
+	return c.hearer.add(c.fd, c)
+}
+
+// multicast opens a netlink socket that is a member of the groups, and does not block.
+func multicast(protocol, buffer int, groups ...int) (int, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer) // it may stay smaller: losses are told
+	}
+	for _, group := range groups {
+		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil {
+			unix.Close(fd)
+			return -1, fmt.Errorf("join group %d: %w", group, err)
+		}
+	}
+	return fd, nil
+}
+
+// socketDrops is how many messages the kernel has dropped because the socket's buffer was full (SO_MEMINFO, Linux 4.12).
+func socketDrops(fd int) (drops uint32, known bool) {
+	var info [skMemInfoDrops + 1]uint32
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	return info[skMemInfoDrops], errno == 0 && size >= uint32(unsafe.Sizeof(info))
+}
+
+// close ends the hearing.
+func (c *closes) close() {
+	if c.fd >= 0 {
+		c.hearer.remove(c.fd)
+		unix.Close(c.fd)
+		c.fd = -1
+	}
+}
+
+// drain takes what is there. Only the kernel, and who has CAP_NET_ADMIN, can send to the socket, so that senders need
+// not be looked at.
+func (c *closes) drain(buf []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := sinceBoot()
+	for n := 1; c.failed == nil; n++ {
+		if n%drainLimit == 0 {
+			at = sinceBoot()
+			c.mu.Unlock() // a sample may be waiting
+			c.mu.Lock()
+		}
+		size, err := unix.Read(c.fd, buf)
+		switch err {
+		case nil:
+			c.take(buf[:size], at)
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return
+		case unix.ENOBUFS:
+			c.missed++
+		default:
+			c.failed = err
+		}
+	}
+}
+
+// drainRest takes what the hearer has not yet taken, before the socket is closed.
+func (c *closes) drainRest() {
+	if c.fd >= 0 {
+		c.drain(make([]byte, 8<<10))
+	}
+}
+
+// drainLimit is how many messages are taken without a look at the clock.
+const drainLimit = 32
+
+// sinceBoot is the time that the clock of samples and events shows.
+func sinceBoot() time.Duration {
+	var now unix.Timespec
+	unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // cannot fail for a clock that is there
+	return time.Duration(now.Nano())
+}
+
+// take enters the messages in b into the ledger. One that makes no sense is as good as lost.
+func (c *closes) take(b []byte, at time.Duration) {
+	for len(b) >= unix.NLMSG_HDRLEN {
+		n := int(binary.NativeEndian.Uint32(b))
+		if n < unix.NLMSG_HDRLEN || n > len(b) {
+			c.garbled++
+			return
+		}
+		if binary.NativeEndian.Uint16(b[4:]) == unix.SOCK_DIAG_BY_FAMILY {
+			end, err := decodeEnding(b[unix.NLMSG_HDRLEN:n])
+			if err != nil {
+				c.garbled++
+			} else {
+				end.at = at
+				c.ledger.add(&end, c.sampled(&end) != nil)
+			}
+		}
+		b = b[min((n+3)&^3, len(b)):]
+	}
+}
+
+// sampled is the socket, if a sample has seen it.
+func (c *closes) sampled(end *ending) *socket {
+	for _, p := range c.protocols {
+		if p.af == end.rec.family && p.number == end.proto {
+			return p.socketOf(end.rec.cookie)
+		}
+	}
+	return nil
+}
+
+// admits says whether what is left of a connection that no sample has seen alive is recorded: as long as its close is
+// kept by itself. Of ten thousand connections a second TIME_WAIT would be the only trace otherwise, sixty times over. It
+// has a cookie of its own, so that its ends must say which close it was.
+func (c *closes) admits(r *record) bool {
+	if c.fd < 0 || c.fresh > 0 {
+		c.fresh--
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.ends[r.endpoints()]
+}
+
+// inetDiagProtocol is INET_DIAG_PROTOCOL, with which the kernel says what kind of socket it was.
+const inetDiagProtocol = 10
+
+// decodeEnding reads the inet_diag message of a closed socket.
+func decodeEnding(b []byte) (ending, error) {
+	rec, err := decodeInet(b)
+	if err != nil {
+		return ending{}, err
+	}
+	end := ending{rec: rec}
+	err = eachAttribute(b[inetDiagMsgSize:], func(kind uint16, v []byte) {
+		switch {
+		case kind == inetDiagProtocol && len(v) > 0:
+			end.proto = v[0]
+		case kind == inetDiagInfo && rec.has&hasInfo != 0:
+			end.ages(v)
+		}
+	})
+	if err == nil && end.proto == 0 {
+		err = errors.New("a closed socket without a protocol")
+	}
+	if rec.dport == 0 {
+		// Never connected, or disconnected to be reset (SO_LINGER 0): the kernel has forgotten its counts.
+		end.rec.has &^= hasInfo | hasBytesRecv | hasBytesSent | hasSegs
+		end.rec.rtt, end.minRTT, end.lived = 0, 0, 0
+	}
+	return end, err
+}
+
+// ages reads the parts of tcp_info that say how long the connection has been there. The times of the last segments start
+// with the connection; of one that was never established they mean nothing.
+func (e *ending) ages(info []byte) {
+	native := binary.NativeEndian
+	if len(info) >= 152 {
+		if e.minRTT = native.Uint32(info[148:]); e.minRTT == 1<<32-1 {
+			e.minRTT = 0
+		}
+	}
+	if e.rec.rtt == 0 {
+		return
+	}
+	ms := max(native.Uint32(info[44:]) /* last_data_sent */, native.Uint32(info[52:]) /* last_data_recv */, native.Uint32(info[56:]) /* last_ack_recv */)
+	e.lived = time.Duration(ms) * time.Millisecond
+}
+
+// collect returns what was heard since the last time, and says what was not.
+func (c *closes) collect() (*ledger, error) {
+	if c.fd < 0 && (c.failed != nil || c.ledger == nil) {
+		return nil, closesError(c.failed)
+	}
+	c.mu.Lock()
+	got, failed, missed, garbled := c.ledger, c.failed, c.missed, c.garbled
+	c.ledger, c.missed, c.garbled = newLedger(c.budget), 0, 0
+	c.mu.Unlock()
+	c.tellLost(missed, garbled)
+	if failed != nil {
+		c.close()
+		return nil, closesError(failed)
+	}
+	return got, nil
+}
+
+// tellLost says how many closes were not heard of.
+func (c *closes) tellLost(missed, garbled int) {
+	lost := uint32(missed)
+	if c.fd < 0 { // deserted meanwhile, and shut
+		return
+	}
+	if drops, known := socketDrops(c.fd); known {
+		lost, c.drops = drops-c.drops, drops
+	}
+	lost += uint32(garbled)
+	if lost > 0 {
+		c.source.Lost(fmt.Sprintf("%d closed sockets were not heard of: more came than net.core.rmem_max, or the CPU, has room for", lost))
+	}
+}
+
+func closesError(err error) error {
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.EPROTONOSUPPORT) {
+		return &store.PartialError{Missing: "this kernel does not tell of closed sockets (modprobe tcp_diag udp_diag): " +
+			"what lives between two samples is not seen"}
+	}
+	return fmt.Errorf("hear of closed sockets: %w", err)
+}

@@ -1,0 +1,443 @@
+package recorder
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+// hearing makes sockets that hear of closes, and takes samples of them by the real clock.
+func hearing(t *testing.T, r *testRecording, budget int) *sockets {
+	t.Helper()
+	s := newSockets(r.Writer).(*sockets)
+	var err error
+	if s.hearer, err = newHearer(); err != nil {
+		t.Fatal(err)
+	}
+	s.budget = budget
+	s.enter(here(t))
+	t.Cleanup(s.close)
+	return s
+}
+
+// sampleNow takes a sample by the real clock, which is what closes are dated by.
+func (r *testRecording) sampleNow(sources ...source) {
+	r.t.Helper()
+	clock, err := readClock()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.Begin(clock)
+	for _, s := range sources {
+		s.read(r.t.Context())
+	}
+	if err := r.Commit(r.t.Context(), store.Cost{}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// heard waits until so many closes stand in the ledger.
+func heard(t *testing.T, s *sockets, n int) {
+	t.Helper()
+	c := s.closes[0]
+	eventually(t, fmt.Sprintf("%d closes are heard of", n), func() bool { return c.heard() >= n })
+}
+
+// wallNow is the time as the recording has it.
+func wallNow() float64 { return float64(time.Now().UnixMicro()) / 1e6 }
+
+// Connections that lived between two samples are all there, with their ends, bytes and exact time: both sides of each, IPv4,
+// IPv6 and one by way of the other.
+func TestClosesBetweenSamples(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	loopback(t)
+	r := newRecording(t)
+	s := hearing(t, r, 1000)
+	l4, l6, both := listen(t, "tcp4", "127.0.0.1:0"), listen(t, "tcp6", "[::1]:0"), listen(t, "tcp", ":0")
+	r.sampleNow(s)
+
+	type ends struct{ Proto, Local, Remote string }
+	type end struct {
+		Sent, Received, From, To float64 // closed between From and To
+	}
+	want := map[ends]end{}
+	before := wallNow()
+	for _, c := range []struct{ network, address string }{
+		{"tcp4", l4.Addr().String()}, {"tcp6", l6.Addr().String()},
+		{"tcp4", fmt.Sprintf("127.0.0.1:%d", both.Addr().(*net.TCPAddr).Port)},
+	} {
+		l := map[string]net.Listener{l4.Addr().String(): l4, l6.Addr().String(): l6}[c.address]
+		if l == nil {
+			l = both
+		}
+		client, err := net.Dial(c.network, c.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.Write(make([]byte, 1500))
+		io.ReadFull(server, make([]byte, 1500))
+		server.Write(make([]byte, 70))
+		io.ReadFull(client, make([]byte, 70))
+		here, there := client.LocalAddr().String(), client.RemoteAddr().String()
+		from := wallNow()
+		client.Close()
+		io.ReadAll(server)
+		server.Close()
+		mapped := func(a string) string { // as a socket of IPv6 has an address of IPv4
+			if l == both {
+				p := netip.MustParseAddrPort(a)
+				return netip.AddrPortFrom(netip.AddrFrom16(p.Addr().As16()), p.Port()).String()
+			}
+			return a
+		}
+		// The kernel counts the FIN as a byte received.
+		want[ends{"tcp", here, there}] = end{1500, 71, from, from + 5}
+		want[ends{"tcp", mapped(there), mapped(here)}] = end{70, 1501, from, from + 5}
+	}
+	heard(t, s, len(want))
+	r.sampleNow(s)
+	after := wallNow()
+	// Package net tries out what the system can with sockets of its own, whose closes come late.
+	rows := r.rows("SELECT * FROM closed_sockets WHERE proto = 'tcp' AND remote_port > 0")
+	if len(rows) != len(want) {
+		t.Errorf("%d closes are recorded, want %d", len(rows), len(want))
+	}
+	for _, row := range rows {
+		join := func(addr, port string) string {
+			return netip.AddrPortFrom(netip.MustParseAddr(row[addr].(string)), uint16(row[port].(int64))).String()
+		}
+		e := ends{row["proto"].(string), join("local_addr", "local_port"), join("remote_addr", "remote_port")}
+		w, ok := want[e]
+		if !ok {
+			t.Errorf("closed, but not by the test: %v", e)
+			continue
+		}
+		if sent, received := row["bytes_sent"], row["bytes_received"]; sent != int64(w.Sent) || received != int64(w.Received) {
+			t.Errorf("%v: %v bytes sent, %v received, want %v", e, sent, received, w)
+		}
+		ts, opened := row["ts"].(float64), row["opened"].(float64)
+		// Wall clock and clock since boot are not read at the same instant.
+		if slack := 0.05; ts < w.From-slack || ts > after+slack || opened < before-slack || opened > ts {
+			t.Errorf("%v: opened %.3f, closed %.3f, want from %.3f on, before %.3f", e, opened-before, ts-before, w.From-before, after-before)
+		}
+		if row["rtt_ms"] == nil || row["mss"] == nil || row["segs_out"] == nil {
+			t.Errorf("%v: no tcp_info: %v", e, row)
+		}
+	}
+	for _, row := range r.rows("SELECT seen_by, count(*) AS n, count(closed) AS closed FROM connections GROUP BY 1") {
+		// Clients go into TIME_WAIT, which a sample sees.
+		if row["seen_by"] == "sample" || row["n"] != row["closed"] {
+			t.Errorf("connections: %v", row)
+		}
+	}
+	if got := r.rows("SELECT count(*) AS n FROM connections")[0]["n"]; got != int64(len(want)) {
+		t.Errorf("%v rows of connections, want %d", got, len(want))
+	}
+}
+
+// Whose a closed socket was: of one that a sample has seen its last holder, by the cookie; of another
+// the listener's process; else nobody. A sampled one keeps its cookie into TIME_WAIT.
+func TestClosesHaveTheirOwners(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	loopback(t)
+	r := newRecording(t)
+	s := hearing(t, r, 1000)
+	l := listen(t, "tcp4", "127.0.0.1:0")
+	client, server := tcpPair(t, l)
+	udp, err := net.Dial("udp4", "127.0.0.1:9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sampleNow(s)
+	sampledClient, sampledServer, sampledUDP := cookieOf(t, client), cookieOf(t, server), cookieOf(t, udp)
+	first := tuples(client)
+	client.Close()
+	server.Close()
+	udp.Close()
+	short, accepted := tcpPair(t, l)
+	second := tuples(short)
+	short.Close()
+	accepted.Close()
+	heard(t, s, 5)
+	r.sampleNow(s)
+
+	type owner struct {
+		PID     any
+		How     string
+		Sampled int64
+	}
+	us := int64(os.Getpid())
+	want := map[string]owner{
+		fmt.Sprint("cookie ", sampledClient): {us, "cookie", 1}, fmt.Sprint("cookie ", sampledServer): {us, "cookie", 1},
+		fmt.Sprint("cookie ", sampledUDP): {us, "cookie", 1},
+		"unseen " + second[1]:             {us, "listener", 0},
+		"unseen " + second[0]:             {nil, "none", 1}, // its TIME_WAIT was seen
+	}
+	got := map[string]owner{}
+	for _, row := range r.rows("SELECT * FROM closed_sockets") {
+		key := fmt.Sprint("cookie ", row["cookie"])
+		if tuple := fmt.Sprintf("%v:%v", row["local_addr"], row["local_port"]); tuple == second[0] || row["remote_port"] == int64(port(second[0])) {
+			key = "unseen " + tuple
+		}
+		got[key] = owner{row["pid"], row["owner_how"].(string), row["sampled"].(int64)}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// In TIME_WAIT each client is one socket, with the owner that is known.
+	waits := map[string]string{}
+	for _, row := range r.rows("SELECT local_port, pid, owner_how FROM sockets_now WHERE state = 'TIME_WAIT'") {
+		waits[fmt.Sprint(row["local_port"])] = fmt.Sprint(row["pid"], " ", row["owner_how"])
+	}
+	wantWaits := map[string]string{
+		fmt.Sprint(port(first[0])): fmt.Sprint(us, " cookie"), fmt.Sprint(port(second[0])): "<nil> none",
+	}
+	if diff := cmp.Diff(wantWaits, waits); diff != "" {
+		t.Errorf("TIME_WAIT (-want +got):\n%s", diff)
+	}
+	seen := map[string]int{}
+	for _, row := range r.rows("SELECT proto, seen_by, closed IS NOT NULL AS closed, open FROM connections") {
+		seen[fmt.Sprintf("%v %v closed %v open %v", row["proto"], row["seen_by"], row["closed"], row["open"])]++
+	}
+	if diff := cmp.Diff(map[string]int{"tcp both closed 1 open 0": 3, "tcp close closed 1 open 0": 1, "udp both closed 1 open 0": 1}, seen); diff != "" {
+		t.Errorf("connections (-want +got):\n%s", diff)
+	}
+}
+
+// tuples are the local and the remote end.
+func tuples(c net.Conn) [2]string { return [2]string{c.LocalAddr().String(), c.RemoteAddr().String()} }
+
+func port(end string) uint16 { return netip.MustParseAddrPort(end).Port() }
+
+// Beyond the budget closes are summed up by listener and by service, and nothing is lost from the sums.
+func TestClosesBeyondTheBudget(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	loopback(t)
+	r := newRecording(t)
+	s := hearing(t, r, 100)
+	l := listen(t, "tcp4", "127.0.0.1:0")
+	r.sampleNow(s)
+	const made = 400
+	for range made {
+		c, err := net.Dial("tcp4", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Write([]byte("hello"))
+		io.ReadFull(a, make([]byte, 5))
+		c.Close()
+		io.ReadAll(a)
+		a.Close()
+	}
+	heard(t, s, 2*made)
+	r.sampleNow(s)
+	p := int64(port(l.Addr().String()))
+	type sums struct{ rows, count, sent, received int64 }
+	var total sums
+	for _, row := range r.rows("SELECT * FROM closed_counts") {
+		total.rows++
+		total.count += row["count"].(int64)
+		total.sent += row["bytes_sent"].(int64)
+		total.received += row["bytes_received"].(int64)
+		server, client := row["local_port"] == p, row["remote_port"] == p
+		if server == client || server && (row["pid"] != int64(os.Getpid()) || row["owner_how"] != "listener" || row["remote_port"] != nil) || client && row["pid"] != nil {
+			t.Errorf("a sum of neither the listener nor the service: %v", row)
+		}
+		if row["first"].(float64) > row["ts"].(float64) {
+			t.Errorf("first after last: %v", row)
+		}
+	}
+	for _, row := range r.rows("SELECT bytes_sent, bytes_received FROM closed_sockets") {
+		total.count++
+		total.sent += row["bytes_sent"].(int64)
+		total.received += row["bytes_received"].(int64)
+	}
+	if want := (sums{2, 2 * made, 5 * made, 5*made + 2*made /* FINs */}); total != want {
+		t.Errorf("%+v, want %+v", total, want)
+	}
+	if got := r.rows("SELECT count(*) AS n FROM gaps WHERE source = 'closes'")[0]["n"]; got != int64(0) {
+		t.Errorf("%v gaps", got)
+	}
+}
+
+// What the kernel had no room for is counted: heard and lost together are all.
+func TestLostClosesAreCounted(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	loopback(t)
+	r := newRecording(t)
+	s := hearing(t, r, 1000)
+	r.sampleNow(s)
+	if err := unix.SetsockoptInt(s.closes[0].fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10); err != nil {
+		t.Fatal(err)
+	}
+	take := sync.OnceFunc(s.hearer.mu.Unlock)
+	s.hearer.mu.Lock() // nobody takes them meanwhile
+	t.Cleanup(take)
+	const made = 2000
+	for range made {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Connect(fd, &unix.SockaddrInet4{Port: 9, Addr: [4]byte{127, 0, 0, 1}})
+		unix.Close(fd)
+	}
+	dropped := func() uint32 {
+		n, known := socketDrops(s.closes[0].fd)
+		if !known {
+			t.Skip("this kernel does not count them (SO_MEMINFO, Linux 4.12)")
+		}
+		return n
+	}
+	// The kernel tells of closes a moment later, in the background.
+	eventually(t, "the kernel has told of all", func() bool { return dropped() > made*9/10 })
+	take()
+	count := func() int64 {
+		r.sampleNow(s)
+		n := r.rows("SELECT count(*) AS n FROM closed_sockets WHERE proto = 'udp'")[0]["n"].(int64)
+		for _, row := range r.rows("SELECT detail FROM gaps WHERE kind = 'lost' AND source = 'closes'") {
+			var lost int64
+			fmt.Sscan(row["detail"].(string), &lost)
+			n += lost
+		}
+		return n
+	}
+	eventually(t, "all are recorded or counted as lost", func() bool { return count() == made })
+	if got := r.rows("SELECT count(*) AS n FROM gaps WHERE kind = 'lost' AND until > since")[0]["n"]; got == int64(0) {
+		t.Error("no gap tells of the loss")
+	}
+}
+
+// Whatever comes, the ledger's sums are those of all that came, and what it keeps stays within its bounds.
+func TestLedgerLaw(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			rnd := rand.New(rand.NewPCG(seed, 1))
+			budget := 16 + rnd.IntN(200)
+			l := newLedger(budget)
+			servers, clients, ports := 1+rnd.IntN(4), 1+rnd.IntN(300), 1+rnd.IntN(60000)
+			type sum struct{ n, sent, received, segs, again uint64 }
+			var want, got sum
+			add := func(to *sum, r *record) {
+				to.n++
+				to.sent += r.bytesSent
+				to.received += r.bytesRecv
+				to.segs += uint64(r.segsIn + r.segsOut)
+				to.again += uint64(r.retransmits)
+			}
+			for i := range rnd.IntN(5000) {
+				e := ending{at: time.Duration(i), proto: []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}[rnd.IntN(2)]}
+				e.rec = record{family: []uint8{unix.AF_INET, unix.AF_INET6}[rnd.IntN(2)], sport: uint16(rnd.IntN(ports)), dport: uint16(rnd.IntN(servers)),
+					bytesSent: rnd.Uint64N(1e9), bytesRecv: rnd.Uint64N(1e9), segsIn: rnd.Uint32N(1000), segsOut: rnd.Uint32N(1000), retransmits: rnd.Uint32N(5), rtt: rnd.Uint32N(9)}
+				e.rec.src[0], e.rec.dst[0] = byte(rnd.IntN(clients)), byte(rnd.IntN(servers))
+				if rnd.IntN(2) == 0 {
+					e.rec.src, e.rec.dst, e.rec.sport, e.rec.dport = e.rec.dst, e.rec.src, e.rec.dport, e.rec.sport
+				}
+				add(&want, &e.rec)
+				l.add(&e, rnd.IntN(10) == 0)
+			}
+			for i := range l.sampled {
+				add(&got, &l.sampled[i].rec)
+			}
+			for i := range l.single {
+				add(&got, &l.single[i].rec)
+			}
+			for _, g := range l.groups {
+				got.n += uint64(g.count)
+				got.sent += g.bytesSent
+				got.received += g.bytesRecv
+				got.segs += g.segsIn + g.segsOut
+				got.again += g.retransmits
+				if g.first > g.last {
+					t.Errorf("first %v after last %v", g.first, g.last)
+				}
+			}
+			if want != got {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			if len(l.single) > budget {
+				t.Errorf("%d one by one, the budget is %d", len(l.single), budget)
+			}
+			ends := map[endpoints]bool{}
+			for i := range l.single {
+				if l.single[i].proto == unix.IPPROTO_TCP {
+					ends[l.single[i].rec.endpoints()] = true
+				}
+			}
+			for e := range ends {
+				if !l.ends[e] {
+					t.Errorf("%v is kept, but its ends are not", e)
+				}
+			}
+		})
+	}
+}
+
+// Who listens at a place is said only if it is one program.
+func TestListenersOfTwoProgramsAreNobody(t *testing.T) {
+	t.Parallel()
+	listening := func(port uint16, ref store.Ref, exe string) *socket {
+		return &socket{rec: record{state: stateListen, sport: port}, holders: []holder{{process: &process{ref: ref, id: store.ProcessID{Exe: exe}}}}}
+	}
+	p := &protocol{seen: []*socket{
+		listening(80, 1, "/usr/sbin/nginx"), listening(80, 2, "/usr/sbin/nginx"), // SO_REUSEPORT: its workers
+		listening(81, 1, "/usr/sbin/nginx"), listening(81, 3, "/usr/bin/other"),
+		{rec: record{state: stateListen, sport: 82}}, // whose holder may not be seen
+	}}
+	p.findListeners()
+	at := [16]byte{192, 0, 2, 1}
+	for port, want := range map[uint16]ownership{80: {1, byListener}, 81: nobody, 82: nobody, 83: nobody} {
+		if got := p.listeners.at(at, port); got != want {
+			t.Errorf("port %d: %v, want %v", port, got, want)
+		}
+	}
+}
+
+func FuzzClosedSocketMessages(f *testing.F) {
+	end := inetMessage(stateClose, inetDiagProtocol, []byte{unix.IPPROTO_TCP}, inetDiagInfo, tcpInfo(280))
+	head := make([]byte, unix.NLMSG_HDRLEN)
+	binary.NativeEndian.PutUint32(head, uint32(len(head)+len(end)))
+	binary.NativeEndian.PutUint16(head[4:], unix.SOCK_DIAG_BY_FAMILY)
+	f.Add(slices.Concat(head, end))
+	f.Add(slices.Concat(head, end, head, end))
+	f.Add([]byte(strings.Repeat("\x14", 40)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c := &closes{ledger: newLedger(100)}
+		c.take(b, 1)
+		if n := len(c.ledger.single) + c.garbled; n > 1+len(b)/unix.NLMSG_HDRLEN {
+			t.Errorf("%d closes in %d bytes", n, len(b))
+		}
+	})
+}

@@ -1,0 +1,353 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Events is the log of what the kernel told of the subjects of a table between samples. With each sample what was told
+// is compared with what the sample saw, so that the changes that the log shows lead from each sample to the next: where it
+// has rows of a subject it is all that there is to say of it, and the spans are not asked.
+type Events[ID, V comparable] struct {
+	*LogTable
+	spans Spans[ID, V]
+}
+
+// How a change was learnt.
+const (
+	byEvent = "event" // the kernel told of it when it happened
+	byDump  = "dump"  // a sample saw it
+)
+
+// eventsOf declares the log of a table's events; tables.go is the list.
+func eventsOf[ID, V comparable](t Spans[ID, V]) Events[ID, V] {
+	l := &LogTable{Name: t.Subject + "_event"}
+	for _, name := range []string{"change", "learnt", "was", "now"} {
+		l.columns = append(l.columns, Column{stored: name, kind: kindText})
+	}
+	l.columns = append(l.columns, Column{stored: t.Subject, kind: kindRef})
+	l.columns = append(append(append(l.columns, t.id...), t.rare...), t.span...)
+	typed := Events[ID, V]{l, t}
+	l.newWriter = func(w *Writer) tableWriter { return newEventWriter(w, typed) }
+	logTables = append(logTables, l)
+	t.events = l
+	return typed
+}
+
+// An EventSet is what is told of the subjects of one set between two samples.
+//
+// What they were before it reads from the file, where it stands already: of a million routes the few
+// that change are looked up.
+type EventSet[ID, V comparable] struct {
+	set    *Set[ID, V]
+	table  *eventWriter[ID, V]
+	alike  func(told, seen V) (V, bool)
+	told   map[ID]*toldState[V]
+	order  []ID // of told
+	staged []event[ID, V]
+	err    error
+}
+
+// A toldState is what a subject is, by the last sample and what was told since.
+type toldState[V comparable] struct {
+	v     V
+	there bool
+	row   int // its last in staged; -1: nothing was told that changed it
+}
+
+// An event is a subject that came, went or changed.
+type event[ID, V comparable] struct {
+	ts       float64
+	id       ID
+	was, now *V // nil: it was not there
+	learnt   string
+	subject  Ref // of the last of a subject: its spans have nothing to add
+}
+
+// NewEvents makes the set of what is told of set's subjects. Its rows are those of src, which is read after the source
+// of the set. alike reports whether what was told is what a sample saw, and returns it completed with what events do
+// not tell; nil: when they are equal.
+func NewEvents[ID, V comparable](src *Source, t Events[ID, V], set *Set[ID, V], alike func(told, seen V) (V, bool)) *EventSet[ID, V] {
+	if alike == nil {
+		alike = func(told, seen V) (V, bool) { return told, told == seen }
+	}
+	e := &EventSet[ID, V]{
+		set: set, table: src.writer.logs[t.LogTable].(*eventWriter[ID, V]), alike: alike, told: map[ID]*toldState[V]{},
+	}
+	e.table.sets = append(e.table.sets, e)
+	src.sets = append(src.sets, e)
+	return e
+}
+
+// Looked reports whether the source of the set was read in this sample: without that, nothing can be told.
+func (e *EventSet[ID, V]) Looked() bool {
+	return e.set.source.outcome != Unread && e.set.source.outcome != Failed
+}
+
+// State is what the subject is by the last sample and what was told since, and whether it is there.
+func (e *EventSet[ID, V]) State(id ID) (V, bool) {
+	s := e.state(id)
+	return s.v, s.there
+}
+
+func (e *EventSet[ID, V]) state(id ID) *toldState[V] {
+	s := e.told[id]
+	if s == nil {
+		s = &toldState[V]{row: -1}
+		var err error
+		if s.v, s.there, err = e.before(id); err != nil {
+			e.err = err
+		}
+		e.told[id] = s
+		e.order = append(e.order, id)
+	}
+	return s
+}
+
+// Tell says that at that time since boot the subject had the values v, or, when it is not there, that it went. What makes
+// no difference is not logged.
+func (e *EventSet[ID, V]) Tell(at time.Duration, id ID, v V, there bool) {
+	w := e.table.writer
+	// What happens while the sample is being taken, and is seen by it, has the sample's time.
+	e.move(min(w.Moment(at), w.now.ts), id, v, there, byEvent)
+}
+
+func (e *EventSet[ID, V]) move(ts float64, id ID, v V, there bool, learnt string) {
+	s := e.state(id)
+	row := event[ID, V]{ts: ts, id: id, learnt: learnt}
+	if s.there {
+		was := s.v
+		row.was = &was
+	}
+	if there {
+		row.now = &v
+	}
+	same := !s.there && !there
+	if s.there && there {
+		_, same = e.alike(s.v, v)
+	}
+	s.there, s.v = there, v
+	if same {
+		return
+	}
+	s.row = len(e.staged)
+	e.staged = append(e.staged, row)
+}
+
+// Settle compares what was told with what this sample saw, and adds what was not told.
+func (e *EventSet[ID, V]) Settle() error {
+	var staged map[*Subject[ID, V]]*change[ID, V]
+	for _, id := range e.order {
+		s := e.told[id]
+		if s.row < 0 {
+			continue
+		}
+		if staged == nil {
+			staged = make(map[*Subject[ID, V]]*change[ID, V], len(e.set.staged))
+			for _, c := range e.set.staged {
+				staged[c.subject] = c
+			}
+		}
+		seen, there, err := e.seen(id, staged)
+		if err != nil {
+			return err
+		}
+		agree := s.there == there
+		if agree && there {
+			var v V
+			if v, agree = e.alike(s.v, seen); agree {
+				e.staged[s.row].now = &v
+			}
+		}
+		if !agree {
+			e.move(e.table.writer.now.ts, id, seen, there, byDump)
+		}
+		if subject := e.subject(id); subject != nil {
+			e.staged[s.row].subject = subject.Ref()
+		}
+	}
+	return e.err
+}
+
+func (e *EventSet[ID, V]) subject(id ID) *Subject[ID, V] {
+	return e.set.byKey[e.set.table.hashes.key(id)]
+}
+
+// seen is what this sample saw of the subject.
+func (e *EventSet[ID, V]) seen(id ID, staged map[*Subject[ID, V]]*change[ID, V]) (v V, there bool, err error) {
+	s := e.subject(id)
+	switch {
+	case s == nil || s.seen != e.table.writer.attempt && e.set.source.outcome != Kept:
+		return v, false, nil
+	case staged[s] != nil:
+		return staged[s].val, true, nil
+	}
+	return e.before(id)
+}
+
+// before is what the last sample that knew of the subject saw of it.
+func (e *EventSet[ID, V]) before(id ID) (v V, there bool, err error) {
+	s := e.subject(id)
+	if s == nil {
+		return v, false, nil
+	}
+	return e.table.read(s.number, s.open)
+}
+
+func (e *EventSet[ID, V]) begin() {
+	clear(e.told)
+	e.order, e.staged, e.err = e.order[:0], emptied(e.staged), nil
+}
+func (e *EventSet[ID, V]) drop()     { e.begin() }
+func (e *EventSet[ID, V]) rows() int { return len(e.staged) }
+
+func (e *EventSet[ID, V]) retire() {
+	e.table.sets = slices.DeleteFunc(e.table.sets, func(o *EventSet[ID, V]) bool { return o == e })
+}
+
+// eventWriter writes the events of one table.
+type eventWriter[ID, V comparable] struct {
+	writer *Writer
+	table  Events[ID, V]
+	values []Column
+	sets   []*EventSet[ID, V]
+	rows   []event[ID, V]
+	args   []any
+	add    *batch
+
+	open, ended *sql.Stmt
+}
+
+func newEventWriter[ID, V comparable](w *Writer, t Events[ID, V]) *eventWriter[ID, V] {
+	return &eventWriter[ID, V]{
+		writer: w, table: t, values: t.spans.values(), add: w.insert("INSERT INTO "+t.Name, 2+len(t.columns)),
+	}
+}
+
+// values lists the columns that are not the identity's, as they are stored.
+func (t *Table) values() []Column { return append(slices.Clone(t.rare), t.span...) }
+
+// read reads what the open span of a subject says, or the one that ended last.
+func (t *eventWriter[ID, V]) read(subject uint32, open bool) (v V, there bool, err error) {
+	ctx := context.Background()
+	stmt, name := &t.ended, t.table.spans.Subject
+	from := fmt.Sprintf("%[1]s s JOIN %[1]s_span p ON p.id = s.last_sample << 32 | s.id", name)
+	where := "s.id"
+	if open {
+		stmt, from, where = &t.open, name+"_open p", "p.subject"
+	}
+	if *stmt == nil {
+		var cols []string
+		for _, c := range t.values {
+			cols = append(cols, c.home("p", "t")+"."+c.stored)
+		}
+		if len(t.table.spans.rare) > 0 {
+			from += " JOIN " + name + "_tuple t ON t.id = p.tuple"
+		}
+		if *stmt, err = t.writer.conn.PrepareContext(ctx, "SELECT "+strings.Join(cols, ", ")+" FROM "+from+" WHERE "+where+" = ?"); err != nil {
+			return v, false, fmt.Errorf("read %s: %w", t.table.spans.Name, err)
+		}
+	}
+	got, into := make([]any, len(t.values)), make([]any, len(t.values))
+	for i := range got {
+		into[i] = &got[i]
+	}
+	if err := (*stmt).QueryRowContext(ctx, subject).Scan(into...); errors.Is(err, sql.ErrNoRows) {
+		return v, false, nil // it is new with this sample
+	} else if err != nil {
+		return v, false, fmt.Errorf("read %s: %w", t.table.spans.Name, err)
+	}
+	fields := reflect.ValueOf(&v).Elem()
+	for i, c := range t.values {
+		c.kind.set(fields.Field(c.index), got[i])
+	}
+	return v, true, nil
+}
+
+func (t *eventWriter[ID, V]) load(context.Context, *sql.Conn, int64, bool) error { return nil }
+
+func (t *eventWriter[ID, V]) write(ctx context.Context, m int64) error {
+	t.rows = t.rows[:0]
+	for _, set := range t.sets {
+		t.rows = append(t.rows, set.staged...)
+	}
+	slices.SortStableFunc(t.rows, func(a, b event[ID, V]) int { return cmp.Compare(a.ts, b.ts) })
+	// Two of the same microsecond become neighbours, and none comes after the sample that saw what it led to.
+	last := 0.0
+	for i := range t.rows {
+		t.rows[i].ts = max(t.rows[i].ts, last+1e-6)
+		last = t.rows[i].ts
+	}
+	next := math.Inf(1)
+	for i := len(t.rows) - 1; i >= 0; i-- {
+		t.rows[i].ts = min(t.rows[i].ts, t.writer.now.ts, next-1e-6)
+		next = t.rows[i].ts
+	}
+	for i := range t.rows {
+		if err := t.add.add(ctx, t.rowArgs(&t.rows[i], m)); err != nil {
+			return fmt.Errorf("write %s: %w", t.table.Name, err)
+		}
+	}
+	if err := t.add.flush(ctx); err != nil {
+		return fmt.Errorf("write %s: %w", t.table.Name, err)
+	}
+	return nil
+}
+
+func (t *eventWriter[ID, V]) rowArgs(e *event[ID, V], m int64) []any {
+	args := append(t.args[:0], e.ts, m)
+	change, v := "changed", e.now
+	var was, now any
+	switch {
+	case e.was == nil:
+		change = "added"
+	case e.now == nil:
+		change, v = "removed", e.was
+	default:
+		was, now = t.differing(e.was, e.now), t.differing(e.now, e.was)
+	}
+	var subject any
+	if e.subject != 0 {
+		subject = int64(e.subject)
+	}
+	args = append(args, change, e.learnt, was, now, subject)
+	args = appendArgs(args, reflect.ValueOf(&e.id).Elem(), t.table.spans.id)
+	args = appendArgs(args, reflect.ValueOf(v).Elem(), t.values)
+	t.args = args[:0]
+	return args
+}
+
+// differing writes the columns of v that are not as in other.
+func (t *eventWriter[ID, V]) differing(v, other *V) string {
+	var words []string
+	mine, its := reflect.ValueOf(v).Elem(), reflect.ValueOf(other).Elem()
+	for _, c := range t.values {
+		a := c.kind.arg(mine.Field(c.index))
+		if a == c.kind.arg(its.Field(c.index)) {
+			continue
+		}
+		if a == nil {
+			a = "NULL"
+		}
+		words = append(words, fmt.Sprintf("%s=%v", c.Name, a))
+	}
+	return strings.Join(words, " ")
+}
+
+func (t *eventWriter[ID, V]) committed(int64) { t.rows = emptied(t.rows) }
+
+func (t *eventWriter[ID, V]) rolledBack() {
+	for _, set := range t.sets {
+		set.drop()
+	}
+	t.rows = emptied(t.rows)
+	t.add.forget()
+}

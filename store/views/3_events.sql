@@ -1,0 +1,166 @@
+-- Everything that happened in the window, in the order of time: sockets, listeners, routes, links, processes, gaps, notes.
+--
+-- ts (unix s): When it happened; where exact is 0, the sample that first saw it so: it happened since the sample before.
+-- object: What it happened to: socket, listener, process, interface, address, route, rule, neighbor, setting, gap or note.
+-- event: What happened: opened, state or closed (socket), up or down (listener), seen, exec or gone (process: with sockets),
+-- added, changed or removed (what is configured), began or ended (gap), written (note).
+-- what: The thing in words: tcp 10.0.0.5:443 ↔ 10.0.7.9:51712, default via 10.0.0.1 dev eth0, eth0; the text of a note.
+-- was: What it was before.
+-- now: What it is since then.
+-- pid: Process that holds or held it; NULL where none is known.
+-- comm: Name of the program.
+-- count: How many it stands for: 1, or the sockets of a row of closed_counts.
+-- exact: 1 when ts is the very moment, as the kernel told it or as a person gave it, else 0.
+-- netns: Inode number of the network namespace; NULL for what is of the whole machine.
+WITH
+w AS MATERIALIZED (
+  SELECT since, until, a, z, coalesce((SELECT ts FROM sample WHERE id = a - 1), since) AS before
+    FROM (SELECT since, until,
+                 (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
+                 (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z
+            FROM "window")),
+-- The spans of sockets that hold in the window, or up to the sample before it. They are read once, with socket and
+-- tuple as one key: this is most of the work.
+held AS (
+  SELECT key, min(f) AS f
+    FROM (SELECT (p.id & 4294967295) << 32 | p.tuple AS key, (p.id >> 32) - p.length AS f
+            FROM w CROSS JOIN socket_span p ON p.id BETWEEN (w.a - 1) << 32 AND ((w.z + K_sockets) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
+          UNION ALL
+          SELECT p.subject << 32 | p.tuple, p.from_sample FROM w CROSS JOIN socket_open p ON p.from_sample <= w.z)
+   GROUP BY key),
+-- A socket never comes back to a state, so that the first sample of each says when it turned. (What is worked out is a number for
+-- an index only once CAST says so.)
+stood AS (
+  SELECT CAST(h.key >> 32 AS INTEGER) AS socket, t.state, min(h.f) AS f, max(t.process) AS process
+    FROM held h CROSS JOIN socket_tuple t ON t.id = h.key & 4294967295 GROUP BY 1, 2),
+turned AS MATERIALIZED (
+  SELECT socket, state, f, process, lag(state) OVER (PARTITION BY socket ORDER BY f) AS was FROM stood),
+begun AS MATERIALIZED (
+  SELECT s.id, s.netns, s.proto, s.cookie, s.first_sample, t.state, t.process
+    FROM w CROSS JOIN turned t CROSS JOIN socket s ON s.id = t.socket AND s.first_sample = t.f
+   WHERE t.f BETWEEN w.a AND w.z),
+ended AS MATERIALIZED (
+  SELECT s.id, s.netns, s.proto, s.cookie, s.last_sample, s.gone_sample
+    FROM w CROSS JOIN socket s ON s.last_sample BETWEEN w.a - 1 AND w.z - 1 AND s.gone_sample = s.last_sample + 1),
+-- Closes that the kernel told of; what samples saw of them is not told again.
+logged AS MATERIALIZED (
+  SELECT CAST(coalesce(c.cookie, s.cookie) AS INTEGER) AS cookie, CAST(coalesce(c.netns, s.netns) AS INTEGER) AS netns
+    FROM w CROSS JOIN close c ON c.ts BETWEEN w.before AND w.until LEFT JOIN socket s ON s.id = c.socket),
+-- What samples saw of sockets, each with its sample. A socket of the same cookie that takes the place of another is the same,
+-- of which more became known (its inode, once it is accepted): it was neither closed nor opened.
+seen AS (
+  SELECT b.id AS socket, b.first_sample AS sample, 'opened' AS event, NULL AS was, b.state AS now, b.process
+    FROM begun b LEFT JOIN ended e ON e.cookie = b.cookie AND e.gone_sample = b.first_sample AND e.proto = b.proto AND e.netns IS b.netns
+   WHERE b.state <> 'TIME_WAIT' AND e.id IS NULL
+  UNION ALL
+  SELECT t.socket, t.f, 'state', t.was, t.state, t.process
+    FROM w CROSS JOIN turned t WHERE t.was IS NOT NULL AND t.state <> 'TIME_WAIT' AND t.f BETWEEN w.a AND w.z
+  UNION ALL
+  -- In TIME_WAIT the process has closed it already; that this ends is no event.
+  SELECT t.socket, t.f, 'closed', t.was, t.state, t.process
+    FROM w CROSS JOIN turned t CROSS JOIN socket s ON s.id = t.socket
+    LEFT JOIN logged l ON l.cookie = s.cookie AND l.netns IS s.netns
+   WHERE t.state = 'TIME_WAIT' AND t.f BETWEEN w.a AND w.z AND (t.was IS NOT NULL OR s.first_sample = t.f) AND l.cookie IS NULL
+  UNION ALL
+  SELECT e.id, e.gone_sample, 'closed', t.state, NULL, t.process
+    FROM ended e CROSS JOIN socket_span p ON p.id = e.last_sample << 32 | e.id CROSS JOIN socket_tuple t ON t.id = p.tuple
+    LEFT JOIN begun b ON b.cookie = e.cookie AND b.first_sample = e.gone_sample AND b.proto = e.proto AND b.netns IS e.netns
+    LEFT JOIN logged l ON l.cookie = e.cookie AND l.netns IS e.netns
+   WHERE t.state <> 'TIME_WAIT' AND b.id IS NULL AND l.cookie IS NULL),
+-- Not what the first sample of a run finds new or gone: when that happened nobody saw. Only listeners, which are few, are told of
+-- also after a pause, within one boot.
+told AS (
+  SELECT m.ts, e.event, e.was, e.now, e.process, 0 AS exact, 1 AS count,
+         s.netns, s.proto, s.local_addr, s.local_port, s.remote_addr, s.remote_port, s.path, s.inode, s.type,
+         e.was IS 'LISTEN' OR e.now IS 'LISTEN' OR s.proto = 'udp' AND s.local_port > 0 AND coalesce(s.remote_port, 0) = 0 AS listener,
+         mr.id = br.id AS looked
+    FROM seen e CROSS JOIN socket s ON s.id = e.socket
+    CROSS JOIN sample m ON m.id = e.sample CROSS JOIN run mr ON mr.id = m.run
+    CROSS JOIN sample b ON b.id = e.sample - 1 CROSS JOIN run br ON br.id = b.run AND br.boot = mr.boot
+  UNION ALL
+  SELECT c.ts, 'closed', t.state, NULL, coalesce(c.process, t.process), 1, 1,
+         coalesce(c.netns, s.netns), coalesce(c.proto, s.proto), coalesce(c.local_addr, s.local_addr), coalesce(c.local_port, s.local_port),
+         coalesce(c.remote_addr, s.remote_addr), coalesce(c.remote_port, s.remote_port), NULL, NULL, NULL,
+         -- A tcp socket that no sample saw may have been bound only.
+         coalesce(c.remote_port, s.remote_port, 0) = 0 AND (t.state IS 'LISTEN' OR coalesce(c.proto, s.proto) = 'udp'), 1
+    FROM w CROSS JOIN close c ON c.ts BETWEEN w.since AND w.until LEFT JOIN socket s ON s.id = c.socket
+    LEFT JOIN (SELECT socket, state, process, max(f) FROM turned WHERE state <> 'TIME_WAIT' GROUP BY socket) t ON t.socket = c.socket
+  UNION ALL
+  -- One that lived between two samples.
+  SELECT c.ts - c.lived_ms / 1000.0, 'opened', NULL, NULL, c.process, 0, 1,
+         c.netns, c.proto, c.local_addr, c.local_port, c.remote_addr, c.remote_port, NULL, NULL, NULL, c.proto = 'udp' AND coalesce(c.remote_port, 0) = 0, 1
+    FROM w CROSS JOIN close c ON c.ts BETWEEN w.since AND w.until
+   WHERE c.socket IS NULL AND c.lived_ms > 0 AND c.ts - c.lived_ms / 1000.0 >= w.since
+  UNION ALL
+  SELECT c.ts, 'closed', NULL, NULL, c.process, 1, c.count,
+         c.netns, c.proto, c.local_addr, c.local_port, c.remote_addr, c.remote_port, NULL, NULL, NULL, 0, 1
+    FROM w CROSS JOIN close_count c ON c.ts BETWEEN w.since AND w.until),
+-- Processes that began to hold sockets, and that hold none any more or ended.
+came AS MATERIALIZED (
+  SELECT r.id, r.pid, r.started, r.comm, r.cmdline, r.exe, r.first_sample, x.tuple
+    FROM (SELECT p.id & 4294967295 AS process, (p.id >> 32) - p.length AS f, p.tuple
+            FROM w CROSS JOIN process_span p ON p.id BETWEEN w.a << 32 AND ((w.z + K_processes) << 32) - 1 AND (p.id >> 32) - p.length BETWEEN w.a AND w.z
+          UNION ALL
+          SELECT p.subject, p.from_sample, p.tuple FROM w CROSS JOIN process_open p ON p.from_sample BETWEEN w.a AND w.z) x
+    CROSS JOIN process r ON r.id = x.process AND r.first_sample = x.f),
+went AS MATERIALIZED (
+  SELECT r.id, r.pid, r.started, r.comm, r.cmdline, r.exe, r.gone_sample, p.tuple
+    FROM w CROSS JOIN process r ON r.last_sample BETWEEN w.a - 1 AND w.z - 1 AND r.gone_sample = r.last_sample + 1
+    CROSS JOIN process_span p ON p.id = r.last_sample << 32 | r.id),
+ran AS (
+  SELECT n.first_sample AS sample, CASE WHEN o.id IS NULL THEN 'seen' ELSE 'exec' END AS event, coalesce(n.cmdline, n.exe, n.comm) AS what,
+         coalesce(o.cmdline, o.exe, o.comm) AS was, CASE WHEN o.id IS NOT NULL THEN coalesce(n.cmdline, n.exe, n.comm) END AS now, n.pid, n.comm, n.tuple
+    FROM came n LEFT JOIN went o ON o.pid = n.pid AND o.started = n.started AND o.gone_sample = n.first_sample
+  UNION ALL
+  SELECT o.gone_sample, 'gone', coalesce(o.cmdline, o.exe, o.comm), NULL, NULL, o.pid, o.comm, o.tuple
+    FROM went o LEFT JOIN came n ON n.pid = o.pid AND n.started = o.started AND n.first_sample = o.gone_sample WHERE n.id IS NULL),
+everything AS (
+  SELECT k.ts, CASE WHEN k.listener THEN 'listener' ELSE 'socket' END AS object,
+         CASE WHEN k.listener THEN CASE WHEN k.event = 'opened' OR k.now = 'LISTEN' THEN 'up' ELSE 'down' END ELSE k.event END AS event,
+         CASE WHEN k.count > 1 THEN printf('%,d × ', k.count) ELSE '' END || k.proto || ' ' ||
+         CASE WHEN k.proto = 'unix' THEN coalesce(k.path, k.type || ' inode ' || k.inode, 'without a name')
+              ELSE CASE WHEN k.local_addr LIKE '%:%' THEN '[' || k.local_addr || ']' ELSE coalesce(k.local_addr, '*') END || ':' || coalesce(k.local_port, '*') ||
+                   CASE WHEN k.remote_port = 0 AND NOT k.count > 1 THEN ''
+                        ELSE ' ↔ ' || CASE WHEN k.remote_addr LIKE '%:%' THEN '[' || k.remote_addr || ']' ELSE coalesce(k.remote_addr, '*') END || ':' || coalesce(k.remote_port, '*') END
+         END AS what,
+         CASE WHEN NOT k.listener THEN k.was END AS was, CASE WHEN NOT k.listener THEN k.now END AS now, r.pid, r.comm, k.count, k.exact, k.netns
+    FROM told k LEFT JOIN process r ON r.id = k.process
+   WHERE k.looked OR k.listener
+  UNION ALL
+  SELECT m.ts, 'process', r.event, r.what, r.was, r.now, r.pid, r.comm, 1, 0, t.netns
+    FROM ran r CROSS JOIN sample m ON m.id = r.sample CROSS JOIN sample b ON b.id = r.sample - 1 AND b.run = m.run
+    LEFT JOIN process_tuple t ON t.id = r.tuple
+  UNION ALL
+  SELECT ts, 'interface', change, name, was, now, NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_interfaces)
+  UNION ALL
+  SELECT ts, 'address', change, addr || '/' || prefix_len || ' dev ' || dev, was, now, NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_addresses)
+  UNION ALL
+  SELECT ts, 'route', change,
+         CASE WHEN type <> 'unicast' THEN type || ' ' ELSE '' END || CASE dst WHEN '0.0.0.0/0' THEN 'default' WHEN '::/0' THEN 'default (IPv6)' ELSE dst END ||
+         coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '') || coalesce(' ' || nexthops, '') ||
+         CASE WHEN metric > 0 THEN ' metric ' || metric ELSE '' END || CASE WHEN table_id <> 254 THEN ' table ' || coalesce(table_name, table_id) ELSE '' END,
+         was, now, NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_routes)
+  UNION ALL
+  SELECT ts, 'rule', change,
+         'priority ' || priority || coalesce(' from ' || src, '') || coalesce(' to ' || dst, '') || coalesce(' fwmark ' || fwmark, '') || coalesce(' iif ' || iif, '') ||
+         coalesce(' oif ' || oif, '') || ' ' || coalesce(action, '') || coalesce(' ' || table_name, ''),
+         was, now, NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_rules)
+  UNION ALL
+  -- Not that an entry ages, which each does all the time.
+  SELECT ts, 'neighbor', change, addr || ' dev ' || dev, was, now, NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_neighbors)
+   WHERE change <> 'changed' OR was LIKE '%mac=%' OR now LIKE '%mac=%' OR was LIKE '%state=FAILED%' OR now LIKE '%state=FAILED%'
+  UNION ALL
+  -- Settings come and go with network namespaces and modules, hundreds at a time.
+  SELECT ts, 'setting', change, name, substr(was, length('value=') + 1), substr(now, length('value=') + 1), NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_settings)
+   WHERE change = 'changed'
+  UNION ALL
+  SELECT g.since, 'gap', 'began', coalesce(g.source || ' ', '') || g.kind || coalesce(': ' || g.detail, ''), NULL, NULL, NULL, NULL, 1, 0, g.netns
+    FROM w CROSS JOIN gap g ON g.since BETWEEN w.since AND w.until
+  UNION ALL
+  SELECT g.until, 'gap', 'ended', coalesce(g.source || ' ', '') || g.kind || coalesce(': ' || g.detail, ''), NULL, NULL, NULL, NULL, 1, 0, g.netns
+    FROM w CROSS JOIN gap g ON g.until BETWEEN w.since AND w.until
+  UNION ALL
+  SELECT n.ts, 'note', 'written', n.text, NULL, NULL, NULL, NULL, 1, 1, NULL FROM w CROSS JOIN note n ON n.ts BETWEEN w.since AND w.until)
+SELECT e.ts, e.object, e.event, e.what, e.was, e.now, e.pid, e.comm, e.count, e.exact, e.netns
+  FROM w CROSS JOIN everything e ON e.ts BETWEEN w.since AND w.until
+ ORDER BY e.ts
