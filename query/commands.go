@@ -29,8 +29,11 @@ func commands() []command {
 		{".tables", "[WORD]", "tables and views, with a sentence each; only those with WORD in their name", (*Shell).tables},
 		{".describe", "TABLE", "columns of a table: what each means, and its unit", (*Shell).describe},
 		{".schema", "[TABLE]", "the SQL behind a table or view", (*Shell).schema},
+		{".around", "TIME [SPAN]", "what happened about a time, and which counters stood out: .around 03:14, .around 03:14 5m", (*Shell).around},
+		{".diff", "TIME TIME", "what differs between two times: .diff 03:10 03:20; those with blanks in quotes", (*Shell).diff},
+		{".note", "TEXT", "write a remark into the recording, of now; netsql note --at TIME, of another time", (*Shell).note},
 		{".at", "[TIME]", "make at() mean the sample at that time: .at 03:14; .at now goes back to the newest", (*Shell).setAt},
-		{".since", "[TIME]", "begin of the window that leaks, connections and listeners look at: .since '2h ago'", (*Shell).setSince},
+		{".since", "[TIME]", "begin of the window that leaks, connections, listeners and events look at: .since '2h ago'", (*Shell).setSince},
 		{".until", "[TIME]", "end of that window: .until 04:00; .until now goes back to the newest sample", (*Shell).setUntil},
 		{".mode", "[MODE]", "how results look: box, line, list, csv, tsv, json, jsonl or markdown", (*Shell).setMode},
 		{".times", "[ZONE]", "show times as local, utc or unix (seconds)", (*Shell).setTimes},
@@ -80,9 +83,9 @@ func (s *Shell) command(ctx context.Context, text string) error {
 	return fmt.Errorf("no command %s: .help lists them", name)
 }
 
-// unquoted drops the quotes that people put around an argument with blanks.
+// unquoted drops the quotes that people put around an argument with blanks; two arguments keep theirs.
 func unquoted(arg string) string {
-	if n := len(arg); n >= 2 && (arg[0] == '\'' || arg[0] == '"') && arg[n-1] == arg[0] {
+	if n := len(arg); n >= 2 && (arg[0] == '\'' || arg[0] == '"') && strings.IndexByte(arg[1:], arg[0]) == n-2 {
 		return arg[1 : n-1]
 	}
 	return arg
@@ -96,6 +99,8 @@ const helpText = `Type SQL; end it with ; and Enter. Every recorded table has th
   SELECT * FROM interface_rates WHERE ts > ago('10m') AND name = 'eth0';
   SELECT * FROM leaks;               who opens sockets and does not close them
   SELECT * FROM gaps;                when nobody looked
+  .around 03:14                      what happened then
+  .diff 03:10 now                    what is different since
 
 Times are words: '03:14', '10m ago', 'yesterday 14:00', '2026-11-23 03:14:05'.
 Ctrl-C cancels a statement, also one half typed; Tab completes names; the arrow
@@ -370,4 +375,14 @@ func (s *Shell) status(ctx context.Context, _ string) error {
 	}
 	out, _ := s.target()
 	return st.Write(out)
+}
+
+func (s *Shell) note(ctx context.Context, arg string) error {
+	if arg == "" {
+		return errors.New("what should the note say? .note deploy 1.4")
+	}
+	if err := AddNote(ctx, s.recording.Path, time.Now(), arg, s.config.User); err != nil {
+		return err
+	}
+	return s.say("noted")
 }

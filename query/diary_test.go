@@ -167,7 +167,7 @@ func table(t *testing.T, db interface {
 		t.Fatal(err)
 	}
 	moments := map[string]bool{"ts": true, "since": true, "until": true, "started": true, "stopped": true, "wall": true,
-		"after": true, "first_seen": true, "last_seen": true, "oldest": true}
+		"after": true, "first_seen": true, "last_seen": true, "oldest": true, "opened": true, "opened_after": true, "closed": true, "written": true}
 	all := [][]string{names}
 	for rows.Next() {
 		values, into := make([]any, len(names)), make([]any, len(names))

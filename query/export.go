@@ -194,12 +194,14 @@ func (e *exporter) write(ctx context.Context, views []store.View) error {
 // pinWindow fixes the window to the last bit until unpin is called. SetWindow rounds to
 // microseconds, and the last sample would fall out of it.
 func (r *Recording) pinWindow(ctx context.Context, since, until float64) (unpin func(), err error) {
-	bits := func(f float64) string { return strconv.FormatFloat(f, 'g', 17, 64) }
 	_, err = r.conn.ExecContext(ctx, fmt.Sprintf(
 		`DROP VIEW IF EXISTS temp."window"; CREATE TEMP VIEW "window" AS SELECT %s AS since, %s AS until`, bits(since), bits(until)))
 	// What was set before was accepted then.
 	return func() { _ = r.SetWindow(context.WithoutCancel(ctx), r.since, r.until) }, err
 }
+
+// bits is a number as SQL has it, to the last bit.
+func bits(f float64) string { return strconv.FormatFloat(f, 'g', 17, 64) }
 
 // file writes one file of the export under a name that says it is not complete, and then
 // under its own.
@@ -263,8 +265,9 @@ func (e *exporter) copyRows(ctx context.Context, v store.View, out ResultWriter,
 	}
 	from := `SELECT * FROM "` + v.Name + `"`
 	switch {
-	case has("ts") && v.From != nil && !strings.HasSuffix(v.Name, changesSuffix) && !strings.HasSuffix(v.Name, nowSuffix):
-		return e.copyPages(ctx, v, from+" WHERE ts BETWEEN ? AND ? ORDER BY ts", out, rows)
+	case has("ts") && v.From != nil && !strings.HasSuffix(v.Name, changesSuffix) && !strings.HasSuffix(v.Name, nowSuffix),
+		v.Name == "closed_sockets", v.Name == "closed_counts":
+		return e.copyPages(ctx, v, from, out, rows)
 	case has("ts"):
 		return e.copyAll(ctx, from+" WHERE ts BETWEEN ? AND ? ORDER BY ts", out, rows, e.since, e.until)
 	case has("since") && has("until"):
@@ -277,20 +280,21 @@ func (e *exporter) copyRows(ctx context.Context, v store.View, out ResultWriter,
 // short against the time between checkpoints.
 const pageTime = 300 * time.Millisecond
 
-func (e *exporter) copyPages(ctx context.Context, v store.View, query string, out ResultWriter, rows *int64) error {
+func (e *exporter) copyPages(ctx context.Context, v store.View, from string, out ResultWriter, rows *int64) error {
 	last, size := e.since, int64(8)
 	within := ">=" // the first sample of the window, then those after the last one read
 	for {
-		var first, until sql.NullFloat64
-		if err := e.r.conn.QueryRowContext(ctx, "SELECT min(ts), max(ts) FROM (SELECT ts FROM samples WHERE ts "+within+" ? AND ts <= ? ORDER BY ts LIMIT ?)",
-			last, e.until, size).Scan(&first, &until); err != nil {
+		var until sql.NullFloat64
+		if err := e.r.conn.QueryRowContext(ctx, "SELECT max(ts) FROM (SELECT ts FROM samples WHERE ts "+within+" ? AND ts <= ? ORDER BY ts LIMIT ?)",
+			last, e.until, size).Scan(&until); err != nil {
 			return err
 		}
-		if !until.Valid {
-			return nil
+		more := until.Valid
+		if !more {
+			until.Float64 = e.until // what was closed after the last sample
 		}
 		start := time.Now()
-		if err := e.copyAll(ctx, query, out, rows, first.Float64, until.Float64); err != nil {
+		if err := e.copyAll(ctx, from+" WHERE ts "+within+" ? AND ts <= ? ORDER BY ts", out, rows, last, until.Float64); err != nil || !more {
 			return err
 		}
 		switch took := time.Since(start); {

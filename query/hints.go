@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"netsql/store"
 )
@@ -91,6 +92,10 @@ var values = map[string][]string{
 		"Ip", "Icmp", "IcmpMsg", "Tcp", "Udp", "UdpLite", "TcpExt", "IpExt", "MPTcpExt", "Ip6", "Icmp6", "Udp6", "UdpLite6",
 		"sockets", "TCP", "UDP", "UDPLITE", "RAW", "FRAG", "TCP6", "UDP6", "UDPLITE6", "RAW6", "FRAG6",
 	},
+	"object": {"socket", "listener", "process", "interface", "address", "route", "rule", "neighbor", "setting", "gap", "note"},
+	"event": {
+		"opened", "state", "closed", "up", "down", "seen", "exec", "gone", "added", "changed", "removed", "began", "ended", "written",
+	},
 	"operstate": {"UP", "DOWN", "UNKNOWN", "DORMANT", "TESTING", "LOWERLAYERDOWN", "NOTPRESENT"},
 }
 
@@ -104,11 +109,49 @@ func meantValue(literal string, known []string) (string, bool) {
 			return k, true
 		}
 	}
-	other := map[string]string{"ESTAB": "ESTABLISHED", "LISTENING": "LISTEN", "UNCONN": "CLOSE", "CLOSED": "CLOSE", "SYNRECEIVED": "SYN_RECV"}
+	other := map[string]string{"ESTAB": "ESTABLISHED", "LISTENING": "LISTEN", "UNCONN": "CLOSE", "CLOSED": "CLOSE", "SYNRECEIVED": "SYN_RECV",
+		"LINK": "interface", "NIC": "interface", "NEIGHBOUR": "neighbor", "ARP": "neighbor", "SYSCTL": "setting", "CONNECTION": "socket", "PROC": "process",
+		"OPEN": "opened", "CLOSE": "closed", "ADD": "added", "CHANGE": "changed", "REMOVE": "removed", "DELETED": "removed", "STARTED": "seen", "EXITED": "gone"}
 	if k, ok := other[plain(literal)]; ok && slices.Contains(known, k) {
 		return k, true
 	}
 	return "", false
+}
+
+// outsideWindow says when a statement asks a view that looks at the window about a moment outside of it, where it
+// has nothing to show.
+func outsideWindow(view, statement string, since, until, now time.Time) string {
+	var all []token
+	for _, t := range tokens(statement) {
+		if !t.blank() {
+			all = append(all, t)
+		}
+	}
+	for k := 0; k+2 < len(all); k++ {
+		text := func(i int) string { return statement[all[k+i].start:all[k+i].end] }
+		if text(1) != "(" || all[k+2].kind != tokenString {
+			continue
+		}
+		var moment time.Time
+		var err error
+		switch words := strings.Trim(text(2), "'"); strings.ToLower(text(0)) {
+		case "at", "ts":
+			moment, err = ParseTime(words, now)
+		case "ago":
+			var span time.Duration
+			span, err = ParseDuration(words)
+			moment = now.Add(-span)
+		default:
+			continue
+		}
+		// The window ends with the newest sample, which may be a moment old.
+		if err != nil || !moment.Before(since) && (!moment.After(until) || now.Sub(until) < time.Minute) {
+			continue
+		}
+		return fmt.Sprintf("%s looks at the window only, %s to %s, and %s lies outside: .since and .until (--since, --until) move it, .around %s looks there",
+			view, localTime(since), localTime(until), localTime(moment), localTime(moment.Truncate(time.Second)))
+	}
+	return ""
 }
 
 // insides maps the tables behind the views to the view that was probably meant.

@@ -27,13 +27,17 @@ const (
 )
 
 // ownViews are what the recorder says about itself.
-var ownViews = []string{"samples", "boots", "runs", "gaps", store.Sources.Name}
+var ownViews = []string{"samples", "boots", "runs", "capabilities", "gaps", store.Sources.Name}
+
+// happened are the views whose rows have times of their own.
+var happened = []string{"events", "closed_sockets", "closed_counts", "notes"}
 
 // chapters sorts the views, but for those of the newest sample, which are like their tables. Views that
 // are written by hand are answers unless they are named above.
 func chapters() []chapter {
 	all := []chapter{
 		{title: "Answers", about: "Worked out from the recording, over the window: the last hour, or what .since and .until say."},
+		{title: "What happened", about: "Every row has a time of its own, exact where the kernel told of it, and not that of a sample."},
 		{title: "What is recorded", about: "Every row holds at one sample, ts. The same tables with _now behind their name (sockets_now) show the newest sample only."},
 		{title: "What changed", alike: true, about: "When things came, went and changed: what they were and what they are now."},
 		{title: "How fast counters grow", alike: true, about: "Growth of each counter since the sample before, NULL where it cannot be known, and the same per second, as NAME_per_s."},
@@ -43,15 +47,17 @@ func chapters() []chapter {
 		c := &all[0]
 		switch {
 		case slices.Contains(ownViews, v.Name):
-			c = &all[4]
+			c = &all[5]
+		case slices.Contains(happened, v.Name):
+			c = &all[1]
 		case strings.HasSuffix(v.Name, nowSuffix):
 			continue
 		case strings.HasSuffix(v.Name, changesSuffix):
-			c = &all[2]
-		case strings.HasSuffix(v.Name, deltasSuffix), strings.HasSuffix(v.Name, ratesSuffix):
 			c = &all[3]
+		case strings.HasSuffix(v.Name, deltasSuffix), strings.HasSuffix(v.Name, ratesSuffix):
+			c = &all[4]
 		case v.From != nil:
-			c = &all[1]
+			c = &all[2]
 		}
 		c.views = append(c.views, v)
 	}

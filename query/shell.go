@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +37,7 @@ type ShellConfig struct {
 	Terminal bool      // a person reads Out: boxes, row counts
 	Mode     string    // "": box on a terminal, else list
 	Width    func() int
+	User     string // who writes notes; "": not known
 }
 
 // ErrQuit is returned by Run for .quit.
@@ -97,6 +97,13 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 	for _, hint := range hints(in.Text, s.ownTables(ctx)) {
 		fmt.Fprintf(s.config.Err, "note: %s\n", hint)
 	}
+	if view := windowedIn(in.Text); view != "" {
+		if since, until, _, err := s.recording.Window(ctx); err == nil {
+			if hint := outsideWindow(view, in.Text, since, until, time.Now()); hint != "" {
+				fmt.Fprintf(s.config.Err, "note: %s\n", hint)
+			}
+		}
+	}
 	rows, err := s.statement(ctx, in.Text)
 	if s.once != nil {
 		err = errors.Join(err, s.once.Close())
@@ -150,7 +157,7 @@ func (s *Shell) statement(ctx context.Context, text string) (int, error) {
 	return n, s.recording.explain(err)
 }
 
-func (s *Shell) print(rows *sql.Rows, names []string) (int, error) {
+func (s *Shell) print(rows rowReader, names []string) (int, error) {
 	out, toTerminal := s.target()
 	options := FormatOptions{Location: time.Local, Header: true, Unix: s.times == "unix"}
 	if s.times == "utc" {
@@ -227,8 +234,7 @@ func (s *Shell) open(name string) (io.WriteCloser, error) {
 
 // emptyNote says why nothing came, where the reason is that the window holds no sample.
 func (s *Shell) emptyNote(ctx context.Context, text string) {
-	uses := slices.ContainsFunc(tablesIn(text, len(text)).refs, func(t tableRef) bool { return windowed()[strings.ToLower(t.table)] })
-	if !uses {
+	if windowedIn(text) == "" {
 		return
 	}
 	since, until, samples, err := s.recording.Window(ctx)
@@ -285,6 +291,16 @@ var windowed = sync.OnceValue(func() map[string]bool {
 	}
 	return names
 })
+
+// windowedIn is the first such view that the statement names, or "".
+func windowedIn(statement string) string {
+	for _, t := range tablesIn(statement, len(statement)).refs {
+		if windowed()[strings.ToLower(t.table)] {
+			return t.table
+		}
+	}
+	return ""
+}
 
 // Close closes what .output opened.
 func (s *Shell) Close() error {

@@ -52,7 +52,12 @@ protocol_counters: snmp nstat protocol_stats protocols counters statistics
 closed_sockets: closed closes
 settings: sysctl sysctls setting
 gaps: gap
-events: event log changes history
+events: event log changes history timeline journal happenings
+notes: note remark remarks annotation annotations comments
+capabilities: capability caps privileges
+namespaces: namespace netns nets
+object: kind thing subject
+what: description text detail summary
 leaks: leak
 median: med
 percentile: quantile perc pct
@@ -61,6 +66,9 @@ percentile: quantile perc pct
 .help: .h .?
 .quit: .q .exit .bye
 .mode: .format .output_mode
+.around: .near .when .at_time .context .happened
+.diff: .compare .changed .changes .differences .delta
+.note: .remark .comment .annotate
 `)
 
 func parseSynonyms(table string) map[string][]string {

@@ -83,9 +83,10 @@ type subcommand struct {
 // subcommands feeds dispatch and help.
 func subcommands() []subcommand {
 	return []subcommand{
-		{"record", "[--interval 5s] [--for DURATION] [--once]", "record the network until stopped", record},
+		{"record", "[--interval 5s] [--for DURATION] [--once] [--netns all]", "record the network until stopped", record},
 		{"status", "[RECORDING]", "is it recording, since when, what is kept, what it costs", status},
 		{"export", "[--since TIME] [--until TIME] [--format csv] DIR", "write a stretch of time as CSV or JSON lines", export},
+		{"note", "[--at TIME] TEXT …", "write a remark into the recording: netsql note 'deploy 1.4'", note},
 		{"tables", "[--markdown] [TABLE]", "the reference of all tables and their columns", tables},
 		{"version", "", "print the version", func(_ context.Context, _ []string, std stdio) error {
 			_, err := fmt.Fprintln(std.out, "netsql", version)
@@ -169,7 +170,7 @@ func newFlags(name, args string) *flags {
 }
 
 // badValue is how package flag reports a value that its flag refused.
-var badValue = regexp.MustCompile(`^invalid (?:boolean )?value ".*" for (?:flag )?-([a-z]+): ((?s).*)$`)
+var badValue = regexp.MustCompile(`^invalid (?:boolean )?value ".*" for (?:flag )?-([a-z-]+): ((?s).*)$`)
 
 // parse returns the words that are no flags.
 func (f *flags) parse(args []string, std stdio) ([]string, error) {

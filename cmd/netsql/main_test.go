@@ -49,7 +49,8 @@ var nightStart = time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
 
 // night writes a recording of an hour, a sample every 10 s: at 03:14 the default route moves to another
 // gateway and at 03:20 back; from 03:30 eth0 drops what it receives; leakd forgets to close a connection every
-// minute, while webd is busy and healthy; between 03:40 and 03:45 the recorder was stopped.
+// minute, while webd is busy and healthy; between 03:40 and 03:45 the recorder was stopped. About 03:14 somebody deploys: a
+// note, a setting, a listener for two minutes, and connections that the listener's full queue turns away.
 func night(path string) error {
 	ctx := context.Background()
 	var w *store.Writer
@@ -87,7 +88,10 @@ func night(path string) error {
 			return err
 		}
 	}
-	return w.Close(ctx)
+	if err := w.Close(ctx); err != nil {
+		return err
+	}
+	return store.AddNote(ctx, path, nightStart.Add(13*time.Minute+45*time.Second), "deploy 1.4", "ann")
 }
 
 // nightSets are the tables that the night fills.
@@ -100,6 +104,9 @@ type nightSets struct {
 	routes    *store.Set[store.RouteID, store.Route]
 	links     *store.Set[store.InterfaceID, store.Interface]
 	counters  *store.Set[store.InterfaceID, store.InterfaceCounters]
+	settings  *store.Set[store.SettingID, store.Setting]
+	protocol  *store.Set[store.ProtocolCounterID, store.ProtocolCounter]
+	closes    *store.LogSet[store.Close]
 }
 
 func newNightSets(w *store.Writer) nightSets {
@@ -108,6 +115,8 @@ func newNightSets(w *store.Writer) nightSets {
 	n.counts, n.trends = store.NewSet(n.tcp, store.SocketCounts), store.NewSet(n.tcp, store.SocketTrends)
 	n.routes = store.NewSet(n.rest, store.Routes)
 	n.links, n.counters = store.NewSet(n.rest, store.Interfaces), store.NewSet(n.rest, store.InterfaceCountersTable)
+	n.settings, n.protocol = store.NewSet(n.rest, store.Settings), store.NewSet(n.rest, store.ProtocolCounters)
+	n.closes = store.NewLog(n.tcp, store.Closes)
 	return n
 }
 
@@ -153,6 +162,17 @@ func (n nightSets) put(i int, at time.Duration) {
 		for k := range busy {
 			socket(webd, 443, 1000+i/6*20+k, 1000+i/6*40+k, "ESTABLISHED", int64(i%6)*1000)
 		}
+		// One of those of the last minute is closed as the kernel tells it, the others between two samples.
+		if i%6 == 0 && i > 0 {
+			n.closes.Add(240*time.Hour+at-2500*time.Millisecond, store.Close{
+				NetNS: ns, Proto: "tcp", Family: store.Of(4), LocalAddr: "10.0.0.5", LocalPort: store.Of(443),
+				RemoteAddr: "10.0.7." + strconv.Itoa(1+(1000+(i/6-1)*20)%250), RemotePort: store.Of(41000 + (i/6-1)*20), Cookie: store.Of(1000 + (i/6-1)*40),
+				Process: webd, OwnerHow: "cookie", BytesSent: store.Of(5000), BytesReceived: store.Of(500),
+			})
+		}
+		if m := at.Minutes(); m >= 13.5 && m < 16 {
+			socket(process(9001, "deployd"), 8080, 0, 3, "LISTEN", 0)
+		}
 		count(webd, "ESTABLISHED", busy, nightStart.Add(at.Truncate(time.Minute)))
 		count(leakd, "LISTEN", 1, nightStart)
 		count(webd, "LISTEN", 1, nightStart)
@@ -172,6 +192,17 @@ func (n nightSets) put(i int, at time.Duration) {
 			c.RxDropped = store.Of(3 + 7*(i-180))
 		}
 		n.counters.Put(eth0, c)
+		backlog, overflows := "128", 0
+		if m := at.Minutes(); m >= 14 {
+			backlog, overflows = "4096", min(54, 9*(i-84))
+		}
+		n.settings.Put(store.SettingID{NetNS: ns, Name: "net.core.somaxconn"}, store.Setting{Value: backlog})
+		counter := func(file, proto, name string, value int) {
+			n.protocol.Put(store.ProtocolCounterID{NetNS: ns, File: file, Proto: proto, Name: name}, store.ProtocolCounter{Kind: "counter", Value: store.Of(value)})
+		}
+		counter("netstat", "TcpExt", "ListenOverflows", overflows)
+		counter("snmp", "Tcp", "PassiveOpens", 5*i+i%7)
+		counter("snmp", "Tcp", "RetransSegs", 2*i+i%3)
 		return nil
 	})
 }

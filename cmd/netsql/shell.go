@@ -73,7 +73,7 @@ func shell(ctx context.Context, args []string, std stdio) error {
 		}
 	}
 	s, err := query.NewShell(r, query.ShellConfig{
-		Out: std.out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, Width: func() int { return terminalWidth(std.out) },
+		Out: std.out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, Width: func() int { return terminalWidth(std.out) }, User: userName(),
 	})
 	if err != nil {
 		return usagef("--mode: %v", err)

@@ -1,0 +1,18 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"netsql/store"
+)
+
+// AddNote writes a person's remark about a moment into a recording, which may be being recorded meanwhile. Its errors are a
+// sentence each, with the next step.
+func AddNote(ctx context.Context, path string, at time.Time, text, user string) error {
+	if time.Until(at) > time.Second {
+		return fmt.Errorf("%s is in the future: write the note when it has happened", localTime(at))
+	}
+	return store.AddNote(ctx, path, at, text, user)
+}
