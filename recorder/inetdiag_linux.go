@@ -42,6 +42,29 @@ func (r inetRequest) message() *nl.NetlinkRequest {
 	return req
 }
 
+// tcpRequest asks for all TCP sockets of both families at once, as only the first form of the request can: struct
+// inet_diag_req. The kernel goes through one table for both, which alone may take it milliseconds, so that
+// to ask twice costs half as much again.
+type tcpRequest struct{}
+
+// tcpDiagGetSock is TCPDIAG_GETSOCK (linux/inet_diag.h): the type of that request and of its answers.
+const tcpDiagGetSock = 18
+
+func (tcpRequest) Len() int { return 60 }
+
+func (r tcpRequest) Serialize() []byte {
+	b := make([]byte, r.Len())
+	b[3] = 1<<(inetDiagInfo-1) | 1<<(inetDiagCong-1) | 1<<(inetDiagSKMemInfo-1)
+	binary.NativeEndian.PutUint32(b[52:], everyState)
+	return b
+}
+
+func (r tcpRequest) message() *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(tcpDiagGetSock, unix.NLM_F_DUMP)
+	req.AddData(r)
+	return req
+}
+
 // decodeInet reads one inet_diag_msg and its attributes. Older kernels send fewer of these
 // and a shorter tcp_info; a message that contradicts itself is an error.
 func decodeInet(b []byte) (record, error) {

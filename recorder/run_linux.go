@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -152,6 +153,8 @@ func (r *run) loop(ctx, whole context.Context) error {
 	if r.Once || err != nil {
 		return err
 	}
+	// In the first sample everything is new. What that took is not needed again, and the collector would keep it.
+	debug.FreeOSMemory()
 	next := time.Now().Add(r.Interval)
 	timer := time.NewTimer(r.Interval)
 	defer timer.Stop()

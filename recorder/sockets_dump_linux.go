@@ -138,7 +138,7 @@ func eachMessage(b []byte, seq uint32, each func(msg []byte) error) (done, torn 
 				}
 			}
 			return true, torn, nil
-		case unix.SOCK_DIAG_BY_FAMILY:
+		case unix.SOCK_DIAG_BY_FAMILY, tcpDiagGetSock:
 			if err := each(payload); err != nil {
 				return false, torn, err
 			}

@@ -57,9 +57,25 @@ func (s *sockets) enter(ns namespace) {
 			s.add(p, ns, diag)
 		}
 	}
+	s.joinTCP(ns)
 	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: unixRequest{}.message}, ns, diag)
 	if s.hearer != nil {
 		s.hear(ns)
+	}
+}
+
+// joinTCP has one dump bring the TCP sockets of both families.
+func (s *sockets) joinTCP(ns namespace) {
+	var first *protocol
+	for _, p := range s.protocols {
+		switch {
+		case p.ns.id != ns.id || p.proto != "tcp":
+		case first == nil:
+			first = p
+			first.request = tcpRequest{}.message
+		default:
+			p.first, first.second = first, p
+		}
 	}
 }
 
@@ -168,7 +184,7 @@ func (s *sockets) read(ctx context.Context) {
 	}
 }
 
-// A protocol is one dump: the TCP sockets of IPv4, the unix sockets, of one network namespace.
+// A protocol is what is of one kind: the TCP sockets of IPv4, the unix sockets, of one network namespace.
 type protocol struct {
 	ns          namespace
 	diag        *diagnostics // of the namespace
@@ -178,7 +194,10 @@ type protocol struct {
 	family      store.Int
 	af          uint8
 	request     func() *nl.NetlinkRequest
-	fromProc    bool // the kernel has no dump for it: read /proc/net
+	first       *protocol // whose dump brings this one's sockets too: IPv4 those of IPv6
+	second      *protocol // whose sockets this dump brings too
+	dumped      error     // how the last dump went
+	fromProc    bool      // the kernel has no dump for it: read /proc/net
 	source      *store.Source
 	sockets     *store.Set[store.SocketID, store.Socket]
 	holders     *store.Set[store.SocketOwnerID, store.SocketOwner]
@@ -220,10 +239,25 @@ type socket struct {
 
 // dump reads a protocol's sockets into memory.
 func (s *sockets) dump(ctx context.Context, p *protocol) error {
+	if p.first != nil {
+		return p.first.dumped
+	}
+	p.dumped = errors.New("the dump came to no end") // should it panic
+	p.dumped = s.dumpBoth(ctx, p)
+	return p.dumped
+}
+
+func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
+	both := []*protocol{p}
+	if p.second != nil {
+		both = append(both, p.second)
+	}
 	err := error(nl.ErrDumpInterrupted)
 	for try := 0; try < diagTries && errors.Is(err, nl.ErrDumpInterrupted); try++ {
 		s.dumps++
-		p.dump, p.seen, p.waiting, p.surplus = s.dumps, p.seen[:0], p.waiting[:0], 0
+		for _, p := range both {
+			p.dump, p.seen, p.waiting, p.surplus = s.dumps, p.seen[:0], p.waiting[:0], 0
+		}
 		err = s.dumpOnce(ctx, p)
 	}
 	if errors.Is(err, unix.ENOENT) {
@@ -232,8 +266,10 @@ func (s *sockets) dump(ctx context.Context, p *protocol) error {
 	if err != nil {
 		return fmt.Errorf("read %s sockets: %w", p.proto, err)
 	}
-	clear(p.seen[len(p.seen):cap(p.seen)]) // or a crowd that is gone would stay in memory
-	s.forgetVanished(p)
+	for _, p := range both {
+		clear(p.seen[len(p.seen):cap(p.seen)]) // or a crowd that is gone would stay in memory
+		s.forgetVanished(p)
+	}
 	return nil
 }
 
@@ -288,7 +324,11 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol) error {
 		if err != nil {
 			return err
 		}
-		s.see(p, r.cookie, &r, name)
+		if p.second != nil && r.family == p.second.af {
+			s.see(p.second, r.cookie, &r, name)
+		} else {
+			s.see(p, r.cookie, &r, name)
+		}
 		return nil
 	})
 	// Without INET_RAW_DIAG there is no handler. Asking makes the kernel look for a module

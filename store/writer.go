@@ -115,7 +115,7 @@ func (w *Writer) open(ctx context.Context) error {
 	var err error
 	if w.db, err = sql.Open("sqlite", dsn(w.options.Path, "rwc",
 		"busy_timeout=10000", "auto_vacuum=incremental", "journal_mode=wal", "synchronous=normal",
-		"journal_size_limit=16777216", "cache_size=-8000", "temp_store=memory")); err != nil {
+		"journal_size_limit=16777216", "cache_size=-2000", "temp_store=memory")); err != nil {
 		return err
 	}
 	w.db.SetMaxOpenConns(1)

@@ -21,7 +21,7 @@ w AS (
   SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
          (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z
     FROM "window"),
--- The runs of the recorder in the window. Within a run samples are evenly spaced, step seconds apart, so that sums
+-- The runs of the recorder in the window. Within a run samples are taken to be evenly spaced, step seconds apart, so that sums
 -- over samples are integrals over time; nobody looked between runs, and nothing is said about then.
 stretch AS (
   SELECT min(m.id) AS a, max(m.id) AS z,
