@@ -326,13 +326,16 @@ func serviceEnd(proto string, local, remote int) string {
 	return text
 }
 
-// change is what it was before and what it is now, in one text.
+// change is what it was before and what it is now, in one text. Of what came or went, all its values would be a line of
+// their own: events has them.
 func (h happening) change() any {
 	switch {
 	case h.object == "counter":
 		return fmt.Sprintf("%v, %v", h.now, h.was)
 	case h.was != nil && h.now != nil:
 		return fmt.Sprintf("%v → %v", h.was, h.now)
+	case h.event == "added" || h.event == "removed":
+		return nil
 	case h.was != nil:
 		return fmt.Sprintf("was %v", h.was)
 	}

@@ -7,6 +7,19 @@
 // sources stand in files of their own, named by what they read: list the folder and you know
 // what is recorded. The list of those that run is explicit, in sources of run_linux.go.
 //
+// # Between samples
+//
+// One goroutine, the hearer, takes what the kernel tells by itself: closes, every TCP and UDP socket that is given up;
+// and changes, the links, addresses, neighbours, routes and rules as they change. Both are put into the
+// recording with the next sample, each with its own time; changes bring that sample forward, within a budget. What they
+// tell is checked against the dumps, which have the last word.
+//
+// # Network namespaces
+//
+// Each namespace that is recorded has sources of its own. Those other than the recorder's are read on one thread, nsThread,
+// that goes from one to the next and is never lent out. Sockets of all of them are read first, then who holds
+// them is looked for once, in all of /proc.
+//
 // # How a source is built
 //
 // It reads through a store.Source, so that an error, or a panic in a parser, costs its own rows of that
