@@ -57,11 +57,11 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 	}
 	owner := nobody
 	if e != nil && e.last != 0 {
-		owner = ownership{e.last, byCookie}
+		owner = ownership{store.Ref(e.last), byCookie}
 	} else if owner = p.listeners.of(r); owner == nobody {
 		owner = p.before.of(r)
 	}
-	v.Process, v.OwnerHow = owner.process, owner.how
+	v.Process, v.OwnerHow = owner.process, owner.how.String()
 	if e != nil && e.subject != nil && (p.ok || e.dump != p.dump) {
 		v.Socket = e.subject.Ref()
 	} else {
@@ -89,7 +89,7 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 	}
 	v := store.CloseCount{
 		NetNS: p.ns.id, Proto: p.proto, Family: p.family, Count: store.Of(g.count),
-		First: s.writer.Moment(g.first), OwnerHow: byNothing,
+		First: s.writer.Moment(g.first), OwnerHow: byNothing.String(),
 	}
 	switch key.scope {
 	case sameListener:
@@ -98,7 +98,7 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 		if owner == nobody {
 			owner = p.before.at(key.addr, key.port)
 		}
-		v.Process, v.OwnerHow = owner.process, owner.how
+		v.Process, v.OwnerHow = owner.process, owner.how.String()
 	case sameService:
 		v.RemoteAddr, v.RemotePort = s.texts.address(key.family, &key.addr), store.Of(key.port)
 	case samePort:

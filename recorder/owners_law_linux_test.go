@@ -201,9 +201,9 @@ func (h *history) check(db *sql.DB, all bool) string {
 		there[inode] = true
 		_, right := held[inode][pid]
 		switch {
-		case len(held[inode]) == 0 && how != byFD:
+		case len(held[inode]) == 0 && how != "fd":
 			h.stats["on the way"]++
-		case right && how == byFD:
+		case right && how == "fd":
 			h.stats["right"]++
 		default:
 			wrong = append(wrong, fmt.Sprintf("%s socket %d: named %d by %s, held by %v", proto, inode, pid, how, held[inode]))

@@ -73,6 +73,8 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	// Most of what a sample allocates is gone with it: a collection now and then costs less than the memory.
+	defer debug.SetGCPercent(debug.SetGCPercent(50))
 	r, err := newRun(w, ns, c)
 	if err != nil {
 		return errors.Join(err, w.Close(whole))
@@ -103,6 +105,7 @@ type run struct {
 	machine    []source   // what is of the whole machine
 	waker      *waker     // changes bring the next sample forward
 	said       map[string]bool
+	memory     memory
 }
 
 func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
@@ -153,8 +156,7 @@ func (r *run) loop(ctx, whole context.Context) error {
 	if r.Once || err != nil {
 		return err
 	}
-	// In the first sample everything is new. What that took is not needed again, and the collector would keep it.
-	debug.FreeOSMemory()
+	r.memory.settle()
 	next := time.Now().Add(r.Interval)
 	timer := time.NewTimer(r.Interval)
 	defer timer.Stop()
@@ -226,6 +228,7 @@ func (r *run) sample(ctx context.Context) error {
 	for _, n := range r.networks {
 		n.changes.done()
 	}
+	r.memory.look()
 	for _, t := range r.writer.Troubles() {
 		r.notice(t)
 	}
@@ -295,6 +298,28 @@ func readBoot() (store.Boot, error) {
 		}
 	}
 	return b, nil
+}
+
+// memory gives back what a sample took that was far larger than the others, the first for one, in which everything is
+// new: the collector would keep it for long.
+type memory struct {
+	settled int64 // resident bytes when it was last given back
+	next    time.Time
+}
+
+// giveBackAgain is how long what was taken may be kept: giving it back costs a full collection.
+const giveBackAgain = 30 * time.Second
+
+func (m *memory) settle() {
+	debug.FreeOSMemory()
+	m.settled, m.next = ownCost().RSS, time.Now().Add(giveBackAgain)
+}
+
+// look is for after each sample.
+func (m *memory) look() {
+	if m.settled > 0 && time.Now().After(m.next) && ownCost().RSS > m.settled+m.settled/8 {
+		m.settle()
+	}
 }
 
 // ownCost is what the recorder itself has used so far.

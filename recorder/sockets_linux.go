@@ -223,10 +223,10 @@ type socket struct {
 	rec     record
 	name    string // of a unix socket, as the kernel has it
 	subject *store.Subject[store.SocketID, store.Socket]
-	since   float64   // when it was first seen in its state
 	holders []holder  // by rising pid
-	last    store.Ref // the last process seen to hold it
 	shown   ownership // the one last reported
+	since   uint32    // when it was first seen in its state, in unix seconds
+	last    uint32    // the last process seen to hold it, a store.Ref
 	dump    uint32    // in which it was last seen
 	lost    uint32    // sample in which its last holder went
 	// What TIME_WAIT and the like do not tell any more.

@@ -23,7 +23,7 @@ func (s *sockets) report(p *protocol, owned bool) {
 		if owned {
 			p.reportHolders(e)
 			if owner.how != byListener {
-				e.last = owner.process
+				e.last = uint32(owner.process)
 			}
 		}
 		p.count(e, owner.process)
@@ -35,18 +35,23 @@ func (s *sockets) report(p *protocol, owned bool) {
 // An ownership is a process and how it is known to be the socket's.
 type ownership struct {
 	process store.Ref
-	how     string
+	how     how
 }
 
-// How the process of a socket is known: the words of owner_how.
+// how the process of a socket is known.
+type how uint8
+
 const (
-	byFD       = "fd"
-	byCookie   = "cookie"
-	byListener = "listener"
-	byNothing  = "none"
+	byNothing how = iota
+	byFD
+	byCookie
+	byListener
 )
 
-var nobody = ownership{how: byNothing}
+// String is the word in owner_how.
+func (h how) String() string { return [...]string{"none", "fd", "cookie", "listener"}[h] }
+
+var nobody ownership
 
 // owner is the process that holds e.
 func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
@@ -54,7 +59,7 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 	case e.rec.inode == 0 && e.last != 0:
 		// Closed by its process, but not over: TIME_WAIT, LAST_ACK. Who had it last is
 		// known for certain, because the cookie says that it is the same socket.
-		return ownership{e.last, byCookie}
+		return ownership{store.Ref(e.last), byCookie}
 	case e.rec.inode == 0:
 		// Not accepted yet, or closed before a sample saw it.
 		if o := p.listeners.of(&e.rec); o != nobody || e.shown.how != byListener {
@@ -65,7 +70,7 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 	case len(e.holders) > 0:
 		return ownership{e.holders[0].process.ref, byFD}
 	case e.lost == s.gen && e.last != 0:
-		return ownership{e.last, byCookie} // closed between the dump and the search for its owner
+		return ownership{store.Ref(e.last), byCookie} // closed between the dump and the search for its owner
 	}
 	return nobody
 }
@@ -74,7 +79,7 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 	r := &e.rec
 	v := store.Socket{
-		State: named(stateNames[:], r.state), Process: owner.process, OwnerHow: owner.how,
+		State: named(stateNames[:], r.state), Process: owner.process, OwnerHow: owner.how.String(),
 		Congestion: s.texts.congestion(r.congestion),
 	}
 	if r.has&hasUID != 0 || e.uidKnown && r.has&(hasInfo|hasLast) != 0 {
@@ -105,9 +110,9 @@ func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 	}
 	switch {
 	case !known: // in this run: it may be known from the last
-		e.since = e.subject.Since()
+		e.since = uint32(e.subject.Since())
 	case e.moved:
-		e.since = s.writer.Now()
+		e.since = uint32(s.writer.Now())
 	}
 	e.shown = owner
 	e.dirty, e.renamed, e.moved = !resolved, false, false
@@ -185,8 +190,8 @@ func (p *protocol) count(e *socket, owner store.Ref) {
 		c = &count{}
 		p.counts[key] = c
 	}
-	if c.n == 0 || e.since < c.oldest {
-		c.oldest = e.since
+	if since := float64(e.since); c.n == 0 || since < c.oldest {
+		c.oldest = since
 	}
 	c.n++
 	c.queues = c.queues || e.rec.has&hasQueues != 0
