@@ -141,6 +141,7 @@ func (n *namespaces) missing() error {
 		hidden = hidden || p.hidden
 	}
 	switch {
+	case !n.which.all: // nothing is recorded that they would lead to
 	case hidden && n.privileged:
 		said = append(said, namespacesForbidden)
 	case hidden:

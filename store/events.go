@@ -292,7 +292,7 @@ func (t *eventWriter[ID, V]) write(ctx context.Context, m int64) error {
 		next = t.rows[i].ts
 	}
 	for i := range t.rows {
-		if err := t.add.add(ctx, t.rowArgs(&t.rows[i], m)); err != nil {
+		if err := t.add.add(ctx, t.rowArgs(&t.rows[i], m)...); err != nil {
 			return fmt.Errorf("write %s: %w", t.table.Name, err)
 		}
 	}
@@ -330,8 +330,8 @@ func (t *eventWriter[ID, V]) differing(v, other *V) string {
 	var words []string
 	mine, its := reflect.ValueOf(v).Elem(), reflect.ValueOf(other).Elem()
 	for _, c := range t.values {
-		a := c.kind.arg(mine.Field(c.index))
-		if a == c.kind.arg(its.Field(c.index)) {
+		a := c.kind.arg(mine.Field(c.index), nil)
+		if a == c.kind.arg(its.Field(c.index), nil) {
 			continue
 		}
 		if a == nil {
@@ -349,5 +349,4 @@ func (t *eventWriter[ID, V]) rolledBack() {
 		set.drop()
 	}
 	t.rows = emptied(t.rows)
-	t.add.forget()
 }

@@ -116,7 +116,7 @@ func (t *logWriter[V]) write(ctx context.Context, m int64) error {
 		args := append(t.args[:0], last, m)
 		args = appendArgs(args, reflect.ValueOf(&t.rows[i].row).Elem(), t.table.columns)
 		t.args = args[:0]
-		if err := t.add.add(ctx, args); err != nil {
+		if err := t.add.add(ctx, args...); err != nil {
 			return fmt.Errorf("write %s: %w", t.table.Name, err)
 		}
 	}
@@ -137,5 +137,4 @@ func (t *logWriter[V]) rolledBack() {
 	for _, set := range t.sets {
 		set.drop()
 	}
-	t.add.forget()
 }

@@ -14,5 +14,5 @@ type Namespace struct {
 	ContainerID string `col:"container_id,rare" doc:"Container that its first process runs in, when the control group names one."`
 	Unit        string `col:"unit,rare" doc:"systemd unit that its first process runs in."`
 	Process     Ref    `col:"process,rare" ref:"processes:pid,comm,exe,cmdline" doc:"Its first process: the one that was started first."`
-	Processes   Int    `col:"processes,value" doc:"Number of processes in it."`
+	Processes   Int    `col:"processes,value" doc:"Number of processes in it, of those that may be seen."`
 }

@@ -44,10 +44,11 @@ type spanWriter[ID, V comparable] struct {
 	cuts    []*Subject[ID, V] // spans that end, and go on as another
 	ends    []*Subject[ID, V] // spans that end without another
 	closed  []*Subject[ID, V] // all whose span ends
+	lost    []*Subject[ID, V] // of ends, those that may be there still: their source was not read
 	gone    []departed[ID, V] // subjects known not to be there any more
 
 	tuple []byte
-	args  []any
+	row   []any
 
 	addSubject, addTuple, addSpan, addOpen       *batch
 	cutOpen, dropOpen, setLast, setGone, setBack *batch
@@ -78,11 +79,12 @@ func newSpanWriter[ID, V comparable](w *Writer, t Spans[ID, V]) *spanWriter[ID, 
 			") INSERT INTO %[1]s_span SELECT last << 32 | subject, last - from_sample%[2]s FROM ended CROSS JOIN %[1]s_open USING (subject)",
 			name, t.spanColumns())),
 		addOpen:  w.insert("REPLACE INTO "+name+"_open", 2+spanColumns),
-		cutOpen:  w.statement("UPDATE " + name + "_open SET from_sample = ? WHERE subject = ?"),
-		dropOpen: w.statement("DELETE FROM " + name + "_open WHERE subject = ?"),
-		setLast:  w.statement("UPDATE " + name + " SET last_sample = ? WHERE id = ?"),
-		setGone:  w.statement("UPDATE " + name + " SET gone_sample = ? WHERE id = ?"),
-		setBack:  w.statement("UPDATE " + name + " SET last_sample = NULL WHERE id = ?"),
+		cutOpen:  w.each("UPDATE " + name + "_open SET from_sample = ? WHERE subject"),
+		dropOpen: w.each("DELETE FROM " + name + "_open WHERE subject"),
+		setLast:  w.each("UPDATE " + name + " SET last_sample = ? WHERE id"),
+		// The span of most that are gone ends with this sample. Others have their last sample already.
+		setGone: w.each("UPDATE " + name + " SET last_sample = coalesce(last_sample, ?), gone_sample = ? WHERE id"),
+		setBack: w.each("UPDATE " + name + " SET last_sample = NULL WHERE id"),
 	}
 }
 
@@ -207,7 +209,9 @@ func (t *spanWriter[ID, V]) sortOut(m int64) {
 		default:
 			everyoneLooked = false
 			for _, s := range set.byKey {
-				t.end(s)
+				if t.end(s) {
+					t.lost = append(t.lost, s)
+				}
 			}
 		}
 	}
@@ -217,7 +221,10 @@ func (t *spanWriter[ID, V]) sortOut(m int64) {
 		}
 	}
 	t.cut(m)
+	// In the order of the rows, writing them finds each where the last one was.
 	byNumber := func(a, b *Subject[ID, V]) int { return cmp.Compare(a.number, b.number) }
+	slices.SortFunc(t.ends, byNumber)
+	slices.SortFunc(t.gone, func(a, b departed[ID, V]) int { return byNumber(a.subject, b.subject) })
 	slices.SortFunc(t.changes, func(a, b *change[ID, V]) int { return byNumber(a.subject, b.subject) })
 	t.closed = append(append(t.closed, t.ends...), t.cuts...)
 	for _, c := range t.changes {
@@ -228,11 +235,13 @@ func (t *spanWriter[ID, V]) sortOut(m int64) {
 	slices.SortFunc(t.closed, byNumber)
 }
 
-func (t *spanWriter[ID, V]) end(s *Subject[ID, V]) {
+// end ends the span of the subject, and reports whether it had one.
+func (t *spanWriter[ID, V]) end(s *Subject[ID, V]) bool {
 	if s.open {
 		s.ending = true
 		t.ends = append(t.ends, s)
 	}
+	return s.open
 }
 
 // unseen finds the subjects that a complete reading did not show any more.
@@ -267,16 +276,18 @@ func (t *spanWriter[ID, V]) cut(m int64) {
 }
 
 func (t *spanWriter[ID, V]) writeSubjects(ctx context.Context, m int64) error {
+	first := any(m) // boxed once
 	for _, c := range t.changes {
 		s := c.subject
 		switch {
 		case c.id != nil:
-			args := append(t.args[:0], s.row(), m, nil, nil)
-			if err := t.addSubject.add(ctx, appendArgs(args, reflect.ValueOf(c.id).Elem(), t.table.id)); err != nil {
+			t.row = append(t.row[:0], s.row(), first, nil, nil)
+			t.row = appendArgs(t.row, reflect.ValueOf(c.id).Elem(), t.table.id)
+			if err := t.addSubject.add(ctx, t.row...); err != nil {
 				return err
 			}
 		case !s.open:
-			if err := t.setBack.add(ctx, append(t.args[:0], s.row())); err != nil {
+			if err := t.setBack.add(ctx, s.row()); err != nil {
 				return err
 			}
 		}
@@ -284,17 +295,29 @@ func (t *spanWriter[ID, V]) writeSubjects(ctx context.Context, m int64) error {
 	if err := t.addSubject.flush(ctx); err != nil {
 		return err
 	}
-	for _, s := range t.ends {
-		if err := t.setLast.add(ctx, append(t.args[:0], m-1, s.row())); err != nil {
-			return err
-		}
+	if err := t.setBack.flush(ctx); err != nil {
+		return err
 	}
+	if err := onEach(ctx, t.setLast.with(m-1), t.lost); err != nil {
+		return err
+	}
+	t.setGone.with(m-1, m)
 	for _, g := range t.gone {
-		if err := t.setGone.add(ctx, append(t.args[:0], m, g.subject.row())); err != nil {
+		if err := t.setGone.add(ctx, g.subject.row()); err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.setGone.flush(ctx)
+}
+
+// onEach runs b for the subjects.
+func onEach[ID, V comparable](ctx context.Context, b *batch, subjects []*Subject[ID, V]) error {
+	for _, s := range subjects {
+		if err := b.add(ctx, s.row()); err != nil {
+			return err
+		}
+	}
+	return b.flush(ctx)
 }
 
 // writeTuples interns the rare columns of the spans that begin.
@@ -319,7 +342,8 @@ func (t *spanWriter[ID, V]) writeTuples(ctx context.Context, _ int64) error {
 			t.lastTuple++
 			number = t.lastTuple
 			t.tuples[string(t.tuple)] = number
-			if err := t.addTuple.add(ctx, appendArgs(append(t.args[:0], number), v, t.table.rare)); err != nil {
+			t.row = appendArgs(append(t.row[:0], number), v, t.table.rare)
+			if err := t.addTuple.add(ctx, t.row...); err != nil {
 				return err
 			}
 		}
@@ -333,8 +357,9 @@ func (t *spanWriter[ID, V]) writeTuples(ctx context.Context, _ int64) error {
 // keeps rows in order of. As a table WITHOUT ROWID keyed by the pair it filled its pages to
 // 88 % when appended to, and compared records instead of numbers.
 func (t *spanWriter[ID, V]) writeClosed(ctx context.Context, m int64) error {
+	last := any(m - 1)
 	for _, s := range t.closed {
-		if err := t.addSpan.add(ctx, append(t.args[:0], s.row(), m-1)); err != nil {
+		if err := t.addSpan.add(ctx, s.row(), last); err != nil {
 			return err
 		}
 	}
@@ -342,24 +367,20 @@ func (t *spanWriter[ID, V]) writeClosed(ctx context.Context, m int64) error {
 }
 
 func (t *spanWriter[ID, V]) writeOpen(ctx context.Context, m int64) error {
-	for _, s := range t.ends {
-		if err := t.dropOpen.add(ctx, append(t.args[:0], s.row())); err != nil {
-			return err
-		}
+	if err := onEach(ctx, t.dropOpen, t.ends); err != nil {
+		return err
 	}
-	for _, s := range t.cuts {
-		if err := t.cutOpen.add(ctx, append(t.args[:0], m, s.row())); err != nil {
-			return err
-		}
+	if err := onEach(ctx, t.cutOpen.with(m), t.cuts); err != nil {
+		return err
 	}
+	from := any(m)
 	for _, c := range t.changes {
-		args := append(t.args[:0], c.subject.row(), m)
+		t.row = append(t.row[:0], c.subject.row(), from)
 		if len(t.table.rare) > 0 {
-			args = append(args, c.tuple)
+			t.row = append(t.row, c.tuple)
 		}
-		args = appendArgs(args, reflect.ValueOf(&c.val).Elem(), t.table.span)
-		t.args = args[:0]
-		if err := t.addOpen.add(ctx, args); err != nil {
+		t.row = appendArgs(t.row, reflect.ValueOf(&c.val).Elem(), t.table.span)
+		if err := t.addOpen.add(ctx, t.row...); err != nil {
 			return err
 		}
 	}
@@ -403,7 +424,7 @@ func (t *spanWriter[ID, V]) committed(int64) {
 // clear forgets what became of this sample.
 func (t *spanWriter[ID, V]) clear() {
 	t.changes, t.cuts, t.ends = emptied(t.changes), emptied(t.cuts), emptied(t.ends)
-	t.closed, t.gone = emptied(t.closed), emptied(t.gone)
+	t.closed, t.lost, t.gone = emptied(t.closed), emptied(t.lost), emptied(t.gone)
 }
 
 func (t *spanWriter[ID, V]) rolledBack() {
@@ -413,17 +434,18 @@ func (t *spanWriter[ID, V]) rolledBack() {
 	for _, set := range t.sets {
 		set.drop()
 	}
-	for _, b := range []*batch{t.addSubject, t.addTuple, t.addSpan, t.addOpen} {
-		b.forget()
-	}
 	t.clear()
 	clear(t.tuples) // some of them were never written
 }
 
-// appendArgs appends the columns of the struct v as the database driver takes them.
+// appendArgs appends the columns of the struct v as the database driver takes them. Where args was used for
+// another row before, what stood there often is the same.
 func appendArgs(args []any, v reflect.Value, cols []Column) []any {
+	args = slices.Grow(args, len(cols))
 	for i := range cols {
-		args = append(args, cols[i].kind.arg(v.Field(cols[i].index)))
+		n := len(args)
+		args = args[:n+1]
+		args[n] = cols[i].kind.arg(v.Field(cols[i].index), args[n])
 	}
 	return args
 }

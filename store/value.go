@@ -84,28 +84,35 @@ func (k kind) sqlType() string {
 	}
 }
 
-// arg is the field as the database driver takes it.
-func (k kind) arg(v reflect.Value) any {
+// arg is the field as the database driver takes it: before, if that is the same, which saves an allocation.
+func (k kind) arg(v reflect.Value, before any) any {
 	switch k {
 	case kindInt:
 		// Int has one field; reading it by reflection avoids boxing the struct.
 		if flipped := v.Field(0).Int(); flipped != 0 {
-			return flipped ^ math.MinInt64
+			return boxed(flipped^math.MinInt64, before)
 		}
 	case kindText:
 		if s := v.String(); s != "" {
-			return s
+			return boxed(s, before)
 		}
 	case kindTime:
 		if t := v.Float(); t != 0 {
-			return t
+			return boxed(t, before)
 		}
 	case kindRef:
 		if r := v.Int(); r != 0 {
-			return r
+			return boxed(r, before)
 		}
 	}
 	return nil
+}
+
+func boxed[T comparable](v T, before any) any {
+	if b, ok := before.(T); ok && b == v {
+		return before
+	}
+	return v
 }
 
 // set is the inverse of arg, for reading identities back after a restart.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"os"
@@ -69,6 +70,10 @@ type Writer struct {
 	sources []*Source
 	outcome *Source
 	results *Set[SourceID, SourceOutcome]
+
+	raw     driver.ConnPrepareContext // conn, for the batches, while write runs
+	batches []*batch
+	args    []driver.NamedValue // of the batch that runs
 
 	now     sampleTime // the sample under way
 	last    sampleTime // the last one committed
@@ -235,16 +240,14 @@ func (w *Writer) Commit(ctx context.Context, cost Cost) error {
 		if err := w.gaps.write(ctx, w); err != nil {
 			return fmt.Errorf("write gaps: %w", err)
 		}
-		for _, t := range w.order {
-			if err := t.write(ctx, w.now.id); err != nil {
-				return err
-			}
-		}
-		return nil
+		return w.write(ctx)
 	})
 	if err != nil {
 		for _, t := range w.order {
 			t.rolledBack()
+		}
+		for _, b := range w.batches {
+			b.forget()
 		}
 		w.gaps.rolledBack()
 		w.lost = err
@@ -257,6 +260,19 @@ func (w *Writer) Commit(ctx context.Context, cost Cost) error {
 	w.forgetRetired()
 	w.last, w.lastRun, w.lost = w.now, true, nil
 	return nil
+}
+
+// write turns what the sources reported into rows. It holds conn: nothing in it may ask conn for anything.
+func (w *Writer) write(ctx context.Context) error {
+	return w.conn.Raw(func(c any) error {
+		w.raw = c.(driver.ConnPrepareContext)
+		for _, t := range w.order {
+			if err := t.write(ctx, w.now.id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (w *Writer) recordOutcomes() {
@@ -287,6 +303,9 @@ func (w *Writer) Close(ctx context.Context) error {
 
 func (w *Writer) close() {
 	if w.conn != nil {
+		for _, b := range w.batches {
+			b.close()
+		}
 		w.conn.Close()
 	}
 	if w.db != nil {
