@@ -55,7 +55,7 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 	if e != nil {
 		r.remember(&e.rec) // what the kernel has forgotten by then
 	}
-	owner := nobody
+	var owner ownership
 	if e != nil && e.last != 0 {
 		owner = ownership{store.Ref(e.last), byCookie}
 	} else if owner = p.listeners.of(r); owner == nobody {

@@ -108,10 +108,8 @@ func (p *play) events(from int) []string {
 			}
 		}
 	}
-	for _, row := range texts(p.t, db, fmt.Sprintf(`SELECT printf('%%g', round(ts - %d, 3)) || iif(exact, '!', '') || '|' || object || '|' || event || '|' || what || '|' ||
-		coalesce(was, 'NULL') || '|' || coalesce(now, 'NULL') || '|' || coalesce(comm, 'NULL') FROM events`, playStart.Unix())) {
-		got = append(got, row)
-	}
+	got = append(got, texts(p.t, db, fmt.Sprintf(`SELECT printf('%%g', round(ts - %d, 3)) || iif(exact, '!', '') || '|' || object || '|' || event || '|' || what || '|' ||
+		coalesce(was, 'NULL') || '|' || coalesce(now, 'NULL') || '|' || coalesce(comm, 'NULL') FROM events`, playStart.Unix()))...)
 	slices.Sort(got)
 	return got
 }
