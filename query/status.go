@@ -45,6 +45,10 @@ type Status struct {
 	WALBytes    int64    `json:"wal_bytes"`
 	BytesPerDay *float64 `json:"bytes_per_day"` // of all that is kept; null in the first minutes
 
+	KeepS    *float64 `json:"keep_s"`         // samples are kept so long; null: for ever
+	MaxBytes *int64   `json:"max_size_bytes"` // the recording may grow to; null: without limit
+	Rollups  Moment   `json:"first_rollup"`   // roll-ups of minutes, hours or days go back to
+
 	Gaps       int     `json:"gaps"`
 	UnwatchedS float64 `json:"unwatched_s"` // how long nobody looked at all
 	LatestGaps []Gap   `json:"latest_gaps"`
@@ -140,19 +144,26 @@ func (r *Recording) ask(ctx context.Context, query string, into ...any) error {
 func (s *Status) readRun(ctx context.Context, r *Recording) error {
 	var host, kernel, version sql.NullString
 	var started, stopped sql.NullFloat64
-	var uid sql.NullInt64
+	var uid, maxBytes sql.NullInt64
+	var keep sql.NullFloat64
 	if err := r.ask(ctx, "SELECT uuid FROM main.recording", &s.UUID); err != nil {
 		return err
 	}
-	if err := r.ask(ctx, `SELECT b.host, b.kernel, u.version, u.uid, u.pid, u.started, u.stopped, u.interval_s
+	if err := r.ask(ctx, `SELECT b.host, b.kernel, u.version, u.uid, u.pid, u.started, u.stopped, u.interval_s, u.keep_s, u.max_bytes
 		FROM runs u LEFT JOIN boots b ON b.boot = u.boot ORDER BY u.run DESC LIMIT 1`,
-		&host, &kernel, &version, &uid, &s.PID, &started, &stopped, &s.IntervalS); err != nil {
+		&host, &kernel, &version, &uid, &s.PID, &started, &stopped, &s.IntervalS, &keep, &maxBytes); err != nil {
 		return err
 	}
 	s.Host, s.Kernel, s.Version = host.String, kernel.String, version.String
 	s.RunSince, s.RunUntil = momentOf(started), momentOf(stopped)
 	if uid.Valid {
 		s.UID = &uid.Int64
+	}
+	if keep.Valid {
+		s.KeepS = &keep.Float64
+	}
+	if maxBytes.Valid {
+		s.MaxBytes = &maxBytes.Int64
 	}
 	if pid, is := store.Recording(r.Path); is {
 		s.Recording, s.PID, s.RunUntil = true, pid, Moment{}
@@ -171,6 +182,17 @@ func (s *Status) readSamples(ctx context.Context, r *Recording) error {
 		return err
 	}
 	s.First, s.Last = momentOf(first), momentOf(last)
+	var minute sql.NullFloat64
+	for _, l := range store.Levels() {
+		var ts sql.NullFloat64
+		if err := r.ask(ctx, "SELECT min(ts) FROM main.period_"+l.Name, &ts); err != nil {
+			return err
+		}
+		if ts.Valid && (!minute.Valid || ts.Float64 < minute.Float64) {
+			minute = ts
+		}
+	}
+	s.Rollups = momentOf(minute)
 	if last.Valid {
 		age := s.Now.Sub(unixTime(read.Float64)).Seconds()
 		s.LastAgeS = &age
@@ -288,6 +310,7 @@ func (s Status) Write(w io.Writer) error {
 	if s.Samples > 0 {
 		b.item("kept", fmt.Sprintf("%s in %s, since %s", plural(s.Samples, "sample"),
 			spanText(s.Last.Sub(s.First.Time).Seconds(), " "), localTime(s.First.Truncate(time.Second))))
+		b.item("", s.limitsText())
 	}
 	b.item("size", s.sizeText())
 	b.item("gaps", s.gapsText())
@@ -344,6 +367,21 @@ func (s Status) sizeText() string {
 	}
 	return fmt.Sprintf("%s; grows by about %s a day (what is kept, divided by the %s recorded)", text,
 		bytesText(*s.BytesPerDay), spanText(s.RecordedS, " "))
+}
+
+func (s Status) limitsText() string {
+	keep, size := "for ever", "without a limit of size"
+	if s.KeepS != nil {
+		keep = "for " + spanText(*s.KeepS, " ")
+	}
+	if s.MaxBytes != nil {
+		size = "up to " + bytesText(float64(*s.MaxBytes))
+	}
+	text := fmt.Sprintf("samples are kept %s, %s", keep, size)
+	if !s.Rollups.IsZero() && s.Rollups.Before(s.First.Time) {
+		text += "; roll-ups go back to " + localTime(s.Rollups.Time)
+	}
+	return text
 }
 
 func (s Status) gapsText() string {

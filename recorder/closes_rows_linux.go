@@ -23,8 +23,9 @@ func (s *sockets) reportCloses(c *closes) error {
 	}
 	for i := range heard.single {
 		end := &heard.single[i]
-		var e *socket
-		if end.proto == unix.IPPROTO_TCP && len(waiting) > 0 {
+		// One that was closed while this sample saw it was heard of before it was known.
+		e := c.sampled(end)
+		if e == nil && end.proto == unix.IPPROTO_TCP && len(waiting) > 0 {
 			e = waiting[end.rec.endpoints()]
 		}
 		s.putClose(c, end, e)
@@ -62,6 +63,15 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 		owner = p.before.of(r)
 	}
 	v.Process, v.OwnerHow = owner.process, owner.how.String()
+	if p.traffic != nil && c.before > 0 { // else it may have moved it before anybody looked
+		var before record
+		if e != nil {
+			before = e.rec
+		}
+		m := p.traffic.of(owner.process)
+		m.add(growthOf(e, &before, r))
+		m.closed++
+	}
 	if e != nil && e.subject != nil && (p.ok || e.dump != p.dump) {
 		v.Socket = e.subject.Ref()
 	} else {
@@ -114,6 +124,10 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 	}
 	if g.has&hasInfo != 0 {
 		v.Retransmits = store.Of(g.retransmits)
+	}
+	if p.traffic != nil {
+		p.traffic.of(v.Process).add(growth{sent: g.bytesSent, received: g.bytesRecv, retransmits: uint32(g.retransmits)})
+		p.traffic.of(v.Process).closed += g.count
 	}
 	if g.rtts > 0 {
 		v.RTT, v.MaxRTT = store.Of(g.rtt/g.rtts), store.Of(g.maxRTT)

@@ -20,6 +20,11 @@
 // that goes from one to the next and is never lent out. Sockets of all of them are read first, then who holds
 // them is looked for once, in all of /proc.
 //
+// # How much is kept
+//
+// After each sample, and in the pauses between, the store works out roll-ups and deletes what is beyond Config.Limits, a few
+// milliseconds at a time; a sample that is due waits for one such step at the most.
+//
 // # How a source is built
 //
 // It reads through a store.Source, so that an error, or a panic in a parser, costs its own rows of that
@@ -39,6 +44,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"netsql/store"
 )
 
 // ErrUnsupported is returned by Run where there is nothing to record from.
@@ -58,6 +65,20 @@ const (
 	DefaultCloseBudget = 2000
 )
 
+// DefaultLimits are how much netsql record keeps when nothing is said.
+var DefaultLimits = store.Limits{
+	Keep: 30 * day, MaxSize: 2 << 30,
+	Minutes: 90 * day, Hours: 2 * 365 * day, Days: 10 * 365 * day,
+}
+
+const day = 24 * time.Hour
+
+// The least that Config.Limits may say.
+const (
+	MinKeep    = time.Minute
+	MinMaxSize = store.MinMaxSize
+)
+
 // Config says what to record where.
 type Config struct {
 	Path     string        // the recording; made when it is not there
@@ -65,6 +86,10 @@ type Config struct {
 	For      time.Duration // how long to record; 0: until the context ends
 	Once     bool          // take one sample and end
 	Version  string        // of the program, for the recording's runs
+
+	// Limits say how much is kept: each 0 for all, or at least MinKeep and MinMaxSize. They are held in small steps
+	// between samples.
+	Limits store.Limits
 
 	// CloseBudget is how many closes of sockets that no sample saw are kept one by one in each sample, from
 	// MinCloseBudget to MaxCloseBudget; beyond it they are summed up. 0: DefaultCloseBudget.
@@ -87,6 +112,15 @@ func (c Config) check() error {
 	}
 	if c.CloseBudget < MinCloseBudget || c.CloseBudget > MaxCloseBudget {
 		return fmt.Errorf("close budget %d: it must be from %d to %d", c.CloseBudget, MinCloseBudget, MaxCloseBudget)
+	}
+	l := c.Limits
+	for _, keep := range []time.Duration{l.Keep, l.Minutes, l.Hours, l.Days} {
+		if keep != 0 && keep < MinKeep {
+			return fmt.Errorf("keep %v: it must be 0, for all, or at least %v", keep, MinKeep)
+		}
+	}
+	if l.MaxSize != 0 && l.MaxSize < MinMaxSize {
+		return fmt.Errorf("size %d: it must be 0, for no limit, or at least %d bytes", l.MaxSize, MinMaxSize)
 	}
 	if c.For < 0 {
 		return fmt.Errorf("for %v: a time to record must not be negative", c.For)

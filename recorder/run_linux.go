@@ -67,7 +67,7 @@ func Run(ctx context.Context, c Config) error {
 	// The recording is opened, written and closed whole, even when the context ends meanwhile.
 	whole := context.WithoutCancel(ctx)
 	w, err := store.Create(whole, store.Options{
-		Path: c.Path, Boot: boot, Interval: c.Interval, Version: c.Version, UID: os.Geteuid(),
+		Path: c.Path, Boot: boot, Interval: c.Interval, Version: c.Version, UID: os.Geteuid(), Limits: c.Limits,
 		Capabilities: probeCapabilities(whole),
 	})
 	if err != nil {
@@ -153,6 +153,9 @@ func (r *run) close() {
 
 func (r *run) loop(ctx, whole context.Context) error {
 	err := r.sample(whole)
+	if r.Once && err == nil {
+		err = r.tidyOnce(whole)
+	}
 	if r.Once || err != nil {
 		return err
 	}
@@ -166,6 +169,8 @@ func (r *run) loop(ctx, whole context.Context) error {
 	early := time.NewTimer(time.Hour) // runs while a sample is brought forward
 	early.Stop()
 	defer early.Stop()
+	tidy := time.NewTimer(0) // runs while there is something to be done between samples
+	defer tidy.Stop()
 	wake := r.waker.signal // nil meanwhile
 	for {
 		select {
@@ -183,6 +188,11 @@ func (r *run) loop(ctx, whole context.Context) error {
 				wake = nil
 			}
 			continue
+		case <-tidy.C:
+			if pause, more := r.tidy(whole, time.Until(next)); more {
+				tidy.Reset(pause)
+			}
+			continue
 		case <-early.C: // the beats stay where they are
 		case <-timer.C:
 		}
@@ -198,7 +208,37 @@ func (r *run) loop(ctx, whole context.Context) error {
 			next = next.Add(r.Interval)
 		}
 		timer.Reset(next.Sub(now))
+		tidy.Reset(0)
 	}
+}
+
+const (
+	// tidyShare is what part of the time may be spent on tidying up, while there is something to be done.
+	tidyShare = 4
+	// tidyMargin is how long before a sample nothing more is begun.
+	tidyMargin = 30 * time.Millisecond
+	// tidyOnceFor is how long netsql record --once tidies up.
+	tidyOnceFor = 2 * time.Second
+)
+
+// tidy does one step, unless a sample is due. It returns how long to wait with the next, if there may be one before that sample.
+func (r *run) tidy(ctx context.Context, next time.Duration) (pause time.Duration, more bool) {
+	if next < min(tidyMargin, r.Interval/4) {
+		return 0, false
+	}
+	begun := time.Now()
+	more, err := r.writer.Tidy(ctx)
+	r.report(err)
+	return (tidyShare - 1) * time.Since(begun), more
+}
+
+func (r *run) tidyOnce(ctx context.Context) error {
+	for begun := time.Now(); time.Since(begun) < tidyOnceFor; {
+		if more, err := r.writer.Tidy(ctx); err != nil || !more {
+			return err
+		}
+	}
+	return nil
 }
 
 // sample takes one sample of everything.

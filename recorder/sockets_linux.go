@@ -27,6 +27,7 @@ type sockets struct {
 	protocols []*protocol // of all namespaces
 	buf       []byte      // for their dumps, one after the other
 	closes    []*closes   // one for each namespace, when they are to be heard
+	traffic   []*traffic  // one for each namespace
 	hearer    *hearer     // nil: closes are not heard
 	budget    int         // of closes that are kept one by one in a sample
 	gen       uint32      // number of the sample
@@ -58,6 +59,7 @@ func (s *sockets) enter(ns namespace) {
 		}
 	}
 	s.joinTCP(ns)
+	s.sumUp(ns)
 	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: unixRequest{}.message}, ns, diag)
 	if s.hearer != nil {
 		s.hear(ns)
@@ -77,6 +79,28 @@ func (s *sockets) joinTCP(ns namespace) {
 			p.first, first.second = first, p
 		}
 	}
+}
+
+// sumUp has what the TCP connections of a namespace move summed up.
+func (s *sockets) sumUp(ns namespace) {
+	t := newTraffic(s.writer, ns)
+	for _, p := range s.protocols {
+		if p.ns.id == ns.id && p.proto == "tcp" {
+			p.traffic = t
+		}
+	}
+	s.traffic = append(s.traffic, t)
+}
+
+// tcpOf are the protocols whose connections are summed up there.
+func (s *sockets) tcpOf(t *traffic) []*protocol {
+	var tcp []*protocol
+	for _, p := range s.protocols {
+		if p.traffic == t {
+			tcp = append(tcp, p)
+		}
+	}
+	return tcp
 }
 
 // hear begins to hear of the closed sockets of a namespace.
@@ -144,6 +168,7 @@ func (s *sockets) leave(ns namespace) {
 		}
 		return c.ns.id == ns.id
 	})
+	s.traffic = slices.DeleteFunc(s.traffic, func(t *traffic) bool { return t.ns.id == ns.id })
 }
 
 // close ends the hearing, before the program does.
@@ -182,6 +207,9 @@ func (s *sockets) read(ctx context.Context) {
 	for _, c := range s.closes {
 		c.source.Read(func() error { return s.reportCloses(c) })
 	}
+	for _, t := range s.traffic {
+		t.source.Read(func() error { return t.report(s.tcpOf(t)) })
+	}
 }
 
 // A protocol is what is of one kind: the TCP sockets of IPv4, the unix sockets, of one network namespace.
@@ -211,6 +239,10 @@ type protocol struct {
 	waiting           []*socket             // those in TIME_WAIT that this dump shows for the first time
 	surplus           int64                 // and those that are only counted
 	listeners, before listeners             // of this sample and of the one before
+
+	traffic *traffic // nil for what tells no bytes
+	grown   []growth // what connections moved since the last sample
+	primed  bool     // a sample has seen what was there before
 
 	seen   []*socket // those of this dump
 	dump   uint32    // number of the dump
@@ -389,6 +421,11 @@ func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
 // update makes r what is known of e.
 func (s *sockets) update(p *protocol, e *socket, r *record, name []byte) {
 	e.dirty = true
+	if p.traffic != nil && (p.primed || e.subject != nil) {
+		if g := growthOf(e, &e.rec, r); !g.isZero() {
+			p.grown = append(p.grown, g)
+		}
+	}
 	e.renamed = e.renamed || !e.rec.sameName(r)
 	e.moved = e.moved || e.rec.state != r.state
 	if p.af == unix.AF_UNIX {

@@ -30,6 +30,27 @@ func (s *sockets) report(p *protocol, owned bool) {
 	}
 	p.countSurplus()
 	p.reportCounts()
+	p.reportTraffic()
+}
+
+// reportTraffic adds up what the connections moved, each for the process that it is known to be of.
+func (p *protocol) reportTraffic() {
+	if p.traffic == nil {
+		return
+	}
+	for key, c := range p.counts {
+		if c.shown.Count.Or(0) > 0 {
+			p.traffic.of(key.process)
+		}
+	}
+	for _, g := range p.grown {
+		p.traffic.of(g.socket.shown.process).add(g)
+	}
+	const small = 4096
+	if clear(p.grown); cap(p.grown) > small && cap(p.grown) > 4*len(p.grown) {
+		p.grown = nil // the crowd that moved is gone
+	}
+	p.grown, p.primed = p.grown[:0], true
 }
 
 // An ownership is a process and how it is known to be the socket's.

@@ -31,6 +31,20 @@ func TestAsOfLaw(t *testing.T) {
 	}
 }
 
+// With limits the law holds for every moment that is kept, and of what is not kept nothing is left.
+func TestAsOfLawWithLimits(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			h := newHistory(t, 500+seed)
+			h.limits.Keep = time.Duration(60+20*seed) * time.Second
+			h.run(400)
+			h.nothingLeft()
+		})
+	}
+}
+
 // history writes a random one and remembers what it wrote.
 type history struct {
 	t    *testing.T
@@ -53,6 +67,7 @@ type history struct {
 	counts [2]map[InterfaceID]InterfaceCounters
 	socks  [2]map[SocketID]modelSocket
 
+	limits Limits
 	shots  []shot
 	killed bool // the last sample may not have been heard of
 }
@@ -83,12 +98,13 @@ func newHistory(t *testing.T, seed uint64) *history {
 
 func (h *history) start() {
 	w, err := Create(h.t.Context(), Options{
-		Path: h.path, Interval: time.Second, Version: "law",
+		Path: h.path, Interval: time.Second, Version: "law", Limits: h.limits,
 		Boot: Boot{ID: fmt.Sprintf("boot-%d", h.boot), Host: "h", Started: time.Unix(1_600_000_000, 0)},
 	})
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	w.keeper.markSamples, w.keeper.markTuples = 20, 10
 	h.w = w
 	h.owners = w.Source("owners")
 	h.processes = NewSet(h.owners, Processes)
@@ -206,6 +222,54 @@ func (h *history) step() {
 		h.t.Fatal(err)
 	}
 	h.shots = append(h.shots, now)
+	if h.limits != (Limits{}) {
+		h.tidy(h.rand.IntN(30))
+	}
+}
+
+// tidy takes so many steps at the most.
+func (h *history) tidy(steps int) {
+	for range steps {
+		more, err := h.w.Tidy(h.t.Context())
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if !more {
+			return
+		}
+	}
+}
+
+// nothingLeft checks that nothing stands in the file that no moment shows.
+func (h *history) nothingLeft() {
+	h.start()
+	h.step()
+	h.tidy(1e6)
+	if err := h.w.Close(context.Background()); err != nil {
+		h.t.Fatal(err)
+	}
+	h.check()
+	db, err := sql.Open("sqlite", DSN(h.path))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer db.Close()
+	expect := func(query, want string) {
+		h.t.Helper()
+		if got := texts(h.t, db, query); !slices.Equal(got, []string{want}) {
+			h.t.Errorf("%s\ngives %s, want %s", query, got, want)
+		}
+	}
+	expect("SELECT min(id) > 1 FROM sample", "1")
+	for _, t := range Tables() {
+		expect(fmt.Sprintf("SELECT count(*) FROM %s_span WHERE id >> 32 < (SELECT min(id) FROM sample)", t.Subject), "0")
+		expect(fmt.Sprintf("SELECT count(*) FROM %[1]s_span WHERE NOT EXISTS (SELECT 1 FROM %[1]s s WHERE s.id = %[1]s_span.id & 4294967295)", t.Subject), "0")
+		expect(fmt.Sprintf("SELECT count(*) FROM %s s WHERE since IS NULL AND NOT EXISTS (SELECT 1 FROM sample WHERE id = s.first_sample) AND coalesce(last_sample, 1e9) >= (SELECT min(id) FROM sample)", t.Subject), "0")
+	}
+	expect("SELECT count(*) FROM socket WHERE last_sample < (SELECT min(id) - (max(id) - min(id)) / 8 FROM sample)", "0")
+	expect("SELECT count(*) FROM interface WHERE last_sample < (SELECT min(id) FROM sample)", "0")
+	// Tuples of the last two eighths or so may be there, and copies of those in use.
+	expect("SELECT min(id) > 1 AND count(*) < max(id) FROM socket_tuple", "1")
 }
 
 // keepable: the last committed sample had this source's state as it is now.
@@ -289,7 +353,14 @@ func (h *history) check() {
 	if err := db.QueryRow("PRAGMA integrity_check").Scan(&ok); err != nil || ok != "ok" {
 		h.t.Fatalf("integrity check: %s, %v", ok, err)
 	}
+	var first float64
+	if err := db.QueryRow("SELECT min(ts) FROM samples").Scan(&first); err != nil {
+		h.t.Fatal(err)
+	}
 	for n, s := range h.shots {
+		if s.ts < first { // it is not kept
+			s.rows = nil
+		}
 		for table, query := range lawQueries {
 			want := slices.Sorted(slices.Values(s.rows[table]))
 			got := slices.Sorted(slices.Values(texts(h.t, db, query, s.ts)))

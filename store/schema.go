@@ -24,7 +24,7 @@ func (t *Table) Schema() []string {
 	s := []string{
 		"CREATE TABLE " + name + " (\n" + row("id", "INTEGER PRIMARY KEY") + ",\n" +
 			row("first_sample", "INTEGER NOT NULL") + ",\n" + row("last_sample", "INTEGER") + ",\n" +
-			row("gone_sample", "INTEGER") + columns(t.id) + "\n) STRICT",
+			row("gone_sample", "INTEGER") + columns(t.id) + ",\n" + row("since", "REAL") + "\n) STRICT",
 		fmt.Sprintf("CREATE INDEX %s_last ON %s (last_sample) WHERE last_sample IS NOT NULL", name, name),
 	}
 	if len(t.rare) > 0 {

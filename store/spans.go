@@ -72,7 +72,7 @@ func newSpanWriter[ID, V comparable](w *Writer, t Spans[ID, V]) *spanWriter[ID, 
 		due:    make([][]*Subject[ID, V], t.K),
 		tuples: map[string]int64{},
 
-		addSubject: w.insert("INSERT INTO "+name, 4+len(t.id)),
+		addSubject: w.insert(fmt.Sprintf("INSERT INTO %s (id, first_sample, last_sample, gone_sample%s)", name, stored(t.id)), 4+len(t.id)),
 		addTuple:   w.insert("INSERT INTO "+name+"_tuple", 1+len(t.rare)),
 		// Of the spans that end, only their subjects are in memory. What they said is in the file.
 		addSpan: w.rows("WITH ended (subject, last) AS (VALUES ", 2, fmt.Sprintf(
@@ -135,11 +135,16 @@ func (t *spanWriter[ID, V]) load(ctx context.Context, q *sql.Conn, last int64, s
 
 // spanColumns lists what a span says, as columns that follow others.
 func (t *Table) spanColumns() string {
-	var b strings.Builder
 	if len(t.rare) > 0 {
-		b.WriteString(", tuple")
+		return ", tuple" + stored(t.span)
 	}
-	for _, c := range t.span {
+	return stored(t.span)
+}
+
+// stored lists the columns as they are stored, to follow others.
+func stored(cols []Column) string {
+	var b strings.Builder
+	for _, c := range cols {
 		b.WriteString(", " + c.stored)
 	}
 	return b.String()
@@ -153,13 +158,9 @@ func lastID[N int64 | uint32](ctx context.Context, q *sql.Conn, table string, to
 }
 
 func (t *spanWriter[ID, V]) loadDormant(ctx context.Context, q *sql.Conn) error {
-	var cols strings.Builder
-	for _, c := range t.table.id {
-		cols.WriteString(", s." + c.stored)
-	}
 	rows, err := q.QueryContext(ctx, fmt.Sprintf(
-		"SELECT s.id, m.ts%[1]s FROM %[2]s_open o JOIN %[2]s s ON s.id = o.subject JOIN sample m ON m.id = s.first_sample",
-		cols.String(), t.table.Subject))
+		"SELECT s.id, coalesce(s.since, (SELECT ts FROM sample WHERE id = s.first_sample), 0.0)%[1]s FROM %[2]s_open o JOIN %[2]s s ON s.id = o.subject",
+		strings.ReplaceAll(stored(t.table.id), ", ", ", s."), t.table.Subject))
 	if err != nil {
 		return err
 	}

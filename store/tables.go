@@ -17,6 +17,8 @@ var (
 		"Number of sockets and queued bytes per process, protocol and state.")
 	SocketTrends = define[SocketCountID, SocketTrend]("socket_trends", "socket_trend", 240,
 		"The numbers of socket_counts by themselves, which leaks reads.")
+	TrafficTable = define[TrafficID, Traffic]("traffic", "traffic_sum", 120,
+		"What each process sent and received over TCP since the sample before.")
 	Namespaces = define[NamespaceID, Namespace]("namespaces", "namespace", 240,
 		"Network namespaces that are recorded: their names, containers and processes.")
 	Interfaces = define[InterfaceID, Interface]("interfaces", "interface", 240,
@@ -41,6 +43,20 @@ var (
 		"The net sysctls that explain the rest.")
 	Sources = define[SourceID, SourceOutcome]("sources", "source", 120,
 		"How reading each source of the kernel went in each sample.")
+)
+
+// The roll-ups: what lasts longer than the samples.
+var (
+	_ = rollUp("socket_counts", "socket_count", SocketTrends.Table, gauge,
+		[]string{"netns", "comm", "exe", "proto", "family", "state"}, []string{"count"},
+		"Number of sockets of each program, protocol and state")
+	_ = rollUp("interface_rates", "interface_rate", InterfaceCountersTable.Table, counter,
+		[]string{"netns", "name"},
+		[]string{"rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped"},
+		"Traffic of each interface")
+	_ = rollUp("traffic_rates", "traffic_rate", TrafficTable.Table, amount,
+		[]string{"netns", "comm", "exe"}, []string{"bytes_sent", "bytes_received", "retransmits", "closed"},
+		"What each program moved over TCP")
 )
 
 // The logs: what happened between samples, each row with its own exact time. Their views are written by hand.

@@ -23,8 +23,9 @@ type View struct {
 	Name    string
 	Doc     string // one sentence
 	Columns []Column
-	Body    string // the SELECT
-	From    *Table // the table whose history, newest sample or changes it shows, if one
+	Body    string  // the SELECT
+	From    *Table  // the table whose history, newest sample or changes it shows, if one
+	Rollup  *Rollup // that it shows, if one
 }
 
 // Views lists every view of a recording, in the order of the reference.
@@ -41,7 +42,7 @@ var allViews = sync.OnceValue(func() []View {
 			views = append(views, t.changesView())
 		}
 	}
-	return append(views, coreViews()...)
+	return append(append(views, rollupViews()...), coreViews()...)
 })
 
 // tsColumn is the first column of every history.

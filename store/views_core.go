@@ -53,8 +53,10 @@ func coreViews() []View {
 				text("version", "", "Version of netsql."),
 				text("interval_s", "s", "Time between samples."),
 				text("uid", "", "User id it ran as."),
+				text("keep_s", "s", "How long it kept samples; NULL: for ever."),
+				text("max_bytes", "bytes", "How large it let the recording grow; NULL: without limit."),
 			},
-			Body: `SELECT id AS run, boot, started, stopped, pid, version, interval_s, uid FROM run`,
+			Body: `SELECT id AS run, boot, started, stopped, pid, version, interval_s, uid, keep_s, max_bytes FROM run`,
 		},
 		{
 			Name: "capabilities",

@@ -20,6 +20,7 @@ type Options struct {
 	Interval time.Duration // between samples; a pause longer than one and a half is a gap
 	Version  string        // of the program
 	UID      int           // user that records
+	Limits   Limits        // how much is kept; they are held by Tidy
 
 	// Capabilities are what this kernel and these privileges allow, as probed.
 	Capabilities []Capability
@@ -81,6 +82,8 @@ type Writer struct {
 	attempt uint32     // grows with each Begin, committed or not
 	lost    error      // why the samples since last could not be written
 	gaps    gapLog
+	keeper  keeper
+	rolled  float64 // ts before which no period is to be rolled up
 	started float64 // of the boot, as the recording has it
 }
 
@@ -102,7 +105,7 @@ func Create(ctx context.Context, o Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{lock: lock, options: o, tables: map[*Table]tableWriter{}, logs: map[*LogTable]tableWriter{}}
+	w := &Writer{lock: lock, options: o, keeper: keeper{markSamples: 2000, markTuples: 1000}, tables: map[*Table]tableWriter{}, logs: map[*LogTable]tableWriter{}}
 	if err := w.open(ctx); err != nil {
 		w.close()
 		return nil, Explain(o.Path, err)
@@ -120,7 +123,8 @@ func (w *Writer) open(ctx context.Context) error {
 	var err error
 	if w.db, err = sql.Open("sqlite", dsn(w.options.Path, "rwc",
 		"busy_timeout=10000", "auto_vacuum=incremental", "journal_mode=wal", "synchronous=normal",
-		"journal_size_limit=16777216", "cache_size=-2000", "temp_store=memory")); err != nil {
+		fmt.Sprintf("journal_size_limit=%d", w.options.Limits.walLimit()), fmt.Sprintf("wal_autocheckpoint=%d", w.options.Limits.walPages()),
+		"cache_size=-2000", "temp_store=memory")); err != nil {
 		return err
 	}
 	w.db.SetMaxOpenConns(1)
@@ -180,8 +184,10 @@ func (w *Writer) begin(ctx context.Context) error {
 		if err := w.gaps.begin(ctx, w.conn, w.last, lastBoot, w.boot, stopped.Valid); err != nil {
 			return err
 		}
-		r, err := w.conn.ExecContext(ctx, "INSERT INTO run (boot, started, pid, version, interval_s, uid) VALUES (?,?,?,?,?,?)",
-			w.boot, unixSeconds(time.Now()), os.Getpid(), w.options.Version, w.options.Interval.Seconds(), w.options.UID)
+		limits := w.options.Limits
+		r, err := w.conn.ExecContext(ctx, "INSERT INTO run (boot, started, pid, version, interval_s, uid, keep_s, max_bytes) VALUES (?,?,?,?,?,?,?,?)",
+			w.boot, unixSeconds(time.Now()), os.Getpid(), w.options.Version, w.options.Interval.Seconds(), w.options.UID,
+			nonZero(limits.Keep.Seconds()), nonZero(limits.MaxSize))
 		if err != nil {
 			return err
 		}
@@ -259,6 +265,7 @@ func (w *Writer) Commit(ctx context.Context, cost Cost) error {
 	w.gaps.committed()
 	w.forgetRetired()
 	w.last, w.lastRun, w.lost = w.now, true, nil
+	w.keeper.full = false
 	return nil
 }
 
@@ -339,5 +346,13 @@ func unixSeconds(t time.Time) float64 {
 
 // seconds keeps microseconds: a float64 of nanoseconds would print a tail of noise.
 func seconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e6 }
+
+// nonZero is v, or NULL where 0 means that there is none.
+func nonZero[N int64 | float64](v N) any {
+	if v == 0 {
+		return nil
+	}
+	return v
+}
 
 func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }

@@ -83,7 +83,7 @@ type subcommand struct {
 // subcommands feeds dispatch and help.
 func subcommands() []subcommand {
 	return []subcommand{
-		{"record", "[--interval 5s] [--for DURATION] [--once] [--netns all]", "record the network until stopped", record},
+		{"record", "[--interval 5s] [--keep 30d] [--max-size 2GiB] [--for DURATION] [--once]", "record the network until stopped", record},
 		{"status", "[RECORDING]", "is it recording, since when, what is kept, what it costs", status},
 		{"export", "[--since TIME] [--until TIME] [--format csv] DIR", "write a stretch of time as CSV or JSON lines", export},
 		{"note", "[--at TIME] TEXT …", "write a remark into the recording: netsql note 'deploy 1.4'", note},

@@ -17,12 +17,25 @@ func (f durationFlag) String() string {
 	if f.d == nil || *f.d == 0 {
 		return ""
 	}
+	if day := 24 * time.Hour; *f.d%day == 0 {
+		return fmt.Sprintf("%dd", *f.d/day)
+	}
 	return f.d.String()
 }
 
 func (f durationFlag) Set(words string) error {
 	d, err := query.ParseDuration(words)
 	*f.d = d
+	return err
+}
+
+// sizeFlag takes what people say for a number of bytes: 2GiB, 500MB.
+type sizeFlag struct{ n *int64 }
+
+func (f sizeFlag) String() string { return "" }
+
+func (f sizeFlag) Set(words string) (err error) {
+	*f.n, err = query.ParseSize(words)
 	return err
 }
 
@@ -38,11 +51,17 @@ func (f netnsFlag) Set(words string) (err error) {
 
 // record is netsql record.
 func record(ctx context.Context, args []string, std stdio) error {
-	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version}
-	f := newFlags("record", "[--interval 5s] [--for DURATION] [--once] [--netns all]")
+	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version, Limits: recorder.DefaultLimits}
+	f := newFlags("record", "[--interval 5s] [--keep 30d] [--max-size 2GiB] [--for DURATION] [--once] [--netns all]")
 	f.Var(durationFlag{&c.Interval}, "interval", "`TIME` between samples, 100ms to 1h")
 	f.Var(durationFlag{&c.For}, "for", "record for that `TIME`, then end")
 	f.BoolVar(&c.Once, "once", false, "take one sample and end")
+	l := &c.Limits
+	f.Var(durationFlag{&l.Keep}, "keep", "keep samples for that `TIME`, 0 for all")
+	f.Var(sizeFlag{&l.MaxSize}, "max-size", "let the recording grow to that `SIZE` (default 2GiB), 0 without limit; the oldest samples go first")
+	f.Var(durationFlag{&l.Minutes}, "keep-minutes", "keep the roll-ups of each minute for that `TIME`, 0 for all")
+	f.Var(durationFlag{&l.Hours}, "keep-hours", "keep the roll-ups of each hour, and gaps, for that `TIME`, 0 for all")
+	f.Var(durationFlag{&l.Days}, "keep-days", "keep the roll-ups of each day for that `TIME`, 0 for all")
 	f.IntVar(&c.CloseBudget, "close-budget", recorder.DefaultCloseBudget, "keep so many `CLOSES` of short connections one by one in a sample, sum up the rest; 100 to 1000000")
 	f.Var(netnsFlag{&c.NetNS}, "netns", "record the network `NAMESPACES` all, self, or these, parted by commas: names of ip netns, inode numbers, pid:N; "+
 		"one that is not there yet is waited for (default all for who may enter them, CAP_SYS_ADMIN, else self)")
@@ -60,6 +79,9 @@ func record(ctx context.Context, args []string, std stdio) error {
 		return usagef("--close-budget %d: it must be from %d to %d, such as %d", c.CloseBudget,
 			recorder.MinCloseBudget, recorder.MaxCloseBudget, recorder.DefaultCloseBudget)
 	}
+	if err := checkLimits(c); err != nil {
+		return err
+	}
 	if c.Path, _, err = f.path(); err != nil {
 		return err
 	}
@@ -72,4 +94,20 @@ func record(ctx context.Context, args []string, std stdio) error {
 		first = false
 	}
 	return recorder.Run(ctx, c)
+}
+
+func checkLimits(c recorder.Config) error {
+	l := c.Limits
+	for _, keep := range []struct {
+		flag string
+		time time.Duration
+	}{{"keep", l.Keep}, {"keep-minutes", l.Minutes}, {"keep-hours", l.Hours}, {"keep-days", l.Days}} {
+		if keep.time != 0 && keep.time < recorder.MinKeep {
+			return usagef("--%s %v: it must be at least 1m, such as 30d, or 0 to keep all", keep.flag, keep.time)
+		}
+	}
+	if l.MaxSize != 0 && l.MaxSize < recorder.MinMaxSize {
+		return usagef("--max-size %d: it must be at least 8MiB, such as 2GiB, or 0 for no limit", l.MaxSize)
+	}
+	return nil
 }

@@ -154,7 +154,8 @@ func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio)
 	sampled := false
 	go func() {
 		done <- recorder.Run(recording, recorder.Config{
-			Path: path, Interval: time.Second, Version: version,
+			Limits: recorder.DefaultLimits,
+			Path:   path, Interval: time.Second, Version: version,
 			Notice: func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) },
 			Sampled: func() {
 				if !sampled {

@@ -33,7 +33,7 @@ SELECT c.ts AS ts, coalesce(c.netns, s.netns) AS netns, coalesce(c.proto, s.prot
        coalesce(c.local_addr, s.local_addr) AS local_addr, coalesce(c.local_port, s.local_port) AS local_port,
        coalesce(c.remote_addr, s.remote_addr) AS remote_addr, coalesce(c.remote_port, s.remote_port) AS remote_port,
        r.pid AS pid, r.comm AS comm, r.exe AS exe, r.cmdline AS cmdline, c.owner_how AS owner_how,
-       min(c.ts - coalesce(c.lived_ms, 0) / 1000.0, coalesce(b.ts, c.ts)) AS opened, s.id IS NOT NULL AS sampled,
+       min(c.ts - coalesce(c.lived_ms, 0) / 1000.0, coalesce(s.since, b.ts, c.ts)) AS opened, s.id IS NOT NULL AS sampled,
        c.bytes_sent AS bytes_sent, c.bytes_received AS bytes_received, c.segs_out AS segs_out, c.segs_in AS segs_in,
        c.retransmits AS retransmits, c.rtt_us / 1000.0 AS rtt_ms, c.rttvar_us / 1000.0 AS rttvar_ms, c.min_rtt_us / 1000.0 AS min_rtt_ms,
        c.cwnd AS cwnd, c.mss AS mss, c.pmtu AS pmtu, coalesce(c.cookie, s.cookie) AS cookie

@@ -3,7 +3,7 @@
 -- opened (unix s): When it is known to have been there first: the first sample that saw it, or earlier, by the ages in its
 -- last tcp_info.
 -- opened_after (unix s): The last sample that did not see it: it was opened between then and opened; NULL when the recorder
--- began later.
+-- began later, or that sample is not kept any more.
 -- closed (unix s): When the kernel gave it up, or it went into TIME_WAIT: exact; NULL while it is open, and where the
 -- kernel did not tell.
 -- last_seen (unix s): Last sample that saw it, which may be after the window; a minute of TIME_WAIT counts; NULL when none did.
@@ -46,16 +46,16 @@ seen AS (
 -- A socket is one, whatever became known of it on the way (its inode, once it is accepted). Its last span has the
 -- id 'last', unless it is still open.
 life AS (
-  SELECT min(l.first_sample) AS first_sample, max(l.last_sample << 32 | l.id) AS last, max(l.open) AS open,
+  SELECT min(l.first_sample) AS first_sample, min(s.since) AS since, max(l.last_sample << 32 | l.id) AS last, max(l.open) AS open,
          max(c.ts) AS closed, max(c.socket) AS closed_as
     FROM seen l CROSS JOIN socket s ON s.id = l.id
-    CROSS JOIN sample m ON m.id = l.first_sample CROSS JOIN run u ON u.id = m.run
+    CROSS JOIN sample m ON m.id = l.last_sample CROSS JOIN run u ON u.id = m.run
     LEFT JOIN close c ON c.socket = l.id
    GROUP BY u.boot, s.netns, s.cookie, s.local_addr, s.local_port, s.remote_addr, s.remote_port, s.proto)
-SELECT min(b.ts, coalesce(c.ts - c.lived_ms / 1000.0, c.ts, b.ts)) AS opened,
+SELECT min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ts, b.ts, l.since)) AS opened,
        (SELECT a.ts FROM sample a WHERE a.id = b.id - 1 AND a.run = b.run) AS opened_after,
        c.ts AS closed, e.ts AS last_seen,
-       round(coalesce(c.ts, e.ts) - min(b.ts, coalesce(c.ts - c.lived_ms / 1000.0, c.ts, b.ts)), 6) AS duration_s,
+       round(coalesce(c.ts, e.ts) - min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ts, b.ts, l.since)), 6) AS duration_s,
        l.open AND c.ts IS NULL AS open, iif(c.ts IS NULL, 'sample', 'both') AS seen_by, s.netns, s.proto, s.family,
        s.local_addr, s.local_port, s.remote_addr, s.remote_port,
        t.state, r.pid, r.comm, r.cmdline, coalesce(c.owner_how, t.owner_how) AS owner_how, t.user,
@@ -63,7 +63,8 @@ SELECT min(b.ts, coalesce(c.ts - c.lived_ms / 1000.0, c.ts, b.ts)) AS opened,
        coalesce(c.bytes_received, p.bytes_received, o.bytes_received) AS bytes_received,
        coalesce(c.retransmits, t.retransmits) AS retransmits, coalesce(c.rtt_us, p.rtt_us, o.rtt_us) / 1000.0 AS rtt_ms, s.cookie
   FROM life l CROSS JOIN socket s ON s.id = l.last & 4294967295
-  CROSS JOIN sample b ON b.id = l.first_sample CROSS JOIN sample e ON e.id = l.last >> 32
+  CROSS JOIN sample e ON e.id = l.last >> 32
+  LEFT JOIN sample b ON b.id = l.first_sample
   LEFT JOIN close c ON c.socket = l.closed_as
   LEFT JOIN socket_open o ON l.open AND o.subject = s.id
   LEFT JOIN socket_span p ON NOT l.open AND p.id = l.last

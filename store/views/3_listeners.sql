@@ -30,11 +30,11 @@ alive AS (
   SELECT s.id, (SELECT max(id) FROM sample) AS last_sample, 1 AS open, p.tuple, p.send_q
     FROM w CROSS JOIN socket_open p CROSS JOIN socket s ON s.id = p.subject AND s.first_sample <= w.z
    WHERE coalesce(s.remote_port, 0) = 0)
-SELECT b.ts AS first_seen, e.ts AS last_seen, l.open, s.netns, s.proto, s.family, s.local_addr, s.local_port, s.path,
+SELECT coalesce(s.since, b.ts) AS first_seen, e.ts AS last_seen, l.open, s.netns, s.proto, s.family, s.local_addr, s.local_port, s.path,
        r.pid, r.comm, r.cmdline, t.user, CASE WHEN s.proto = 'tcp' THEN l.send_q END AS backlog, t.drops, s.cookie
   FROM (SELECT * FROM ended UNION ALL SELECT * FROM alive) l
   CROSS JOIN socket s ON s.id = l.id CROSS JOIN socket_tuple t ON t.id = l.tuple
-  CROSS JOIN sample b ON b.id = s.first_sample CROSS JOIN sample e ON e.id = l.last_sample
+  CROSS JOIN sample e ON e.id = l.last_sample LEFT JOIN sample b ON b.id = s.first_sample
   LEFT JOIN process r ON r.id = t.process
  WHERE t.state = 'LISTEN' OR s.proto = 'udp' AND s.local_port > 0
- ORDER BY s.proto, s.local_port, b.ts
+ ORDER BY s.proto, s.local_port, first_seen

@@ -1,0 +1,91 @@
+package recorder
+
+import (
+	"errors"
+
+	"netsql/store"
+)
+
+// traffic sums up what the TCP connections of each process of a network namespace moved since the last sample: those that
+// a sample sees by the difference to the one before, those that were closed by what the kernel told at the end. What
+// connections had moved before the recorder first looked is not in it.
+type traffic struct {
+	ns     namespace
+	source *store.Source
+	set    *store.Set[store.TrafficID, store.Traffic]
+	sums   map[store.Ref]*moved
+}
+
+// moved is what the connections of a process moved.
+type moved struct {
+	sent, received      uint64
+	retransmits, closed int64
+	there               bool // it has a connection, though perhaps an idle one
+}
+
+func newTraffic(w *store.Writer, ns namespace) *traffic {
+	t := &traffic{ns: ns, source: w.SourceIn(ns.id, "traffic"), sums: map[store.Ref]*moved{}}
+	t.set = store.NewSet(t.source, store.TrafficTable)
+	return t
+}
+
+func (t *traffic) of(process store.Ref) *moved {
+	m := t.sums[process]
+	if m == nil {
+		m = &moved{}
+		t.sums[process] = m
+	}
+	m.there = true
+	return m
+}
+
+// A growth is what a connection moved from one dump to the next.
+type growth struct {
+	socket         *socket
+	sent, received uint64
+	retransmits    uint32
+}
+
+// growthOf is what a connection moved between two records; of a socket that was not there before, old is empty.
+func growthOf(e *socket, old, now *record) growth {
+	g := growth{socket: e}
+	if now.has&hasBytesSent != 0 && now.bytesSent > old.bytesSent {
+		g.sent = now.bytesSent - old.bytesSent
+	}
+	if now.has&hasBytesRecv != 0 && now.bytesRecv > old.bytesRecv {
+		g.received = now.bytesRecv - old.bytesRecv
+	}
+	if now.has&hasInfo != 0 && now.retransmits > old.retransmits {
+		g.retransmits = now.retransmits - old.retransmits
+	}
+	return g
+}
+
+func (g growth) isZero() bool { return g.sent == 0 && g.received == 0 && g.retransmits == 0 }
+
+func (m *moved) add(g growth) {
+	m.sent += g.sent
+	m.received += g.received
+	m.retransmits += int64(g.retransmits)
+}
+
+// report puts the sums into the recording and begins anew.
+func (t *traffic) report(protocols []*protocol) error {
+	for _, p := range protocols {
+		if !p.ok {
+			clear(t.sums)
+			return errors.New(p.name + " could not be read")
+		}
+	}
+	for process, m := range t.sums {
+		if !m.there {
+			delete(t.sums, process)
+			continue
+		}
+		t.set.Put(store.TrafficID{NetNS: t.ns.id, Process: process}, store.Traffic{
+			BytesSent: store.Of(m.sent), BytesReceived: store.Of(m.received), Retransmits: store.Of(m.retransmits), Closed: store.Of(m.closed),
+		})
+		*m = moved{}
+	}
+	return nil
+}

@@ -1,0 +1,436 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// Limits say how much is kept. They hold all the time: what is beyond them goes in small steps between samples, the oldest
+// first; see Tidy. What is 0 has no limit.
+type Limits struct {
+	Keep    time.Duration // samples and what happened between them
+	MaxSize int64         // bytes of the file and its -wal together; at least MinMaxSize
+
+	// The roll-ups outlive the samples. Under MaxSize they give way as well, minutes first, but later than samples do.
+	Minutes, Hours, Days time.Duration
+}
+
+// MinMaxSize is the least that a recording may be limited to: an empty one takes a megabyte.
+const MinMaxSize = 8 << 20
+
+func (l Limits) rollup(level int) time.Duration {
+	return [...]time.Duration{l.Minutes, l.Hours, l.Days}[level]
+}
+
+// walLimit is what the -wal file is cut back to when it has been written back, and walPages how many pages of it are waited for.
+func (l Limits) walLimit() int64 {
+	if l.MaxSize == 0 {
+		return 16 << 20
+	}
+	return min(max(l.MaxSize/32, 1<<20), 16<<20)
+}
+
+func (l Limits) walPages() int64 { return min(l.walLimit()/2/pageSize, 1000) }
+
+const pageSize = 4096
+
+// A keeper deletes what is beyond the limits.
+//
+// The oldest sample that is kept is the horizon. It moves first; what ended before it is out of sight then, and is swept away
+// after it. All that is to be swept is found in the file again after a crash.
+//
+//   - Spans and logs are in the order of time: the oldest are one range of the key.
+//   - A subject goes when its last sample has. Who outlives his first sample keeps its time, in since.
+//   - Subjects that others point to go later by an eighth of the time that is kept, a day at the most: a
+//     connection in TIME_WAIT still names the process that held it.
+//   - Interned tuples have no time. Those that are in use are moved behind the newest now and then; see retuple. All before
+//     the mark are out of use once the horizon has reached the sample of the mark.
+type keeper struct {
+	horizon sampleTime // as the file has it; id 0: not read yet
+	stages  []stage    // what is still to be swept; nil: nothing
+	looked  float64    // ts at which the age of the horizon is looked at again
+	full    bool       // limits were looked at since the last sample
+	moving  int        // table of w.order whose tuples are being moved, plus one; 0: none
+	upto    int64      // its tuples up to this number are moved
+	marked  int64      // sample at which tuples are looked at again
+
+	// Tuples are moved when so many samples were taken since the last time, an eighth of those kept at least, and so many
+	// tuples are new.
+	markSamples, markTuples int64
+}
+
+// A stage sweeps one table: it deletes a few rows before the horizon and reports whether there were any.
+type stage func(context.Context) (bool, error)
+
+// sweepRows is how many rows go in one step: some milliseconds' worth.
+const sweepRows = 2000
+
+// Tidy does one small step of what is to be done between samples: it works out roll-ups, deletes what is
+// beyond the limits and gives free pages back. It reports whether there may be more to do; when there is not, it need not
+// be called before the next sample. The file is as good after each step as before.
+func (w *Writer) Tidy(ctx context.Context) (more bool, err error) {
+	if w.last.id == 0 {
+		return false, nil
+	}
+	if err := w.readHorizon(ctx); err != nil {
+		return false, Explain(w.options.Path, fmt.Errorf("tidy up: %w", err))
+	}
+	for _, step := range []stage{w.rollUpDue, w.sweep, w.moveHorizon, w.moveRollups, w.moveTuples, w.vacuum} {
+		did, err := step(ctx)
+		if err != nil {
+			return false, Explain(w.options.Path, fmt.Errorf("tidy up: %w", err))
+		}
+		if did {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// readHorizon finds the oldest sample. What an earlier run left to be swept is swept.
+func (w *Writer) readHorizon(ctx context.Context) error {
+	k := &w.keeper
+	if k.horizon.id != 0 {
+		return nil
+	}
+	if err := w.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id LIMIT 1").Scan(&k.horizon.id, &k.horizon.ts); err != nil {
+		return err
+	}
+	k.stages = w.sweeping()
+	return nil
+}
+
+// moveHorizon forgets the oldest samples when they are too old, or the file too large.
+func (w *Writer) moveHorizon(ctx context.Context) (bool, error) {
+	k, keep := &w.keeper, w.options.Limits.Keep
+	if over, err := w.oversize(ctx); err != nil || over > 0 {
+		if err != nil {
+			return false, err
+		}
+		if w.rollupsGiveWay(ctx) {
+			return false, nil
+		}
+		used, _, err := w.pages(ctx)
+		if err != nil {
+			return false, err
+		}
+		samples := w.last.id - k.horizon.id + 1
+		share := max(1, used*pageSize/samples)
+		return w.forgetSamples(ctx, k.horizon.id+min((over+share-1)/share, max(1, samples/16)))
+	}
+	if keep == 0 || w.last.ts < k.looked {
+		return false, nil
+	}
+	// By stretches, or every sample would sweep all tables for the sake of one.
+	stretch := min(keep/500, 10*time.Minute).Seconds()
+	limit := w.last.ts - keep.Seconds()
+	if k.horizon.ts >= limit-stretch {
+		k.looked = k.horizon.ts + keep.Seconds() + stretch
+		return false, nil
+	}
+	var next sql.NullInt64
+	if err := w.conn.QueryRowContext(ctx, "SELECT min(id) FROM sample WHERE ts >= ?", limit).Scan(&next); err != nil {
+		return false, err
+	}
+	return w.forgetSamples(ctx, next.Int64)
+}
+
+// forgetAtOnce is how many samples one step forgets: the subjects that appeared in them are read.
+const forgetAtOnce = 200
+
+// forgetSamples moves the horizon towards the sample next: not beyond what is not rolled up yet. It reports whether it moved.
+func (w *Writer) forgetSamples(ctx context.Context, next int64) (bool, error) {
+	k := &w.keeper
+	var unrolled sql.NullInt64
+	if err := w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT min(id) FROM sample WHERE ts >= (SELECT max(id) + 1 FROM %s) * %d.0",
+		Levels()[0].periods(), Levels()[0].Seconds)).Scan(&unrolled); err != nil {
+		return false, err
+	}
+	next = min(next, unrolled.Int64, k.horizon.id+forgetAtOnce)
+	if next <= k.horizon.id {
+		return false, nil
+	}
+	moved := sampleTime{id: next}
+	err := w.transaction(ctx, func() error {
+		for _, t := range Tables() {
+			if err := w.keepSince(ctx, t, k.horizon.id, next); err != nil {
+				return fmt.Errorf("%s: %w", t.Name, err)
+			}
+		}
+		if _, err := w.conn.ExecContext(ctx, "DELETE FROM sample WHERE id < ?", next); err != nil {
+			return err
+		}
+		return w.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id LIMIT 1").Scan(&moved.id, &moved.ts)
+	})
+	if err != nil {
+		return false, fmt.Errorf("forget the oldest samples: %w", err)
+	}
+	k.horizon = moved
+	k.stages = w.sweeping()
+	return true, nil
+}
+
+// keepSince notes when those of a table were first seen that outlive the samples from a to before b.
+func (w *Writer) keepSince(ctx context.Context, t *Table, a, b int64) error {
+	first, err := w.firstBorn(ctx, t, a)
+	if err != nil {
+		return err
+	}
+	next, err := w.firstBorn(ctx, t, b)
+	if err != nil || first == next {
+		return err
+	}
+	_, err = w.conn.ExecContext(ctx, fmt.Sprintf(`UPDATE %s SET since = (SELECT ts FROM sample WHERE id = first_sample)
+		WHERE id >= ? AND id < ? AND since IS NULL AND (last_sample IS NULL OR last_sample >= ?)`, t.Subject), first, next, b)
+	return err
+}
+
+// firstBorn is the lowest number of a subject that no sample before m saw. Numbers are given in the order of
+// appearance, so that it is found by halving.
+func (w *Writer) firstBorn(ctx context.Context, t *Table, m int64) (int64, error) {
+	var top int64
+	if err := lastID(ctx, w.conn, t.Subject, &top); err != nil {
+		return 0, err
+	}
+	low, high := int64(0), top+1
+	for low < high {
+		middle := (low + high) / 2
+		var first int64
+		err := w.conn.QueryRowContext(ctx, "SELECT first_sample FROM "+t.Subject+" WHERE id >= ? ORDER BY id LIMIT 1", middle).Scan(&first)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return 0, err
+		}
+		if err != nil || first >= m {
+			high = middle
+		} else {
+			low = middle + 1
+		}
+	}
+	return low, nil
+}
+
+// sweep does one step of what is to be swept.
+func (w *Writer) sweep(ctx context.Context) (bool, error) {
+	k := &w.keeper
+	for len(k.stages) > 0 {
+		did, err := k.stages[0](ctx)
+		if err != nil || did {
+			return did, err
+		}
+		k.stages = k.stages[1:]
+	}
+	return false, nil
+}
+
+// sweeping lists what stands before the horizon and may go.
+func (w *Writer) sweeping() []stage {
+	k := &w.keeper
+	h := k.horizon.id
+	referred := h - min((w.last.id-h)/8, int64(24*time.Hour/max(w.options.Interval, time.Millisecond)))
+	pointed := map[*Table]bool{}
+	for _, t := range Tables() {
+		for _, c := range t.refs() {
+			pointed[c.Ref] = true
+		}
+	}
+	var stages []stage
+	for _, t := range Tables() {
+		stages = append(stages, w.deleteRange(t.Subject+"_span", "id", h<<32))
+	}
+	for _, t := range LogTables() {
+		stages = append(stages, w.deleteRange(t.Name, "ts", k.horizon.ts))
+	}
+	for _, t := range Tables() {
+		last := h
+		if pointed[t] {
+			last = referred
+		}
+		stages = append(stages, w.deleteWhere(fmt.Sprintf(
+			"DELETE FROM %[1]s WHERE id IN (SELECT id FROM %[1]s WHERE last_sample IS NOT NULL AND last_sample < %[2]d ORDER BY last_sample LIMIT %[3]d)",
+			t.Subject, last, sweepRows/4)))
+		if len(t.rare) > 0 {
+			stages = append(stages, w.dropTuples(t))
+		}
+	}
+	for _, r := range Rollups() {
+		outOfUse := []string{}
+		for _, l := range Levels() {
+			stages = append(stages, w.sweepRollup(r, l))
+			outOfUse = append(outOfUse, fmt.Sprintf("%s < coalesce((SELECT min(id) / %[2]d * %[2]d FROM %[3]s), 0)", l.lastRow(), l.block, l.periods()))
+		}
+		stages = append(stages, w.deleteWhere("DELETE FROM "+r.group()+" WHERE "+strings.Join(outOfUse, " AND ")))
+	}
+	return append(stages, w.sweepRecorder)
+}
+
+// deleteRange deletes the rows of a table whose key is below the bound, a few in each step.
+func (w *Writer) deleteRange(table, key string, below any) stage {
+	return func(ctx context.Context) (bool, error) {
+		var last any
+		err := w.conn.QueryRowContext(ctx, fmt.Sprintf(
+			"SELECT %[2]s FROM (SELECT %[2]s FROM %[1]s WHERE %[2]s < ? ORDER BY %[2]s LIMIT %[3]d) ORDER BY %[2]s DESC LIMIT 1", table, key, sweepRows), below).Scan(&last)
+		if errors.Is(err, sql.ErrNoRows) {
+			return false, nil
+		}
+		if err == nil {
+			_, err = w.conn.ExecContext(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s <= ?", table, key), last)
+		}
+		if err != nil {
+			return false, fmt.Errorf("sweep %s: %w", table, err)
+		}
+		return true, nil
+	}
+}
+
+// deleteWhere runs a statement that deletes a few rows, as often as it finds some.
+func (w *Writer) deleteWhere(statement string) stage {
+	return func(ctx context.Context) (bool, error) {
+		r, err := w.conn.ExecContext(ctx, statement)
+		if err != nil {
+			return false, fmt.Errorf("%w in %s", err, statement)
+		}
+		n, err := r.RowsAffected()
+		return n > 0, err
+	}
+}
+
+// sweepRollup deletes the rows of periods that are gone.
+func (w *Writer) sweepRollup(r *Rollup, l Level) stage {
+	return func(ctx context.Context) (bool, error) {
+		var first sql.NullInt64
+		if err := w.conn.QueryRowContext(ctx, "SELECT min(id) FROM "+l.periods()).Scan(&first); err != nil || !first.Valid {
+			return false, err
+		}
+		return w.deleteRange(r.rows(l), "id", l.blockOf(first.Int64)<<32)(ctx)
+	}
+}
+
+// sweepRecorder deletes what the recorder said about itself in a time of which nothing is left. Gaps are kept for as long as the
+// hours are.
+func (w *Writer) sweepRecorder(ctx context.Context) (bool, error) {
+	oldest := w.keeper.horizon.ts
+	if hours := w.options.Limits.Hours; hours > 0 {
+		oldest = min(oldest, w.last.ts-hours.Seconds())
+	} else {
+		oldest = 0
+	}
+	const runs = "(SELECT min(run) FROM sample)"
+	for statement, args := range map[string][]any{
+		"DELETE FROM gap WHERE until < ?":                         {oldest},
+		"DELETE FROM capability WHERE run < " + runs:              nil,
+		"DELETE FROM run WHERE id < " + runs + " AND started < ?": {oldest},
+		"DELETE FROM boot WHERE id NOT IN (SELECT boot FROM run)": nil,
+	} {
+		if _, err := w.conn.ExecContext(ctx, statement, args...); err != nil {
+			return false, fmt.Errorf("%w in %s", err, statement)
+		}
+	}
+	return false, nil
+}
+
+// moveRollups forgets the oldest periods of the roll-ups, by their age or because the file is too large.
+func (w *Writer) moveRollups(ctx context.Context) (bool, error) {
+	over, err := w.oversize(ctx)
+	if err != nil {
+		return false, err
+	}
+	for i, l := range Levels() {
+		var first, last sql.NullInt64
+		if err := w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT (SELECT min(id) FROM %[1]s), (SELECT max(id) FROM %[1]s)", l.periods())).Scan(&first, &last); err != nil {
+			return false, err
+		}
+		next := l.blockOf(first.Int64)
+		if keep := w.options.Limits.rollup(i); keep > 0 {
+			next = max(next, l.blockOf(l.of(w.last.ts-keep.Seconds())))
+		}
+		if over > 0 && w.givesWay(i, l.begin(first.Int64)) {
+			next = max(next, l.blockOf(first.Int64+l.block+(last.Int64-first.Int64)/100))
+		}
+		if next = min(next, l.blockOf(last.Int64)); next <= first.Int64 {
+			continue
+		}
+		if _, err := w.conn.ExecContext(ctx, "DELETE FROM "+l.periods()+" WHERE id < ?", next); err != nil {
+			return false, fmt.Errorf("forget the oldest %ss: %w", l.Noun, err)
+		}
+		w.keeper.stages = w.sweeping()
+		return true, nil
+	}
+	return false, nil
+}
+
+// Where room is wanting, a level gives way when it goes back so many times as far as the samples do.
+var reach = [...]float64{6, 60, 600}
+
+func (w *Writer) givesWay(level int, first float64) bool {
+	return w.last.ts-first > reach[level]*max(w.last.ts-w.keeper.horizon.ts, 60)
+}
+
+func (w *Writer) rollupsGiveWay(ctx context.Context) bool {
+	for i, l := range Levels() {
+		var first, last sql.NullInt64
+		err := w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT min(id), max(id) FROM %s", l.periods())).Scan(&first, &last)
+		if err == nil && l.blockOf(last.Int64) > first.Int64 && w.givesWay(i, l.begin(first.Int64)) {
+			return true
+		}
+	}
+	return false
+}
+
+// pages are how many pages of the file are in use, and how many are free.
+func (w *Writer) pages(ctx context.Context) (used, free int64, err error) {
+	err = w.conn.QueryRowContext(ctx, "SELECT page_count - freelist_count, freelist_count FROM pragma_page_count, pragma_freelist_count").Scan(&used, &free)
+	return used, free, err
+}
+
+// oversize is by how many bytes the recording is beyond its limit, free pages not counted: they are used first.
+func (w *Writer) oversize(ctx context.Context) (int64, error) {
+	limit := w.options.Limits.MaxSize
+	if limit == 0 {
+		return 0, nil
+	}
+	used, _, err := w.pages(ctx)
+	return used*pageSize + w.walSize() - limit, err
+}
+
+// walSize is what the -wal file takes, and at least what it usually takes.
+func (w *Writer) walSize() int64 {
+	size := w.options.Limits.walLimit()
+	if info, err := os.Stat(w.options.Path + "-wal"); err == nil {
+		size = max(size, info.Size())
+	}
+	return size
+}
+
+// vacuumPages are given back in one step.
+const vacuumPages = 128
+
+// vacuum gives free pages back to the file system when the file is too large, or when many are free.
+func (w *Writer) vacuum(ctx context.Context) (bool, error) {
+	if w.keeper.full {
+		return false, nil
+	}
+	used, free, err := w.pages(ctx)
+	if err != nil {
+		return false, err
+	}
+	limit := w.options.Limits.MaxSize
+	tooLarge := limit > 0 && free > 0 && (used+free)*pageSize+w.walSize() > limit
+	if !tooLarge && free <= max(1024, used/20) {
+		w.keeper.full = true
+		return false, nil
+	}
+	if _, err := w.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages)); err != nil {
+		return false, fmt.Errorf("give free pages back: %w", err)
+	}
+	_, after, err := w.pages(ctx)
+	if after >= free { // a file that was made otherwise keeps its pages
+		w.keeper.full = true
+		return false, err
+	}
+	return true, err
+}

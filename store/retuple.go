@@ -1,0 +1,143 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// A tupled is a tableWriter that interns tuples.
+type tupled interface {
+	tupleTable() *Table
+	beginMoving() (upto int64)
+	moveSome(ctx context.Context, upto int64) (more bool, err error)
+}
+
+func (t *spanWriter[ID, V]) tupleTable() *Table {
+	if len(t.table.rare) == 0 {
+		return nil
+	}
+	return t.table.Table
+}
+
+// beginMoving gives no old tuple to a new span any more, and returns the number of the last.
+func (t *spanWriter[ID, V]) beginMoving() int64 {
+	clear(t.tuples)
+	return t.lastTuple
+}
+
+// moveAtOnce tuples are moved in one step.
+const moveAtOnce = 500
+
+// moveSome gives the open spans whose tuple has a number up to that a copy of it with a higher one.
+func (t *spanWriter[ID, V]) moveSome(ctx context.Context, upto int64) (bool, error) {
+	q, name := t.writer.conn, t.table.Subject
+	var old []int64
+	rows, err := q.QueryContext(ctx, fmt.Sprintf("SELECT DISTINCT tuple FROM %s_open WHERE tuple <= ? LIMIT %d", name, moveAtOnce), upto)
+	if err != nil {
+		return false, err
+	}
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			rows.Close()
+			return false, err
+		}
+		old = append(old, n)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(old) == 0 {
+		return false, err
+	}
+	return true, t.writer.transaction(ctx, func() error {
+		for _, stmt := range []string{"CREATE TEMP TABLE IF NOT EXISTS moved (old INTEGER PRIMARY KEY, new INTEGER NOT NULL)", "DELETE FROM temp.moved"} {
+			if _, err := q.ExecContext(ctx, stmt); err != nil {
+				return err
+			}
+		}
+		for _, n := range old {
+			t.lastTuple++
+			if _, err := q.ExecContext(ctx, "INSERT INTO temp.moved VALUES (?, ?)", n, t.lastTuple); err != nil {
+				return err
+			}
+		}
+		for _, stmt := range []string{
+			fmt.Sprintf("INSERT INTO %[1]s_tuple SELECT m.new%[2]s FROM temp.moved m CROSS JOIN %[1]s_tuple t ON t.id = m.old ORDER BY m.new", name, stored(t.table.rare)),
+			fmt.Sprintf("UPDATE %s_open SET tuple = (SELECT new FROM temp.moved WHERE old = tuple) WHERE tuple IN (SELECT old FROM temp.moved)", name),
+		} {
+			if _, err := q.ExecContext(ctx, stmt); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// moveTuples moves tuples that are in use out of the way of those that are not; see keeper.
+func (w *Writer) moveTuples(ctx context.Context) (bool, error) {
+	k := &w.keeper
+	if w.options.Limits.Keep == 0 && w.options.Limits.MaxSize == 0 {
+		return false, nil
+	}
+	if k.moving == 0 {
+		if w.last.id < k.marked {
+			return false, nil
+		}
+		next, err := w.dueTuples(ctx)
+		if err != nil {
+			return false, err
+		}
+		if next == 0 {
+			k.marked = w.last.id + k.markSamples/10
+			return false, nil
+		}
+		k.moving, k.upto = next, w.order[next-1].(tupled).beginMoving()
+	}
+	t := w.order[k.moving-1].(tupled)
+	more, err := t.moveSome(ctx, k.upto)
+	if err != nil || more {
+		return more, err
+	}
+	// A span that ends with the last sample or later is written by the next commit, from an open one.
+	_, err = w.conn.ExecContext(ctx, "REPLACE INTO tuple_mark (name, sample, upto) VALUES (?, ?, ?)", t.tupleTable().Subject, w.last.id, k.upto)
+	k.moving = 0
+	return err == nil, err
+}
+
+// dueTuples finds a table of which tuples are to be moved: its place in order plus one, 0 when there is none.
+func (w *Writer) dueTuples(ctx context.Context) (int, error) {
+	for i, t := range w.order {
+		t, ok := t.(tupled)
+		if !ok || t.tupleTable() == nil {
+			continue
+		}
+		var sample, upto, last int64
+		name := t.tupleTable().Subject
+		if err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(sample), 0), coalesce(max(upto), 0) FROM tuple_mark WHERE name = ?", name).Scan(&sample, &upto); err != nil {
+			return 0, err
+		}
+		if err := lastID(ctx, w.conn, name+"_tuple", &last); err != nil {
+			return 0, err
+		}
+		if last-upto >= w.keeper.markTuples && w.last.id-sample >= max(w.keeper.markSamples, (w.last.id-w.keeper.horizon.id)/8) {
+			return i + 1, nil
+		}
+	}
+	return 0, nil
+}
+
+// dropTuples deletes tuples that no span before or after the horizon holds any more.
+func (w *Writer) dropTuples(t *Table) stage {
+	return func(ctx context.Context) (bool, error) {
+		h := w.keeper.horizon.id
+		var upto sql.NullInt64
+		if err := w.conn.QueryRowContext(ctx, "SELECT max(upto) FROM tuple_mark WHERE name = ? AND sample <= ?", t.Subject, h).Scan(&upto); err != nil || !upto.Valid {
+			return false, err
+		}
+		if did, err := w.deleteRange(t.Subject+"_tuple", "id", upto.Int64+1)(ctx); err != nil || did {
+			return did, err
+		}
+		_, err := w.conn.ExecContext(ctx, "DELETE FROM tuple_mark WHERE name = ? AND upto < ?", t.Subject, upto.Int64)
+		return false, err
+	}
+}

@@ -1,0 +1,182 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+)
+
+// rollUpDue works out the next period that is over, if there is one. Everything it needs stands in the file, so that what a
+// crash has interrupted is done later: the last period of each level says how far it is.
+func (w *Writer) rollUpDue(ctx context.Context) (bool, error) {
+	if w.last.ts < w.rolled {
+		return false, nil
+	}
+	for i, l := range Levels() {
+		n, ok, err := w.nextPeriod(ctx, i)
+		if err != nil {
+			return false, fmt.Errorf("roll up: %w", err)
+		}
+		if !ok || w.last.ts < l.begin(n+1) {
+			continue
+		}
+		if err := w.transaction(ctx, func() error { return w.rollUp(ctx, i, n) }); err != nil {
+			return false, fmt.Errorf("roll up the %s: %w", l.Noun, err)
+		}
+		return true, nil
+	}
+	first := Levels()[0]
+	w.rolled = first.begin(first.of(w.last.ts) + 1)
+	return false, nil
+}
+
+// nextPeriod is the first period of a level after those that are done in which anybody looked.
+func (w *Writer) nextPeriod(ctx context.Context, level int) (n int64, ok bool, err error) {
+	l := Levels()[level]
+	below := "sample"
+	if level > 0 {
+		below = Levels()[level-1].periods()
+	}
+	var ts sql.NullFloat64
+	err = w.conn.QueryRowContext(ctx, fmt.Sprintf(
+		"SELECT min(ts) FROM %s WHERE ts >= coalesce((SELECT max(id) + 1 FROM %s) * %d.0, 0.0)", below, l.periods(), l.Seconds)).Scan(&ts)
+	return l.of(ts.Float64), ts.Valid, err
+}
+
+// rollUp works out period n of a level.
+func (w *Writer) rollUp(ctx context.Context, level int, n int64) error {
+	steps := []string{}
+	if level == 0 {
+		steps = append(steps, samplesOf(n))
+	} else {
+		steps = append(steps, periodsOf(level, n))
+	}
+	for _, r := range Rollups() {
+		steps = append(steps, r.scratch(), "DELETE FROM temp."+r.rolled())
+		if level == 0 {
+			steps = append(steps, r.fromSamples(n))
+			steps = append(steps, r.findGroups()...)
+		} else {
+			steps = append(steps, r.fromPeriods(level, n))
+		}
+		steps = append(steps, r.keep(Levels()[level], n)...)
+	}
+	for _, s := range steps {
+		if _, err := w.conn.ExecContext(ctx, s); err != nil {
+			return fmt.Errorf("%w in %s", err, s)
+		}
+	}
+	return nil
+}
+
+// between are the bounds of ts in a period.
+func between(l Level, n int64) string {
+	return fmt.Sprintf("ts >= %d.0 AND ts < %d.0", n*l.Seconds, (n+1)*l.Seconds)
+}
+
+// samplesOf enters a minute: how many samples it has, and how much of it was watched. A sample stands for the time since
+// the one before, unless that is so long that nobody looked; see gapLog.pause. Counters are told from before a pause, too.
+func samplesOf(n int64) string {
+	l := Levels()[0]
+	return fmt.Sprintf(`INSERT INTO %s (id, ts, samples, watched_ms, covered_ms)
+SELECT %d, %d.0, count(*),
+       coalesce(CAST(round(sum(CASE WHEN b.run = m.run THEN 1000 * min(m.uptime_s - b.uptime_s, 1.5 * u.interval_s + 0.05) END)) AS INTEGER), 0),
+       coalesce(CAST(round(sum(CASE WHEN v.boot = u.boot THEN 1000 * (m.uptime_s - b.uptime_s) END)) AS INTEGER), 0)
+  FROM sample m CROSS JOIN run u ON u.id = m.run LEFT JOIN sample b ON b.id = m.id - 1 LEFT JOIN run v ON v.id = b.run
+ WHERE m.%s`, l.periods(), n, n*l.Seconds, strings.ReplaceAll(between(l, n), "AND ts", "AND m.ts"))
+}
+
+// periodsOf enters a longer period, from the shorter ones.
+func periodsOf(level int, n int64) string {
+	l, below := Levels()[level], Levels()[level-1]
+	return fmt.Sprintf(`INSERT INTO %s (id, ts, samples, watched_ms, covered_ms)
+SELECT %d, %d.0, sum(samples), sum(watched_ms), sum(covered_ms) FROM %s WHERE %s`, l.periods(), n, n*l.Seconds, below.periods(), between(l, n))
+}
+
+// rolled is the scratch table in which the rows of a period are worked out.
+func (r *Rollup) rolled() string { return "rolled_" + r.Subject }
+
+func (r *Rollup) scratch() string {
+	return fmt.Sprintf("CREATE TEMP TABLE IF NOT EXISTS %s (g INTEGER, goes_on INTEGER, %s, %s)", r.rolled(), columnNames(r.by), strings.Join(r.stored(), ", "))
+}
+
+// fromSamples works out the rows of a minute. Subjects of a group add up in each sample; a group that a sample does not
+// have counts as 0.
+func (r *Rollup) fromSamples(n int64) string {
+	l := Levels()[0]
+	history := r.From.Name
+	if r.kind == counter {
+		history = r.From.deltasView().Name
+	}
+	by := columnNames(r.by)
+	var sums, values strings.Builder
+	for _, c := range r.values {
+		fmt.Fprintf(&sums, ", sum(%[1]s) AS %[1]s", c.Name)
+		if r.kind == gauge {
+			fmt.Fprintf(&values, ",\n       CAST(round(1000.0 * sum(s.%[1]s) / e.samples) AS INTEGER), CASE WHEN count(*) < e.samples THEN 0 ELSE min(s.%[1]s) END, max(s.%[1]s)", c.Name)
+			continue
+		}
+		rate := fmt.Sprintf("s.%s / t.elapsed_s", c.Name)
+		fmt.Fprintf(&values, ",\n       sum(s.%[1]s), CASE WHEN count(*) < e.samples THEN 0 ELSE CAST(round(1000 * min(%[2]s)) AS INTEGER) END, CAST(round(1000 * max(%[2]s)) AS INTEGER)", c.Name, rate)
+	}
+	return fmt.Sprintf(`WITH
+t AS MATERIALIZED (
+  SELECT m.ts, m.uptime_s - b.uptime_s AS elapsed_s
+    FROM sample m CROSS JOIN run u ON u.id = m.run LEFT JOIN sample b ON b.id = m.id - 1 AND (SELECT boot FROM run WHERE id = b.run) = u.boot
+   WHERE m.%[1]s),
+s AS MATERIALIZED (SELECT ts, %[2]s%[3]s FROM %[4]s WHERE %[5]s GROUP BY ts, %[2]s)
+INSERT INTO temp.%[6]s (%[2]s, %[7]s)
+SELECT %[8]s%[9]s
+  FROM %[10]s e CROSS JOIN s JOIN t ON t.ts = s.ts WHERE e.id = %[11]d GROUP BY %[8]s`,
+		strings.ReplaceAll(between(l, n), "AND ts", "AND m.ts"), by, sums.String(), history, between(l, n), r.rolled(), strings.Join(r.stored(), ", "),
+		"s."+strings.ReplaceAll(by, ", ", ", s."), values.String(), l.periods(), n)
+}
+
+// findGroups finds the groups of the rows, and enters those that are new.
+func (r *Rollup) findGroups() []string {
+	var same []string
+	for _, c := range r.by {
+		same = append(same, fmt.Sprintf("g.%[1]s IS %[2]s.%[1]s", c.Name, r.rolled()))
+	}
+	by, same1 := columnNames(r.by), strings.Join(same, " AND ")
+	return []string{
+		fmt.Sprintf("INSERT INTO %[1]s (%[2]s) SELECT %[2]s FROM temp.%[3]s WHERE NOT EXISTS (SELECT 1 FROM %[1]s g WHERE %[4]s)", r.group(), by, r.rolled(), same1),
+		fmt.Sprintf("UPDATE temp.%[1]s SET g = (SELECT id FROM %[2]s g WHERE %[3]s)", r.rolled(), r.group(), same1),
+	}
+}
+
+// fromPeriods works out the rows of a longer period from those of the shorter ones.
+func (r *Rollup) fromPeriods(level int, n int64) string {
+	l, below := Levels()[level], Levels()[level-1]
+	ratio := l.Seconds / below.Seconds
+	var values strings.Builder
+	for _, c := range r.values {
+		if r.kind == gauge {
+			fmt.Fprintf(&values, ", CAST(round(1.0 * sum(p.%s_avg * m.samples) / (SELECT samples FROM %s WHERE id = %d)) AS INTEGER)", c.Name, l.periods(), n)
+		} else {
+			fmt.Fprintf(&values, ", sum(p.%s)", c.Name)
+		}
+		fmt.Fprintf(&values, ",\n       CASE WHEN count(*) < (SELECT count(*) FROM %[2]s WHERE %[3]s) THEN 0 ELSE min(p.%[1]s_min) END, max(p.%[1]s_max)", c.Name, below.periods(), between(l, n))
+	}
+	return fmt.Sprintf(`INSERT INTO temp.%s (g, %s)
+SELECT p.id & 4294967295%s
+  FROM %s p CROSS JOIN %s m ON m.id BETWEEN p.id >> 32 AND (p.id >> 32) + p.length - 1
+ WHERE p.id BETWEEN %d AND %d GROUP BY 1`, r.rolled(), strings.Join(r.stored(), ", "), values.String(), r.rows(below), below.periods(),
+		(n*ratio)<<32, ((n+1)*ratio)<<32-1)
+}
+
+// keep enters the rows that were worked out: those that say the same as the period before make its row longer.
+func (r *Rollup) keep(l Level, n int64) []string {
+	var same strings.Builder
+	for _, c := range r.stored() {
+		fmt.Fprintf(&same, " AND p.%[1]s IS %[2]s.%[1]s", c, r.rolled())
+	}
+	return []string{
+		fmt.Sprintf(`UPDATE temp.%[1]s SET goes_on = (SELECT p.id FROM %[2]s g CROSS JOIN %[3]s p ON p.id = g.%[4]s << 32 | g.id
+ WHERE g.id = g AND g.%[4]s >= %[5]d AND g.%[4]s + p.length = %[6]d%[7]s)`, r.rolled(), r.group(), r.rows(l), l.lastRow(), l.blockOf(n), n, same.String()),
+		fmt.Sprintf("UPDATE %s SET length = length + 1 WHERE id IN (SELECT goes_on FROM temp.%s)", r.rows(l), r.rolled()),
+		fmt.Sprintf("INSERT INTO %s SELECT %d << 32 | g, 1, %s FROM temp.%s WHERE goes_on IS NULL ORDER BY g", r.rows(l), n, strings.Join(r.stored(), ", "), r.rolled()),
+		fmt.Sprintf("UPDATE %s SET %s = %d WHERE id IN (SELECT g FROM temp.%s WHERE goes_on IS NULL)", r.group(), l.lastRow(), n, r.rolled()),
+	}
+}

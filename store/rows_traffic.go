@@ -1,0 +1,16 @@
+package store
+
+// TrafficID names a process whose TCP connections are summed up.
+type TrafficID struct {
+	NetNS   Int `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
+	Process Ref `col:"process" ref:"processes:pid,started,comm,exe,cmdline" doc:"The process that holds the connections, or held them until they were closed; NULL where none is known."`
+}
+
+// Traffic is what its connections moved since the sample before, those that were closed meanwhile included. It is no
+// counter: it may be summed up over samples and processes.
+type Traffic struct {
+	BytesSent     Int `col:"bytes_sent,value" unit:"bytes" doc:"Payload that its TCP connections sent since the sample before, retransmits included; of connections that no sample saw, too."`
+	BytesReceived Int `col:"bytes_received,value" unit:"bytes" doc:"Payload that they received since the sample before."`
+	Retransmits   Int `col:"retransmits,value" unit:"segments" doc:"Segments that they sent again since the sample before."`
+	Closed        Int `col:"closed,value" unit:"sockets" doc:"TCP sockets of it that were closed since the sample before."`
+}
