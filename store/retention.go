@@ -51,13 +51,19 @@ const pageSize = 4096
 //   - Interned tuples have no time. Those that are in use are moved behind the newest now and then; see retuple. All before
 //     the mark are out of use once the horizon has reached the sample of the mark.
 type keeper struct {
-	horizon sampleTime // as the file has it; id 0: not read yet
-	stages  []stage    // what is still to be swept; nil: nothing
-	looked  float64    // ts at which the age of the horizon is looked at again
-	full    bool       // limits were looked at since the last sample
-	moving  int        // table of w.order whose tuples are being moved, plus one; 0: none
-	upto    int64      // its tuples up to this number are moved
-	marked  int64      // sample at which tuples are looked at again
+	horizon sampleTime       // as the file has it; id 0: not read yet
+	stages  []stage          // what is still to be swept; nil: nothing
+	born    map[*Table]int64 // the lowest number of a subject that the horizon, or a later sample, saw first
+	looked  float64          // ts at which the age of the horizon is looked at again
+	periods float64          // and that of the roll-ups
+	used    int64            // pages in use, and
+	free    int64            // free ones, when last looked
+	fresh   bool             // nothing has changed since
+	tight   bool             // the recording was beyond its size, and is not yet well below
+	done    bool             // nothing is to be given back before the next sample
+	moving  int              // table of w.order whose tuples are being moved, plus one; 0: none
+	upto    int64            // its tuples up to this number are moved
+	marked  int64            // sample at which tuples are looked at again
 
 	// Tuples are moved when so many samples were taken since the last time, an eighth of those kept at least, and so many
 	// tuples are new.
@@ -80,8 +86,9 @@ func (w *Writer) Tidy(ctx context.Context) (more bool, err error) {
 	if err := w.readHorizon(ctx); err != nil {
 		return false, Explain(w.options.Path, fmt.Errorf("tidy up: %w", err))
 	}
-	for _, step := range []stage{w.rollUpDue, w.sweep, w.moveHorizon, w.moveRollups, w.moveTuples, w.vacuum} {
+	for _, step := range []stage{w.rollUpDue, w.sweep, w.moveRollups, w.moveHorizon, w.moveTuples, w.vacuum} {
 		did, err := step(ctx)
+		w.keeper.fresh = w.keeper.fresh && !did
 		if err != nil {
 			return false, Explain(w.options.Path, fmt.Errorf("tidy up: %w", err))
 		}
@@ -108,26 +115,18 @@ func (w *Writer) readHorizon(ctx context.Context) error {
 // moveHorizon forgets the oldest samples when they are too old, or the file too large.
 func (w *Writer) moveHorizon(ctx context.Context) (bool, error) {
 	k, keep := &w.keeper, w.options.Limits.Keep
-	if over, err := w.oversize(ctx); err != nil || over > 0 {
-		if err != nil {
-			return false, err
-		}
-		if w.rollupsGiveWay(ctx) {
-			return false, nil
-		}
-		used, _, err := w.pages(ctx)
-		if err != nil {
-			return false, err
-		}
+	if over, err := w.oversize(ctx); err != nil {
+		return false, err
+	} else if over > 0 {
 		samples := w.last.id - k.horizon.id + 1
-		share := max(1, used*pageSize/samples)
+		share := max(1, k.used*pageSize/samples)
 		return w.forgetSamples(ctx, k.horizon.id+min((over+share-1)/share, max(1, samples/16)))
 	}
 	if keep == 0 || w.last.ts < k.looked {
 		return false, nil
 	}
 	// By stretches, or every sample would sweep all tables for the sake of one.
-	stretch := min(keep/500, 10*time.Minute).Seconds()
+	stretch := min(max(keep/100, 4*w.options.Interval), 10*time.Minute).Seconds()
 	limit := w.last.ts - keep.Seconds()
 	if k.horizon.ts >= limit-stretch {
 		k.looked = k.horizon.ts + keep.Seconds() + stretch
@@ -155,10 +154,10 @@ func (w *Writer) forgetSamples(ctx context.Context, next int64) (bool, error) {
 	if next <= k.horizon.id {
 		return false, nil
 	}
-	moved := sampleTime{id: next}
-	err := w.transaction(ctx, func() error {
+	moved, born := sampleTime{id: next}, map[*Table]int64{}
+	err := w.transaction(ctx, func() (err error) {
 		for _, t := range Tables() {
-			if err := w.keepSince(ctx, t, k.horizon.id, next); err != nil {
+			if born[t], err = w.keepSince(ctx, t, next); err != nil {
 				return fmt.Errorf("%s: %w", t.Name, err)
 			}
 		}
@@ -170,34 +169,38 @@ func (w *Writer) forgetSamples(ctx context.Context, next int64) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("forget the oldest samples: %w", err)
 	}
-	k.horizon = moved
+	k.horizon, k.born = moved, born
 	k.stages = w.sweeping()
 	return true, nil
 }
 
-// keepSince notes when those of a table were first seen that outlive the samples from a to before b.
-func (w *Writer) keepSince(ctx context.Context, t *Table, a, b int64) error {
-	first, err := w.firstBorn(ctx, t, a)
-	if err != nil {
-		return err
+// keepSince notes when those of a table were first seen that outlive the samples before b, and appeared after those that were
+// forgotten already. It returns the number of the first that b or a later sample saw first.
+func (w *Writer) keepSince(ctx context.Context, t *Table, b int64) (int64, error) {
+	first, known := w.keeper.born[t]
+	if !known {
+		var err error
+		if first, err = w.firstBorn(ctx, t, 0, w.keeper.horizon.id); err != nil {
+			return 0, err
+		}
 	}
-	next, err := w.firstBorn(ctx, t, b)
+	next, err := w.firstBorn(ctx, t, first, b)
 	if err != nil || first == next {
-		return err
+		return next, err
 	}
 	_, err = w.conn.ExecContext(ctx, fmt.Sprintf(`UPDATE %s SET since = (SELECT ts FROM sample WHERE id = first_sample)
 		WHERE id >= ? AND id < ? AND since IS NULL AND (last_sample IS NULL OR last_sample >= ?)`, t.Subject), first, next, b)
-	return err
+	return next, err
 }
 
-// firstBorn is the lowest number of a subject that no sample before m saw. Numbers are given in the order of
+// firstBorn is the lowest number, from low on, of a subject that no sample before m saw. Numbers are given in the order of
 // appearance, so that it is found by halving.
-func (w *Writer) firstBorn(ctx context.Context, t *Table, m int64) (int64, error) {
+func (w *Writer) firstBorn(ctx context.Context, t *Table, low, m int64) (int64, error) {
 	var top int64
 	if err := lastID(ctx, w.conn, t.Subject, &top); err != nil {
 		return 0, err
 	}
-	low, high := int64(0), top+1
+	high := max(low, top+1)
 	for low < high {
 		middle := (low + high) / 2
 		var first int64
@@ -335,8 +338,9 @@ func (w *Writer) sweepRecorder(ctx context.Context) (bool, error) {
 
 // moveRollups forgets the oldest periods of the roll-ups, by their age or because the file is too large.
 func (w *Writer) moveRollups(ctx context.Context) (bool, error) {
+	k := &w.keeper
 	over, err := w.oversize(ctx)
-	if err != nil {
+	if err != nil || over <= 0 && w.last.ts < k.periods {
 		return false, err
 	}
 	for i, l := range Levels() {
@@ -348,7 +352,8 @@ func (w *Writer) moveRollups(ctx context.Context) (bool, error) {
 		if keep := w.options.Limits.rollup(i); keep > 0 {
 			next = max(next, l.blockOf(l.of(w.last.ts-keep.Seconds())))
 		}
-		if over > 0 && w.givesWay(i, l.begin(first.Int64)) {
+		// Where room is wanting, a level gives way when it goes back that much further than the samples do.
+		if over > 0 && w.last.ts-l.begin(first.Int64) > l.reach*max(w.last.ts-k.horizon.ts, 60) {
 			next = max(next, l.blockOf(first.Int64+l.block+(last.Int64-first.Int64)/100))
 		}
 		if next = min(next, l.blockOf(last.Int64)); next <= first.Int64 {
@@ -357,44 +362,38 @@ func (w *Writer) moveRollups(ctx context.Context) (bool, error) {
 		if _, err := w.conn.ExecContext(ctx, "DELETE FROM "+l.periods()+" WHERE id < ?", next); err != nil {
 			return false, fmt.Errorf("forget the oldest %ss: %w", l.Noun, err)
 		}
-		w.keeper.stages = w.sweeping()
+		k.stages = w.sweeping()
 		return true, nil
 	}
+	first := Levels()[0]
+	k.periods = w.last.ts + float64(first.Seconds*first.block)/4
 	return false, nil
 }
 
-// Where room is wanting, a level gives way when it goes back so many times as far as the samples do.
-var reach = [...]float64{6, 60, 600}
-
-func (w *Writer) givesWay(level int, first float64) bool {
-	return w.last.ts-first > reach[level]*max(w.last.ts-w.keeper.horizon.ts, 60)
-}
-
-func (w *Writer) rollupsGiveWay(ctx context.Context) bool {
-	for i, l := range Levels() {
-		var first, last sql.NullInt64
-		err := w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT min(id), max(id) FROM %s", l.periods())).Scan(&first, &last)
-		if err == nil && l.blockOf(last.Int64) > first.Int64 && w.givesWay(i, l.begin(first.Int64)) {
-			return true
-		}
+// look counts the pages of the file.
+func (w *Writer) look(ctx context.Context) error {
+	k := &w.keeper
+	if k.fresh {
+		return nil
 	}
-	return false
+	k.fresh = true
+	return w.conn.QueryRowContext(ctx, "SELECT page_count - freelist_count, freelist_count FROM pragma_page_count, pragma_freelist_count").Scan(&k.used, &k.free)
 }
 
-// pages are how many pages of the file are in use, and how many are free.
-func (w *Writer) pages(ctx context.Context) (used, free int64, err error) {
-	err = w.conn.QueryRowContext(ctx, "SELECT page_count - freelist_count, freelist_count FROM pragma_page_count, pragma_freelist_count").Scan(&used, &free)
-	return used, free, err
-}
-
-// oversize is by how many bytes the recording is beyond its limit, free pages not counted: they are used first.
+// oversize is by how many bytes the recording is too large, free pages not counted: they are used first. Once beyond its limit it is
+// too large until it is a hundredth below it, or every sample would sweep all tables for the sake of one.
 func (w *Writer) oversize(ctx context.Context) (int64, error) {
-	limit := w.options.Limits.MaxSize
+	k, limit := &w.keeper, w.options.Limits.MaxSize
 	if limit == 0 {
 		return 0, nil
 	}
-	used, _, err := w.pages(ctx)
-	return used*pageSize + w.walSize() - limit, err
+	err := w.look(ctx)
+	size := k.used*pageSize + w.walSize()
+	k.tight = size > limit || k.tight && size > limit-limit/100
+	if !k.tight {
+		return 0, err
+	}
+	return size - (limit - limit/100), err
 }
 
 // walSize is what the -wal file takes, and at least what it usually takes.
@@ -411,26 +410,23 @@ const vacuumPages = 128
 
 // vacuum gives free pages back to the file system when the file is too large, or when many are free.
 func (w *Writer) vacuum(ctx context.Context) (bool, error) {
-	if w.keeper.full {
+	k, limit := &w.keeper, w.options.Limits.MaxSize
+	if k.done {
 		return false, nil
 	}
-	used, free, err := w.pages(ctx)
-	if err != nil {
+	if err := w.look(ctx); err != nil {
 		return false, err
 	}
-	limit := w.options.Limits.MaxSize
-	tooLarge := limit > 0 && free > 0 && (used+free)*pageSize+w.walSize() > limit
-	if !tooLarge && free <= max(1024, used/20) {
-		w.keeper.full = true
+	tooLarge := limit > 0 && k.free > 0 && (k.used+k.free)*pageSize+w.walSize() > limit
+	if !tooLarge && k.free <= max(1024, k.used/20) {
 		return false, nil
 	}
 	if _, err := w.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages)); err != nil {
 		return false, fmt.Errorf("give free pages back: %w", err)
 	}
-	_, after, err := w.pages(ctx)
-	if after >= free { // a file that was made otherwise keeps its pages
-		w.keeper.full = true
-		return false, err
-	}
-	return true, err
+	before := k.free
+	k.fresh = false
+	err := w.look(ctx)
+	k.done = k.free >= before // a file that was made otherwise keeps its pages
+	return !k.done, err
 }

@@ -38,12 +38,13 @@ type Level struct {
 	Name    string // "1m", the end of the names of views and tables
 	Noun    string
 	Seconds int64
-	block   int64 // periods of which none but the first continues a row
+	block   int64   // periods of which none but the first continues a row
+	reach   float64 // how many times as far as the samples it may go back where room is wanting
 }
 
 // Levels are the lengths of periods, the shortest first. Each is worked out from the one before it.
 func Levels() []Level {
-	return []Level{{"1m", "minute", 60, 60}, {"1h", "hour", 3600, 24}, {"1d", "day", 86400, 30}}
+	return []Level{{"1m", "minute", 60, 60, 6}, {"1h", "hour", 3600, 24, 60}, {"1d", "day", 86400, 30, 600}}
 }
 
 var rollups []*Rollup

@@ -265,7 +265,7 @@ func (w *Writer) Commit(ctx context.Context, cost Cost) error {
 	w.gaps.committed()
 	w.forgetRetired()
 	w.last, w.lastRun, w.lost = w.now, true, nil
-	w.keeper.full = false
+	w.keeper.fresh, w.keeper.done = false, false
 	return nil
 }
 

@@ -1,0 +1,216 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// sizeOf is what the recording takes, with its -wal.
+func sizeOf(t *testing.T, path string) int64 {
+	t.Helper()
+	var size int64
+	for _, name := range []string{path, path + "-wal"} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += info.Size()
+	}
+	return size
+}
+
+func tidyUp(t *testing.T, w *Writer) (steps int) {
+	t.Helper()
+	for {
+		more, err := w.Tidy(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !more {
+			return steps
+		}
+		steps++
+	}
+}
+
+// A recording with a limit of size is never more than 5 % above it, keeps what there is room for, and shrinks when the limit is
+// lowered.
+func TestSizeStaysWithinTheLimit(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "limit.db")
+	limit := int64(10 << 20)
+	const samples = 330
+	l := newWorkload(t, path, 2000)
+	l.writer.options.Limits.MaxSize = limit
+	grown := int64(0)
+	for i := range samples {
+		l.sample(t)
+		grown = max(grown, sizeOf(t, path))
+		if size := sizeOf(t, path); size > limit+limit/20 {
+			t.Fatalf("%d bytes after sample %d; the limit is %d", size, i, limit)
+		}
+		tidyUp(t, l.writer)
+	}
+	if grown < limit*3/4 {
+		t.Errorf("it never had more than %d bytes: the limit of %d was not tested", grown, limit)
+	}
+	db, err := sql.Open("sqlite", DSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	number := func(query string) (n int64) {
+		t.Helper()
+		if err := db.QueryRow(query).Scan(&n); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		return n
+	}
+	if n := number("SELECT count(*) FROM samples"); n < 30 || n == samples {
+		t.Errorf("%d samples are kept", n)
+	}
+	// Every sample that is kept is whole.
+	if n := number("SELECT count(*) FROM (SELECT ts FROM sockets GROUP BY ts HAVING count(*) <> 2000)"); n != 0 {
+		t.Errorf("%d samples do not have their 2000 sockets", n)
+	}
+	if n := number("SELECT count(*) FROM period_1m"); n < 20 {
+		t.Errorf("%d minutes are rolled up of 27 that were recorded", n)
+	}
+	used := number("SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	l.writer.options.Limits.MaxSize = MinMaxSize
+	l.sample(t)
+	tidyUp(t, l.writer)
+	if err := l.writer.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if size := sizeOf(t, path); size > MinMaxSize {
+		t.Errorf("%d bytes of %d in use before; the limit was lowered to %d", size, used*pageSize, MinMaxSize)
+	}
+}
+
+// With limits a recording of many short-lived sockets and processes stands still in every table, whatever comes and goes.
+func TestNothingGrowsForEver(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "still.db")
+	w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"},
+		Limits: Limits{Keep: time.Minute, Minutes: 2 * time.Hour, Hours: 100 * time.Hour, Days: 60 * 24 * time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.keeper.markSamples, w.keeper.markTuples = 50, 10
+	src := w.Source("all")
+	procs, socks, log := NewSet(src, Processes), NewSet(src, Sockets), NewLog(src, Closes)
+	trends, traffic := NewSet(src, SocketTrends), NewSet(src, TrafficTable)
+	rows := func() map[string]int64 {
+		counts := map[string]int64{}
+		names, err := w.conn.QueryContext(t.Context(), "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('sqlite_sequence')")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []string
+		for names.Next() {
+			var name string
+			if err := names.Scan(&name); err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, name)
+		}
+		names.Close()
+		for _, name := range list {
+			var n int64
+			if err := w.conn.QueryRowContext(t.Context(), "SELECT count(*) FROM "+name).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			counts[name] = n
+		}
+		return counts
+	}
+	const samples = 1500
+	var middle map[string]int64
+	uptime := time.Duration(0)
+	for i := range samples {
+		step := time.Second
+		if i%20 == 0 {
+			step = 48 * time.Hour // 150 days in all
+		}
+		uptime += step
+		w.Begin(Clock{Wall: time.Unix(1_700_000_000, 0).Add(uptime), Uptime: uptime, Awake: uptime})
+		src.Read(func() error {
+			for j := range 4 {
+				id := i/3*4 + j // each lives for three samples
+				p := procs.Put(ProcessID{PID: Of(id), Started: float64(id), Comm: fmt.Sprint("job", id)}, Process{FDs: Of(i)}).Ref()
+				socks.Put(SocketID{Proto: "tcp", Cookie: Of(id)}, Socket{State: "ESTABLISHED", Process: p, Retransmits: Of(id), BytesSent: Of(i)})
+				trends.Put(SocketCountID{Process: p, Proto: "tcp", State: "ESTABLISHED"}, SocketTrend{Of(1)})
+				traffic.Put(TrafficID{Process: p}, Traffic{BytesSent: Of(i)})
+				log.Add(uptime, Close{Process: p, Cookie: Of(id)})
+			}
+			// One that was there before anybody looked, idle.
+			socks.Put(SocketID{Proto: "tcp", Cookie: Of(1 << 40)}, Socket{State: "LISTEN", User: "root"})
+			return nil
+		})
+		if err := w.Commit(t.Context(), Cost{}); err != nil {
+			t.Fatal(err)
+		}
+		tidyUp(t, w)
+		if i == samples/2+9 { // after as many short steps as at the end
+			middle = rows()
+		}
+	}
+	for name, n := range rows() {
+		if was := middle[name]; n > was+was/4+20 {
+			t.Errorf("%s has %d rows, and had %d half way", name, n, was)
+		}
+	}
+	// The idle one is known since the first sample, which is long gone.
+	var since float64
+	var state string
+	if err := w.conn.QueryRowContext(t.Context(), "SELECT first_seen, user FROM listeners WHERE cookie = 1 << 40").Scan(&since, &state); err != nil || since != 1_700_000_000+48*3600 || state != "root" {
+		t.Errorf("the listener is known since %v, of user %q: %v", since, state, err)
+	}
+	if err := w.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BenchmarkTidy keeps the last half hour of 2,000 sockets, of which a fifth move in every sample and ten are replaced, and prints
+// what tidying up takes of the time that writing takes, in all and in its longest step.
+func BenchmarkTidy(b *testing.B) {
+	for b.Loop() {
+		l := newWorkload(b, filepath.Join(b.TempDir(), "tidy.db"), 2000)
+		l.writer.options.Limits = Limits{Keep: 30 * time.Minute, MaxSize: 1 << 30}
+		var wrote, tidied, longest time.Duration
+		steps := 0
+		for i := range 1200 {
+			took := l.sample(b)
+			for more := true; more; {
+				begun := time.Now()
+				var err error
+				if more, err = l.writer.Tidy(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				if i >= 400 { // from then on as much goes as comes
+					step := time.Since(begun)
+					tidied, longest, steps = tidied+step, max(longest, step), steps+1
+				}
+			}
+			if i >= 400 {
+				wrote += took
+			}
+		}
+		b.ReportMetric(float64(tidied)/float64(wrote), "tidy/write")
+		b.ReportMetric(float64(wrote.Microseconds())/800/1000, "ms-write")
+		b.ReportMetric(float64(longest.Microseconds())/1000, "ms-longest-step")
+		b.ReportMetric(float64(steps)/800, "steps/sample")
+		l.writer.Close(b.Context())
+	}
+	b.ReportMetric(0, "ns/op")
+}
