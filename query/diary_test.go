@@ -22,6 +22,7 @@ type diary struct {
 	wall   time.Time
 	uptime time.Duration
 	cpu    time.Duration
+	limits store.Limits
 	n      int // samples so far
 
 	w         *store.Writer
@@ -51,7 +52,7 @@ func newDiary(t *testing.T, began time.Time) *diary {
 func (d *diary) start() {
 	d.t.Helper()
 	w, err := store.Create(d.t.Context(), store.Options{
-		Path: d.path, Interval: 5 * time.Second, Version: "1.2.3", UID: 0,
+		Path: d.path, Interval: 5 * time.Second, Version: "1.2.3", UID: 0, Limits: d.limits,
 		Boot: store.Boot{ID: fmt.Sprintf("boot-%d", d.boot), Host: "db1", Kernel: "6.18.0", Started: d.wall.Add(-d.uptime)},
 	})
 	if err != nil {

@@ -198,13 +198,25 @@ func (r *Recording) lastSample(ctx context.Context, moment time.Time) (ts float6
 		if !first.Valid {
 			return 0, "", errors.New("the recording has no sample yet: wait for the first")
 		}
-		return 0, "", fmt.Errorf("nothing is known of %s: the recording begins at %s",
-			localTime(moment), localTime(unixTime(first.Float64)))
+		return 0, "", fmt.Errorf("nothing is known of %s: the recording begins at %s%s",
+			localTime(moment), localTime(unixTime(first.Float64)), r.rollupsAt(ctx, asked))
 	}
 	if err != nil {
 		return 0, "", err
 	}
 	return ts, r.pauseAt(ctx, moment, ts), nil
+}
+
+// rollupsAt names the shortest roll-ups that go back to a moment before the first sample.
+func (r *Recording) rollupsAt(ctx context.Context, asked float64) string {
+	for _, l := range store.Levels() {
+		var first sql.NullFloat64
+		err := r.look.QueryRowContext(ctx, "SELECT min(ts) FROM period_"+l.Name).Scan(&first)
+		if err == nil && first.Valid && first.Float64 <= asked {
+			return fmt.Sprintf("; what is left of then are averages of each %[1]s: see socket_counts_%[2]s, interface_rates_%[2]s and traffic_rates_%[2]s", l.Noun, l.Name)
+		}
+	}
+	return ""
 }
 
 // pauseAt says when the moment lies in a time in which nothing was recorded.

@@ -88,6 +88,10 @@ func trafficOnce(t *testing.T, seed uint64, budget int) {
 	if got["sent"] != sent || received < sent || received > sent+int64(2*opened) || got["closed"] != int64(closed) {
 		t.Errorf("seed %d: %v; want %d bytes sent, as many received, and up to %d for the FINs, and %d closed", seed, got, sent, 2*opened, closed)
 	}
+	if top := r.rows("SELECT sum(bytes_sent) AS sent, sum(bytes_received) AS received, sum(closed) AS closed FROM top_talkers")[0]; top["sent"] != got["sent"] ||
+		top["received"] != got["received"] || top["closed"] != got["closed"] {
+		t.Errorf("seed %d: top_talkers says %v, traffic %v", seed, top, got)
+	}
 	// Of the client's ends that no sample saw nobody is known; all else is ours.
 	for _, row := range r.rows("SELECT pid, comm, sum(bytes_sent) AS sent FROM traffic GROUP BY pid ORDER BY sent DESC LIMIT 1") {
 		if row["pid"] != int64(os.Getpid()) {

@@ -30,6 +30,11 @@
 // the histories, newest samples, deltas, rates and changes that are derived from the
 // declarations, and views/ for those written by hand.
 //
+// # What is kept
+//
+// Tidy, called between samples, holds the Limits in small steps: see keeper. Samples go, the oldest first, with all that only
+// they showed. Roll-ups outlive them: see Rollup. They are worked out from what stands in the file, once a minute is over.
+//
 // # Sources, outcomes, gaps
 //
 // "Nothing was there" is not "nobody looked". A Source stands or falls as a whole: one that
@@ -40,5 +45,5 @@
 // # What it never does
 //
 // It does not read the kernel, knows nothing of netlink or /proc, writes from one goroutine
-// only, and never edits a closed span.
+// only, and never edits a closed span, until it deletes it.
 package store

@@ -1,0 +1,37 @@
+-- Which process moved most over TCP in the window? Connections that no sample saw are in it.
+--
+-- netns: Inode number of the network namespace.
+-- pid: Process id; NULL where the owner is not known.
+-- comm: Name of the program.
+-- cmdline: Its command line.
+-- bytes_sent (bytes): Payload that its connections sent, retransmits included.
+-- bytes_received (bytes): Payload that they received.
+-- retransmits (segments): Segments that they sent again.
+-- closed (sockets): Connections of it that were closed.
+-- since (unix s): First sample of the window in which it had a connection.
+-- until (unix s): Last one.
+WITH
+w AS (
+  SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
+         (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z
+    FROM "window"),
+-- Spans that reach into the window, and the samples f … t of it at which their values held.
+piece AS (
+  SELECT p.id & 4294967295 AS subject, max((p.id >> 32) - p.length, w.a) AS f, min(p.id >> 32, w.z) AS t,
+         p.bytes_sent, p.bytes_received, p.retransmits, p.closed
+    FROM w CROSS JOIN traffic_sum_span p
+      ON p.id BETWEEN w.a << 32 AND ((w.z + K_traffic) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
+  UNION ALL
+  SELECT p.subject, max(p.from_sample, w.a), w.z, p.bytes_sent, p.bytes_received, p.retransmits, p.closed
+    FROM w CROSS JOIN traffic_sum_open p ON p.from_sample <= w.z),
+summed AS (
+  SELECT subject, sum(bytes_sent * (t - f + 1)) AS sent, sum(bytes_received * (t - f + 1)) AS received,
+         sum(retransmits * (t - f + 1)) AS retransmits, sum(closed * (t - f + 1)) AS closed, min(f) AS f, max(t) AS t
+    FROM piece GROUP BY subject)
+SELECT s.netns, r.pid, r.comm, r.cmdline, g.sent AS bytes_sent, g.received AS bytes_received, g.retransmits, g.closed,
+       b.ts AS since, e.ts AS until
+  FROM summed g CROSS JOIN traffic_sum s ON s.id = g.subject
+  CROSS JOIN sample b ON b.id = g.f CROSS JOIN sample e ON e.id = g.t
+  LEFT JOIN process r ON r.id = s.process
+ WHERE g.sent + g.received + g.closed > 0
+ ORDER BY g.sent + g.received DESC
