@@ -33,7 +33,7 @@ func commands() []command {
 		{".diff", "TIME TIME", "what differs between two times: .diff 03:10 03:20; those with blanks in quotes", (*Shell).diff},
 		{".note", "TEXT", "write a remark into the recording, of now; netsql note --at TIME, of another time", (*Shell).note},
 		{".at", "[TIME]", "make at() mean the sample at that time: .at 03:14; .at now goes back to the newest", (*Shell).setAt},
-		{".since", "[TIME]", "begin of the window that leaks, connections, listeners and events look at: .since '2h ago'", (*Shell).setSince},
+		{".since", "[TIME]", "begin of the window that leaks, top_talkers, connections, listeners and events look at: .since '2h ago'", (*Shell).setSince},
 		{".until", "[TIME]", "end of that window: .until 04:00; .until now goes back to the newest sample", (*Shell).setUntil},
 		{".mode", "[MODE]", "how results look: box, line, list, csv, tsv, json, jsonl or markdown", (*Shell).setMode},
 		{".times", "[ZONE]", "show times as local, utc or unix (seconds)", (*Shell).setTimes},
@@ -98,6 +98,8 @@ const helpText = `Type SQL; end it with ; and Enter. Every recorded table has th
   SELECT * FROM routes WHERE ts = at('yesterday 14:00');
   SELECT * FROM interface_rates WHERE ts > ago('10m') AND name = 'eth0';
   SELECT * FROM leaks;               who opens sockets and does not close them
+  SELECT * FROM top_talkers;         who moved most over TCP
+  SELECT * FROM interface_rates_1h;  each hour, also of long ago; _1m, _1d
   SELECT * FROM gaps;                when nobody looked
   .around 03:14                      what happened then
   .diff 03:10 now                    what is different since
