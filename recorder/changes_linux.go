@@ -21,6 +21,7 @@ import (
 // one is put into the recording with its own time, after the dumps, which have the last word: the kernel does not tell
 // everything (IPv4 routes go without a message when their link goes down), and messages are lost.
 type changes struct {
+	writer *store.Writer
 	source *store.Source
 	ns     namespace
 	hearer *hearer
@@ -66,7 +67,7 @@ var changeGroups = []int{
 const changesBuffer = 16 << 20
 
 func newChanges(w *store.Writer, ns namespace, sources []source, h *hearer, wake *waker) *changes {
-	c := &changes{source: w.SourceIn(ns.id, "changes"), ns: ns, hearer: h, waker: wake, fd: -1}
+	c := &changes{writer: w, source: w.SourceIn(ns.id, "changes"), ns: ns, hearer: h, waker: wake, fd: -1}
 	for _, s := range sources {
 		switch s := s.(type) {
 		case *interfaces:
@@ -210,6 +211,14 @@ func (c *changes) read(context.Context) {
 			return &store.PartialError{Missing: fmt.Sprintf("the kernel does not tell of changes of routes and links (%v): "+
 				"what comes and goes between two samples is not seen", failed)}
 		}
+		if c.writer.Behind() {
+			if n := len(c.taken); n > 0 {
+				c.source.Lost(fmt.Sprintf("%d changes of links, addresses, neighbors, routes or rules could not be followed, because the recording "+
+					"could not be written: samples show what they led to", n))
+			}
+			c.taken = nil
+			return nil
+		}
 		if !c.begun {
 			return nil
 		}
@@ -243,6 +252,13 @@ func (c *changes) done() {
 	}
 	c.taken, c.begun = c.waiting, true
 	c.surplus, c.lost = 0, false
+}
+
+// startOver forgets that there was a sample: the recording is another one.
+func (c *changes) startOver() {
+	if c != nil {
+		c.begun = false
+	}
 }
 
 // tellLost says what was not heard, or was too much.

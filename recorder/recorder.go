@@ -81,7 +81,12 @@ const (
 
 // Config says what to record where.
 type Config struct {
-	Path     string        // the recording; made when it is not there
+	// Path is the recording. It is made, with its folder, when it is not there. That it cannot be made or written at the
+	// start is an error: a full disk or a read-only file system too, for a person, or the system's service manager, is there
+	// to see to it. Later it is not. What cannot be written then waits in memory (store.DefaultHold bytes of it at most), and
+	// when the file at Path was deleted or replaced, what Path names is opened or made as at a start.
+	Path string
+
 	Interval time.Duration // between samples, from MinInterval to MaxInterval
 	For      time.Duration // how long to record; 0: until the context ends
 	Once     bool          // take one sample and end
@@ -100,7 +105,7 @@ type Config struct {
 	NetNS NetNS
 
 	// Notice, if set, is told what a person should know, in a sentence: what could not be
-	// seen and what to grant, that a sample could not be written. Each only once.
+	// seen and what to grant, each only once; and that the recording cannot be written, and that it can again, once each time.
 	Notice func(string)
 	// Sampled, if set, is called after each sample that was written.
 	Sampled func()

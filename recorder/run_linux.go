@@ -68,7 +68,7 @@ func Run(ctx context.Context, c Config) error {
 	whole := context.WithoutCancel(ctx)
 	w, err := store.Create(whole, store.Options{
 		Path: c.Path, Boot: boot, Interval: c.Interval, Version: c.Version, UID: os.Geteuid(), Limits: c.Limits,
-		Capabilities: probeCapabilities(whole),
+		Capabilities: probeCapabilities(whole), Notice: c.Notice,
 	})
 	if err != nil {
 		return err
@@ -105,6 +105,8 @@ type run struct {
 	machine    []source   // what is of the whole machine
 	waker      *waker     // changes bring the next sample forward
 	said       map[string]bool
+	failing    string // why the last sample was not taken
+	generation uint32 // of the recording
 	memory     memory
 }
 
@@ -249,6 +251,7 @@ func (r *run) sample(ctx context.Context) error {
 	}
 	r.waker.take()
 	r.writer.Begin(clock)
+	r.startOver()
 	r.follow()
 	r.sockets.read(ctx)
 	r.reportNamespaces()
@@ -272,10 +275,21 @@ func (r *run) sample(ctx context.Context) error {
 	for _, t := range r.writer.Troubles() {
 		r.notice(t)
 	}
-	if r.Sampled != nil {
+	if r.Sampled != nil && !r.writer.Behind() {
 		r.Sampled()
 	}
 	return nil
+}
+
+// startOver forgets what was known of the recording, should it be another one by now.
+func (r *run) startOver() {
+	if g := r.writer.Generation(); g != r.generation {
+		r.generation = g
+		r.sockets.startOver()
+		for _, n := range r.networks {
+			n.changes.startOver()
+		}
+	}
 }
 
 func readAll(ctx context.Context, sources []source) {
@@ -284,16 +298,28 @@ func readAll(ctx context.Context, sources []source) {
 	}
 }
 
+// report says once why samples are not taken, and that they are again. The Writer says itself when it is for want of the file.
 func (r *run) report(err error) {
-	if err != nil {
-		r.notice(err.Error())
+	switch {
+	case err == nil && r.failing != "":
+		r.failing = ""
+		r.tell("samples are taken again")
+	case err != nil && !r.writer.Behind() && r.failing != err.Error():
+		r.failing = err.Error()
+		r.tell(r.failing)
 	}
 }
 
 // notice says a sentence once.
 func (r *run) notice(sentence string) {
-	if r.Notice != nil && !r.said[sentence] {
+	if !r.said[sentence] {
 		r.said[sentence] = true
+		r.tell(sentence)
+	}
+}
+
+func (r *run) tell(sentence string) {
+	if r.Notice != nil {
 		r.Notice(sentence)
 	}
 }

@@ -171,6 +171,23 @@ func (s *sockets) leave(ns namespace) {
 	s.traffic = slices.DeleteFunc(s.traffic, func(t *traffic) bool { return t.ns.id == ns.id })
 }
 
+// startOver forgets what the recording calls sockets and processes: it is another one.
+func (s *sockets) startOver() {
+	for _, p := range s.protocols {
+		clear(p.listeners)
+		clear(p.before)
+		clear(p.counts)
+		for _, m := range [...]map[uint64]*socket{p.known, p.left[0], p.left[1]} {
+			for _, e := range m {
+				e.subject, e.shown, e.last = nil, nobody, 0
+			}
+		}
+	}
+	for _, p := range s.owners.byPID {
+		p.subject, p.ref, p.reported = nil, 0, 0
+	}
+}
+
 // close ends the hearing, before the program does.
 func (s *sockets) close() {
 	for _, c := range s.closes {

@@ -125,12 +125,11 @@ func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 	}
 	r.tcpValues(&v)
 
-	known := e.subject != nil
 	if e.renamed || !p.sockets.Change(e.subject, v) {
 		e.subject = p.sockets.Put(s.socketID(p, e), v)
 	}
 	switch {
-	case !known: // in this run: it may be known from the last
+	case e.since == 0: // new in this run: it may be known from the last
 		e.since = uint32(e.subject.Since())
 	case e.moved:
 		e.since = uint32(s.writer.Now())

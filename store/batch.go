@@ -17,6 +17,7 @@ const rowsPerBatch = 20
 // every argument, which was most of what a sample allocated.
 type batch struct {
 	writer  *Writer
+	number  int    // its place in writer.batches
 	text    string // up to the rows
 	tail    string // after them
 	columns int
@@ -33,7 +34,7 @@ func (w *Writer) insert(into string, columns int) *batch {
 
 // rows makes a batch of rows with that many columns, which stand between text and tail.
 func (w *Writer) rows(text string, columns int, tail string) *batch {
-	b := &batch{writer: w, text: text, tail: tail, columns: columns}
+	b := &batch{writer: w, number: len(w.batches), text: text, tail: tail, columns: columns}
 	w.batches = append(w.batches, b)
 	return b
 }
@@ -57,14 +58,22 @@ func (b *batch) add(ctx context.Context, args ...any) error {
 		return nil
 	}
 	defer b.forget()
-	return b.exec(ctx, &b.many, rowsPerBatch, b.pending)
+	return b.exec(ctx, rowsPerBatch, b.pending)
+}
+
+// only writes one row.
+func (b *batch) only(ctx context.Context, args ...any) error {
+	if err := b.add(ctx, args...); err != nil {
+		return err
+	}
+	return b.flush(ctx)
 }
 
 // flush writes the rows that did not fill a statement.
 func (b *batch) flush(ctx context.Context) error {
 	defer b.forget()
 	for i := 0; i < len(b.pending); i += b.columns {
-		if err := b.exec(ctx, &b.one, 1, b.pending[i:i+b.columns]); err != nil {
+		if err := b.exec(ctx, 1, b.pending[i:i+b.columns]); err != nil {
 			return err
 		}
 	}
@@ -81,7 +90,20 @@ func (b *batch) sql(rows int) string {
 	return b.text + row + strings.Repeat(","+row, rows-1) + b.tail
 }
 
-func (b *batch) exec(ctx context.Context, stmt *driver.Stmt, rows int, args []any) error {
+func (b *batch) exec(ctx context.Context, rows int, args []any) error {
+	if t := &b.writer.tape; t.recording {
+		t.add(b, rows, args)
+		return nil
+	}
+	return b.run(ctx, rows, b.writer.arguments(b.same, args))
+}
+
+// run executes the statement for one row or for rowsPerBatch.
+func (b *batch) run(ctx context.Context, rows int, args []driver.NamedValue) error {
+	stmt := &b.one
+	if rows > 1 {
+		stmt = &b.many
+	}
 	if *stmt == nil {
 		prepared, err := b.writer.raw.PrepareContext(ctx, b.sql(rows))
 		if err != nil {
@@ -94,7 +116,7 @@ func (b *batch) exec(ctx context.Context, stmt *driver.Stmt, rows int, args []an
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	_, err := (*stmt).(driver.StmtExecContext).ExecContext(context.Background(), b.writer.arguments(b.same, args))
+	_, err := (*stmt).(driver.StmtExecContext).ExecContext(context.Background(), args)
 	return err
 }
 

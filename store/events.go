@@ -45,7 +45,8 @@ func eventsOf[ID, V comparable](t Spans[ID, V]) Events[ID, V] {
 // An EventSet is what is told of the subjects of one set between two samples.
 //
 // What they were before it reads from the file, where it stands already: of a million routes the few
-// that change are looked up.
+// that change are looked up. While the Writer is Behind the last sample does not stand there, and nothing can be
+// told: say so with Source.Lost.
 type EventSet[ID, V comparable] struct {
 	set    *Set[ID, V]
 	table  *eventWriter[ID, V]
@@ -223,6 +224,7 @@ type eventWriter[ID, V comparable] struct {
 	args   []any
 	add    *batch
 
+	conn        *sql.Conn // of the statements
 	open, ended *sql.Stmt
 }
 
@@ -235,8 +237,17 @@ func newEventWriter[ID, V comparable](w *Writer, t Events[ID, V]) *eventWriter[I
 // values lists the columns that are not the identity's, as they are stored.
 func (t *Table) values() []Column { return append(slices.Clone(t.rare), t.span...) }
 
+// errBehind is for who tells of changes in spite of Behind.
+var errBehind = errors.New("the last sample is not in the file yet: what changed since cannot be told")
+
 // read reads what the open span of a subject says, or the one that ended last.
 func (t *eventWriter[ID, V]) read(subject uint32, open bool) (v V, there bool, err error) {
+	if t.writer.Behind() {
+		return v, false, errBehind
+	}
+	if t.conn != t.writer.conn { // the file was opened anew, which has closed them
+		t.conn, t.open, t.ended = t.writer.conn, nil, nil
+	}
 	ctx := context.Background()
 	stmt, name := &t.ended, t.table.spans.Subject
 	from := fmt.Sprintf("%[1]s s JOIN %[1]s_span p ON p.id = s.last_sample << 32 | s.id", name)
@@ -350,3 +361,6 @@ func (t *eventWriter[ID, V]) rolledBack() {
 	}
 	t.rows = emptied(t.rows)
 }
+
+func (t *eventWriter[ID, V]) again()  {}
+func (t *eventWriter[ID, V]) forget() {}

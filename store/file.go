@@ -33,6 +33,8 @@ var (
 	ErrDamaged      = errors.New("damaged")
 	ErrPermission   = errors.New("permission denied")
 	ErrNoSpace      = errors.New("no space left")
+	ErrReadOnly     = errors.New("the file system is read-only")
+	ErrDisk         = errors.New("the disk does not work")
 	ErrBusy         = errors.New("another recorder is writing to it")
 )
 
@@ -184,7 +186,7 @@ func Explain(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, known := range []error{ErrNotRecording, ErrNewer, ErrOlder, ErrBusy} {
+	for _, known := range []error{ErrNotRecording, ErrNewer, ErrOlder, ErrBusy, ErrDamaged, ErrPermission, ErrNoSpace, ErrReadOnly, ErrDisk} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -196,6 +198,12 @@ func Explain(path string, err error) error {
 		return fmt.Errorf("%s: %w: run netsql as a user who may read it, or let one: chgrp GROUP and chmod g+r", path, ErrPermission)
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("%s: %w: free some, then go on; what was recorded is kept", path, ErrNoSpace)
+	case errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%s: %w in the quota: free some, or have it raised; what was recorded is kept", path, ErrNoSpace)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%s: %w: mount it for writing (mount -o remount,rw), or name another place with --db", path, ErrReadOnly)
+	case errors.Is(err, syscall.EIO):
+		return fmt.Errorf("%s: %w (%v): see dmesg", path, ErrDisk, err)
 	}
 	var se *sqlite.Error
 	if !errors.As(err, &se) {
@@ -208,6 +216,8 @@ func Explain(path string, err error) error {
 		return fmt.Errorf("%s is %w (%v): copy it, and save what is readable with sqlite3 COPY .recover", path, ErrDamaged, err)
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("%s: %w: free some, then go on; what was recorded is kept", path, ErrNoSpace)
+	case sqlite3.SQLITE_BUSY:
+		return fmt.Errorf("%s: another program keeps it locked (%v): end that, such as an sqlite3 with an open transaction", path, err)
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY:
 		return fmt.Errorf("%s: %w (%v): run netsql as a user who may read it and its -wal and -shm", path, ErrPermission, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,16 @@ import (
 type gapLog struct {
 	pending []gapRow // begin with the next sample
 	staged  []func() // what a commit makes true in memory
+	newest  int64    // id of a gap
+	late    lateGap  // the newest of that kind
+
+	add, end *batch
+}
+
+// A lateGap goes on when the next sample is late, too.
+type lateGap struct {
+	id    int64
+	until float64
 }
 
 type gapRow struct {
@@ -40,8 +51,17 @@ const (
 	gapLost       = "lost"       // events were lost since the sample before
 )
 
+func (g *gapLog) prepare(w *Writer) {
+	g.add = w.insert("INSERT INTO gap (id, since, until, source, kind, detail, netns)", 7)
+	g.end = w.each("UPDATE gap SET until = ? WHERE id")
+}
+
 // begin ends the gaps of the last run and notes the pause since.
 func (g *gapLog) begin(ctx context.Context, q *sql.Conn, last sampleTime, lastBoot sql.NullInt64, boot int64, stopped bool) error {
+	g.pending = g.pending[:0]
+	if err := q.QueryRowContext(ctx, "SELECT max(?, coalesce(max(id), 0)) FROM gap", g.newest).Scan(&g.newest); err != nil {
+		return err
+	}
 	if !lastBoot.Valid || last.id == 0 {
 		return nil
 	}
@@ -65,20 +85,23 @@ func (g *gapLog) begin(ctx context.Context, q *sql.Conn, last sampleTime, lastBo
 // write enters what this sample says about gaps.
 func (g *gapLog) write(ctx context.Context, w *Writer) error {
 	g.staged = g.staged[:0]
-	for _, row := range append(g.pending, g.pause(w)...) {
-		if row.kind == gapLate {
-			// One that follows another at once goes on with it.
-			r, err := w.conn.ExecContext(ctx, "UPDATE gap SET until = ? WHERE kind = ? AND source IS NULL AND until = ? AND id > (SELECT max(id) FROM gap) - 20",
-				w.now.ts, gapLate, row.since)
+	g.end.with(w.now.ts)
+	for _, row := range slices.Concat(g.pending, g.pause(w)) {
+		late := g.late
+		if row.kind == gapLate && late.until == row.since {
+			if err := g.end.add(ctx, late.id); err != nil {
+				return err
+			}
+		} else {
+			id, err := g.insert(ctx, nil, row.since, w.now.ts, row.kind, row.detail)
 			if err != nil {
 				return err
 			}
-			if n, err := r.RowsAffected(); err != nil || n > 0 {
-				continue
-			}
+			late.id = id
 		}
-		if _, err := insertGap(ctx, w.conn, nil, row.since, w.now.ts, row.kind, row.detail); err != nil {
-			return err
+		if row.kind == gapLate {
+			late.until = w.now.ts
+			g.staged = append(g.staged, func() { g.late = late })
 		}
 	}
 	for _, s := range w.sources {
@@ -86,7 +109,10 @@ func (g *gapLog) write(ctx context.Context, w *Writer) error {
 			return err
 		}
 	}
-	return nil
+	if err := g.add.flush(ctx); err != nil {
+		return err
+	}
+	return g.end.flush(ctx)
 }
 
 // pause finds out whether the time since the last sample of this run was too long.
@@ -128,7 +154,7 @@ func (g *gapLog) follow(ctx context.Context, w *Writer, s *Source) error {
 		since = w.last.ts
 	}
 	if s.lost != "" {
-		if _, err := insertGap(ctx, w.conn, s, since, w.now.ts, gapLost, s.lost); err != nil {
+		if _, err := g.insert(ctx, s, since, w.now.ts, gapLost, s.lost); err != nil {
 			return err
 		}
 	}
@@ -136,7 +162,7 @@ func (g *gapLog) follow(ctx context.Context, w *Writer, s *Source) error {
 		return nil
 	}
 	if s.gap != nil {
-		if _, err := w.conn.ExecContext(ctx, "UPDATE gap SET until = ? WHERE id = ?", w.now.ts, s.gap.id); err != nil {
+		if err := g.end.add(ctx, s.gap.id); err != nil {
 			return err
 		}
 		g.staged = append(g.staged, func() { s.gap = nil })
@@ -144,7 +170,7 @@ func (g *gapLog) follow(ctx context.Context, w *Writer, s *Source) error {
 	if kind == "" {
 		return nil
 	}
-	id, err := insertGap(ctx, w.conn, s, since, 0, kind, detail)
+	id, err := g.insert(ctx, s, since, 0, kind, detail)
 	if err != nil {
 		return err
 	}
@@ -152,21 +178,24 @@ func (g *gapLog) follow(ctx context.Context, w *Writer, s *Source) error {
 	return nil
 }
 
-// insertGap enters a gap of a source, or of everything; until 0 is one that goes on.
-func insertGap(ctx context.Context, q *sql.Conn, s *Source, since, until float64, kind, detail string) (int64, error) {
-	var source, netns any
+// insert enters a gap of a source, or of everything; until 0 is one that goes on. Its number comes from memory: the row may
+// be written later.
+func (g *gapLog) insert(ctx context.Context, s *Source, since, until float64, kind, detail string) (int64, error) {
+	var end, source, netns, words any
+	if until != 0 {
+		end = until
+	}
+	if detail != "" {
+		words = detail
+	}
 	if s != nil {
 		source = s.name
 		if n, ok := s.netns.Get(); ok {
 			netns = n
 		}
 	}
-	r, err := q.ExecContext(ctx, "INSERT INTO gap (since, until, source, kind, detail, netns) VALUES (?,?,?,?,?,?)",
-		since, sql.NullFloat64{Float64: until, Valid: until != 0}, source, kind, nullable(detail), netns)
-	if err != nil {
-		return 0, err
-	}
-	return r.LastInsertId()
+	g.newest++
+	return g.newest, g.add.add(ctx, g.newest, since, end, source, kind, words, netns)
 }
 
 func (g *gapLog) committed() {

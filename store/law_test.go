@@ -70,6 +70,8 @@ type history struct {
 	limits Limits
 	shots  []shot
 	killed bool // the last sample may not have been heard of
+
+	trouble *trouble // what goes wrong with the file; nil: nothing does
 }
 
 type modelSocket struct {
@@ -121,6 +123,9 @@ func (h *history) run(samples int) {
 	h.start()
 	for range samples {
 		h.step()
+		if h.trouble != nil {
+			h.trouble.strike(h)
+		}
 		switch h.rand.IntN(60) {
 		case 0: // stopped as it should
 			if err := h.w.Close(h.t.Context()); err != nil {
@@ -128,6 +133,7 @@ func (h *history) run(samples int) {
 			}
 			h.restart()
 		case 1: // killed: nothing more is written
+			h.shots = h.inFile()
 			h.w.close()
 			h.restart()
 		}
@@ -179,10 +185,11 @@ func (h *history) step() {
 	elapsed := time.Duration(h.rand.IntN(2000)+1) * time.Millisecond
 	h.uptime += elapsed
 	h.wall = h.wall.Add(elapsed)
-	if h.rand.IntN(50) == 0 {
+	if h.rand.IntN(50) == 0 && (h.trouble == nil || !h.trouble.on) { // or what is lost may be of a time that comes again
 		h.wall = h.wall.Add(time.Duration(h.rand.IntN(200)-100) * time.Second)
 	}
 	h.w.Begin(Clock{Wall: h.wall, Uptime: h.uptime, Awake: h.uptime})
+	inFile := h.inFile()
 	now := shot{ts: h.w.now.ts, rows: map[string][]string{}}
 	refs := map[int64]Ref{}
 	h.owners.Read(func() error {
@@ -210,7 +217,7 @@ func (h *history) step() {
 		h.expect(now, i)
 	}
 	ctx := h.t.Context()
-	if h.rand.IntN(25) == 0 {
+	if h.rand.IntN(25) == 0 && !h.w.Behind() {
 		canceled, cancel := context.WithCancel(ctx)
 		cancel()
 		if err := h.w.Commit(canceled, Cost{}); !errors.Is(err, context.Canceled) {
@@ -219,7 +226,11 @@ func (h *history) step() {
 		return
 	}
 	if err := h.w.Commit(ctx, Cost{}); err != nil {
-		h.t.Fatal(err)
+		if h.trouble == nil {
+			h.t.Fatal(err)
+		}
+		h.trouble.lose(h, inFile, now)
+		return
 	}
 	h.shots = append(h.shots, now)
 	if h.limits != (Limits{}) {
@@ -271,6 +282,9 @@ func (h *history) nothingLeft() {
 	// Tuples of the last two eighths or so may be there, and copies of those in use.
 	expect("SELECT min(id) > 1 AND count(*) < max(id) FROM socket_tuple", "1")
 }
+
+// inFile are the samples that do not wait in memory.
+func (h *history) inFile() []shot { return h.shots[:len(h.shots)-len(h.w.tape.samples)] }
 
 // keepable: the last committed sample had this source's state as it is now.
 func (h *history) keepable(i int) bool {
@@ -357,7 +371,11 @@ func (h *history) check() {
 	if err := db.QueryRow("SELECT min(ts) FROM samples").Scan(&first); err != nil {
 		h.t.Fatal(err)
 	}
-	for n, s := range h.shots {
+	shots := h.shots
+	if h.w != nil {
+		shots = h.inFile()
+	}
+	for n, s := range shots {
 		if s.ts < first { // it is not kept
 			s.rows = nil
 		}
@@ -365,11 +383,11 @@ func (h *history) check() {
 			want := slices.Sorted(slices.Values(s.rows[table]))
 			got := slices.Sorted(slices.Values(texts(h.t, db, query, s.ts)))
 			if diff := cmp.Diff(want, got); diff != "" {
-				h.t.Fatalf("%s at sample %d of %d (-want +got):\n%s", table, n+1, len(h.shots), diff)
+				h.t.Fatalf("%s at sample %d of %d (-want +got):\n%s", table, n+1, len(shots), diff)
 			}
 		}
 	}
-	last := h.shots[len(h.shots)-1]
+	last := shots[len(shots)-1]
 	var newest float64
 	if err := db.QueryRow("SELECT max(ts) FROM samples").Scan(&newest); err != nil {
 		h.t.Fatal(err)

@@ -41,6 +41,16 @@ func acquire(path string) (*lock, error) {
 	return &lock{f}, nil
 }
 
+// valid reports whether the lock file is still the one that others look at.
+func (l *lock) valid() bool {
+	mine, err := l.file.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(l.file.Name())
+	return err == nil && os.SameFile(mine, there) || err != nil && !errors.Is(err, os.ErrNotExist)
+}
+
 func (l *lock) release() {
 	if l != nil {
 		l.file.Truncate(0)

@@ -138,3 +138,6 @@ func (t *logWriter[V]) rolledBack() {
 		set.drop()
 	}
 }
+
+func (t *logWriter[V]) again()  {}
+func (t *logWriter[V]) forget() {}

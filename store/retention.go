@@ -51,6 +51,7 @@ const pageSize = 4096
 //   - Interned tuples have no time. Those that are in use are moved behind the newest now and then; see retuple. All before
 //     the mark are out of use once the horizon has reached the sample of the mark.
 type keeper struct {
+	rolled  float64          // ts before which no period is to be rolled up
 	horizon sampleTime       // as the file has it; id 0: not read yet
 	stages  []stage          // what is still to be swept; nil: nothing
 	born    map[*Table]int64 // the lowest number of a subject that the horizon, or a later sample, saw first
@@ -70,6 +71,8 @@ type keeper struct {
 	markSamples, markTuples int64
 }
 
+func newKeeper() keeper { return keeper{markSamples: 2000, markTuples: 1000} }
+
 // A stage sweeps one table: it deletes a few rows before the horizon and reports whether there were any.
 type stage func(context.Context) (bool, error)
 
@@ -80,20 +83,29 @@ const sweepRows = 2000
 // beyond the limits and gives free pages back. It reports whether there may be more to do; when there is not, it need not
 // be called before the next sample. The file is as good after each step as before.
 func (w *Writer) Tidy(ctx context.Context) (more bool, err error) {
-	if w.last.id == 0 {
+	if w.last.id == 0 || w.trouble != nil || w.adrift || w.broken || w.conn == nil {
 		return false, nil
 	}
-	if err := w.readHorizon(ctx); err != nil {
+	more, err = w.tidy(ctx)
+	if err != nil && ctx.Err() == nil && unwritable(err) {
+		w.fail(err) // the next sample mends it
+		err = nil
+	}
+	if err != nil {
 		return false, Explain(w.options.Path, fmt.Errorf("tidy up: %w", err))
+	}
+	return more, nil
+}
+
+func (w *Writer) tidy(ctx context.Context) (bool, error) {
+	if err := w.readHorizon(ctx); err != nil {
+		return false, err
 	}
 	for _, step := range []stage{w.rollUpDue, w.sweep, w.moveRollups, w.moveHorizon, w.moveTuples, w.vacuum} {
 		did, err := step(ctx)
 		w.keeper.fresh = w.keeper.fresh && !did
-		if err != nil {
-			return false, Explain(w.options.Path, fmt.Errorf("tidy up: %w", err))
-		}
-		if did {
-			return true, nil
+		if err != nil || did {
+			return did, err
 		}
 	}
 	return false, nil

@@ -49,7 +49,7 @@ func (t *spanWriter[ID, V]) moveSome(ctx context.Context, upto int64) (bool, err
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(old) == 0 {
 		return false, err
 	}
-	return true, t.writer.transaction(ctx, func() error {
+	err = t.writer.transaction(ctx, func() error {
 		for _, stmt := range []string{"CREATE TEMP TABLE IF NOT EXISTS moved (old INTEGER PRIMARY KEY, new INTEGER NOT NULL)", "DELETE FROM temp.moved"} {
 			if _, err := q.ExecContext(ctx, stmt); err != nil {
 				return err
@@ -71,6 +71,10 @@ func (t *spanWriter[ID, V]) moveSome(ctx context.Context, upto int64) (bool, err
 		}
 		return nil
 	})
+	if err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // moveTuples moves tuples that are in use out of the way of those that are not; see keeper.

@@ -10,7 +10,7 @@ import (
 // rollUpDue works out the next period that is over, if there is one. Everything it needs stands in the file, so that what a
 // crash has interrupted is done later: the last period of each level says how far it is.
 func (w *Writer) rollUpDue(ctx context.Context) (bool, error) {
-	if w.last.ts < w.rolled {
+	if w.last.ts < w.keeper.rolled {
 		return false, nil
 	}
 	for i, l := range Levels() {
@@ -27,7 +27,7 @@ func (w *Writer) rollUpDue(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	first := Levels()[0]
-	w.rolled = first.begin(first.of(w.last.ts) + 1)
+	w.keeper.rolled = first.begin(first.of(w.last.ts) + 1)
 	return false, nil
 }
 

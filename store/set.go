@@ -165,6 +165,15 @@ func (set *Set[ID, V]) drop() {
 	set.staged, set.kept = set.staged[:0], 0
 }
 
+// forget is drop for all that the recording had: every subject must be Put again.
+func (set *Set[ID, V]) forget() {
+	set.drop()
+	for _, s := range set.byKey {
+		s.set, s.open, s.ending = nil, false, false
+	}
+	set.byKey, set.open, set.most = map[key]*Subject[ID, V]{}, 0, 0
+}
+
 // shrink gives back what a crowd that is gone has needed: a map never does so by itself.
 func (set *Set[ID, V]) shrink() {
 	set.most = max(set.most, len(set.byKey))

@@ -21,6 +21,10 @@ type tableWriter interface {
 	// committed and rolledBack make the memory say what the file says.
 	committed(m int64)
 	rolledBack()
+	// again makes write possible once more, after one that went wrong.
+	again()
+	// forget makes the memory that of a start.
+	forget()
 }
 
 // spanWriter writes the spans of one table: see the package comment for the scheme.
@@ -107,6 +111,7 @@ func (t *spanWriter[ID, V]) wake(k key) *Subject[ID, V] {
 // its subjects stay what they are when they are seen again.
 func (t *spanWriter[ID, V]) load(ctx context.Context, q *sql.Conn, last int64, sameBoot bool) error {
 	name := t.table.Subject
+	// Where this Writer starts over, its sources have heard of higher numbers: they are never given again.
 	if err := lastID(ctx, q, name, &t.lastSubject); err != nil {
 		return err
 	}
@@ -151,9 +156,11 @@ func stored(cols []Column) string {
 }
 
 func lastID[N int64 | uint32](ctx context.Context, q *sql.Conn, table string, to *N) error {
-	if err := q.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM "+table).Scan(to); err != nil {
+	var last N
+	if err := q.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM "+table).Scan(&last); err != nil {
 		return fmt.Errorf("read %s: %w", table, err)
 	}
+	*to = max(*to, last)
 	return nil
 }
 
@@ -435,8 +442,25 @@ func (t *spanWriter[ID, V]) rolledBack() {
 	for _, set := range t.sets {
 		set.drop()
 	}
+	t.again()
+}
+
+func (t *spanWriter[ID, V]) again() {
 	t.clear()
 	clear(t.tuples) // some of them were never written
+}
+
+func (t *spanWriter[ID, V]) forget() {
+	for _, set := range t.sets {
+		set.forget()
+	}
+	for _, bucket := range t.due {
+		for _, s := range bucket {
+			s.queued = false
+		}
+	}
+	t.dormant, t.due = nil, make([][]*Subject[ID, V], t.table.K)
+	t.again()
 }
 
 // appendArgs appends the columns of the struct v as the database driver takes them. Where args was used for

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -21,6 +22,12 @@ type Options struct {
 	Version  string        // of the program
 	UID      int           // user that records
 	Limits   Limits        // how much is kept; they are held by Tidy
+
+	// Hold is how many bytes of samples are kept in memory while the file cannot be written; 0: DefaultHold. When they
+	// are more, all of them are dropped: then there is a gap.
+	Hold int
+	// Notice, if set, is told in a sentence when the file cannot be written any more, and when it can be again.
+	Notice func(string)
 
 	// Capabilities are what this kernel and these privileges allow, as probed.
 	Capabilities []Capability
@@ -65,14 +72,15 @@ type Writer struct {
 	boot    int64
 	run     int64
 
-	tables  map[*Table]tableWriter
-	logs    map[*LogTable]tableWriter
-	order   []tableWriter
-	sources []*Source
-	outcome *Source
-	results *Set[SourceID, SourceOutcome]
+	tables    map[*Table]tableWriter
+	logs      map[*LogTable]tableWriter
+	order     []tableWriter
+	sources   []*Source
+	outcome   *Source
+	results   *Set[SourceID, SourceOutcome]
+	addSample *batch
 
-	raw     driver.ConnPrepareContext // conn, for the batches, while write runs
+	raw     driver.ConnPrepareContext // conn, for the batches, while it is lent to them
 	batches []*batch
 	args    []driver.NamedValue // of the batch that runs
 
@@ -83,8 +91,10 @@ type Writer struct {
 	lost    error      // why the samples since last could not be written
 	gaps    gapLog
 	keeper  keeper
-	rolled  float64 // ts before which no period is to be rolled up
-	started float64 // of the boot, as the recording has it
+	started float64   // of the boot, as the recording has it
+	synced  time.Time // when the -wal file last was
+	tape    tape
+	state
 }
 
 type sampleTime struct {
@@ -97,23 +107,50 @@ type sampleTime struct {
 
 // Create opens the recording for writing, makes it when there is none, migrates an older
 // one, and ends what the last run left open. ErrBusy means that another recorder has it.
+//
+// What is wrong with the file at the start is an error: a disk that is full, a file system that is read-only. What goes
+// wrong later is not: see the package comment.
 func Create(ctx context.Context, o Options) (*Writer, error) {
-	if err := os.MkdirAll(filepath.Dir(o.Path), 0o750); err != nil {
-		return nil, Explain(o.Path, fmt.Errorf("make the folder of the recording: %w", err))
+	w := &Writer{options: o, tables: map[*Table]tableWriter{}, logs: map[*LogTable]tableWriter{}}
+	if w.options.Hold == 0 {
+		w.options.Hold = DefaultHold
 	}
-	lock, err := acquire(o.Path)
+	w.addSample = w.insert("INSERT INTO sample (id, ts, run, uptime_s, wall, duration_ms, cpu_s, rss_bytes)", 8)
+	w.gaps.prepare(w)
+	for _, t := range Tables() {
+		tw := t.newWriter(w)
+		w.tables[t], w.order = tw, append(w.order, tw)
+	}
+	for _, t := range LogTables() {
+		tw := t.newWriter(w)
+		w.logs[t], w.order = tw, append(w.order, tw)
+	}
+	w.outcome = &Source{writer: w, name: "recorder"}
+	w.results = NewSet(w.outcome, Sources)
+	err := w.connect(ctx)
+	if err == nil {
+		err = w.begin(ctx)
+	}
 	if err != nil {
-		return nil, err
-	}
-	w := &Writer{lock: lock, options: o, keeper: keeper{markSamples: 2000, markTuples: 1000}, tables: map[*Table]tableWriter{}, logs: map[*LogTable]tableWriter{}}
-	if err := w.open(ctx); err != nil {
 		w.close()
-		return nil, Explain(o.Path, err)
+		return nil, Explain(o.Path, cause(o.Path, err))
 	}
+	w.filed = filed{w.last.id, w.last.ts}
+	w.identify()
 	return w, nil
 }
 
-func (w *Writer) open(ctx context.Context) error {
+// connect opens what the path names, as a recording that is ours alone to write.
+func (w *Writer) connect(ctx context.Context) error {
+	if err := os.MkdirAll(filepath.Dir(w.options.Path), 0o750); err != nil {
+		return fmt.Errorf("make the folder of the recording: %w", err)
+	}
+	if w.lock == nil {
+		var err error
+		if w.lock, err = acquire(w.options.Path); err != nil {
+			return err
+		}
+	}
 	if err := checkWritable(ctx, w.options.Path); err != nil {
 		return err
 	}
@@ -142,61 +179,52 @@ func (w *Writer) open(ctx context.Context) error {
 	if err := migrate(ctx, w.conn); err != nil {
 		return err
 	}
-	if err := installViews(ctx, w.conn); err != nil {
-		return err
-	}
-	for _, t := range Tables() {
-		tw := t.newWriter(w)
-		w.tables[t], w.order = tw, append(w.order, tw)
-	}
-	for _, t := range LogTables() {
-		tw := t.newWriter(w)
-		w.logs[t], w.order = tw, append(w.order, tw)
-	}
-	w.outcome = &Source{writer: w, name: "recorder"}
-	w.results = NewSet(w.outcome, Sources)
-	return w.begin(ctx)
+	return installViews(ctx, w.conn)
 }
 
-// begin enters this boot and this run.
+// begin enters this boot and this run, and takes over what the last run left. It may be this very run: see startOver.
 func (w *Writer) begin(ctx context.Context) error {
 	b := w.options.Boot
+	w.keeper = newKeeper()
 	return w.transaction(ctx, func() error {
+		w.last = sampleTime{}
 		if err := w.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id DESC LIMIT 1").
 			Scan(&w.last.id, &w.last.ts); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		var lastBoot sql.NullInt64
+		var lastRun, lastBoot sql.NullInt64
 		var stopped sql.NullFloat64
-		err := w.conn.QueryRowContext(ctx, "SELECT boot, stopped FROM run ORDER BY id DESC LIMIT 1").Scan(&lastBoot, &stopped)
+		err := w.conn.QueryRowContext(ctx, "SELECT id, boot, stopped FROM run ORDER BY id DESC LIMIT 1").Scan(&lastRun, &lastBoot, &stopped)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
+		var uuid string
+		if err := w.conn.QueryRowContext(ctx, "SELECT uuid FROM recording").Scan(&uuid); err != nil {
+			return err
+		}
+		ours := uuid == w.uuid && lastRun.Int64 == w.run
+		w.uuid = uuid
 		if _, err := w.conn.ExecContext(ctx, `INSERT INTO boot (boot_id, host, machine_id, kernel, started) VALUES (?,?,?,?,?)
 			ON CONFLICT (boot_id) DO UPDATE SET host = excluded.host`,
 			b.ID, nullable(b.Host), nullable(b.MachineID), nullable(b.Kernel), unixSeconds(b.Started)); err != nil {
 			return err
 		}
+		var started float64
 		if err := w.conn.QueryRowContext(ctx, "SELECT id, started FROM boot WHERE boot_id = ?", b.ID).
-			Scan(&w.boot, &w.started); err != nil {
+			Scan(&w.boot, &started); err != nil {
 			return err
+		}
+		if w.started == 0 {
+			w.started = started
 		}
 		if err := w.gaps.begin(ctx, w.conn, w.last, lastBoot, w.boot, stopped.Valid); err != nil {
 			return err
 		}
-		limits := w.options.Limits
-		r, err := w.conn.ExecContext(ctx, "INSERT INTO run (boot, started, pid, version, interval_s, uid, keep_s, max_bytes) VALUES (?,?,?,?,?,?,?,?)",
-			w.boot, unixSeconds(time.Now()), os.Getpid(), w.options.Version, w.options.Interval.Seconds(), w.options.UID,
-			nonZero(limits.Keep.Seconds()), nonZero(limits.MaxSize))
-		if err != nil {
-			return err
+		if w.adrift {
+			w.gaps.resume(w, ours)
 		}
-		if w.run, err = r.LastInsertId(); err != nil {
-			return err
-		}
-		for _, c := range w.options.Capabilities {
-			if _, err := w.conn.ExecContext(ctx, "INSERT INTO capability (run, name, available, detail) VALUES (?,?,?,?)",
-				w.run, c.Name, c.Available, nullable(c.Detail)); err != nil {
+		if !ours {
+			if err := w.enterRun(ctx); err != nil {
 				return err
 			}
 		}
@@ -209,6 +237,26 @@ func (w *Writer) begin(ctx context.Context) error {
 	})
 }
 
+func (w *Writer) enterRun(ctx context.Context) error {
+	limits := w.options.Limits
+	r, err := w.conn.ExecContext(ctx, "INSERT INTO run (boot, started, pid, version, interval_s, uid, keep_s, max_bytes) VALUES (?,?,?,?,?,?,?,?)",
+		w.boot, unixSeconds(time.Now()), os.Getpid(), w.options.Version, w.options.Interval.Seconds(), w.options.UID,
+		nonZero(limits.Keep.Seconds()), nonZero(limits.MaxSize))
+	if err != nil {
+		return err
+	}
+	if w.run, err = r.LastInsertId(); err != nil {
+		return err
+	}
+	for _, c := range w.options.Capabilities {
+		if _, err := w.conn.ExecContext(ctx, "INSERT INTO capability (run, name, available, detail) VALUES (?,?,?,?)",
+			w.run, c.Name, c.Available, nullable(c.Detail)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // BootTime is when the running system was started, as the recording first heard it. The
 // kernel computes it anew from a moving clock; start times of processes must not move.
 func (w *Writer) BootTime() float64 { return w.started }
@@ -216,8 +264,10 @@ func (w *Writer) BootTime() float64 { return w.started }
 // Now is the ts of the sample under way, in unix seconds.
 func (w *Writer) Now() float64 { return w.now.ts }
 
-// Begin starts a sample: everything Put until Commit has its time.
+// Begin starts a sample: everything Put until Commit has its time. What was kept in memory is written first, if that can
+// be done by now; look at Generation after it.
 func (w *Writer) Begin(c Clock) {
+	w.mend(context.Background(), playAtMost)
 	w.attempt++
 	ts := unixSeconds(c.Wall)
 	w.now = sampleTime{id: w.last.id + 1, ts: ts, clock: c, begun: time.Now()}
@@ -232,28 +282,14 @@ func (w *Writer) Begin(c Clock) {
 	}
 }
 
-// Commit writes the sample in one transaction. When it fails, the recording is as it was
-// after the last sample that was written; go on with the next Begin.
+// Commit writes the sample in one transaction. When the file cannot be written, the sample is kept in memory and counts as
+// committed: Behind says so. An error means that the sample is lost: memory and recording are as they were before it, and the
+// time is a gap; go on with the next Begin.
 func (w *Writer) Commit(ctx context.Context, cost Cost) error {
 	w.recordOutcomes()
-	err := w.transaction(ctx, func() error {
-		wall := sql.NullFloat64{Float64: unixSeconds(w.now.clock.Wall), Valid: w.now.steppedBack}
-		if _, err := w.conn.ExecContext(ctx, "INSERT INTO sample (id, ts, run, uptime_s, wall, duration_ms, cpu_s, rss_bytes) VALUES (?,?,?,?,?,?,?,?)",
-			w.now.id, w.now.ts, w.run, seconds(w.now.clock.Uptime), wall,
-			time.Since(w.now.begun).Milliseconds(), seconds(cost.CPU), cost.RSS); err != nil {
-			return fmt.Errorf("write sample: %w", err)
-		}
-		if err := w.gaps.write(ctx, w); err != nil {
-			return fmt.Errorf("write gaps: %w", err)
-		}
-		return w.write(ctx)
-	})
-	if err != nil {
+	if err := w.put(ctx, cost); err != nil {
 		for _, t := range w.order {
 			t.rolledBack()
-		}
-		for _, b := range w.batches {
-			b.forget()
 		}
 		w.gaps.rolledBack()
 		w.lost = err
@@ -269,17 +305,45 @@ func (w *Writer) Commit(ctx context.Context, cost Cost) error {
 	return nil
 }
 
-// write turns what the sources reported into rows. It holds conn: nothing in it may ask conn for anything.
-func (w *Writer) write(ctx context.Context) error {
-	return w.conn.Raw(func(c any) error {
-		w.raw = c.(driver.ConnPrepareContext)
-		for _, t := range w.order {
-			if err := t.write(ctx, w.now.id); err != nil {
-				return err
-			}
+// write turns what the sources reported into rows, by batches alone: it holds conn, or there is none.
+func (w *Writer) write(ctx context.Context, cost Cost) error {
+	var wall any
+	if w.now.steppedBack {
+		wall = unixSeconds(w.now.clock.Wall)
+	}
+	if err := w.addSample.only(ctx, w.now.id, w.now.ts, w.run, seconds(w.now.clock.Uptime), wall,
+		time.Since(w.now.begun).Milliseconds(), seconds(cost.CPU), cost.RSS); err != nil {
+		return fmt.Errorf("write sample: %w", err)
+	}
+	if err := w.gaps.write(ctx, w); err != nil {
+		return fmt.Errorf("write gaps: %w", err)
+	}
+	for _, t := range w.order {
+		if err := t.write(ctx, w.now.id); err != nil {
+			return err
 		}
-		return nil
+	}
+	return nil
+}
+
+// inTransaction runs do with conn lent to the batches.
+func (w *Writer) inTransaction(ctx context.Context, do func() error) error {
+	err := w.transaction(ctx, func() error {
+		return w.conn.Raw(func(c any) error {
+			w.raw = c.(driver.ConnPrepareContext)
+			return do()
+		})
 	})
+	if err != nil {
+		w.forgetBatches()
+	}
+	return err
+}
+
+func (w *Writer) forgetBatches() {
+	for _, b := range w.batches {
+		b.forget()
+	}
 }
 
 func (w *Writer) recordOutcomes() {
@@ -298,27 +362,29 @@ func (w *Writer) recordOutcomes() {
 	})
 }
 
-// Close notes that the run ended as it should and closes the file.
+// Close notes that the run ended as it should and closes the file. What was kept in memory is written, or lost: then it is
+// an error.
 func (w *Writer) Close(ctx context.Context) error {
-	_, err := w.conn.ExecContext(ctx, "UPDATE run SET stopped = ? WHERE id = ?", unixSeconds(time.Now()), w.run)
-	if _, cerr := w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err == nil {
-		err = cerr
+	w.mend(ctx, forever)
+	var err error
+	if n := len(w.tape.samples); n > 0 {
+		err = fmt.Errorf("the last %d samples are lost: %w", n, w.trouble)
+	} else if w.adrift {
+		err = w.trouble
+	}
+	if w.conn != nil {
+		_, rerr := w.conn.ExecContext(ctx, "UPDATE run SET stopped = ? WHERE id = ?", unixSeconds(time.Now()), w.run)
+		_, cerr := w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+		err = cmp.Or(err, rerr, cerr)
 	}
 	w.close()
 	return Explain(w.options.Path, err)
 }
 
 func (w *Writer) close() {
-	if w.conn != nil {
-		for _, b := range w.batches {
-			b.close()
-		}
-		w.conn.Close()
-	}
-	if w.db != nil {
-		w.db.Close()
-	}
+	w.disconnect()
 	w.lock.release()
+	w.lock = nil
 }
 
 func (w *Writer) transaction(ctx context.Context, do func() error) error {
