@@ -15,7 +15,8 @@ import (
 type gapLog struct {
 	pending []gapRow // begin with the next sample
 	staged  []func() // what a commit makes true in memory
-	newest  int64    // id of a gap
+	newest  int64    // id of a gap that is in the file, or is going to be
+	number  int64    // id of the last gap of this sample
 	late    lateGap  // the newest of that kind
 
 	add, end *batch
@@ -84,7 +85,7 @@ func (g *gapLog) begin(ctx context.Context, q *sql.Conn, last sampleTime, lastBo
 
 // write enters what this sample says about gaps.
 func (g *gapLog) write(ctx context.Context, w *Writer) error {
-	g.staged = g.staged[:0]
+	g.staged, g.number = g.staged[:0], g.newest
 	g.end.with(w.now.ts)
 	for _, row := range slices.Concat(g.pending, g.pause(w)) {
 		late := g.late
@@ -194,15 +195,15 @@ func (g *gapLog) insert(ctx context.Context, s *Source, since, until float64, ki
 			netns = n
 		}
 	}
-	g.newest++
-	return g.newest, g.add.add(ctx, g.newest, since, end, source, kind, words, netns)
+	g.number++
+	return g.number, g.add.add(ctx, g.number, since, end, source, kind, words, netns)
 }
 
 func (g *gapLog) committed() {
 	for _, do := range g.staged {
 		do()
 	}
-	g.staged, g.pending = g.staged[:0], g.pending[:0]
+	g.staged, g.pending, g.newest = g.staged[:0], g.pending[:0], g.number
 }
 
 func (g *gapLog) rolledBack() { g.staged = g.staged[:0] }

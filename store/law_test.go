@@ -69,7 +69,8 @@ type history struct {
 
 	limits Limits
 	shots  []shot
-	killed bool // the last sample may not have been heard of
+	killed bool   // the last sample may not have been heard of
+	begun  func() // told of each sample before its commit
 
 	trouble *trouble // what goes wrong with the file; nil: nothing does
 }
@@ -224,6 +225,9 @@ func (h *history) step() {
 			h.t.Fatalf("commit with a canceled context: %v", err)
 		}
 		return
+	}
+	if h.begun != nil {
+		h.begun()
 	}
 	if err := h.w.Commit(ctx, Cost{}); err != nil {
 		if h.trouble == nil {

@@ -28,6 +28,7 @@ type state struct {
 	anew    bool  // it was started over, and no sample has been written since
 
 	generation uint32
+	syncEvery  time.Duration // see there
 }
 
 // filed is a sample in the file.
@@ -242,7 +243,7 @@ const syncEvery = 30 * time.Second
 
 // sync runs commit, so that what it commits survives a power failure if it is time for that.
 func (w *Writer) sync(ctx context.Context, commit func() error) error {
-	if time.Since(w.synced) < syncEvery {
+	if time.Since(w.synced) < w.syncEvery {
 		return commit()
 	}
 	if _, err := w.conn.ExecContext(ctx, "PRAGMA synchronous = FULL"); err != nil {

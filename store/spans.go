@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -21,7 +22,7 @@ type tableWriter interface {
 	// committed and rolledBack make the memory say what the file says.
 	committed(m int64)
 	rolledBack()
-	// again makes write possible once more, after one that went wrong.
+	// again makes write possible once more, after one that went wrong, with the same outcome.
 	again()
 	// forget makes the memory that of a start.
 	forget()
@@ -41,6 +42,7 @@ type spanWriter[ID, V comparable] struct {
 
 	tuples      map[string]int64
 	lastTuple   int64
+	tuplesKept  int64 // the last tuple that is in the file, or is going to be
 	lastSubject uint32
 
 	// What becomes of this sample, decided by sortOut.
@@ -120,6 +122,7 @@ func (t *spanWriter[ID, V]) load(ctx context.Context, q *sql.Conn, last int64, s
 			return err
 		}
 	}
+	t.tuplesKept = t.lastTuple
 	if sameBoot {
 		if err := t.loadDormant(ctx, q); err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
@@ -426,6 +429,7 @@ func (t *spanWriter[ID, V]) committed(int64) {
 		set.staged = emptied(set.staged)
 		set.shrink()
 	}
+	t.tuplesKept = t.lastTuple
 	t.clear()
 }
 
@@ -445,9 +449,11 @@ func (t *spanWriter[ID, V]) rolledBack() {
 	t.again()
 }
 
+// again makes write say the very same: it may have come into the file all the same.
 func (t *spanWriter[ID, V]) again() {
 	t.clear()
-	clear(t.tuples) // some of them were never written
+	t.lastTuple = t.tuplesKept
+	maps.DeleteFunc(t.tuples, func(_ string, number int64) bool { return number > t.tuplesKept })
 }
 
 func (t *spanWriter[ID, V]) forget() {
@@ -461,6 +467,7 @@ func (t *spanWriter[ID, V]) forget() {
 	}
 	t.dormant, t.due = nil, make([][]*Subject[ID, V], t.table.K)
 	t.again()
+	clear(t.tuples)
 }
 
 // appendArgs appends the columns of the struct v as the database driver takes them. Where args was used for
