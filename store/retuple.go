@@ -72,8 +72,10 @@ func (t *spanWriter[ID, V]) moveSome(ctx context.Context, upto int64) (bool, err
 		return nil
 	})
 	if err != nil {
+		t.again()
 		return false, err
 	}
+	t.tuplesKept = t.lastTuple
 	return true, nil
 }
 
