@@ -103,6 +103,9 @@ func (w *Writer) repair(ctx context.Context, moved error, within time.Duration) 
 	if w.adrift {
 		return w.startOver(ctx)
 	}
+	if err := w.held(ctx); err != nil {
+		return err
+	}
 	err := w.play(ctx, within)
 	if err != nil && ctx.Err() == nil && !unwritable(err) {
 		// It would be so next time, too.
@@ -211,9 +214,12 @@ func (w *Writer) put(ctx context.Context, cost Cost) error {
 		return w.trouble
 	}
 	if w.trouble == nil || w.anew {
-		err := w.sync(ctx, func() error {
-			return w.inTransaction(ctx, func() error { return w.write(ctx, cost) })
-		})
+		err := w.held(ctx)
+		if err == nil {
+			err = w.sync(ctx, func() error {
+				return w.inTransaction(ctx, func() error { return w.write(ctx, cost) })
+			})
+		}
 		switch {
 		case err == nil:
 			w.filed = filed{w.now.id, w.now.ts}
@@ -271,6 +277,10 @@ func (w *Writer) fail(err error) {
 		code = se.Code() & 0xff
 	}
 	// After a full disk or a lock the connection is as good as ever. After others reads and writes may go on to fail.
+	var held *heldError
+	if errors.As(err, &held) {
+		code = sqlite3.SQLITE_BUSY
+	}
 	if code != sqlite3.SQLITE_FULL && code != sqlite3.SQLITE_BUSY {
 		w.broken = true
 	} else if w.conn != nil {
@@ -328,6 +338,10 @@ func (w *Writer) disconnect() {
 
 // unwritable reports whether the error is one of the file, not of what was to be written.
 func unwritable(err error) bool {
+	var held *heldError
+	if errors.As(err, &held) {
+		return true
+	}
 	var se *sqlite.Error
 	if !errors.As(err, &se) {
 		return false

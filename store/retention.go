@@ -35,6 +35,14 @@ func (l Limits) walLimit() int64 {
 	return min(max(l.MaxSize/32, 1<<20), 16<<20)
 }
 
+// walBound is how far the -wal file may grow while a reader keeps it from being cut back; see held.
+func (l Limits) walBound() int64 {
+	if l.MaxSize == 0 {
+		return 128 << 20
+	}
+	return max(l.MaxSize/20, 4<<20)
+}
+
 func (l Limits) walPages() int64 { return min(l.walLimit()/2/pageSize, 1000) }
 
 const pageSize = 4096
@@ -408,13 +416,13 @@ func (w *Writer) oversize(ctx context.Context) (int64, error) {
 	return size - (limit - limit/100), err
 }
 
-// walSize is what the -wal file takes, and at least what it usually takes.
+// walSize is what the -wal file takes: at least what it usually does, at most what it may.
 func (w *Writer) walSize() int64 {
 	size := w.options.Limits.walLimit()
 	if info, err := os.Stat(w.options.Path + "-wal"); err == nil {
 		size = max(size, info.Size())
 	}
-	return size
+	return min(size, w.options.Limits.walBound())
 }
 
 // vacuumPages are given back in one step.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -44,7 +45,7 @@ func TestSizeStaysWithinTheLimit(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "limit.db")
 	limit := int64(10 << 20)
-	const samples = 330
+	const samples = 420
 	l := newWorkload(t, path, 2000)
 	l.writer.options.Limits.MaxSize = limit
 	grown := int64(0)
@@ -79,7 +80,7 @@ func TestSizeStaysWithinTheLimit(t *testing.T) {
 		t.Errorf("%d samples do not have their 2000 sockets", n)
 	}
 	if n := number("SELECT count(*) FROM period_1m"); n < 20 {
-		t.Errorf("%d minutes are rolled up of 27 that were recorded", n)
+		t.Errorf("%d minutes are rolled up of 35 that were recorded", n)
 	}
 	used := number("SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count")
 	if err := db.Close(); err != nil {
@@ -94,6 +95,63 @@ func TestSizeStaysWithinTheLimit(t *testing.T) {
 	}
 	if size := sizeOf(t, path); size > MinMaxSize {
 		t.Errorf("%d bytes of %d in use before; the limit was lowered to %d", size, used*pageSize, MinMaxSize)
+	}
+}
+
+// While somebody leaves a statement open the -wal file grows up to its bound, and samples wait in memory from then on. When the
+// statement ends they are written, and nothing is lost.
+func TestSlowReaderBoundsTheWAL(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "held.db")
+	l := newWorkload(t, path, 2000)
+	var said []string
+	l.writer.options.Notice = func(s string) { said = append(said, s) }
+	l.writer.options.Limits.MaxSize = 64 << 20
+	l.sample(t)
+	db, err := sql.Open("sqlite", DSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	open, err := db.Query("SELECT * FROM sockets_now")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open.Next()
+	samples, most := 1, int64(0)
+	for ; len(l.writer.tape.samples) < 5 && samples < 400; samples++ {
+		l.sample(t)
+		tidyUp(t, l.writer)
+		most = max(most, sizeOf(t, path))
+	}
+	bound := l.writer.options.Limits.walBound()
+	wal, err := os.Stat(path + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(l.writer.tape.samples); n < 5 || wal.Size() < bound || wal.Size() > bound+2<<20 || most > 64<<20*105/100 {
+		t.Errorf("after %d samples %d wait in memory, the -wal file has %d bytes of %d that it may have, both files had up to %d", samples, n, wal.Size(), bound, most)
+	}
+	if err := open.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l.sample(t)
+	samples++
+	var n, gaps int
+	if err := db.QueryRow("SELECT (SELECT count(*) FROM samples), (SELECT count(*) FROM gaps WHERE kind <> 'late')").Scan(&n, &gaps); err != nil {
+		t.Fatal(err)
+	}
+	if n != samples || gaps != 0 || l.writer.Behind() {
+		t.Errorf("%d samples of %d are there, with %d gaps; behind: %v", n, samples, gaps, l.writer.Behind())
+	}
+	if len(said) != 2 || !strings.Contains(said[0], "left a statement open") || !strings.Contains(said[1], "recording goes on") {
+		t.Errorf("said: %q", said)
+	}
+	if size := sizeOf(t, path); size > 32<<20 {
+		t.Errorf("%d bytes afterwards", size)
+	}
+	if err := l.writer.Close(context.Background()); err != nil {
+		t.Fatal(err)
 	}
 }
 
