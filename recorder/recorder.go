@@ -105,7 +105,8 @@ type Config struct {
 	NetNS NetNS
 
 	// Notice, if set, is told what a person should know, in a sentence: what could not be
-	// seen and what to grant, each only once; and that the recording cannot be written, and that it can again, once each time.
+	// seen and what to grant, that a recording of an older format is brought up to date, each only once; and that the recording
+	// cannot be written, and that it can again, once each time.
 	Notice func(string)
 	// Sampled, if set, is called after each sample that was written.
 	Sampled func()

@@ -56,20 +56,9 @@ func dsn(path, mode string, pragmas ...string) string {
 // Readable says whether the file is a recording that this program can read, and how to open it. The error, if
 // any, is a sentence with the next step.
 func Readable(ctx context.Context, path string) (dsn string, err error) {
-	if err := checkReadable(path); err != nil {
-		return "", Explain(path, err)
-	}
-	dsn = DSN(path)
-	version, err := versionOf(ctx, dsn, path)
-	if _, none := os.Stat(path + "-wal"); err != nil && errors.Is(none, fs.ErrNotExist) {
-		// A copy in a folder where the user may not write: SQLite cannot make the -wal file that it
-		// wants to look into. Nobody records into it, or there would be one, so it may take
-		// the file for one that never changes.
-		dsn += "&immutable=1"
-		version, err = versionOf(ctx, dsn, path)
-	}
+	dsn, version, err := openable(ctx, path)
 	if err != nil {
-		return "", Explain(path, err)
+		return "", err
 	}
 	latest, err := latestVersion()
 	if err != nil {
@@ -80,6 +69,23 @@ func Readable(ctx context.Context, path string) (dsn string, err error) {
 			path, ErrOlder, version, latest)
 	}
 	return dsn, nil
+}
+
+// openable says how to open a recording of any format that this program knows, and of which it is.
+func openable(ctx context.Context, path string) (dsn string, version int, err error) {
+	if err := checkReadable(path); err != nil {
+		return "", 0, Explain(path, err)
+	}
+	dsn = DSN(path)
+	version, err = versionOf(ctx, dsn, path)
+	if _, none := os.Stat(path + "-wal"); err != nil && errors.Is(none, fs.ErrNotExist) {
+		// A copy in a folder where the user may not write: SQLite cannot make the -wal file that it
+		// wants to look into. Nobody records into it, or there would be one, so it may take
+		// the file for one that never changes.
+		dsn += "&immutable=1"
+		version, err = versionOf(ctx, dsn, path)
+	}
+	return dsn, version, Explain(path, err)
 }
 
 func checkReadable(path string) error {
@@ -149,35 +155,49 @@ func touch(path string) error {
 	return f.Close()
 }
 
-// migrate brings the file to the newest schema, each step in a transaction of its own.
-func migrate(ctx context.Context, q *sql.Conn) error {
-	steps, err := migrations.All()
-	if err != nil {
-		return err
-	}
+// bringUpToDate makes the file hold the newest schema and the views of this program. It is one transaction: whatever ends it in
+// between, a full disk or a power cut, the file is of the format that it was. progress is told before it begins, if there is
+// anything to migrate.
+func bringUpToDate(ctx context.Context, q *sql.Conn, steps []string, progress func(from, to int)) error {
 	var version int
 	if err := q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
-	for n := version; n < len(steps); n++ {
-		step := steps[n]
-		if n == 0 {
-			step += fmt.Sprintf("\nINSERT INTO recording (id, uuid, created) VALUES (1, '%s', %f);", uuid.NewString(), unixSeconds(time.Now()))
+	if version > 0 && version < len(steps) && progress != nil {
+		progress(version, len(steps))
+	}
+	if err := transaction(ctx, q, func() error {
+		if err := migrate(ctx, q, version, steps); err != nil {
+			return err
 		}
-		text := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;",
-			step, ApplicationID, n+1)
-		if _, err := q.ExecContext(ctx, text); err != nil {
-			q.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		return installViews(ctx, q)
+	}); err != nil {
+		return err
+	}
+	if version > 0 {
+		return nil
+	}
+	// Until now the mark of a recording stands in the -wal file only.
+	_, err := q.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+	return err
+}
+
+// migrate takes the steps from that format to the last of them. The caller's transaction makes them one.
+func migrate(ctx context.Context, q *sql.Conn, version int, steps []string) error {
+	if version >= len(steps) {
+		return nil
+	}
+	for n := version; n < len(steps); n++ {
+		if _, err := q.ExecContext(ctx, steps[n]); err != nil {
 			return fmt.Errorf("migrate to format %d: %w", n+1, err)
 		}
 	}
+	mark := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", ApplicationID, len(steps))
 	if version == 0 {
-		// Until now the mark of a recording stands in the -wal file only.
-		if _, err := q.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
-			return err
-		}
+		mark += fmt.Sprintf("INSERT INTO recording (id, uuid, created) VALUES (1, '%s', %f);", uuid.NewString(), unixSeconds(time.Now()))
 	}
-	return nil
+	_, err := q.ExecContext(ctx, mark)
+	return err
 }
 
 // Explain turns an error of SQLite or of the file system about the recording into one
@@ -211,9 +231,9 @@ func Explain(path string, err error) error {
 	}
 	switch se.Code() & 0xff {
 	case sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("%s is %w, nor any SQLite file: name another with --db", path, ErrNotRecording)
+		return fmt.Errorf("%s is %w, nor any SQLite file: name another with --db, or, if it was a recording, save what is readable: netsql recover %[1]s NEW", path, ErrNotRecording)
 	case sqlite3.SQLITE_CORRUPT:
-		return fmt.Errorf("%s is %w (%v): copy it, and save what is readable with sqlite3 COPY .recover", path, ErrDamaged, err)
+		return fmt.Errorf("%s is %w (%v): save what is readable: netsql recover %[1]s NEW", path, ErrDamaged, err)
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("%s: %w: free some, then go on; what was recorded is kept", path, ErrNoSpace)
 	case sqlite3.SQLITE_BUSY:

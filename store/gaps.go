@@ -50,6 +50,7 @@ const (
 	gapFailed     = "failed"     // a source could not be read
 	gapIncomplete = "incomplete" // a source could not be read completely
 	gapLost       = "lost"       // events were lost since the sample before
+	gapDamaged    = "damaged"    // it was recorded, and could not be saved from a damaged file: see Recover
 )
 
 func (g *gapLog) prepare(w *Writer) {

@@ -3,10 +3,18 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"netsql/migrations"
 )
@@ -15,17 +23,8 @@ import (
 func TestFirstFormatIsBroughtUpToDate(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "old.db")
-	steps, err := migrations.All()
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.Exec(steps[0] + fmt.Sprintf(`
-		PRAGMA application_id = %d; PRAGMA user_version = 1;
-		INSERT INTO recording (id, uuid, created) VALUES (1, 'u', 1);
+	db := makeFormat(t, path, 1)
+	if _, err := db.Exec(`
 		INSERT INTO boot (id, boot_id, started) VALUES (1, 'b', 1);
 		INSERT INTO run (id, boot, started, pid, interval_s) VALUES (1, 1, 1, 1, 5);
 		INSERT INTO sample (id, ts, run, uptime_s) VALUES (1, 100, 1, 99), (2, 105, 1, 104);
@@ -38,7 +37,7 @@ func TestFirstFormatIsBroughtUpToDate(t *testing.T) {
 		INSERT INTO source (id, first_sample, source) VALUES (1, 1, 'tcp4');
 		INSERT INTO source_tuple (id, outcome) VALUES (1, 'read');
 		INSERT INTO source_open VALUES (1, 1, 1, 1, 0);
-		INSERT INTO gap (since, kind) VALUES (100, 'failed');`, ApplicationID)); err != nil {
+		INSERT INTO gap (since, kind) VALUES (100, 'failed');`); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -78,4 +77,247 @@ func TestFirstFormatIsBroughtUpToDate(t *testing.T) {
 			t.Errorf("%s\ngives %q, %v; want %q", query, got, err, want)
 		}
 	}
+}
+
+// makeFormat makes an empty recording of that format, as the program of its time did.
+func makeFormat(t *testing.T, path string, format int) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", dsn(path, "rwc", "auto_vacuum=incremental", "journal_mode=wal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	for _, step := range allSteps(t)[:format] {
+		if _, err := db.Exec(step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := db.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; INSERT INTO recording (id, uuid, created) VALUES (1, 'u', 1)",
+		ApplicationID, format)); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func allSteps(t *testing.T) []string {
+	t.Helper()
+	steps, err := migrations.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return steps
+}
+
+// fillFormat writes three subjects of every table that the format has: a span that ended, one that still holds, and
+// a subject that is gone. It returns, for each table, the question what its columns of that format were at each sample.
+func fillFormat(t *testing.T, db *sql.DB) map[string]string {
+	t.Helper()
+	exec := func(format string, args ...any) {
+		t.Helper()
+		if _, err := db.Exec(fmt.Sprintf(format, args...)); err != nil {
+			t.Fatalf("%s: %v", fmt.Sprintf(format, args...), err)
+		}
+	}
+	exec(`INSERT INTO boot (id, boot_id, started) VALUES (1, 'b', 1);
+		INSERT INTO run (id, boot, started, pid, interval_s) VALUES (1, 1, 1, 1, 5);
+		INSERT INTO sample (id, ts, run, uptime_s) VALUES (1, 100, 1, 99), (2, 105, 1, 104), (3, 110, 1, 109), (4, 115, 1, 114);
+		INSERT INTO gap (since, until, kind) VALUES (100, 105, 'late')`)
+	// others are the columns of a table but for the first ones, and values of theirs for row i.
+	others := func(table string, first []string, refs map[string]bool, i int) (names, values string) {
+		rows, err := db.Query("SELECT name, type FROM pragma_table_info(?) WHERE name NOT IN ('"+strings.Join(first, "', '")+"')", table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for n := 0; rows.Next(); n++ {
+			var name, kind string
+			if err := rows.Scan(&name, &kind); err != nil {
+				t.Fatal(err)
+			}
+			value := fmt.Sprint(100*i + n)
+			switch {
+			case refs[name]:
+				value = "1"
+			case kind == "TEXT":
+				value = fmt.Sprintf("'%s %d'", name, i)
+			}
+			names, values = names+", "+name, values+", "+value
+		}
+		return names, values
+	}
+	questions := map[string]string{}
+	for _, table := range Tables() {
+		s := table.Subject
+		var is int
+		if err := db.QueryRow("SELECT count(*) FROM sqlite_schema WHERE name = ?", s+"_open").Scan(&is); err != nil {
+			t.Fatal(err)
+		}
+		if is == 0 {
+			continue
+		}
+		refs := map[string]bool{}
+		for _, c := range table.refs() {
+			refs[c.stored] = true
+		}
+		join, shown, spans := "", "", ""
+		for i := 1; i <= 3; i++ {
+			names, values := others(s, []string{"id", "first_sample", "last_sample", "gone_sample"}, refs, i)
+			last, gone := "NULL", "NULL"
+			if i == 3 {
+				last, gone = "2", "3"
+			}
+			exec("INSERT INTO %s (id, first_sample, last_sample, gone_sample%s) VALUES (%d, 1, %s, %s%s)", s, names, i, last, gone, values)
+			shown = strings.ReplaceAll(names, ", ", ", s.")
+			tuple, tuples := "", ""
+			if len(table.rare) > 0 {
+				names, values := others(s+"_tuple", []string{"id"}, refs, i)
+				exec("INSERT INTO %s_tuple (id%s) VALUES (%d%s)", s, names, i, values)
+				tuple, tuples = ", tuple", fmt.Sprintf(", %d", i)
+				join = fmt.Sprintf("JOIN %s_tuple t ON t.id = p.tuple", s)
+				shown += strings.ReplaceAll(names, ", ", ", t.")
+			}
+			names, values = others(s+"_span", []string{"id", "length", "tuple"}, refs, i)
+			exec("INSERT INTO %s_span (id, length%s%s) VALUES (%d, 1%s%s)", s, tuple, names, 2<<32|i, tuples, values)
+			if i < 3 {
+				exec("INSERT INTO %s_open (subject, from_sample%s%s) VALUES (%d, 3%s%s)", s, tuple, names, i, tuples, values)
+			}
+			shown += strings.ReplaceAll(names, ", ", ", p.")
+			spans = fmt.Sprintf(`SELECT (id >> 32) - length AS a, id >> 32 AS z, id & 4294967295 AS subject%[1]s%[2]s FROM %[3]s_span
+				UNION ALL SELECT from_sample, 4, subject%[1]s%[2]s FROM %[3]s_open`, tuple, names, s)
+		}
+		questions[table.Name] = fmt.Sprintf("SELECT m.ts, s.id%s FROM sample m JOIN (%s) p ON m.id BETWEEN a AND z JOIN %s s ON s.id = p.subject %s ORDER BY 1, 2",
+			shown, spans, s, join)
+	}
+	return questions
+}
+
+// What every earlier format says of a moment, it says once it is brought up to date, also in the views; and a person is told
+// once that it is.
+func TestEveryFormatIsBroughtUpToDate(t *testing.T) {
+	t.Parallel()
+	steps := allSteps(t)
+	for format := 1; format <= len(steps); format++ {
+		t.Run(fmt.Sprintf("format %d", format), func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "old.db")
+			db := makeFormat(t, path, format)
+			questions := fillFormat(t, db)
+			before := map[string][]string{}
+			for table, q := range questions {
+				if before[table] = texts(t, db, q); len(before[table]) != 10 {
+					t.Fatalf("%s: %d rows before, want 10", table, len(before[table]))
+				}
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			var said []string
+			w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"}, Notice: func(s string) { said = append(said, s) }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			if format < len(steps) {
+				want = []string{fmt.Sprintf("bringing %s from format %d to %d", path, format, len(steps))}
+			}
+			if diff := cmp.Diff(want, said); diff != "" {
+				t.Errorf("what was said (-want +got):\n%s", diff)
+			}
+			if db, err = sql.Open("sqlite", DSN(path)); err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			for _, table := range Tables() {
+				q, ok := questions[table.Name]
+				if !ok {
+					continue
+				}
+				if diff := cmp.Diff(before[table.Name], texts(t, db, q)); diff != "" {
+					t.Errorf("%s (-before +after):\n%s", table.Name, diff)
+				}
+				want := []string{"100 3", "105 3", "110 2", "115 2"}
+				if diff := cmp.Diff(want, texts(t, db, "SELECT ts, count(*) FROM "+table.Name+" GROUP BY ts ORDER BY ts")); diff != "" {
+					t.Errorf("the view %s (-want +got):\n%s", table.Name, diff)
+				}
+			}
+			if r, err := Check(t.Context(), path, CheckOptions{}); err != nil || !r.Sound() {
+				t.Errorf("it is damaged: %v, %v", r.Findings, err)
+			}
+		})
+	}
+}
+
+// slowSteps are the migrations, and one more that takes long and fills the disk.
+func slowSteps(t *testing.T) []string {
+	return append(slices.Clone(allSteps(t)), `CREATE TABLE filler (text TEXT);
+		WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000)
+		INSERT INTO filler SELECT printf('%0200d', i) FROM n`)
+}
+
+// unchanged holds that the recording is what it was before an upgrade began.
+func unchanged(t *testing.T, path string, format int, questions map[string]string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", dsn(path, "rw"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if got := texts(t, db, "SELECT user_version || ' ' || integrity_check || ' ' || (SELECT count(*) FROM sqlite_schema WHERE name = 'filler') FROM pragma_user_version, pragma_integrity_check"); !slices.Equal(got, []string{fmt.Sprintf("%d ok 0", format)}) {
+		t.Errorf("format, integrity, tables of the next format: %q", got)
+	}
+	for table, q := range questions {
+		if got := texts(t, db, q); len(got) != 10 {
+			t.Errorf("%s: %d rows, want 10", table, len(got))
+		}
+	}
+}
+
+// An upgrade for which there is no room leaves the recording as it was.
+func TestUpgradeOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "old.db")
+	db := makeFormat(t, path, 1)
+	questions := fillFormat(t, db)
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(t.Context(), "PRAGMA max_page_count = 1000"); err != nil {
+		t.Fatal(err)
+	}
+	err = bringUpToDate(t.Context(), conn, slowSteps(t), nil)
+	var full *sqlite.Error
+	if !errors.As(err, &full) || full.Code() != sqlite3.SQLITE_FULL || !errors.Is(Explain(path, err), ErrNoSpace) {
+		t.Errorf("upgrade on a full disk: %v", err)
+	}
+	conn.Close()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	unchanged(t, path, 1, questions)
+	// With room again, the next recorder goes on.
+	w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// upgradeUntilKilled is the process that TestKilledUpgrade kills.
+func upgradeUntilKilled(t *testing.T, path string) {
+	db, err := sql.Open("sqlite", dsn(path, "rw", "cache_size=-200"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("upgrading", bringUpToDate(t.Context(), conn, slowSteps(t), nil))
+	os.Exit(0)
 }

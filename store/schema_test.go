@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"netsql/migrations"
 )
 
 // The migrated schema is what the catalogue declares.
@@ -23,7 +25,11 @@ func TestSchemaMatchesCatalogue(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := migrate(t.Context(), conn); err != nil {
+	steps, err := migrations.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := migrate(t.Context(), conn, 0, steps); err != nil {
 		t.Fatal(err)
 	}
 	for _, table := range Tables() {

@@ -459,13 +459,18 @@ func parseView(name, text string) (View, error) {
 	return v, unknown
 }
 
-// installViews makes the file hold the views of this program.
-func installViews(ctx context.Context, q *sql.Conn) error {
+// viewsHash tells whether a file holds the views of this program.
+func viewsHash() string {
 	hash := sha256.New()
 	for _, v := range Views() {
 		hash.Write([]byte(v.Name + v.Body))
 	}
-	want := hex.EncodeToString(hash.Sum(nil))
+	return hex.EncodeToString(hash.Sum(nil))
+}
+
+// installViews makes the file hold the views of this program, in the caller's transaction.
+func installViews(ctx context.Context, q *sql.Conn) error {
+	want := viewsHash()
 	var have sql.NullString
 	if err := q.QueryRowContext(ctx, "SELECT views FROM recording").Scan(&have); err != nil {
 		return fmt.Errorf("read recording: %w", err)
@@ -478,7 +483,6 @@ func installViews(ctx context.Context, q *sql.Conn) error {
 		return err
 	}
 	var script strings.Builder
-	script.WriteString("BEGIN IMMEDIATE;\n")
 	for rows.Next() {
 		var name string
 		if err := rows.Scan(&name); err != nil {
@@ -491,12 +495,13 @@ func installViews(ctx context.Context, q *sql.Conn) error {
 		return err
 	}
 	for _, v := range Views() {
-		fmt.Fprintf(&script, "CREATE VIEW %s AS\n%s;\n", v.Name, v.Body)
+		script.WriteString(v.create() + ";\n")
 	}
-	fmt.Fprintf(&script, "UPDATE recording SET views = '%s'; COMMIT;", want)
+	fmt.Fprintf(&script, "UPDATE recording SET views = '%s';", want)
 	if _, err := q.ExecContext(ctx, script.String()); err != nil {
-		q.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		return fmt.Errorf("install the views: %w", err)
 	}
 	return nil
 }
+
+func (v View) create() string { return "CREATE VIEW " + v.Name + " AS\n" + v.Body }

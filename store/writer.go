@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
+
+	"netsql/migrations"
 )
 
 // Options say what to record into, and who records.
@@ -26,11 +28,13 @@ type Options struct {
 	// Hold is how many bytes of samples are kept in memory while the file cannot be written; 0: DefaultHold. When they
 	// are more, all of them are dropped: then there is a gap.
 	Hold int
-	// Notice, if set, is told in a sentence when the file cannot be written any more, and when it can be again.
+	// Notice, if set, is told in a sentence that a recording of an older format is brought up to date, when the file cannot be
+	// written any more, and when it can be again.
 	Notice func(string)
 
 	// Capabilities are what this kernel and these privileges allow, as probed.
 	Capabilities []Capability
+
 }
 
 // A Capability is something that may be seen, or not, with this kernel and these privileges.
@@ -177,7 +181,13 @@ func (w *Writer) connect(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if err := migrate(ctx, w.conn); err != nil {
+	steps, err := migrations.All()
+	if err != nil {
+		return err
+	}
+	if err := bringUpToDate(ctx, w.conn, steps, func(from, to int) {
+		w.notice("bringing %s from format %d to %d", w.options.Path, from, to)
+	}); err != nil {
 		return err
 	}
 	return installViews(ctx, w.conn)
@@ -389,17 +399,22 @@ func (w *Writer) close() {
 }
 
 func (w *Writer) transaction(ctx context.Context, do func() error) error {
-	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	return transaction(ctx, w.conn, do)
+}
+
+// transaction makes one of all that do does with q.
+func transaction(ctx context.Context, q *sql.Conn, do func() error) error {
+	if _, err := q.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	err := do()
 	if err == nil {
-		_, err = w.conn.ExecContext(ctx, "COMMIT")
+		_, err = q.ExecContext(ctx, "COMMIT")
 	}
 	if err != nil {
 		// The context may be the reason; the rollback must happen all the same. SQLite has
 		// rolled back by itself after some errors, so this one's result means nothing.
-		w.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		q.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 	}
 	return err
 }
