@@ -514,10 +514,14 @@ func (c *checker) checkLogs(ctx context.Context) error {
 	return nil
 }
 
-// faults asks for rows whose time cannot be that of their sample: a log has the time since the sample before, and a bit
-// more, because reading the kernel takes a while and clocks are set.
+// faults asks for rows whose time cannot be that of their sample.
 func (l *LogTable) faults(newest int64) string {
-	return fmt.Sprintf(`SELECT printf('the row of unix second %%.6f and sample %%d is of another time than that sample', l.ts, l.sample)
-		FROM %[1]s l LEFT JOIN sample m ON m.id = l.sample LEFT JOIN sample b ON b.id = l.sample - 1
+	return "SELECT printf('the row of unix second %.6f and sample %d is of another time than that sample', l.ts, l.sample)" + l.faulty(newest)
+}
+
+// faulty are these rows. A log has the time since the sample before, and a bit more, because reading the kernel takes a while and
+// clocks are set.
+func (l *LogTable) faulty(newest int64) string {
+	return fmt.Sprintf(` FROM %[1]s l LEFT JOIN sample m ON m.id = l.sample LEFT JOIN sample b ON b.id = l.sample - 1
 		WHERE l.sample < 1 OR l.sample > %[2]d OR l.ts < b.ts - 1 OR l.ts > m.ts + 3600`, l.Name, newest)
 }

@@ -1,0 +1,426 @@
+package store
+
+import (
+	"encoding/binary"
+	"math"
+	"os"
+)
+
+// pages reads an SQLite file page by page (https://sqlite.org/fileformat2.html), as far as its bytes can be had, where SQLite itself
+// gives up at the first that it does not like. It trusts nothing: what does not add up is not there.
+//
+// sqlite3_recover, which could do the same, is not in the driver; the sqlite3 of Debian 12 has no .recover either. And a recording
+// has what neither makes use of: it is auto-vacuumed, so the file says of every page what its parent is, and a row whose
+// way from the root is destroyed is still known to be of its table.
+type pages struct {
+	file, wal *os.File
+	size      int    // of a page, in bytes
+	usable    int    // of these
+	count     uint32 // pages
+	vacuumed  bool   // there are pages that say what the others are
+	magic     bool   // the first page has the head of an SQLite file
+	header    [100]byte
+	frames    map[uint32]int64 // where in the -wal file the newest committed version of a page is
+	cutWAL    int64            // frames of the -wal file behind one that is damaged
+}
+
+// The kinds of nodes of a tree.
+const (
+	indexInterior = 2
+	tableInterior = 5
+	indexLeaf     = 10
+	tableLeaf     = 13
+)
+
+// What a page is, by the pages that say so.
+const (
+	pageUnknown = 0
+	pageRoot    = 1
+	pageFree    = 2
+	pageOther   = 4 // the largest of overflow pages
+	pageNode    = 5
+)
+
+func openPages(path string) (*pages, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	p := &pages{file: f, frames: map[uint32]int64{}}
+	info, err := f.Stat()
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	f.ReadAt(p.header[:], 0)
+	p.magic = string(p.header[:16]) == "SQLite format 3\x00"
+	if p.wal, err = os.Open(path + "-wal"); err != nil {
+		p.wal = nil // nobody needs one
+	}
+	p.findSize(info.Size())
+	p.count = uint32(min((info.Size()+int64(p.size)-1)/int64(p.size), math.MaxUint32-1))
+	p.readWAL()
+	if n, ok := p.frames[1]; ok {
+		p.wal.ReadAt(p.header[:], n)
+		p.magic = string(p.header[:16]) == "SQLite format 3\x00"
+	}
+	p.usable = p.size
+	if string(p.header[21:24]) == "\x40\x20\x20" { // these never vary, so the byte before them is what it was
+		p.usable -= int(p.header[20])
+	}
+	p.vacuumed = !p.magic || binary.BigEndian.Uint32(p.header[52:]) != 0
+	return p, nil
+}
+
+func (p *pages) close() {
+	p.file.Close()
+	if p.wal != nil {
+		p.wal.Close()
+	}
+}
+
+// findSize finds out how large a page is: what the head says, if the pages bear it out, else the size at which most begin as pages do.
+func (p *pages) findSize(bytes int64) {
+	said := int(binary.BigEndian.Uint16(p.header[16:]))
+	if said == 1 {
+		said = 65536
+	}
+	best := 0
+	for _, size := range []int{said, 4096, 1024, 2048, 8192, 16384, 32768, 65536, 512} {
+		if size < 512 || size > 65536 || size&(size-1) != 0 {
+			continue
+		}
+		p.size, p.usable = size, size
+		p.count = uint32(min(bytes/int64(size)+1, math.MaxUint32-1))
+		if good := p.plausible(); good > best {
+			best = good
+			said = size
+		}
+	}
+	if best == 0 {
+		said = 4096
+	}
+	p.size, p.usable = said, said
+}
+
+// plausible counts, of up to 256 places at which a page would begin, those that look like one and are filled from the end.
+func (p *pages) plausible() int {
+	good := 0
+	for i := range uint32(256) {
+		n := 2 + i*max(1, p.count/256)
+		if n > p.count {
+			break
+		}
+		node, ok := p.node(n)
+		if !ok {
+			continue
+		}
+		last := 0
+		for c := range node.count {
+			last = max(last, node.offset(c))
+		}
+		if last >= p.size/2 && last < p.size {
+			good++
+		}
+	}
+	return good
+}
+
+// readWAL finds the newest committed version of each page in the -wal file, up to the first frame that is damaged, as SQLite does.
+func (p *pages) readWAL() {
+	if p.wal == nil {
+		return
+	}
+	var head [32]byte
+	if _, err := p.wal.ReadAt(head[:], 0); err != nil {
+		return
+	}
+	magic := binary.BigEndian.Uint32(head[:])
+	var order binary.ByteOrder = binary.LittleEndian
+	if magic&1 == 1 {
+		order = binary.BigEndian
+	}
+	a, b := walChecksum(order, 0, 0, head[:24])
+	if magic&^1 != 0x377f0682 || int(binary.BigEndian.Uint32(head[8:])) != p.size ||
+		a != binary.BigEndian.Uint32(head[24:]) || b != binary.BigEndian.Uint32(head[28:]) {
+		if info, err := p.wal.Stat(); err == nil {
+			p.cutWAL = (info.Size() - 32) / int64(24+p.size)
+		}
+		return
+	}
+	frame := make([]byte, 24+p.size)
+	staged := map[uint32]int64{}
+	damaged := false
+	for at := int64(32); ; at += int64(len(frame)) {
+		if _, err := p.wal.ReadAt(frame, at); err != nil {
+			return
+		}
+		if string(frame[8:16]) != string(head[16:24]) {
+			return // of an earlier round
+		}
+		if !damaged {
+			a, b = walChecksum(order, a, b, frame[:8])
+			a, b = walChecksum(order, a, b, frame[24:])
+			damaged = a != binary.BigEndian.Uint32(frame[16:]) || b != binary.BigEndian.Uint32(frame[20:])
+		}
+		if damaged {
+			p.cutWAL++
+			continue
+		}
+		staged[binary.BigEndian.Uint32(frame)] = at + 24
+		if size := binary.BigEndian.Uint32(frame[4:]); size > 0 { // it commits
+			for n, where := range staged {
+				p.frames[n] = where
+			}
+			clear(staged)
+			p.count = size
+		}
+	}
+}
+
+func walChecksum(order binary.ByteOrder, a, b uint32, data []byte) (uint32, uint32) {
+	for ; len(data) >= 8; data = data[8:] {
+		a += order.Uint32(data) + b
+		b += order.Uint32(data[4:]) + a
+	}
+	return a, b
+}
+
+// read returns the page; what cannot be read of it is zeros.
+func (p *pages) read(n uint32) []byte {
+	page := make([]byte, p.size)
+	if where, ok := p.frames[n]; ok {
+		p.wal.ReadAt(page, where)
+	} else {
+		p.file.ReadAt(page, int64(n-1)*int64(p.size))
+	}
+	return page
+}
+
+// about is what the file says of the page beside the page itself: its kind and its parent.
+func (p *pages) about(n uint32, cache map[uint32][]byte) (kind byte, parent uint32) {
+	if !p.vacuumed || n < 3 {
+		return pageUnknown, 0
+	}
+	at := p.mapOf(n)
+	if at == n {
+		return pageOther, 0
+	}
+	page := cache[at]
+	if page == nil {
+		if len(cache) > 64 {
+			clear(cache)
+		}
+		page = p.read(at)
+		cache[at] = page
+	}
+	entry := 5 * int(n-at-1)
+	if entry+5 > p.usable {
+		return pageUnknown, 0
+	}
+	kind, parent = page[entry], binary.BigEndian.Uint32(page[entry+1:])
+	switch {
+	case kind == pageRoot || kind == pageFree:
+		if parent != 0 {
+			return pageUnknown, 0
+		}
+	case kind < pageRoot || kind > pageNode || parent == 0 || parent > p.count:
+		return pageUnknown, 0
+	}
+	return kind, parent
+}
+
+// mapOf is the page that says what page n is.
+func (p *pages) mapOf(n uint32) uint32 {
+	group := uint32(p.usable/5 + 1)
+	at := (n-2)/group*group + 2
+	if at == 0x40000000/uint32(p.size)+1 { // the page that holds locks
+		at++
+	}
+	return at
+}
+
+// A node is a page of a tree.
+type node struct {
+	number uint32
+	kind   byte
+	page   []byte
+	cells  int // where the list of its cells begins
+	count  int
+	right  uint32 // the last child of an interior one
+}
+
+func (p *pages) node(n uint32) (node, bool) {
+	if n == 0 || n > p.count {
+		return node{}, false
+	}
+	page := p.read(n)
+	base := 0
+	if n == 1 {
+		base = 100
+	}
+	d := node{number: n, kind: page[base], page: page, count: int(binary.BigEndian.Uint16(page[base+3:])), cells: base + 8}
+	switch d.kind {
+	case tableLeaf, indexLeaf:
+	case tableInterior, indexInterior:
+		d.right = binary.BigEndian.Uint32(page[base+8:])
+		d.cells += 4
+	default:
+		return node{}, false
+	}
+	return d, d.cells+2*d.count <= p.usable
+}
+
+func (d *node) leaf() bool { return d.kind == tableLeaf || d.kind == indexLeaf }
+func (d *node) index() bool {
+	return d.kind == indexInterior || d.kind == indexLeaf
+}
+
+// offset is where cell i begins.
+func (d *node) offset(i int) int { return int(binary.BigEndian.Uint16(d.page[d.cells+2*i:])) }
+
+// A cell is a row, the way to a child, or, in the interior of an index, both.
+type cell struct {
+	child uint32
+	rowid int64
+	row   []any // nil: there is none, or it cannot be read
+}
+
+// cell reads cell i. Of an interior node the last but one child is that of the last cell; the last is right.
+func (p *pages) cell(d *node, i int) (c cell, ok bool) {
+	at := d.offset(i)
+	if at < d.cells+2*d.count || at+4 > p.usable {
+		return c, false
+	}
+	b := d.page[at:p.usable]
+	if !d.leaf() {
+		c.child = binary.BigEndian.Uint32(b)
+		b = b[4:]
+	}
+	if d.kind == tableInterior {
+		key, n := varint(b)
+		c.rowid = int64(key)
+		return c, n > 0
+	}
+	size, n := varint(b)
+	if n == 0 || size > 16<<20 {
+		return c, false
+	}
+	b = b[n:]
+	most := (p.usable-12)*64/255 - 23
+	if d.kind == tableLeaf {
+		key, n := varint(b)
+		if n == 0 {
+			return c, false
+		}
+		c.rowid, b, most = int64(key), b[n:], p.usable-35
+	}
+	payload, ok := p.payload(b, int(size), most)
+	if !ok {
+		return c, false
+	}
+	c.row = record(payload)
+	return c, c.row != nil
+}
+
+// payload gathers what does not fit into the page.
+func (p *pages) payload(b []byte, size, most int) ([]byte, bool) {
+	local := size
+	if size > most {
+		least := (p.usable-12)*32/255 - 23
+		if local = least + (size-least)%(p.usable-4); local > most {
+			local = least
+		}
+	}
+	if local > len(b) || size > local && local+4 > len(b) {
+		return nil, false
+	}
+	payload := b[:local:local]
+	if size == local {
+		return payload, true
+	}
+	next := binary.BigEndian.Uint32(b[local:])
+	for len(payload) < size {
+		if next < 2 || next > p.count {
+			return nil, false
+		}
+		page := p.read(next)
+		next = binary.BigEndian.Uint32(page)
+		payload = append(payload, page[4:4+min(size-len(payload), p.usable-4)]...)
+	}
+	return payload, next == 0
+}
+
+// varint reads a number of one to nine bytes; n is 0 when b is too short.
+func varint(b []byte) (v uint64, n int) {
+	for n < 8 {
+		if n >= len(b) {
+			return 0, 0
+		}
+		v = v<<7 | uint64(b[n]&0x7f)
+		n++
+		if b[n-1] < 0x80 {
+			return v, n
+		}
+	}
+	if n >= len(b) {
+		return 0, 0
+	}
+	return v<<8 | uint64(b[n]), 9
+}
+
+// record decodes a row: int64, float64, string and nil, as our tables have them. It is nil when the row is none.
+func record(b []byte) []any {
+	size, n := varint(b)
+	if n == 0 || size > uint64(len(b)) || int(size) < n {
+		return nil
+	}
+	head, body := b[n:size], b[size:]
+	row := []any{}
+	for len(head) > 0 {
+		kind, n := varint(head)
+		if n == 0 {
+			return nil
+		}
+		head = head[n:]
+		var width int
+		switch {
+		case kind <= 4:
+			width = int(kind)
+		case kind == 5:
+			width = 6
+		case kind <= 7:
+			width = 8
+		case kind <= 9:
+		case kind >= 13 && kind&1 == 1 && (kind-13)/2 <= uint64(len(body)):
+			width = int(kind-13) / 2
+		default:
+			return nil // blobs are in none of our tables
+		}
+		if width > len(body) {
+			return nil
+		}
+		value := body[:width]
+		body = body[width:]
+		switch {
+		case kind == 0:
+			row = append(row, nil)
+		case kind == 7:
+			row = append(row, math.Float64frombits(binary.BigEndian.Uint64(value)))
+		case kind == 8 || kind == 9:
+			row = append(row, int64(kind-8))
+		case kind < 7:
+			v := int64(int8(value[0]))
+			for _, next := range value[1:] {
+				v = v<<8 | int64(next)
+			}
+			row = append(row, v)
+		default:
+			row = append(row, string(value))
+		}
+	}
+	if len(body) > 0 {
+		return nil
+	}
+	return row
+}

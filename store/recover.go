@@ -1,0 +1,472 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"netsql/migrations"
+)
+
+// RecoverOptions say what a recovery tells.
+type RecoverOptions struct {
+	// Progress, if set, is told now and then what is being done, and how much of it has been.
+	Progress func(what string, done int64)
+}
+
+// Recovered is what could be saved of a damaged recording, and what not.
+type Recovered struct {
+	Format      int    // of the damaged recording
+	UUID        string // of the recording; a new one when KeptUUID is false
+	KeptUUID    bool
+	Samples     int64
+	LostSamples int64 // that are missing between those that were saved
+	First, Last float64
+	Tables      []SavedTable // that have rows, or had
+	Notes       []string     // what else is to be known, a sentence each
+}
+
+// SavedTable is how a table of the file fared.
+type SavedTable struct {
+	Name    string // as it stands in the file: socket_span
+	Saved   int64  // rows
+	Lost    int64  // rows that are damaged, or that mean nothing without others that are lost
+	Pages   int64  // that could not be read: an unknown number of rows
+	Rebuilt int64  // of Saved: rows that were made up from what else is known
+}
+
+// ErrNothingSaved means that a file has nothing in it that can be saved.
+var ErrNothingSaved = errors.New("nothing could be saved")
+
+// Recover writes a new recording to path, with all that can be read of a damaged one. It opens that only for reading and never
+// touches it, whatever is damaged: its head, its schema, pages of tables or indexes, the -wal file, or its end. The rows
+// are read page by page, without SQLite: see pages. One bad page costs its own rows only, and none if it led
+// to others or is of an index.
+//
+// What is saved obeys the scheme again: what means nothing without rows that are lost is left out; open spans stay open where
+// nothing speaks against it. A row of gaps of kind damaged says for each table what was lost, and between which samples; samples themselves are
+// known from their index as well.
+func Recover(ctx context.Context, damaged, path string, o RecoverOptions) (Recovered, error) {
+	if o.Progress == nil {
+		o.Progress = func(string, int64) {}
+	}
+	if err := checkRecoverable(damaged, path); err != nil {
+		return Recovered{}, err
+	}
+	p, err := openPages(damaged)
+	if err != nil {
+		return Recovered{}, Explain(damaged, err)
+	}
+	defer p.close()
+	unfinished := path + "-unfinished"
+	remove := func() {
+		for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
+			os.Remove(unfinished + suffix)
+		}
+	}
+	remove()
+	defer remove()
+	s := &salvage{pages: p, options: o}
+	if err := s.run(ctx, unfinished); err != nil {
+		if errors.Is(err, ErrNothingSaved) {
+			return Recovered{}, fmt.Errorf("%s: %w: %s", damaged, ErrNothingSaved, strings.TrimPrefix(err.Error(), ErrNothingSaved.Error()+": "))
+		}
+		return Recovered{}, Explain(path, err)
+	}
+	if err := syncFile(unfinished); err != nil {
+		return Recovered{}, Explain(path, err)
+	}
+	if err := os.Rename(unfinished, path); err != nil {
+		return Recovered{}, Explain(path, err)
+	}
+	return s.result, nil
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func checkRecoverable(damaged, path string) error {
+	if err := checkReadable(damaged); err != nil {
+		return Explain(damaged, err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
+			return Explain(path, err)
+		}
+		return fmt.Errorf("%s is there already: name a file that is not", path)
+	}
+	if pid, is := Recording(damaged); is {
+		return fmt.Errorf("%s: %w, process %d: stop it first", damaged, ErrBusy, pid)
+	}
+	return nil
+}
+
+// salvage is one recovery.
+type salvage struct {
+	pages   *pages
+	options RecoverOptions
+	conn    *sql.Conn // of the new recording
+	steps   []string
+	format  int
+	roots   map[string]uint32 // where the tables and indexes of that format begin
+	reader  *reader
+	tables  []*salvaged
+	result  Recovered
+
+	oldest, newest int64 // samples that were saved
+}
+
+// salvaged is a table that is being saved.
+type salvaged struct {
+	SavedTable
+	tree    *tree
+	samples keyRange // within which something was lost, as far as it is known
+	unknown bool     // or it is not known when
+}
+
+// saved is the table of that name. A format that has it not has lost nothing of it.
+func (s *salvage) saved(name string) *salvaged {
+	for _, t := range s.tables {
+		if t.Name == name {
+			return t
+		}
+	}
+	return &salvaged{}
+}
+
+func (s *salvage) run(ctx context.Context, path string) error {
+	var err error
+	if s.steps, err = migrations.All(); err != nil {
+		return err
+	}
+	if err := s.identify(ctx); err != nil {
+		return err
+	}
+	if err := touch(path); err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", dsn(path, "rw", "auto_vacuum=incremental", "journal_mode=off", "synchronous=off", "cache_size=-32000", "temp_store=file"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if s.conn, err = db.Conn(ctx); err != nil {
+		return err
+	}
+	defer s.conn.Close()
+	// Without a journal there is no way back, and none is needed: an unfinished file is removed.
+	if _, err := s.conn.ExecContext(ctx, "BEGIN;"+strings.Join(s.steps[:s.format], "\n")); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{
+		s.copyRows, s.upgrade, s.mendSamples, s.mendTables, s.mendReferences, s.mendLogs, s.writeGaps, s.finish,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	for _, statement := range []string{"COMMIT", "PRAGMA journal_mode = wal"} {
+		if _, err := s.conn.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("close the new recording (%s): %w", statement, err)
+		}
+	}
+	return nil
+}
+
+// identify finds out of which format the damaged recording is, and where its tables begin: as its schema says where that can be read,
+// else as in every recording of that format.
+func (s *salvage) identify(ctx context.Context) error {
+	p := s.pages
+	if be := func(at int) uint32 {
+		return uint32(p.header[at])<<24 | uint32(p.header[at+1])<<16 | uint32(p.header[at+2])<<8 | uint32(p.header[at+3])
+	}; true {
+		id, version := be(68), int(be(60))
+		if p.magic && id != ApplicationID && id != 0 {
+			if _, ok := p.node(1); ok {
+				return fmt.Errorf("%w: it is the SQLite file of another program", ErrNotRecording)
+			}
+		}
+		if p.magic && id == ApplicationID && version > len(s.steps) && version < 1000 {
+			return fmt.Errorf("%w (format %d, this one knows %d): use a netsql at least as new", ErrNewer, version, len(s.steps))
+		}
+		s.format = version
+		if version < 1 || version > len(s.steps) || id != ApplicationID {
+			s.format = 0
+		}
+	}
+	schema := s.readSchema(ctx)
+	if s.format == 0 {
+		if err := s.guessFormat(ctx, schema); err != nil {
+			return err
+		}
+		s.result.Notes = append(s.result.Notes, fmt.Sprintf("its head is damaged: it was taken for a recording of format %d", s.format))
+	}
+	s.result.Format = s.format
+	objects, roots, err := schemaOf(ctx, s.format)
+	if err != nil {
+		return err
+	}
+	s.roots = map[string]uint32{}
+	taken := map[uint32]bool{}
+	unread := 0
+	for _, o := range objects {
+		_, name, _ := strings.Cut(o.name, " ")
+		if root := schema[name]; root > 1 && root <= p.count && !taken[root] {
+			s.roots[name], taken[root] = root, true
+		}
+	}
+	for _, o := range objects {
+		_, name, _ := strings.Cut(o.name, " ")
+		if root := roots[name]; s.roots[name] == 0 && root > 1 {
+			unread++
+			if !taken[root] && p.vacuumed {
+				s.roots[name], taken[root] = root, true
+			}
+		}
+	}
+	if unread > 0 {
+		s.result.Notes = append(s.result.Notes, fmt.Sprintf("its schema is damaged: where %d of its tables and indexes begin was taken from the format", unread))
+	}
+	for name, root := range schema { // tables of other people
+		if !taken[root] && s.roots[name] == 0 {
+			s.roots[name] = root
+		}
+	}
+	if p.cutWAL > 0 {
+		s.result.Notes = append(s.result.Notes, fmt.Sprintf("its -wal file is damaged: the last %d pages that were written to it are lost", p.cutWAL))
+	}
+	return nil
+}
+
+// readSchema is where the tables and indexes begin, as far as the damaged file says so.
+func (s *salvage) readSchema(ctx context.Context) map[string]uint32 {
+	schema := map[string]uint32{}
+	r := newReader(s.pages)
+	text := func(name string) columnShape { return columnShape{name: name, kind: "TEXT"} }
+	r.trees[1] = &tree{
+		root: 1, rowid: -1,
+		columns: []columnShape{text("type"), text("name"), text("tbl_name"), {name: "rootpage", kind: "INTEGER"}, text("sql")},
+		take: func(row []any) error {
+			name, _ := row[1].(string)
+			if root, _ := row[3].(int64); root > 1 && root <= int64(s.pages.count) && name != "" {
+				schema[name] = uint32(root)
+			}
+			return nil
+		},
+	}
+	r.descend(ctx, r.trees[1], 1, minKey, maxKey, 0)
+	return schema
+}
+
+// guessFormat finds the format that has most of the schema's tables, or as many roots as the file.
+func (s *salvage) guessFormat(ctx context.Context, schema map[string]uint32) error {
+	var found int
+	cache := map[uint32][]byte{}
+	for n := uint32(3); n <= s.pages.count; n++ {
+		if kind, _ := s.pages.about(n, cache); kind == pageRoot {
+			found++
+		} else if kind != pageUnknown && found > 0 && kind != pageOther {
+			break // roots stand at the front
+		}
+	}
+	best := -1
+	for format := len(s.steps); format >= 1; format-- {
+		_, roots, err := schemaOf(ctx, format)
+		if err != nil {
+			return err
+		}
+		score := 0
+		for name := range roots {
+			if schema[name] != 0 {
+				score += 2
+			} else if len(schema) > 0 {
+				score--
+			}
+		}
+		if found == len(roots) {
+			score++
+		}
+		if score > best {
+			best, s.format = score, format
+		}
+	}
+	return nil
+}
+
+// copyRows reads all rows of the damaged recording into the new one.
+func (s *salvage) copyRows(ctx context.Context) error {
+	s.reader = newReader(s.pages)
+	s.reader.progress = func(done int64) { s.options.Progress("pages", done) }
+	for _, root := range s.roots {
+		s.reader.trees[root] = &tree{root: root, rowid: -1}
+	}
+	s.reader.trees[1] = &tree{root: 1, rowid: -1}
+	names, err := s.column(ctx, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		t, err := s.table(ctx, name)
+		if err != nil {
+			return err
+		}
+		s.tables = append(s.tables, t)
+		if root := s.roots[name]; root > 0 {
+			s.reader.trees[root] = t.tree
+		} else {
+			t.Pages++
+		}
+	}
+	// The index of samples by time tells of those whose page is lost. It is kept in a table: there may be millions.
+	if _, err := s.conn.ExecContext(ctx, "CREATE TEMP TABLE indexed (id INTEGER PRIMARY KEY, ts REAL NOT NULL)"); err != nil {
+		return err
+	}
+	if index := s.reader.trees[s.roots["sqlite_autoindex_sample_1"]]; index != nil && index.take == nil {
+		index.index, index.columns = true, []columnShape{{kind: "REAL", notNull: true}, {kind: "INTEGER", notNull: true}}
+		insert, err := s.conn.PrepareContext(ctx, "INSERT OR IGNORE INTO indexed (ts, id) VALUES (?, ?)")
+		if err != nil {
+			return err
+		}
+		defer insert.Close()
+		index.take = func(row []any) error {
+			_, err := insert.ExecContext(ctx, row...)
+			return err
+		}
+	}
+	if err := s.reader.read(ctx); err != nil {
+		return err
+	}
+	for _, t := range s.tables {
+		t.Lost, t.Pages = t.tree.lostRows, t.Pages+t.tree.lostPages
+		if lost := t.tree.lostKeys; strings.HasSuffix(t.Name, "_span") && lost.some && lost.low != minKey && lost.high != maxKey {
+			t.samples.add(lost.low>>32, lost.high>>32)
+		} else {
+			t.unknown = t.Lost+t.Pages > 0
+		}
+	}
+	if s.reader.lost > 0 {
+		s.result.Notes = append(s.result.Notes, fmt.Sprintf("%d pages with rows are of tables that nothing is left of to tell", s.reader.lost))
+	}
+	return nil
+}
+
+// table prepares to save a table: what its rows look like, and how they are written.
+func (s *salvage) table(ctx context.Context, name string) (*salvaged, error) {
+	t := &salvaged{SavedTable: SavedTable{Name: name}, tree: &tree{root: s.roots[name], rowid: -1}}
+	var withoutRowid bool
+	if err := s.conn.QueryRowContext(ctx, "SELECT wr FROM pragma_table_list WHERE name = ? AND schema = 'main'", name).Scan(&withoutRowid); err != nil {
+		return nil, err
+	}
+	t.tree.index = withoutRowid
+	rows, err := s.conn.QueryContext(ctx, `SELECT name, type, "notnull", pk, dflt_value FROM pragma_table_info(?)`, name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c columnShape
+		var key int
+		var standard sql.NullString
+		if err := rows.Scan(&c.name, &c.kind, &c.notNull, &key, &standard); err != nil {
+			return nil, err
+		}
+		if key > 0 && !withoutRowid && c.kind == "INTEGER" {
+			t.tree.rowid = len(t.tree.columns)
+		}
+		if standard.Valid {
+			if err := s.conn.QueryRowContext(ctx, "SELECT "+standard.String).Scan(&c.missing); err != nil {
+				return nil, err
+			}
+		}
+		t.tree.columns = append(t.tree.columns, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	// What stands first was found on the way from the root: where a page says the same row again, it is older.
+	insert, err := s.conn.PrepareContext(ctx, "INSERT OR IGNORE INTO "+name+" VALUES (?"+strings.Repeat(",?", len(t.tree.columns)-1)+")")
+	if err != nil {
+		return nil, err
+	}
+	t.tree.take = func(row []any) error {
+		result, err := insert.ExecContext(ctx, row...)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		t.Saved += n
+		return err
+	}
+	return t, nil
+}
+
+// upgrade brings the new recording from the format of the damaged one to the newest.
+func (s *salvage) upgrade(ctx context.Context) error {
+	var have int
+	if err := s.conn.QueryRowContext(ctx, "SELECT count(*) FROM recording WHERE uuid <> ''").Scan(&have); err != nil {
+		return err
+	}
+	s.result.KeptUUID = have > 0
+	if !s.result.KeptUUID {
+		if _, err := s.conn.ExecContext(ctx, "REPLACE INTO recording (id, uuid, created) VALUES (1, ?, (SELECT coalesce(min(started), 0) FROM run))", uuid.NewString()); err != nil {
+			return err
+		}
+		s.result.Notes = append(s.result.Notes, "its uuid is lost: the new recording has one of its own")
+	}
+	if err := s.conn.QueryRowContext(ctx, "SELECT uuid FROM recording").Scan(&s.result.UUID); err != nil {
+		return err
+	}
+	return migrate(ctx, s.conn, s.format, s.steps)
+}
+
+// finish writes the views and the marks of a recording.
+func (s *salvage) finish(ctx context.Context) error {
+	if _, err := s.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; UPDATE recording SET views = NULL", ApplicationID, len(s.steps))); err != nil {
+		return err
+	}
+	for _, t := range s.tables {
+		if t.Saved+t.Lost+t.Pages > 0 {
+			s.result.Tables = append(s.result.Tables, t.SavedTable)
+		}
+	}
+	return installViews(ctx, s.conn)
+}
+
+// column runs a question for one column of texts.
+func (s *salvage) column(ctx context.Context, question string) ([]string, error) {
+	rows, err := s.conn.QueryContext(ctx, question)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var got []string
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		got = append(got, text)
+	}
+	return got, rows.Err()
+}
+
+// change runs a statement and returns how many rows it changed.
+func (s *salvage) change(ctx context.Context, statement string, args ...any) (int64, error) {
+	result, err := s.conn.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
