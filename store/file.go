@@ -133,11 +133,19 @@ func versionOf(ctx context.Context, dsn, path string) (int, error) {
 	case err != nil:
 		return 0, err
 	case id != ApplicationID:
-		return 0, fmt.Errorf("%s is an SQLite file, but %w: name another with --db", path, ErrNotRecording)
+		return 0, foreign(path)
 	case version > latest:
-		return 0, fmt.Errorf("%s: %w (format %d, this one knows %d): use a netsql at least as new", path, ErrNewer, version, latest)
+		return 0, newer(path, version, latest)
 	}
 	return version, nil
+}
+
+func foreign(path string) error {
+	return fmt.Errorf("%s is an SQLite file, but %w: name another with --db", path, ErrNotRecording)
+}
+
+func newer(path string, version, latest int) error {
+	return fmt.Errorf("%s: %w (format %d, this one knows %d): use a netsql at least as new", path, ErrNewer, version, latest)
 }
 
 func latestVersion() (int, error) {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,8 +35,8 @@ type Recovered struct {
 
 // SavedTable is how a table of the file fared.
 type SavedTable struct {
-	Name    string // as it stands in the file: socket_span
-	Saved   int64  // rows
+	Name    string // as in the reference; for what is not recorded as spans, as in the file
+	Saved   int64  // rows of it in the file
 	Lost    int64  // rows that are damaged, or that mean nothing without others that are lost
 	Pages   int64  // that could not be read: an unknown number of rows
 	Rebuilt int64  // of Saved: rows that were made up from what else is known
@@ -72,7 +73,7 @@ func Recover(ctx context.Context, damaged, path string, o RecoverOptions) (Recov
 	}
 	remove()
 	defer remove()
-	s := &salvage{pages: p, options: o}
+	s := &salvage{path: damaged, pages: p, options: o}
 	if err := s.run(ctx, unfinished); err != nil {
 		if errors.Is(err, ErrNothingSaved) {
 			return Recovered{}, fmt.Errorf("%s: %w: %s", damaged, ErrNothingSaved, strings.TrimPrefix(err.Error(), ErrNothingSaved.Error()+": "))
@@ -114,6 +115,7 @@ func checkRecoverable(damaged, path string) error {
 
 // salvage is one recovery.
 type salvage struct {
+	path    string // of the damaged recording
 	pages   *pages
 	options RecoverOptions
 	conn    *sql.Conn // of the new recording
@@ -189,22 +191,14 @@ func (s *salvage) run(ctx context.Context, path string) error {
 // else as in every recording of that format.
 func (s *salvage) identify(ctx context.Context) error {
 	p := s.pages
-	if be := func(at int) uint32 {
-		return uint32(p.header[at])<<24 | uint32(p.header[at+1])<<16 | uint32(p.header[at+2])<<8 | uint32(p.header[at+3])
-	}; true {
-		id, version := be(68), int(be(60))
-		if p.magic && id != ApplicationID && id != 0 {
-			if _, ok := p.node(1); ok {
-				return fmt.Errorf("%w: it is the SQLite file of another program", ErrNotRecording)
-			}
-		}
-		if p.magic && id == ApplicationID && version > len(s.steps) && version < 1000 {
-			return fmt.Errorf("%w (format %d, this one knows %d): use a netsql at least as new", ErrNewer, version, len(s.steps))
-		}
-		s.format = version
-		if version < 1 || version > len(s.steps) || id != ApplicationID {
-			s.format = 0
-		}
+	id, version := int64(binary.BigEndian.Uint32(p.header[68:])), int64(binary.BigEndian.Uint32(p.header[60:]))
+	switch _, readable := p.node(1); {
+	case p.magic && readable && id != ApplicationID && id != 0:
+		return foreign(s.path)
+	case p.magic && id == ApplicationID && version > int64(len(s.steps)) && version < 1000: // beyond, it is damage
+		return newer(s.path, int(version), len(s.steps))
+	case p.magic && id == ApplicationID && version >= 1 && version <= int64(len(s.steps)):
+		s.format = int(version)
 	}
 	schema := s.readSchema(ctx)
 	if s.format == 0 {
@@ -436,12 +430,43 @@ func (s *salvage) finish(ctx context.Context) error {
 	if _, err := s.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; UPDATE recording SET views = NULL", ApplicationID, len(s.steps))); err != nil {
 		return err
 	}
-	for _, t := range s.tables {
-		if t.Saved+t.Lost+t.Pages > 0 {
-			s.result.Tables = append(s.result.Tables, t.SavedTable)
+	for _, g := range s.groups() {
+		sum := SavedTable{Name: g.name}
+		for _, t := range g.parts {
+			sum.Saved, sum.Lost, sum.Pages, sum.Rebuilt = sum.Saved+t.Saved, sum.Lost+t.Lost, sum.Pages+t.Pages, sum.Rebuilt+t.Rebuilt
+		}
+		if sum.Saved+sum.Lost+sum.Pages > 0 {
+			s.result.Tables = append(s.result.Tables, sum)
 		}
 	}
 	return installViews(ctx, s.conn)
+}
+
+// A group is the tables of the file that are one to those who ask.
+type group struct {
+	name  string
+	parts []*salvaged
+}
+
+// groups are those of the tables that are saved.
+func (s *salvage) groups() []group {
+	var groups []group
+	spans := map[string]bool{}
+	for _, t := range Tables() {
+		g := group{name: t.Name}
+		for _, suffix := range []string{"", "_tuple", "_span", "_open"} {
+			g.parts = append(g.parts, s.saved(t.Subject+suffix))
+			spans[t.Subject+suffix] = true
+		}
+		groups = append(groups, g)
+	}
+	var frame []group
+	for _, t := range s.tables {
+		if !spans[t.Name] {
+			frame = append(frame, group{t.Name, []*salvaged{t}})
+		}
+	}
+	return append(frame, groups...)
 }
 
 // column runs a question for one column of texts.

@@ -309,33 +309,20 @@ func (s *salvage) writeGaps(ctx context.Context) error {
 			return err
 		}
 	}
-	said := map[string]bool{}
-	for _, t := range Tables() {
-		var parts []*salvaged
-		for _, suffix := range []string{"", "_tuple", "_span", "_open"} {
-			parts = append(parts, s.saved(t.Subject+suffix))
-			said[t.Subject+suffix] = true
-		}
-		if err := s.tableGap(ctx, t.Name, parts); err != nil {
+	for _, g := range s.groups() {
+		if err := s.tableGap(ctx, g); err != nil {
 			return err
-		}
-	}
-	for _, t := range s.tables {
-		if !said[t.Name] {
-			if err := s.tableGap(ctx, t.Name, []*salvaged{t}); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
 // tableGap says what was lost of a table, and when that was as far as it is known.
-func (s *salvage) tableGap(ctx context.Context, name string, parts []*salvaged) error {
+func (s *salvage) tableGap(ctx context.Context, g group) error {
 	var rows, pages int64
 	var when keyRange
 	unknown := false
-	for _, p := range parts {
+	for _, p := range g.parts {
 		rows, pages = rows+p.Lost, pages+p.Pages
 		unknown = unknown || p.unknown
 		if p.samples.some {
@@ -353,7 +340,7 @@ func (s *salvage) tableGap(ctx context.Context, name string, parts []*salvaged) 
 		when.low, when.high).Scan(&since, &until); err != nil {
 		return err
 	}
-	return s.gap(ctx, name, since, until, fmt.Sprintf("%d rows and %d pages of %s could not be saved from a damaged recording", rows, pages, name))
+	return s.gap(ctx, g.name, since, until, fmt.Sprintf("%d rows and %d pages of %s could not be saved from a damaged recording", rows, pages, g.name))
 }
 
 func (s *salvage) gap(ctx context.Context, source any, since, until float64, detail string) error {

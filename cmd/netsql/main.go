@@ -87,6 +87,8 @@ func subcommands() []subcommand {
 		{"status", "[RECORDING]", "is it recording, since when, what is kept, what it costs", status},
 		{"export", "[--since TIME] [--until TIME] [--format csv] DIR", "write a stretch of time as CSV or JSON lines", export},
 		{"note", "[--at TIME] TEXT …", "write a remark into the recording: netsql note 'deploy 1.4'", note},
+		{"check", "[--quick] [RECORDING]", "verify a recording, which may be being written", check},
+		{"recover", "DAMAGED NEW", "save all that can be read of a damaged recording into a new one", recoverRecording},
 		{"tables", "[--markdown] [TABLE]", "the reference of all tables and their columns", tables},
 		{"version", "", "print the version", func(_ context.Context, _ []string, std stdio) error {
 			_, err := fmt.Fprintln(std.out, "netsql", version)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -34,6 +35,12 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"night":  func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(night(ts.MkAbs(args[0]))) },
 			"damage": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(damage(ts.MkAbs(args[0]))) },
+			"rootpage": func(ts *testscript.TestScript, _ bool, args []string) { // into $ROOT: where a table begins
+				root, err := rootPage(ts.MkAbs(args[0]), args[1])
+				ts.Check(err)
+				ts.Setenv("ROOT", strconv.Itoa(root))
+			},
+			"zero": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(zero(ts.MkAbs(args[0]), args[1:])) },
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
@@ -205,6 +212,35 @@ func (n nightSets) put(i int, at time.Duration) {
 		counter("snmp", "Tcp", "RetransSegs", 2*i+i%3)
 		return nil
 	})
+}
+
+func rootPage(path, table string) (root int, err error) {
+	db, err := sql.Open("sqlite", store.DSN(path))
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	err = db.QueryRow("SELECT rootpage FROM sqlite_schema WHERE name = ?", table).Scan(&root)
+	return root, err
+}
+
+// zero overwrites pages of a file, given by their numbers, with zeros.
+func zero(path string, numbers []string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, number := range numbers {
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return err
+		}
+		if _, err := f.WriteAt(make([]byte, 4096), (n-1)*4096); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // damage overwrites the pages of a file, but for the first.

@@ -29,17 +29,23 @@ func status(ctx context.Context, args []string, std stdio) error {
 
 // openNamed opens the recording that the first word or the flags name.
 func openNamed(ctx context.Context, f *flags, words []string) (*query.Recording, error) {
-	path, _, err := f.path()
+	path, err := namedPath(f, words)
 	if err != nil {
 		return nil, err
 	}
+	return query.Open(ctx, path)
+}
+
+// namedPath is the recording that the first word or the flags name.
+func namedPath(f *flags, words []string) (string, error) {
 	switch {
 	case len(words) > 1 || len(words) == 1 && f.db != "":
-		return nil, usagef("one recording at a time, not also %q", words[len(words)-1])
+		return "", usagef("one recording at a time, not also %q", words[len(words)-1])
 	case len(words) == 1:
-		path = words[0]
+		return words[0], nil
 	}
-	return query.Open(ctx, path)
+	path, _, err := f.path()
+	return path, err
 }
 
 // export is netsql export.

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"netsql/query"
+)
+
+// check is netsql check.
+func check(ctx context.Context, args []string, std stdio) error {
+	var o query.CheckOptions
+	f := newFlags("check", "[--quick] [RECORDING]")
+	f.BoolVar(&o.Quick, "quick", false, "do not compare each index with its table")
+	words, err := f.parse(args, std)
+	if err != nil {
+		return err
+	}
+	path, err := namedPath(f, words)
+	if err != nil {
+		return err
+	}
+	var done func()
+	o.Progress, done = counting(std)
+	r, err := query.Check(ctx, path, o)
+	done()
+	if err != nil {
+		return err
+	}
+	if err := r.Write(std.out); err != nil || r.Sound() {
+		return err
+	}
+	return fmt.Errorf("%s is damaged (%d findings): save what is readable: netsql recover %[1]s NEW", path, r.Total())
+}
+
+// recoverRecording is netsql recover.
+func recoverRecording(ctx context.Context, args []string, std stdio) error {
+	var o query.RecoverOptions
+	f := newFlags("recover", "DAMAGED NEW")
+	words, err := f.parse(args, std)
+	if err != nil {
+		return err
+	}
+	if f.db != "" {
+		words = append([]string{f.db}, words...)
+	}
+	if len(words) != 2 {
+		return usagef("recover takes the damaged recording and the name of the new one: netsql recover damaged.db saved.db")
+	}
+	var done func()
+	o.Progress, done = counting(std)
+	r, err := query.Recover(ctx, words[0], words[1], o)
+	done()
+	if err != nil {
+		return err
+	}
+	return r.Write(std.out)
+}
+
+// counting shows a person at a terminal what is being looked at; done clears that away.
+func counting(std stdio) (progress func(what string, n int64), done func()) {
+	if !isTerminal(std.err) {
+		return nil, func() {}
+	}
+	return func(what string, n int64) { fmt.Fprintf(std.err, "\r\x1b[K%s: %d\r", what, n) },
+		func() { fmt.Fprint(std.err, "\r\x1b[K") }
+}
