@@ -87,7 +87,7 @@ func (r Recovered) Write(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s", extentText(r.Samples, r.First, r.Last))
 	if r.LostSamples > 0 {
-		fmt.Fprintf(&b, "; %d in between are lost", r.LostSamples)
+		fmt.Fprintf(&b, "; %d in between or after them are lost", r.LostSamples)
 	}
 	b.WriteString("\n\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)

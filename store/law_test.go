@@ -47,7 +47,7 @@ func TestAsOfLawWithLimits(t *testing.T) {
 
 // history writes a random one and remembers what it wrote.
 type history struct {
-	t    *testing.T
+	t    testing.TB
 	rand *rand.Rand
 	path string
 
@@ -86,7 +86,7 @@ type shot struct {
 	rows map[string][]string
 }
 
-func newHistory(t *testing.T, seed uint64) *history {
+func newHistory(t testing.TB, seed uint64) *history {
 	h := &history{
 		t: t, rand: rand.New(rand.NewPCG(seed, 7)), path: filepath.Join(t.TempDir(), "law.db"),
 		wall: time.Unix(1_700_000_000, 0),
@@ -412,7 +412,7 @@ func (h *history) check() {
 }
 
 // texts runs the query and prints each row.
-func texts(t *testing.T, db *sql.DB, query string, args ...any) []string {
+func texts(t testing.TB, db *sql.DB, query string, args ...any) []string {
 	t.Helper()
 	rows, err := db.Query(query, args...)
 	if err != nil {

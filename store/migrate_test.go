@@ -99,7 +99,7 @@ func makeFormat(t *testing.T, path string, format int) *sql.DB {
 	return db
 }
 
-func allSteps(t *testing.T) []string {
+func allSteps(t testing.TB) []string {
 	t.Helper()
 	steps, err := migrations.All()
 	if err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"io"
 	"math"
 	"os"
 )
@@ -13,12 +14,12 @@ import (
 // has what neither makes use of: it is auto-vacuumed, so the file says of every page what its parent is, and a row whose
 // way from the root is destroyed is still known to be of its table.
 type pages struct {
-	file, wal *os.File
-	size      int    // of a page, in bytes
-	usable    int    // of these
-	count     uint32 // pages
-	vacuumed  bool   // there are pages that say what the others are
-	magic     bool   // the first page has the head of an SQLite file
+	file, wal io.ReaderAt // wal is nil when there is none
+	size      int         // of a page, in bytes
+	usable    int         // of these
+	count     uint32      // pages
+	vacuumed  bool        // there are pages that say what the others are
+	magic     bool        // the first page has the head of an SQLite file
 	header    [100]byte
 	frames    map[uint32]int64 // where in the -wal file the newest committed version of a page is
 	cutWAL    int64            // frames of the -wal file behind one that is damaged
@@ -41,42 +42,49 @@ const (
 	pageNode    = 5
 )
 
-func openPages(path string) (*pages, error) {
-	f, err := os.Open(path)
+// openPages opens the file, and the -wal file if there is one.
+func openPages(path string) (p *pages, closeAll func(), err error) {
+	file, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	p := &pages{file: f, frames: map[uint32]int64{}}
-	info, err := f.Stat()
+	closeAll = func() { file.Close() }
+	info, err := file.Stat()
 	if err != nil {
-		p.close()
-		return nil, err
+		closeAll()
+		return nil, nil, err
 	}
-	f.ReadAt(p.header[:], 0)
+	if wal, err := os.Open(path + "-wal"); err == nil {
+		if walInfo, err := wal.Stat(); err == nil {
+			return newPages(file, info.Size(), wal, walInfo.Size()), func() { file.Close(); wal.Close() }, nil
+		}
+		wal.Close()
+	}
+	return newPages(file, info.Size(), nil, 0), closeAll, nil
+}
+
+func newPages(file io.ReaderAt, size int64, wal io.ReaderAt, walSize int64) *pages {
+	p := &pages{file: file, wal: wal, frames: map[uint32]int64{}}
+	readFull(file, p.header[:], 0)
+	p.findSize(size)
+	p.count = uint32(min((size+int64(p.size)-1)/int64(p.size), math.MaxUint32-1))
+	p.readWAL(walSize)
+	if where, ok := p.frames[1]; ok {
+		readFull(wal, p.header[:], where)
+	}
 	p.magic = string(p.header[:16]) == "SQLite format 3\x00"
-	if p.wal, err = os.Open(path + "-wal"); err != nil {
-		p.wal = nil // nobody needs one
-	}
-	p.findSize(info.Size())
-	p.count = uint32(min((info.Size()+int64(p.size)-1)/int64(p.size), math.MaxUint32-1))
-	p.readWAL()
-	if n, ok := p.frames[1]; ok {
-		p.wal.ReadAt(p.header[:], n)
-		p.magic = string(p.header[:16]) == "SQLite format 3\x00"
-	}
 	p.usable = p.size
 	if string(p.header[21:24]) == "\x40\x20\x20" { // these never vary, so the byte before them is what it was
 		p.usable -= int(p.header[20])
 	}
 	p.vacuumed = !p.magic || binary.BigEndian.Uint32(p.header[52:]) != 0
-	return p, nil
+	return p
 }
 
-func (p *pages) close() {
-	p.file.Close()
-	if p.wal != nil {
-		p.wal.Close()
-	}
+// readFull reads what there is, and zeros for the rest: a disk that fails has pages that cannot be read, too.
+func readFull(from io.ReaderAt, b []byte, at int64) {
+	n, _ := from.ReadAt(b, at)
+	clear(b[n:])
 }
 
 // findSize finds out how large a page is: what the head says, if the pages bear it out, else the size at which most begin as pages do.
@@ -127,14 +135,12 @@ func (p *pages) plausible() int {
 }
 
 // readWAL finds the newest committed version of each page in the -wal file, up to the first frame that is damaged, as SQLite does.
-func (p *pages) readWAL() {
-	if p.wal == nil {
+func (p *pages) readWAL(size int64) {
+	if p.wal == nil || size < 32 {
 		return
 	}
 	var head [32]byte
-	if _, err := p.wal.ReadAt(head[:], 0); err != nil {
-		return
-	}
+	readFull(p.wal, head[:], 0)
 	magic := binary.BigEndian.Uint32(head[:])
 	var order binary.ByteOrder = binary.LittleEndian
 	if magic&1 == 1 {
@@ -143,18 +149,14 @@ func (p *pages) readWAL() {
 	a, b := walChecksum(order, 0, 0, head[:24])
 	if magic&^1 != 0x377f0682 || int(binary.BigEndian.Uint32(head[8:])) != p.size ||
 		a != binary.BigEndian.Uint32(head[24:]) || b != binary.BigEndian.Uint32(head[28:]) {
-		if info, err := p.wal.Stat(); err == nil {
-			p.cutWAL = (info.Size() - 32) / int64(24+p.size)
-		}
+		p.cutWAL = (size - 32) / int64(24+p.size)
 		return
 	}
 	frame := make([]byte, 24+p.size)
 	staged := map[uint32]int64{}
 	damaged := false
-	for at := int64(32); ; at += int64(len(frame)) {
-		if _, err := p.wal.ReadAt(frame, at); err != nil {
-			return
-		}
+	for at := int64(32); at+int64(len(frame)) <= size; at += int64(len(frame)) {
+		readFull(p.wal, frame, at)
 		if string(frame[8:16]) != string(head[16:24]) {
 			return // of an earlier round
 		}
@@ -190,9 +192,9 @@ func walChecksum(order binary.ByteOrder, a, b uint32, data []byte) (uint32, uint
 func (p *pages) read(n uint32) []byte {
 	page := make([]byte, p.size)
 	if where, ok := p.frames[n]; ok {
-		p.wal.ReadAt(page, where)
+		readFull(p.wal, page, where)
 	} else {
-		p.file.ReadAt(page, int64(n-1)*int64(p.size))
+		readFull(p.file, page, int64(n-1)*int64(p.size))
 	}
 	return page
 }
@@ -303,7 +305,7 @@ func (p *pages) cell(d *node, i int) (c cell, ok bool) {
 		return c, n > 0
 	}
 	size, n := varint(b)
-	if n == 0 || size > 16<<20 {
+	if n == 0 || size > 4<<20 {
 		return c, false
 	}
 	b = b[n:]

@@ -27,7 +27,7 @@ type Recovered struct {
 	UUID        string // of the recording; a new one when KeptUUID is false
 	KeptUUID    bool
 	Samples     int64
-	LostSamples int64 // that are missing between those that were saved
+	LostSamples int64 // that are missing between those that were saved, or after them
 	First, Last float64
 	Tables      []SavedTable // that have rows, or had
 	Notes       []string     // what else is to be known, a sentence each
@@ -60,11 +60,11 @@ func Recover(ctx context.Context, damaged, path string, o RecoverOptions) (Recov
 	if err := checkRecoverable(damaged, path); err != nil {
 		return Recovered{}, err
 	}
-	p, err := openPages(damaged)
+	p, closeAll, err := openPages(damaged)
 	if err != nil {
 		return Recovered{}, Explain(damaged, err)
 	}
-	defer p.close()
+	defer closeAll()
 	unfinished := path + "-unfinished"
 	remove := func() {
 		for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
@@ -126,7 +126,9 @@ type salvage struct {
 	tables  []*salvaged
 	result  Recovered
 
-	oldest, newest int64 // samples that were saved
+	oldest, newest int64   // samples that were saved
+	ended          int64   // the last sample that spans tell of
+	interval       float64 // between samples of the last run, in seconds
 }
 
 // salvaged is a table that is being saved.
@@ -344,10 +346,17 @@ func (s *salvage) copyRows(ctx context.Context) error {
 	}
 	for _, t := range s.tables {
 		t.Lost, t.Pages = t.tree.lostRows, t.Pages+t.tree.lostPages
-		if lost := t.tree.lostKeys; strings.HasSuffix(t.Name, "_span") && lost.some && lost.low != minKey && lost.high != maxKey {
-			t.samples.add(lost.low>>32, lost.high>>32)
-		} else {
-			t.unknown = t.Lost+t.Pages > 0
+		t.unknown = t.Lost+t.Pages > 0
+	}
+	for _, t := range Tables() {
+		// Of the closed spans it is known when those ended that are lost, and how long they can have been.
+		spans := s.saved(t.Subject + "_span")
+		if spans.tree == nil {
+			continue
+		}
+		if lost := spans.tree.lostKeys; lost.some && lost.low != minKey && lost.high != maxKey {
+			spans.samples.add(lost.low>>32-t.K, lost.high>>32)
+			spans.unknown = false
 		}
 	}
 	if s.reader.lost > 0 {

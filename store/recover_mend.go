@@ -57,9 +57,26 @@ func (s *salvage) mendSamples(ctx context.Context) error {
 		return fmt.Errorf("%w: no sample can be read, and without one nothing is known of any time", ErrNothingSaved)
 	}
 	s.result.Samples, s.result.First, s.result.Last = count, first.Float64, last.Float64
-	s.result.LostSamples = s.newest - s.oldest + 1 - count
-	return s.mendRuns(ctx)
+	if err := s.mendRuns(ctx); err != nil {
+		return err
+	}
+	s.ended = s.newest
+	for _, t := range Tables() {
+		var end int64
+		if err := s.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT max(coalesce((SELECT max(id) >> 32 FROM %[1]s_span), 0), coalesce((SELECT max(from_sample) FROM %[1]s_open), 0))", t.Subject)).
+			Scan(&end); err != nil {
+			return err
+		}
+		if end < s.newest+1e6 { // beyond, it is damage
+			s.ended = max(s.ended, end)
+		}
+	}
+	s.result.LostSamples = s.ended - s.oldest + 1 - count
+	return s.conn.QueryRowContext(ctx, "SELECT interval_s FROM run WHERE id = (SELECT run FROM sample WHERE id = ?)", s.newest).Scan(&s.interval)
 }
+
+// after is about when the last sample was of which anything is left, in unix seconds.
+func (s *salvage) after() float64 { return s.result.Last + float64(s.ended-s.newest)*s.interval }
 
 // mendRuns makes up the runs and boots that samples are of and whose rows are lost. That two runs were of one boot is not
 // claimed where it is not known.
@@ -298,6 +315,11 @@ func (s *salvage) writeGaps(ctx context.Context) error {
 		  FROM (SELECT id, ts, lag(id) OVER (ORDER BY id) AS id0, lag(ts) OVER (ORDER BY id) AS ts0 FROM sample) h
 		 WHERE id > id0 + 1 AND NOT EXISTS (SELECT 1 FROM gap g WHERE g.source IS NULL AND g.since <= h.ts0 AND g.until >= h.ts)`); err != nil {
 		return err
+	}
+	if until := s.after(); until > s.result.Last {
+		if err := s.gap(ctx, nil, s.result.Last, until, "the last samples could not be saved from a damaged recording"); err != nil {
+			return err
+		}
 	}
 	if s.pages.cutWAL > 0 {
 		if err := s.gap(ctx, nil, s.result.Last, s.result.Last, "the -wal file of the recording was damaged: what was recorded last is lost"); err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // recordLittle records a random history, and returns it, closed.
-func recordLittle(t *testing.T, seed uint64, samples int) *history {
+func recordLittle(t testing.TB, seed uint64, samples int) *history {
 	h := newHistory(t, seed)
 	h.start()
 	for range samples {
@@ -58,7 +58,7 @@ func TestRecoverSound(t *testing.T) {
 	}
 }
 
-func ask(t *testing.T, path, question string) []string {
+func ask(t testing.TB, path, question string) []string {
 	t.Helper()
 	db, err := sql.Open("sqlite", DSN(path))
 	if err != nil {
@@ -68,14 +68,14 @@ func ask(t *testing.T, path, question string) []string {
 	return texts(t, db, question)
 }
 
-func requireSound(t *testing.T, path string) {
+func requireSound(t testing.TB, path string) {
 	t.Helper()
 	if r, err := Check(t.Context(), path, CheckOptions{}); err != nil || !r.Sound() {
 		t.Fatalf("check: %v, %v", r.Findings, err)
 	}
 }
 
-func readFile(t *testing.T, path string) []byte {
+func readFile(t testing.TB, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -84,7 +84,7 @@ func readFile(t *testing.T, path string) []byte {
 	return data
 }
 
-func writeFile(t *testing.T, path string, data []byte) {
+func writeFile(t testing.TB, path string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func writeFile(t *testing.T, path string, data []byte) {
 }
 
 // goesOn holds that a recorder can record into the file, in the boot that it knows and in another.
-func goesOn(t *testing.T, path, boot string) {
+func goesOn(t testing.TB, path, boot string) {
 	t.Helper()
 	w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: boot}})
 	if err != nil {

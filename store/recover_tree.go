@@ -168,6 +168,10 @@ func (r *reader) rows(t *tree, d *node, low, high int64) error {
 	if !d.index() {
 		cells = ascending(within(cells, low, high))
 	}
+	if len(cells) == 0 && d.count > 0 {
+		r.bad = append(r.bad, badPage{d.number, t, low, high})
+		return nil
+	}
 	if lost := d.count - len(cells); lost > 0 {
 		t.lostRows += int64(lost)
 		t.lostKeys.add(low, high)
