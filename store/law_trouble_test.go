@@ -209,7 +209,7 @@ func (d *trouble) locked(h *history) {
 }
 
 // openForTest opens a recording as any program would.
-func openForTest(t *testing.T, path string) *sql.DB {
+func openForTest(t testing.TB, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", dsn(path, "rw", "busy_timeout=1000"))
 	if err != nil {

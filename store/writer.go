@@ -34,7 +34,6 @@ type Options struct {
 
 	// Capabilities are what this kernel and these privileges allow, as probed.
 	Capabilities []Capability
-
 }
 
 // A Capability is something that may be seen, or not, with this kernel and these privileges.
