@@ -266,11 +266,16 @@ func TestEventsPlan(t *testing.T) {
 // BenchmarkEvents asks for ten minutes in the middle of an hour of the design's workload.
 func BenchmarkEvents(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "bench.db")
-	l := newWorkload(b, path, 2000)
-	for range 720 {
-		l.sample(b)
+	l, err := newWorkload(b.Context(), path, 2000, 0, 5*time.Second)
+	if err != nil {
+		b.Fatal(err)
 	}
-	if err := l.writer.Close(context.Background()); err != nil {
+	for range 720 {
+		if _, err := l.sample(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := l.close(context.Background()); err != nil {
 		b.Fatal(err)
 	}
 	db, err := sql.Open("sqlite", DSN(path))
