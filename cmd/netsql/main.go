@@ -74,7 +74,7 @@ func exitCode(err error, stderr io.Writer) int {
 	return exitFailed
 }
 
-// subcommand is a word that may stand first on the command line.
+// subcommand is a word that may stand first on the command line. One without a doc is for this program only.
 type subcommand struct {
 	name, args, doc string
 	run             func(ctx context.Context, args []string, std stdio) error
@@ -90,6 +90,8 @@ func subcommands() []subcommand {
 		{"check", "[--quick] [RECORDING]", "verify a recording, which may be being written", check},
 		{"recover", "DAMAGED NEW", "save all that can be read of a damaged recording into a new one", recoverRecording},
 		{"tables", "[--markdown] [TABLE]", "the reference of all tables and their columns", tables},
+		{"bench", "[--sockets 1000,20000] [--days 7] [--quick] [--json]", "measure what recording and asking cost on this machine, against ss, netstat and others", bench},
+		{"bench-part", "", "", benchPart},
 		{"version", "", "print the version", func(_ context.Context, _ []string, std stdio) error {
 			_, err := fmt.Fprintln(std.out, "netsql", version)
 			return err
@@ -124,6 +126,9 @@ func help(w io.Writer) error {
                                [--mode MODE] [--at TIME] [--since TIME] [--until TIME]
 `)
 	for _, c := range subcommands() {
+		if c.doc == "" {
+			continue
+		}
 		fmt.Fprintf(&b, "  netsql %s %s\n                               %s\n", c.name, c.args, c.doc)
 	}
 	b.WriteString(`

@@ -99,7 +99,9 @@ func mistakenWord(word string) error {
 	}
 	var names []string
 	for _, c := range subcommands() {
-		names = append(names, c.name)
+		if c.doc != "" {
+			names = append(names, c.name)
+		}
 	}
 	if query.IsTable(word) {
 		return usagef("%q is a table: netsql 'SELECT * FROM %[1]s'", word)

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"netsql/recorder"
+)
+
+// countsFlag takes whole numbers parted by commas.
+type countsFlag struct{ n *[]int }
+
+func (f countsFlag) String() string { return "" }
+
+func (f countsFlag) Set(words string) error {
+	*f.n = nil
+	for word := range strings.SplitSeq(words, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(word))
+		if err != nil || n < 2 || n > 1_000_000 {
+			return fmt.Errorf("%q: it must be numbers from 2 to 1000000 parted by commas, such as 1000,20000", word)
+		}
+		*f.n = append(*f.n, n)
+	}
+	return nil
+}
+
+// bench is netsql bench.
+func bench(ctx context.Context, args []string, std stdio) error {
+	c := recorder.BenchDefaults()
+	var quick, asJSON bool
+	f := newFlags("bench", "[--sockets 1000,20000] [--days 7] [--quick] [--json]")
+	f.Var(countsFlag{&c.Sockets}, "sockets", "measure with so many `SOCKETS`, parted by commas (default 100,1000,20000,100000)")
+	f.Var(durationFlag{&c.Interval}, "interval", "`TIME` between samples, 100ms to 1m; the figures are of one every ten seconds")
+	f.IntVar(&c.Samples, "samples", c.Samples, "`SAMPLES` that are measured with each crowd and load, 1 to 1000")
+	f.Float64Var(&c.Days, "days", c.Days, "`DAYS` of the recording that is asked, 0.01 to 1000; 7 take a minute and half a gigabyte")
+	f.StringVar(&c.Dir, "dir", "", "`FOLDER` for its files")
+	f.BoolVar(&quick, "quick", false, "measure little, within half a minute")
+	f.BoolVar(&asJSON, "json", false, "as JSON")
+	words, err := f.parse(args, std)
+	switch {
+	case err != nil:
+		return err
+	case len(words) > 0:
+		return usagef("bench takes no %q: it makes what it measures", words[0])
+	case c.Interval < recorder.MinInterval || c.Interval.Minutes() > 1:
+		return usagef("--interval %v: it must be from 100ms to 1m, such as 10s", c.Interval)
+	case c.Samples < 1 || c.Samples > 1000:
+		return usagef("--samples %d: it must be from 1 to 1000, such as 6", c.Samples)
+	case !(c.Days >= 0.01 && c.Days <= 1000):
+		return usagef("--days %g: it must be from 0.01 to 1000, such as 7", c.Days)
+	}
+	if quick {
+		c = recorder.BenchQuick(c.Dir)
+	}
+	if isTerminal(std.err) {
+		c.Progress = func(what string) { fmt.Fprintf(std.err, "\r\x1b[K%s\r", what) }
+	}
+	report, err := recorder.Bench(ctx, c)
+	if err != nil {
+		return err
+	}
+	if c.Progress != nil {
+		c.Progress("")
+	}
+	if asJSON {
+		return report.JSON(std.out)
+	}
+	return report.Write(std.out)
+}
+
+// benchPart is a process of netsql bench.
+func benchPart(ctx context.Context, args []string, std stdio) error {
+	return recorder.BenchPart(ctx, args, std.in, std.out)
+}

@@ -1,0 +1,150 @@
+package recorder
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"time"
+
+	"netsql/store"
+)
+
+// BenchConfig says what Bench measures.
+type BenchConfig struct {
+	Sockets  []int         // crowds of so many TCP sockets, one after the other
+	Interval time.Duration // between samples; what is measured is what one every ten seconds costs
+	Samples  int           // that are measured of each load, after some that are not
+	Churn    int           // connections a second that come and go
+	Days     float64       // of a recording to ask
+	Held     int           // sockets in that
+	Dir      string        // for its files, which may be large; "": the usual folder
+
+	// Progress, if set, is told what is being measured.
+	Progress func(string) `json:"-"`
+}
+
+// BenchDefaults measure everything, which takes a quarter of an hour.
+func BenchDefaults() BenchConfig {
+	return BenchConfig{Sockets: []int{100, 1000, 20_000, 100_000}, Interval: benchInterval, Samples: 6, Churn: 10_000, Days: 7, Held: 1000}
+}
+
+// BenchQuick measures little, within half a minute: to see that it works.
+func BenchQuick(dir string) BenchConfig {
+	return BenchConfig{Sockets: []int{100, 1000}, Interval: 300 * time.Millisecond, Samples: 3, Churn: 1000, Days: 0.05, Held: 100, Dir: dir}
+}
+
+// A BenchReport is what was measured on one machine in one run.
+type BenchReport struct {
+	Machine   string             `json:"machine"`
+	IntervalS float64            `json:"interval_s"`
+	Lines     []BenchLine        `json:"lines"`
+	LeftOut   []string           `json:"left_out"` // with the reason
+	Loads     []BenchLoad        `json:"loads"`
+	Recording *store.BenchResult `json:"recording"`
+}
+
+// A BenchLine is a figure beside that of another program, and the target that it should reach.
+type BenchLine struct {
+	Section string  `json:"section"`
+	What    string  `json:"what"`
+	Figure  float64 `json:"figure"`
+	Unit    string  `json:"unit"`
+	Note    string  `json:"note,omitempty"`
+	Peer    string  `json:"peer,omitempty"`
+	Theirs  float64 `json:"theirs,omitempty"`
+	Ratio   float64 `json:"ratio,omitempty"` // Figure / Theirs
+	Target  float64 `json:"target,omitempty"`
+	Reached *bool   `json:"reached,omitempty"` // nil: there is no target
+}
+
+// A BenchLoad is what the recorder costs while a crowd of sockets does something.
+type BenchLoad struct {
+	Sockets   int     `json:"sockets"`
+	Load      string  `json:"load"` // idle, fifth or churn
+	Samples   int     `json:"samples"`
+	CPUms     float64 `json:"cpu_ms"`          // a sample, everything included
+	Percent   float64 `json:"percent"`         // of one core, at a sample every ten seconds
+	RSS       float64 `json:"rss_bytes"`       // median at the samples
+	Anonymous float64 `json:"anonymous_bytes"` // of that, what is no part of a file
+	Peak      float64 `json:"peak_bytes"`      // most that was ever resident
+	Kept      float64 `json:"kept_bytes"`      // by which the recording grew, a sample
+	Written   float64 `json:"written_bytes"`   // with write(2), a sample
+	ToDisk    float64 `json:"to_disk_bytes"`   // of that, what the kernel had to bring to a disk
+	Rate      float64 `json:"connections_per_s,omitempty"`
+	Counted   int     `json:"counted,omitempty"` // sockets that ss sees
+	Recorded  int     `json:"recorded,omitempty"`
+
+	Peers []BenchPeer `json:"peers,omitempty"`
+
+	began, ended time.Time // of what was measured
+}
+
+// A BenchPeer is what another program costs beside the same crowd.
+type BenchPeer struct {
+	Name    string  `json:"name"`
+	CPUms   float64 `json:"cpu_ms"` // a run, or a sample
+	RSS     float64 `json:"rss_bytes,omitempty"`
+	Kept    float64 `json:"kept_bytes,omitempty"`
+	Written float64 `json:"written_bytes,omitempty"`
+	Missing string  `json:"missing,omitempty"` // why it was not measured
+}
+
+// Bench measures what recording costs, in namespaces of its own and against what other programs take in the same run,
+// and what a recording of days takes and answers. All that it starts ends with it.
+func Bench(ctx context.Context, c BenchConfig) (*BenchReport, error) {
+	dir, err := os.MkdirTemp(c.Dir, "netsql-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for the measurement (name another with --dir): %w", err)
+	}
+	defer os.RemoveAll(dir)
+	r := &BenchReport{Machine: benchMachine(), IntervalS: c.Interval.Seconds()}
+	if err := r.measureLoads(ctx, c, dir); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		r.LeftOut = append(r.LeftOut, fmt.Sprintf("what a sample costs: %v", err))
+	}
+	samples := max(400, int(c.Days*24*float64(time.Hour/benchInterval)))
+	if r.Recording, err = store.Bench(ctx, store.BenchOptions{
+		Dir: dir, Sockets: c.Held, Samples: samples, Interval: benchInterval, Moments: benchMoments,
+		Progress: func(n int) {
+			c.tell(fmt.Sprintf("writing a recording of %.3g days: %d %%", c.Days, 100*n/samples))
+		},
+	}); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("measure a recording: %w", err)
+	}
+	r.judge()
+	return r, nil
+}
+
+const (
+	benchInterval = 10 * time.Second // that of the targets
+	benchMoments  = 25               // that are asked about
+)
+
+func (c *BenchConfig) tell(what string) {
+	if c.Progress != nil {
+		c.Progress(what)
+	}
+}
+
+func benchMachine() string {
+	host := fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	if boot, err := benchKernel(); err == nil {
+		host += ", kernel " + boot
+	}
+	return host
+}
+
+// JSON writes the report for other programs.
+func (r *BenchReport) JSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}

@@ -1,0 +1,171 @@
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// peerRuns is how often each peer is run; the run in the middle counts.
+const peerRuns = 3
+
+// measurePeers measures what other programs take with the sockets that are there now.
+func measurePeers(ctx context.Context, dir string, samples int) []BenchPeer {
+	peers := []BenchPeer{
+		runPeer(ctx, "iproute2", "ss", "-tanpieom"),
+		runPeer(ctx, "net-tools", "netstat", "-tanp"),
+	}
+	return append(peers, recordingPeers(ctx, dir, samples)...)
+}
+
+// runPeer runs a program that shows sockets. Its memory is not told: what the system counts as such begins with that of the program that starts it.
+func runPeer(ctx context.Context, pkg, name string, args ...string) BenchPeer {
+	p := BenchPeer{Name: name}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		p.Missing = "not installed (Debian: " + pkg + ")"
+		return p
+	}
+	var times []float64
+	for range peerRuns {
+		cmd := peerCommand(ctx, path, args...)
+		if err := cmd.Run(); err != nil {
+			p.Missing = err.Error()
+			return p
+		}
+		times = append(times, milliseconds(cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()))
+	}
+	slices.Sort(times)
+	p.CPUms = times[len(times)/2]
+	return p
+}
+
+func peerCommand(ctx context.Context, path string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// Without it atop switches the process accounting of the whole machine on.
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "ATOPACCT=")
+	return cmd
+}
+
+// countEstablished asks ss how many TCP connections are established.
+func countEstablished(ctx context.Context) (int, error) {
+	out, err := peerCommand(ctx, "ss", "-Htan", "state", "established").Output()
+	return countLines(out), err
+}
+
+// countLines counts lines that are not blank.
+func countLines(text []byte) int {
+	n := 0
+	for line := range bytes.Lines(text) {
+		if len(bytes.TrimSpace(line)) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// A recordingPeer is a program that records: the machine and its processes, and of sockets at most how many there are.
+type recordingPeer struct {
+	name, pkg string
+	paths     []string // where it may be
+	args      []string // to record into file once a second
+	file      string
+
+	cmd    *exec.Cmd
+	said   bytes.Buffer
+	before usage
+	size   int64 // of file then
+	err    error
+}
+
+// recordingPeers measures so many samples, of all at once.
+func recordingPeers(ctx context.Context, dir string, samples int) []BenchPeer {
+	atop, sadc := filepath.Join(dir, "atop.raw"), filepath.Join(dir, "sadc.raw")
+	running := []*recordingPeer{
+		{name: "atop", pkg: "atop", paths: []string{"atop"}, args: []string{"-w", atop, "1", "600"}, file: atop},
+		{name: "sadc", pkg: "sysstat", paths: []string{"/usr/lib/sysstat/sadc", "/usr/lib64/sa/sadc", "/usr/lib/sa/sadc"},
+			args: []string{"-S", "ALL", "1", "600", sadc}, file: sadc},
+	}
+	for _, r := range running {
+		r.start(ctx)
+	}
+	sleep(ctx, 1500*time.Millisecond) // the first sample is of all the time since the boot
+	for _, r := range running {
+		r.begin()
+	}
+	sleep(ctx, time.Duration(samples)*time.Second)
+	var peers []BenchPeer
+	for _, r := range running {
+		peers = append(peers, r.end(samples))
+	}
+	return peers
+}
+
+func (r *recordingPeer) start(ctx context.Context) {
+	r.err = fmt.Errorf("not installed (Debian: %s)", r.pkg)
+	for _, path := range r.paths {
+		if found, err := exec.LookPath(path); err == nil {
+			r.cmd = peerCommand(ctx, found, r.args...)
+			r.cmd.Stdout, r.cmd.Stderr = &r.said, &r.said
+			r.err = r.cmd.Start()
+			return
+		}
+	}
+}
+
+func (r *recordingPeer) begin() {
+	if r.err == nil {
+		r.before, r.size, r.err = r.measure()
+	}
+}
+
+func (r *recordingPeer) measure() (usage, int64, error) {
+	u, err := usageOf(r.cmd.Process.Pid)
+	if err != nil {
+		return u, 0, err
+	}
+	info, err := os.Stat(r.file)
+	if err != nil {
+		return u, 0, err
+	}
+	return u, info.Size(), nil
+}
+
+// end stops the program and says what it took.
+func (r *recordingPeer) end(samples int) BenchPeer {
+	p := BenchPeer{Name: r.name}
+	if r.err == nil {
+		var after usage
+		var size int64
+		if after, size, r.err = r.measure(); r.err == nil {
+			p.CPUms = milliseconds(after.cpu-r.before.cpu) / float64(samples)
+			p.RSS, p.Kept = float64(after.rss), float64(size-r.size)/float64(samples)
+			p.Written = float64(after.written-r.before.written) / float64(samples)
+		}
+	}
+	if r.cmd != nil && r.cmd.Process != nil {
+		r.cmd.Process.Signal(syscall.SIGTERM)
+		r.cmd.Wait()
+		os.Remove(r.file)
+	}
+	if r.err != nil {
+		p.Missing = strings.TrimSpace(fmt.Sprintf("%v %s", r.err, bytes.TrimSpace(r.said.Bytes())))
+	}
+	return p
+}
+
+// sleep ends early with the context.
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
