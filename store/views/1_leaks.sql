@@ -17,7 +17,8 @@
 -- r2: How well that line fits: 1 is a straight line.
 -- oldest_s (s): Age of the oldest of these sockets at the end.
 WITH
-w AS (
+-- One row, read once: it stands in expressions that SQLite would expand in every place.
+w AS MATERIALIZED (
   SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
          (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z
     FROM "window"),
