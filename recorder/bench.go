@@ -3,6 +3,7 @@ package recorder
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -105,7 +106,10 @@ func Bench(ctx context.Context, c BenchConfig) (*BenchReport, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		r.LeftOut = append(r.LeftOut, fmt.Sprintf("what a sample costs: %v", err))
+		if !errors.Is(err, ErrUnsupported) {
+			return nil, fmt.Errorf("measure what a sample costs: %w", err)
+		}
+		r.LeftOut = append(r.LeftOut, "what a sample costs: only Linux can be recorded")
 	}
 	samples := max(400, int(c.Days*24*float64(time.Hour/benchInterval)))
 	if r.Recording, err = store.Bench(ctx, store.BenchOptions{

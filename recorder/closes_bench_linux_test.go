@@ -1,15 +1,12 @@
 package recorder
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,8 +24,8 @@ func BenchmarkCloses(b *testing.B) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		b.Skipf("needs root, for a network namespace: %v", err)
 	}
-	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		b.Skipf("ip link set lo up: %v: %s", err, out)
+	if err := loopbackUp(); err != nil {
+		b.Fatal(err)
 	}
 	for range b.N {
 		path := filepath.Join(b.TempDir(), "bench.db")
@@ -75,30 +72,36 @@ func BenchmarkCloses(b *testing.B) {
 		sample()
 		rest, rests := stretch(after(seconds * time.Second))
 
-		cmd := exec.Command(os.Args[0], "-test.run=^TestConnectMany$")
-		cmd.Env = append(os.Environ(), fmt.Sprintf("NETSQL_TEST_CONNECT=%d/%d", rate, seconds))
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			b.Fatal(err)
+		const churners = 2
+		c := &crowd{}
+		for range churners {
+			if err := c.join(b.Context(), 1); err != nil {
+				b.Fatal(err)
+			}
 		}
-		if err := cmd.Start(); err != nil {
+		if err := c.begin(fmt.Sprintf("churn %d %d", rate/churners, 1000*seconds), churners); err != nil {
 			b.Fatal(err)
 		}
 		over := make(chan struct{})
-		var made, took float64
+		var made, speed float64
 		go func() {
-			lines := bufio.NewReader(out)
-			fmt.Fscan(lines, &made, &took)
-			cmd.Wait()
-			close(over)
+			defer close(over)
+			answers, err := c.finish(churners)
+			if err != nil {
+				b.Error(err)
+			}
+			for _, answer := range answers {
+				var n, took float64
+				fmt.Sscan(answer, &n, &took)
+				made, speed = made+n, speed+n/took
+			}
 		}()
 		busy, samples := stretch(over)
 		// The kernel tells of closes in the background, and is late when both it and we wait for a CPU.
 		for silent := 0; silent < 20; {
-			c := s.closes[0]
-			before := c.heard()
+			before := s.closes[0].heard()
 			unix.Poll(nil, 50)
-			if silent++; c.heard() != before {
+			if silent++; s.closes[0].heard() != before {
 				silent = 0
 			}
 		}
@@ -108,13 +111,14 @@ func BenchmarkCloses(b *testing.B) {
 			b.Fatal(err)
 		}
 		r := &testRecording{t: b, path: path}
-		// The other process's listeners are closed too.
+		// The other processes' listeners are closed too.
 		recorded := r.number("SELECT (SELECT count(*) FROM closed_sockets WHERE proto = 'tcp') + (SELECT coalesce(sum(count), 0) FROM closed_counts WHERE proto = 'tcp')")
 		lost := r.number("SELECT coalesce(sum(CAST(detail AS INTEGER)), 0) FROM gaps WHERE kind = 'lost'")
 		rows := r.number("SELECT (SELECT count(*) FROM close) + (SELECT count(*) FROM close_count)")
-		closes := 2*made + 2
+		closes := 2*made + churners
+		c.end()
 		perClose := (busy - rest*time.Duration(samples)/time.Duration(rests)).Seconds() / closes
-		b.ReportMetric(made/took, "connections/s")
+		b.ReportMetric(speed, "connections/s")
 		b.ReportMetric(100*recorded/closes, "%recorded")
 		b.ReportMetric(closes-recorded, "missing")
 		b.ReportMetric(lost, "lost-counted")
@@ -156,61 +160,4 @@ func (r *testRecording) number(query string) float64 {
 		}
 	}
 	return 0
-}
-
-// TestConnectMany is no test, but the body of a process of the benchmark: it makes so many connections a second for so many seconds, and prints
-// how many they were. The client resets them, so that ports do not run out.
-func TestConnectMany(t *testing.T) {
-	var rate, seconds int
-	if _, err := fmt.Sscanf(os.Getenv("NETSQL_TEST_CONNECT"), "%d/%d", &rate, &seconds); err != nil {
-		return
-	}
-	const workers = 2
-	var all sync.WaitGroup
-	begun := time.Now()
-	for range workers {
-		all.Go(func() { connectMany(t, rate/workers, rate*seconds/workers) })
-	}
-	all.Wait()
-	fmt.Println(rate*seconds, time.Since(begun).Seconds())
-}
-
-// connectMany makes n connections to a listener of its own, rate of them a second. Both ends are in this thread, which no
-// scheduler has to hand anything over to.
-func connectMany(t *testing.T, rate, n int) {
-	runtime.LockOSThread()
-	listening, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	loopback := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
-	unix.Bind(listening, loopback)
-	unix.Listen(listening, 16)
-	bound, _ := unix.Getsockname(listening)
-	loopback.Port = bound.(*unix.SockaddrInet4).Port
-	hello, reset := []byte("hello"), &unix.Linger{Onoff: 1}
-	begun := time.Now()
-	for made := range n {
-		if ahead := time.Duration(made)*time.Second/time.Duration(rate) - time.Since(begun); ahead > time.Millisecond {
-			unix.Poll(nil, int(ahead.Milliseconds()))
-		}
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-		if err == nil {
-			err = unix.Connect(fd, loopback)
-		}
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		served, _, err := unix.Accept(listening)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		unix.Write(fd, hello)
-		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, reset)
-		unix.Close(fd)
-		unix.Close(served)
-	}
 }

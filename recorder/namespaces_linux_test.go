@@ -182,6 +182,13 @@ func TestMain(m *testing.M) {
 		beTenant(path)
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == "bench-part" { // of a crowd of this program
+		if err := BenchPart(context.Background(), os.Args[2:], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
 
