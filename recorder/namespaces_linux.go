@@ -474,7 +474,11 @@ func (r *run) held() []uint64 {
 
 // letGo shuts the doors of namespaces that are deserted, between samples. What was in them is gone with the next.
 func (r *run) letGo() {
-	if r.namespaces.look(r.held()) != nil {
+	held := r.held()
+	if len(held) == 0 { // as on most machines
+		return
+	}
+	if r.namespaces.look(held) != nil {
 		return // the next sample will say so
 	}
 	for _, net := range r.networks {
