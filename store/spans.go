@@ -268,6 +268,10 @@ func (t *spanWriter[ID, V]) unseen(set *Set[ID, V]) {
 	}
 }
 
+// cutTogether subjects that follow each other, which share a page of the file, have their spans cut at the same sample: one by one each sample
+// would write every page of the open spans again.
+const cutTogether = 64
+
 // cut ends the spans that reach their full length. Their subjects go on with another.
 func (t *spanWriter[ID, V]) cut(m int64) {
 	bucket := t.due[m%t.table.K]
@@ -421,7 +425,7 @@ func (t *spanWriter[ID, V]) committed(int64) {
 		if !s.queued {
 			s.queued = true
 			k := t.table.K
-			bucket := (k - s.row()%k) % k
+			bucket := (k - s.row()/cutTogether%k) % k
 			t.due[bucket] = append(t.due[bucket], s)
 		}
 	}
