@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// sizeOf is what the recording takes, with its -wal.
-func sizeOf(t *testing.T, path string) int64 {
+// sizeOnDisk is what the recording takes, with its -wal.
+func sizeOnDisk(t *testing.T, path string) int64 {
 	t.Helper()
 	var size int64
 	for _, name := range []string{path, path + "-wal"} {
@@ -51,8 +51,8 @@ func TestSizeStaysWithinTheLimit(t *testing.T) {
 	grown := int64(0)
 	for i := range samples {
 		l.sample(t)
-		grown = max(grown, sizeOf(t, path))
-		if size := sizeOf(t, path); size > limit+limit/20 {
+		grown = max(grown, sizeOnDisk(t, path))
+		if size := sizeOnDisk(t, path); size > limit+limit/20 {
 			t.Fatalf("%d bytes after sample %d; the limit is %d", size, i, limit)
 		}
 		tidyUp(t, l.writer)
@@ -93,7 +93,7 @@ func TestSizeStaysWithinTheLimit(t *testing.T) {
 	if err := l.writer.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if size := sizeOf(t, path); size > MinMaxSize {
+	if size := sizeOnDisk(t, path); size > MinMaxSize {
 		t.Errorf("%d bytes of %d in use before; the limit was lowered to %d", size, used*pageSize, MinMaxSize)
 	}
 }
@@ -122,7 +122,7 @@ func TestSlowReaderBoundsTheWAL(t *testing.T) {
 	for ; len(l.writer.tape.samples) < 5 && samples < 400; samples++ {
 		l.sample(t)
 		tidyUp(t, l.writer)
-		most = max(most, sizeOf(t, path))
+		most = max(most, sizeOnDisk(t, path))
 	}
 	bound := l.writer.options.Limits.walBound()
 	wal, err := os.Stat(path + "-wal")
@@ -147,7 +147,7 @@ func TestSlowReaderBoundsTheWAL(t *testing.T) {
 	if len(said) != 2 || !strings.Contains(said[0], "left a statement open") || !strings.Contains(said[1], "recording goes on") {
 		t.Errorf("said: %q", said)
 	}
-	if size := sizeOf(t, path); size > 32<<20 {
+	if size := sizeOnDisk(t, path); size > 32<<20 {
 		t.Errorf("%d bytes afterwards", size)
 	}
 	if err := l.writer.Close(context.Background()); err != nil {
