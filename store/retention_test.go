@@ -25,6 +25,25 @@ func sizeOnDisk(t *testing.T, path string) int64 {
 	return size
 }
 
+// testWorkload has 2,000 sockets, and a sample every five seconds.
+func testWorkload(tb testing.TB, path string) *workload {
+	tb.Helper()
+	l, err := newWorkload(tb.Context(), path, 2000, 0, 5*time.Second)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return l
+}
+
+func sampleWorkload(tb testing.TB, l *workload) time.Duration {
+	tb.Helper()
+	took, err := l.sample(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return took
+}
+
 func tidyUp(t *testing.T, w *Writer) (steps int) {
 	t.Helper()
 	for {
@@ -46,11 +65,11 @@ func TestSizeStaysWithinTheLimit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "limit.db")
 	limit := int64(10 << 20)
 	const samples = 420
-	l := newWorkload(t, path, 2000)
+	l := testWorkload(t, path)
 	l.writer.options.Limits.MaxSize = limit
 	grown := int64(0)
 	for i := range samples {
-		l.sample(t)
+		sampleWorkload(t, l)
 		grown = max(grown, sizeOnDisk(t, path))
 		if size := sizeOnDisk(t, path); size > limit+limit/20 {
 			t.Fatalf("%d bytes after sample %d; the limit is %d", size, i, limit)
@@ -88,7 +107,7 @@ func TestSizeStaysWithinTheLimit(t *testing.T) {
 	}
 
 	l.writer.options.Limits.MaxSize = MinMaxSize
-	l.sample(t)
+	sampleWorkload(t, l)
 	tidyUp(t, l.writer)
 	if err := l.writer.Close(context.Background()); err != nil {
 		t.Fatal(err)
@@ -103,11 +122,11 @@ func TestSizeStaysWithinTheLimit(t *testing.T) {
 func TestSlowReaderBoundsTheWAL(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "held.db")
-	l := newWorkload(t, path, 2000)
+	l := testWorkload(t, path)
 	var said []string
 	l.writer.options.Notice = func(s string) { said = append(said, s) }
 	l.writer.options.Limits.MaxSize = 64 << 20
-	l.sample(t)
+	sampleWorkload(t, l)
 	db, err := sql.Open("sqlite", DSN(path))
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +139,7 @@ func TestSlowReaderBoundsTheWAL(t *testing.T) {
 	open.Next()
 	samples, most := 1, int64(0)
 	for ; len(l.writer.tape.samples) < 5 && samples < 400; samples++ {
-		l.sample(t)
+		sampleWorkload(t, l)
 		tidyUp(t, l.writer)
 		most = max(most, sizeOnDisk(t, path))
 	}
@@ -135,7 +154,7 @@ func TestSlowReaderBoundsTheWAL(t *testing.T) {
 	if err := open.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l.sample(t)
+	sampleWorkload(t, l)
 	samples++
 	var n, gaps int
 	if err := db.QueryRow("SELECT (SELECT count(*) FROM samples), (SELECT count(*) FROM gaps WHERE kind <> 'late')").Scan(&n, &gaps); err != nil {
@@ -243,12 +262,12 @@ func TestNothingGrowsForEver(t *testing.T) {
 // what tidying up takes of the time that writing takes, in all and in its longest step.
 func BenchmarkTidy(b *testing.B) {
 	for b.Loop() {
-		l := newWorkload(b, filepath.Join(b.TempDir(), "tidy.db"), 2000)
+		l := testWorkload(b, filepath.Join(b.TempDir(), "tidy.db"))
 		l.writer.options.Limits = Limits{Keep: 30 * time.Minute, MaxSize: 1 << 30}
 		var wrote, tidied, longest time.Duration
 		steps := 0
 		for i := range 1200 {
-			took := l.sample(b)
+			took := sampleWorkload(b, l)
 			for more := true; more; {
 				begun := time.Now()
 				var err error
