@@ -16,3 +16,8 @@ func AddNote(ctx context.Context, path string, at time.Time, text, user string) 
 	}
 	return store.AddNote(ctx, path, at, text, user)
 }
+
+// Upgrade brings a recording of an older format up to date, in place; see store.Upgrade.
+func Upgrade(ctx context.Context, path string, notice func(string)) (from, to int, err error) {
+	return store.Upgrade(ctx, path, notice)
+}

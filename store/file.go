@@ -65,7 +65,7 @@ func Readable(ctx context.Context, path string) (dsn string, err error) {
 		return "", err
 	}
 	if version < latest {
-		return "", fmt.Errorf("%s: %w (format %d, this one reads %d): run netsql record --once on it to bring it up to date",
+		return "", fmt.Errorf("%s: %w (format %d, this one reads %d): bring it up to date with netsql upgrade %[1]s",
 			path, ErrOlder, version, latest)
 	}
 	return dsn, nil
@@ -161,6 +161,27 @@ func touch(path string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// Upgrade makes a recording of an older format one of this program's, and gives it this program's views, without recording into it.
+// It returns the format that it had, and the one that it has. notice is told before what may take a while.
+func Upgrade(ctx context.Context, path string, notice func(string)) (from, to int, err error) {
+	if err := checkReadable(path); err != nil {
+		return 0, 0, Explain(path, err)
+	}
+	if from, err = versionOf(ctx, DSN(path), path); err != nil {
+		return 0, 0, Explain(path, err)
+	}
+	if to, err = latestVersion(); err != nil {
+		return 0, 0, err
+	}
+	w := &Writer{options: Options{Path: path, Notice: notice}}
+	defer w.close()
+	if err := w.connect(ctx); err != nil {
+		return 0, 0, Explain(path, cause(path, err))
+	}
+	_, err = w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	return from, to, Explain(path, err)
 }
 
 // bringUpToDate makes the file hold the newest schema and the views of this program. It is one transaction: whatever ends it in

@@ -250,6 +250,40 @@ func TestEveryFormatIsBroughtUpToDate(t *testing.T) {
 	}
 }
 
+// An upgrade by itself records nothing: the recording may be another machine's.
+func TestUpgradeRecordsNothing(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "old.db")
+	db := makeFormat(t, path, 1)
+	fillFormat(t, db)
+	ask := "SELECT (SELECT count(*) FROM sample), (SELECT count(*) FROM run), (SELECT count(*) FROM gap), (SELECT count(*) FROM socket_open)"
+	before := texts(t, db, ask)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Readable(t.Context(), path); !errors.Is(err, ErrOlder) || !strings.Contains(err.Error(), "netsql upgrade "+path) {
+		t.Errorf("reading it: %v", err)
+	}
+	latest := len(allSteps(t))
+	for _, from := range []int{1, latest} {
+		if got, to, err := Upgrade(t.Context(), path, nil); err != nil || got != from || to != latest {
+			t.Errorf("upgraded from format %d to %d, %v; want from %d to %d", got, to, err, from, latest)
+		}
+	}
+	if _, err := Readable(t.Context(), path); err != nil {
+		t.Error(err)
+	}
+	if db, _ = sql.Open("sqlite", DSN(path)); db != nil {
+		defer db.Close()
+	}
+	if diff := cmp.Diff(before, texts(t, db, ask)); diff != "" {
+		t.Errorf("samples, runs, gaps and open spans (-before +after):\n%s", diff)
+	}
+	if _, _, err := Upgrade(t.Context(), filepath.Join(t.TempDir(), "none.db"), nil); !errors.Is(err, ErrNoRecording) {
+		t.Errorf("upgrading nothing: %v", err)
+	}
+}
+
 // slowSteps are the migrations, and one more that takes long and fills the disk.
 func slowSteps(t *testing.T) []string {
 	return append(slices.Clone(allSteps(t)), `CREATE TABLE filler (text TEXT);

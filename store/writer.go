@@ -184,12 +184,9 @@ func (w *Writer) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := bringUpToDate(ctx, w.conn, steps, func(from, to int) {
+	return bringUpToDate(ctx, w.conn, steps, func(from, to int) {
 		w.notice("bringing %s from format %d to %d", w.options.Path, from, to)
-	}); err != nil {
-		return err
-	}
-	return installViews(ctx, w.conn)
+	})
 }
 
 // begin enters this boot and this run, and takes over what the last run left. It may be this very run: see startOver.

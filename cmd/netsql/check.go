@@ -33,6 +33,29 @@ func check(ctx context.Context, args []string, std stdio) error {
 	return fmt.Errorf("%s is damaged (%d findings): save what is readable: netsql recover %[1]s NEW", path, r.Total())
 }
 
+// upgrade is netsql upgrade.
+func upgrade(ctx context.Context, args []string, std stdio) error {
+	f := newFlags("upgrade", "[RECORDING]")
+	words, err := f.parse(args, std)
+	if err != nil {
+		return err
+	}
+	path, err := namedPath(f, words)
+	if err != nil {
+		return err
+	}
+	from, to, err := query.Upgrade(ctx, path, func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) })
+	if err != nil {
+		return err
+	}
+	if from == to {
+		_, err = fmt.Fprintf(std.out, "%s is up to date: format %d\n", path, to)
+	} else {
+		_, err = fmt.Fprintf(std.out, "%s is of format %d now, and was of %d\n", path, to, from)
+	}
+	return err
+}
+
 // recoverRecording is netsql recover.
 func recoverRecording(ctx context.Context, args []string, std stdio) error {
 	var o query.RecoverOptions

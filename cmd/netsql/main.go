@@ -88,6 +88,7 @@ func subcommands() []subcommand {
 		{"export", "[--since TIME] [--until TIME] [--format csv] DIR", "write a stretch of time as CSV or JSON lines", export},
 		{"note", "[--at TIME] TEXT …", "write a remark into the recording: netsql note 'deploy 1.4'", note},
 		{"check", "[--quick] [RECORDING]", "verify a recording, which may be being written", check},
+		{"upgrade", "[RECORDING]", "bring a recording of an older netsql up to date, in place", upgrade},
 		{"recover", "DAMAGED NEW", "save all that can be read of a damaged recording into a new one", recoverRecording},
 		{"tables", "[--markdown] [TABLE]", "the reference of all tables and their columns", tables},
 		{"bench", "[--sockets 1000,20000] [--days 7] [--quick] [--json]", "measure what recording and asking cost on this machine, against ss, netstat and others", bench},
