@@ -283,6 +283,7 @@ func (h *history) nothingLeft() {
 	}
 	expect("SELECT count(*) FROM socket WHERE last_sample < (SELECT min(id) - (max(id) - min(id)) / 8 FROM sample)", "0")
 	expect("SELECT count(*) FROM interface WHERE last_sample < (SELECT min(id) FROM sample)", "0")
+	requireSound(h.t, h.path)
 	// Tuples of the last two eighths or so may be there, and copies of those in use.
 	expect("SELECT min(id) > 1 AND count(*) < max(id) FROM socket_tuple", "1")
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // sizeOnDisk is what the recording takes, with its -wal.
@@ -255,6 +257,20 @@ func TestNothingGrowsForEver(t *testing.T) {
 	}
 	if err := w.Close(context.Background()); err != nil {
 		t.Fatal(err)
+	}
+	requireSound(t, path)
+	// Who saves what is left of it loses nothing that it kept.
+	saved := filepath.Join(t.TempDir(), "saved.db")
+	if _, err := Recover(t.Context(), path, saved, RecoverOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{
+		"SELECT ts, pid, comm, cookie, state FROM sockets ORDER BY 1, 2, 4", "SELECT * FROM socket_counts_1d ORDER BY 1, 5", "SELECT * FROM traffic_rates_1m ORDER BY 1, 5",
+		"SELECT first_seen, user FROM listeners",
+	} {
+		if diff := cmp.Diff(ask(t, path, query), ask(t, saved, query)); diff != "" {
+			t.Errorf("%s (-recording +saved):\n%s", query, diff)
+		}
 	}
 }
 
