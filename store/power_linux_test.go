@@ -20,7 +20,7 @@ func TestPowerFailure(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	rounds := uint64(4)
+	rounds := uint64(1)
 	if n := os.Getenv("NETSQL_POWER_FAILURES"); n != "" {
 		fmt.Sscan(n, &rounds)
 	}
