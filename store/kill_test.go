@@ -38,7 +38,8 @@ func TestKilledRecorder(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(seed), 11))
 			lost := 0
 			for round := range each {
-				k := killAfter(t, h.path, seed*each+round, time.Duration(r.Int64N(int64(250*time.Millisecond))))
+				from := []string{"open", "begin", "begin", "begin"}[r.IntN(4)]
+				k := killAfter(t, h.path, seed*each+round, from, time.Duration(r.Int64N(int64(250*time.Millisecond))))
 				h.shots = append(h.shots, k.shots...)
 				if k.begun > len(k.shots)+1 {
 					t.Fatalf("%d samples were begun and %d committed", k.begun, len(k.shots))
@@ -66,7 +67,8 @@ type printed struct {
 	Rows map[string][]string
 }
 
-func killAfter(t *testing.T, path string, seed int, delay time.Duration) (k killed) {
+// killAfter kills a recorder after so long from when it first prints that word.
+func killAfter(t *testing.T, path string, seed int, from string, delay time.Duration) (k killed) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledRecorder$")
 	cmd.Env = append(os.Environ(), "NETSQL_TEST_KILLED="+path, fmt.Sprintf("NETSQL_TEST_SEED=%d", seed))
@@ -77,16 +79,21 @@ func killAfter(t *testing.T, path string, seed int, delay time.Duration) (k kill
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	var said strings.Builder
 	wasKilled := make(chan error, 1)
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		word, text, _ := strings.Cut(lines.Text(), " ")
-		switch word {
-		case "open":
+		if word == from {
 			time.AfterFunc(delay, func() { wasKilled <- cmd.Process.Kill() })
+			from = ""
+		}
+		switch word {
 		case "begin":
 			k.begun++
+		default:
+			fmt.Fprintln(&said, lines.Text())
 		case "sample":
 			var p printed
 			if err := json.Unmarshal([]byte(text), &p); err != nil {
@@ -95,8 +102,12 @@ func killAfter(t *testing.T, path string, seed int, delay time.Duration) (k kill
 			k.shots = append(k.shots, shot{p.TS, p.Rows})
 		}
 	}
+	if from != "" {
+		cmd.Wait()
+		t.Fatalf("the recorder ended by itself, before it came to %s: %s", from, said.String())
+	}
 	if err := <-wasKilled; err != nil {
-		t.Fatalf("the recorder ended by itself: %v", err)
+		t.Fatalf("the recorder ended by itself: %v: %s", err, said.String())
 	}
 	cmd.Wait()
 	return k

@@ -113,7 +113,9 @@ func (d *trouble) full(h *history) {
 // readOnly: SQLITE_READONLY, until the file is opened anew.
 func (d *trouble) readOnly(h *history) {
 	h.exec("PRAGMA query_only = 1")
-	h.step()
+	for !h.w.Behind() {
+		h.step()
+	}
 }
 
 // deleted: another recording begins, with nothing of what was before.
@@ -151,8 +153,11 @@ func (d *trouble) withoutWAL(h *history) {
 
 // foreign: the recording is moved away, something else stands in its place, and then it is back.
 func (d *trouble) foreign(h *history) {
-	away := filepath.Join(filepath.Dir(h.path), "away")
-	for _, part := range parts {
+	away, moved := filepath.Join(filepath.Dir(h.path), "away"), parts[:]
+	if h.rand.IntN(2) == 0 {
+		moved = parts[:1]
+	}
+	for _, part := range moved {
 		if err := os.Rename(h.path+part, away+part); err != nil {
 			h.t.Fatal(err)
 		}
@@ -161,7 +166,7 @@ func (d *trouble) foreign(h *history) {
 		h.t.Fatal(err)
 	}
 	d.steps(h, 10)
-	for _, part := range parts {
+	for _, part := range moved {
 		os.Remove(h.path + part)
 		if err := os.Rename(away+part, h.path+part); err != nil {
 			h.t.Fatal(err)
@@ -178,8 +183,10 @@ func (d *trouble) oldCopy(h *history) {
 	if !now {
 		d.steps(h, 10)
 	}
-	for _, part := range parts[1:] {
-		os.Remove(h.path + part)
+	if h.rand.IntN(2) == 0 { // else they stay, and are not the copy's
+		for _, part := range parts[1:] {
+			os.Remove(h.path + part)
+		}
 	}
 	if err := os.Rename(backup, h.path); err != nil {
 		h.t.Fatal(err)

@@ -70,11 +70,10 @@ func (w *Writer) mend(ctx context.Context, within time.Duration) {
 }
 
 func (w *Writer) repair(ctx context.Context, moved error, within time.Duration) error {
-	if moved != nil && w.conn != nil {
-		// Should it be the -wal file alone that is gone, what stands in it comes into the file this way.
-		w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
-	}
-	if moved != nil || w.broken {
+	switch {
+	case moved != nil:
+		w.leave(ctx)
+	case w.broken:
 		w.disconnect()
 	}
 	if w.conn == nil {
@@ -136,6 +135,30 @@ func (w *Writer) moved() error {
 		return fmt.Errorf("%s was deleted", lockPath(w.options.Path))
 	}
 	return nil
+}
+
+// leave closes files that the path does not name any more, or not all of them. What stands in the -wal file comes into the
+// recording first. A -wal file that stayed behind when the recording went must not: SQLite would take it for that of the
+// next file, and damage it.
+func (w *Writer) leave(ctx context.Context) {
+	files := w.files
+	if w.conn != nil {
+		w.conn.ExecContext(ctx, impatient)
+		w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	}
+	w.disconnect()
+	same := func(i int) bool {
+		there, err := os.Stat(w.options.Path + parts[i])
+		return err == nil && files[i] != nil && os.SameFile(there, files[i])
+	}
+	if same(0) {
+		return
+	}
+	for i := 1; i < len(parts); i++ {
+		if same(i) {
+			os.Remove(w.options.Path + parts[i])
+		}
+	}
 }
 
 // identify takes note of which files are open.
@@ -303,6 +326,8 @@ func (w *Writer) mended() {
 		w.conn.ExecContext(context.Background(), patient)
 	}
 	switch since := time.UnixMicro(int64(w.dropped.last * 1e6)).Format(time.DateTime); {
+	case w.dropped.why != nil && w.dropped.last == 0:
+		w.notice("%v: recording goes on in %s", w.dropped.why, w.options.Path)
 	case w.dropped.why != nil && w.uuid != w.dropped.uuid:
 		w.notice("%v: recording goes on in %s, without what was recorded until %s", w.dropped.why, w.options.Path, since)
 	case w.dropped.why != nil:
