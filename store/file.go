@@ -113,7 +113,24 @@ func checkWritable(ctx context.Context, path string) error {
 		return err
 	}
 	_, err = versionOf(ctx, DSN(path), path)
+	if errors.Is(err, ErrNotRecording) && isBlank(ctx, path) {
+		return nil
+	}
 	return err
+}
+
+// isBlank reports whether the file is an SQLite file that nobody has put anything into: one of ours, killed while it made
+// the recording, leaves such.
+func isBlank(ctx context.Context, path string) bool {
+	db, err := sql.Open("sqlite", DSN(path))
+	if err != nil {
+		return false
+	}
+	defer db.Close()
+	var id, version, tables int
+	err = db.QueryRowContext(ctx, "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id, pragma_user_version").
+		Scan(&id, &version, &tables)
+	return err == nil && id == 0 && version == 0 && tables == 0
 }
 
 // versionOf opens the file without changing it.
