@@ -39,8 +39,20 @@
 //
 // "Nothing was there" is not "nobody looked". A Source stands or falls as a whole: one that
 // fails, or panics, loses its rows of that sample, its spans end, and a row of gaps says since
-// when. Pauses of the recorder are gaps too. A commit that fails changes nothing: the memory is
-// as it was after the last one, and the next sample goes on from there.
+// when. Pauses of the recorder are gaps too. A commit that was canceled changes nothing: the
+// memory is as it was after the last one, and the next sample goes on from there.
+//
+// # When the file cannot be written
+//
+// On a full disk, under a quota, a lock or I/O errors, the sample is written once more, onto a tape in memory, and counts as
+// committed; before the next one the tape is played. Then nothing is lost, and there is no gap. A tape that grows beyond
+// Options.Hold is dropped: the Writer starts over where the file ends, as after a start (see Generation), and a gap says why.
+// Before each sample it is made sure that the path still names the files that are open. If not, what it names is opened
+// or made, and goes on from memory if it is what was left, by its uuid, run and last sample; else the Writer starts over in it.
+// Options.Notice is told each trouble once when it begins and once when it is over.
+//
+// A recorder that is killed loses the sample under way, and what was on the tape; a power failure up to 30 seconds more, for
+// only so often the -wal file is synced.
 //
 // # What it never does
 //

@@ -92,14 +92,14 @@ func killAfter(t *testing.T, path string, seed int, from string, delay time.Dura
 		switch word {
 		case "begin":
 			k.begun++
-		default:
-			fmt.Fprintln(&said, lines.Text())
 		case "sample":
 			var p printed
 			if err := json.Unmarshal([]byte(text), &p); err != nil {
 				t.Fatal(err)
 			}
 			k.shots = append(k.shots, shot{p.TS, p.Rows})
+		default:
+			fmt.Fprintln(&said, lines.Text())
 		}
 	}
 	if from != "" {

@@ -132,7 +132,7 @@ func (w *Writer) moved() error {
 		}
 	}
 	if w.lock != nil && !w.lock.valid() {
-		return fmt.Errorf("%s was deleted", lockPath(w.options.Path))
+		return fmt.Errorf("the lock file of %s was deleted", w.options.Path)
 	}
 	return nil
 }
