@@ -118,7 +118,7 @@ func Create(ctx context.Context, o Options) (*Writer, error) {
 	if w.options.Hold == 0 {
 		w.options.Hold = DefaultHold
 	}
-	w.syncEvery = syncEvery
+	w.syncEvery, w.synced = syncEvery, time.Now()
 	w.addSample = w.insert("INSERT INTO sample (id, ts, run, uptime_s, wall, duration_ms, cpu_s, rss_bytes)", 8)
 	w.gaps.prepare(w)
 	for _, t := range Tables() {
