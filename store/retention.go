@@ -274,7 +274,8 @@ func (w *Writer) sweeping() []stage {
 			last = referred
 		}
 		stages = append(stages, w.deleteWhere(fmt.Sprintf(
-			"DELETE FROM %[1]s WHERE id IN (SELECT id FROM %[1]s WHERE last_sample IS NOT NULL AND last_sample < %[2]d ORDER BY last_sample LIMIT %[3]d)",
+			"DELETE FROM %[1]s WHERE id IN (SELECT id FROM %[1]s WHERE last_sample IS NOT NULL AND last_sample < %[2]d ORDER BY last_sample LIMIT %[3]d)"+
+				" AND id < (SELECT max(id) FROM %[1]s)", // no number is given twice
 			t.Subject, last, sweepRows/4)))
 		if len(t.rare) > 0 {
 			stages = append(stages, w.dropTuples(t))
