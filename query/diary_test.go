@@ -16,7 +16,7 @@ import (
 
 // diary writes a recording as the recorder would, with a clock that the test moves.
 type diary struct {
-	t      *testing.T
+	t      testing.TB
 	path   string
 	boot   int
 	wall   time.Time
@@ -38,7 +38,7 @@ type diary struct {
 // stranger is a name that someone gave his process to spoil the table it is printed in.
 const stranger = "a,\"b\"\r\nc|*d*\x1b[31m"
 
-func newDiary(t *testing.T, began time.Time) *diary {
+func newDiary(t testing.TB, began time.Time) *diary {
 	t.Helper()
 	d := &diary{t: t, path: filepath.Join(t.TempDir(), "diary.db"), wall: began, boot: 1}
 	t.Cleanup(func() {
@@ -113,7 +113,7 @@ func (d *diary) sample(trouble error) {
 var began = time.Date(2026, 3, 14, 1, 0, 0, 123_456_000, time.Local)
 
 // eventful is a recording of 100 samples in three runs and two boots. A source fails for a while, and is incomplete in the end.
-func eventful(t *testing.T) *diary {
+func eventful(t testing.TB) *diary {
 	t.Helper()
 	d := newDiary(t, began)
 	d.start()
@@ -143,7 +143,7 @@ func eventful(t *testing.T) *diary {
 	return d
 }
 
-func openRecording(t *testing.T, path string) *Recording {
+func openRecording(t testing.TB, path string) *Recording {
 	t.Helper()
 	r, err := Open(t.Context(), path)
 	if err != nil {
