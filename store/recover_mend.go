@@ -134,7 +134,13 @@ func (s *salvage) mendSubjects(ctx context.Context, t *Table) error {
 			return err
 		}
 	}
-	return nil
+	// Subjects are numbered as they are first seen. Where that is not so one of two is wrong, and nobody knows which.
+	var strange int64
+	if err := s.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT first_sample < lag(first_sample) OVER (ORDER BY id) AS strange FROM %s) WHERE strange", t.Subject)).
+		Scan(&strange); err != nil || strange == 0 {
+		return err
+	}
+	return s.gap(ctx, t.Name, s.result.First, s.result.Last, fmt.Sprintf("%d rows of %s contradict others about when they were first seen", strange, t.Name))
 }
 
 func (s *salvage) drop(table string, rows int64) {
@@ -227,6 +233,15 @@ func (s *salvage) dropFaults(ctx context.Context, t *Table) error {
 func (s *salvage) endSubjects(ctx context.Context, t *Table) error {
 	if _, err := s.change(ctx, "DELETE FROM lacking"); err != nil {
 		return err
+	}
+	// Where no page of spans is lost, and yet the last one of a subject is not there, that is lost.
+	if spans := s.saved(t.Subject + "_span"); spans.Lost+spans.Pages == 0 {
+		var lost int64
+		if err := s.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM %[1]s s WHERE s.last_sample >= %[2]d AND NOT EXISTS (SELECT 1 FROM %[1]s_span WHERE id = s.last_sample << 32 | s.id)",
+			t.Subject, s.oldest)).Scan(&lost); err != nil {
+			return err
+		}
+		spans.Lost, spans.unknown = lost, lost > 0
 	}
 	lacking, err := s.change(ctx, fmt.Sprintf("INSERT INTO lacking (id) SELECT id FROM %[1]s WHERE last_sample IS NULL AND id NOT IN (SELECT subject FROM %[1]s_open)", t.Subject))
 	if err != nil || lacking == 0 {

@@ -1,10 +1,15 @@
 package store
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,4 +174,221 @@ func TestRecoverDamaged(t *testing.T) {
 			requireSound(t, saved)
 		})
 	}
+}
+
+// What stands in the -wal file only is saved as well; when that is damaged or missing, what the file has, and a row of gaps says so.
+func TestRecoverWAL(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, 9)
+	h.start()
+	for range 120 {
+		h.step()
+	}
+	defer h.w.Close(context.Background())
+	main, wal := readFile(t, h.path), readFile(t, h.path+"-wal")
+	if len(wal) < 50*4096 {
+		t.Fatalf("the -wal file has %d bytes", len(wal))
+	}
+	for _, c := range []struct {
+		name  string
+		wal   []byte
+		whole bool
+		note  string
+	}{
+		{"sound", wal, true, ""},
+		{"cut off in the middle of a page", wal[:len(wal)-2000], false, ""},
+		{"a byte in the middle", func() []byte { w := slices.Clone(wal); w[len(w)/2] ^= 1; return w }(), false, "its -wal file is damaged"},
+		{"its head", func() []byte { w := slices.Clone(wal); clear(w[:32]); return w }(), false, "its -wal file is damaged"},
+		{"missing", nil, false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			damaged, saved := filepath.Join(t.TempDir(), "damaged.db"), filepath.Join(t.TempDir(), "saved.db")
+			writeFile(t, damaged, main)
+			if c.wal != nil {
+				writeFile(t, damaged+"-wal", c.wal)
+			}
+			result, err := Recover(t.Context(), damaged, saved, RecoverOptions{})
+			if errors.Is(err, ErrNothingSaved) && !c.whole {
+				return // all samples stood there
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.note != "" && !strings.Contains(strings.Join(result.Notes, "\n"), c.note) {
+				t.Errorf("notes %q, want %q", result.Notes, c.note)
+			}
+			requireSound(t, saved)
+			if c.whole {
+				h := *h
+				h.t, h.path = t, saved
+				h.check()
+			}
+			if c.wal != nil && !slices.Equal(c.wal, readFile(t, damaged+"-wal")) {
+				t.Error("the damaged -wal file was changed")
+			}
+		})
+	}
+}
+
+// A damaged recording of any earlier format is saved, in the newest.
+func TestRecoverEveryFormat(t *testing.T) {
+	t.Parallel()
+	for format := 1; format <= len(allSteps(t)); format++ {
+		for _, head := range []bool{true, false} {
+			t.Run(fmt.Sprintf("format %d, head %t", format, head), func(t *testing.T) {
+				t.Parallel()
+				damaged, saved := filepath.Join(t.TempDir(), "damaged.db"), filepath.Join(t.TempDir(), "saved.db")
+				db := makeFormat(t, damaged, format)
+				questions := fillFormat(t, db)
+				before := map[string][]string{}
+				for table, q := range questions {
+					before[table] = texts(t, db, q)
+				}
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if !head { // and the schema with it
+					data := readFile(t, damaged)
+					clear(data[:4096])
+					writeFile(t, damaged, data)
+				}
+				result, err := Recover(t.Context(), damaged, saved, RecoverOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if result.Format != format {
+					t.Errorf("it was taken for format %d", result.Format)
+				}
+				requireSound(t, saved)
+				for table, q := range questions {
+					if diff := cmp.Diff(before[table], ask(t, saved, q)); diff != "" {
+						t.Errorf("%s (-before +after):\n%s", table, diff)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A recording can be checked while it is written, and both end when they are told to. Nothing is left of a recovery that did not end.
+func TestCheckWhileRecorded(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, 21)
+	h.start()
+	for range 60 {
+		h.step()
+		if len(h.shots)%5 == 0 {
+			requireSound(t, h.path)
+		}
+	}
+	saved := filepath.Join(t.TempDir(), "saved.db")
+	if runtime.GOOS == "linux" {
+		if _, err := Recover(t.Context(), h.path, saved, RecoverOptions{}); !errors.Is(err, ErrBusy) {
+			t.Errorf("recover of a recording that is written: %v", err)
+		}
+	}
+	if err := h.w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, until := range []string{"pages", "sample", "socket_span"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := Check(ctx, h.path, CheckOptions{Progress: func(what string, _ int64) {
+			if what == until {
+				cancel()
+			}
+		}})
+		if cancel(); until == "pages" && !errors.Is(err, context.Canceled) {
+			t.Errorf("check, canceled at %s: %v", until, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := Recover(ctx, h.path, saved, RecoverOptions{Progress: func(string, int64) { cancel() }})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("recover, canceled: %v", err)
+	}
+	entries, err := os.ReadDir(filepath.Dir(saved))
+	if err != nil || len(entries) > 0 {
+		t.Errorf("a recovery that did not end has left %v, %v", entries, err)
+	}
+}
+
+// Each law is broken once, in a recording that SQLite takes for sound; check says which, and recover mends it.
+func TestCheckLaws(t *testing.T) {
+	t.Parallel()
+	h := recordLittle(t, 13, 150)
+	good := readFile(t, h.path)
+	for _, c := range []struct{ name, spoil, want string }{
+		{"a span without a subject", "DELETE FROM socket WHERE id = (SELECT id & 4294967295 FROM socket_span ORDER BY id LIMIT 1)", faultSubject},
+		{"a span without a tuple", "DELETE FROM socket_tuple WHERE id = (SELECT tuple FROM socket_span LIMIT 1)", faultTuple},
+		{"a long span", "UPDATE socket_span SET length = 50 WHERE id = (SELECT max(id) FROM socket_span)", faultLength},
+		{"a span of the future", "UPDATE socket_span SET id = id + (1000 << 32) WHERE id = (SELECT max(id) FROM socket_span)", faultNewer},
+		{"a span from before", "UPDATE socket_span SET length = 40 WHERE id = (SELECT p.id FROM socket_span p JOIN socket s ON s.id = p.id & 4294967295 WHERE (p.id >> 32) - 40 < s.first_sample AND p.id >> 32 > 45 LIMIT 1)", faultBefore},
+		{"spans that overlap", "UPDATE socket_span SET length = length + 1 WHERE id = (SELECT p.id FROM socket_span p JOIN socket_span q ON q.id = ((p.id >> 32) - p.length - 1) << 32 | (p.id & 4294967295) LIMIT 1)", faultOverlap},
+		{"a span after the last", "UPDATE socket SET last_sample = last_sample - 1 WHERE id = (SELECT id FROM socket WHERE last_sample > first_sample LIMIT 1)", faultEnded},
+		{"an open span of what is gone", "UPDATE socket SET last_sample = 140 WHERE id = (SELECT subject FROM socket_open WHERE from_sample < 140 LIMIT 1)", faultEnded},
+		{"an open span that is missing", "DELETE FROM socket_open WHERE subject = (SELECT min(subject) FROM socket_open)", "has neither an open span nor a last sample"},
+		{"a last span that is missing", "DELETE FROM socket_span WHERE id = (SELECT last_sample << 32 | id FROM socket WHERE last_sample NOT NULL LIMIT 1)", "has no span that ends with its last sample"},
+		{"gone before it was seen", "UPDATE socket SET gone_sample = last_sample WHERE id = (SELECT id FROM socket WHERE gone_sample NOT NULL LIMIT 1)", "was gone before"},
+		{"first seen out of order", "UPDATE socket SET first_sample = 1 WHERE id = (SELECT id FROM socket WHERE first_sample > 60 LIMIT 1)", "was first seen before one with a lower number"},
+		{"a process that never was", "UPDATE socket_tuple SET process = 4711 WHERE id = 1", "which never was"},
+		{"a sample out of time", "UPDATE sample SET ts = ts + 5000 WHERE id = 70", "is not after the one before it"},
+		{"a sample that is missing", "DELETE FROM sample WHERE id = 70", "no gap says why"},
+		{"a sample of no run", "UPDATE sample SET run = 99 WHERE id = 70", "which is not there"},
+		{"a run of no boot", "DELETE FROM boot", "which is not there"},
+		{"a gap that ends early", "UPDATE gap SET until = since - 1 WHERE id = (SELECT min(id) FROM gap)", "ends before it begins"},
+		{"a close of the future", "INSERT INTO close (ts, sample) VALUES (1, 100000)", "is of another time than that sample"},
+		{"an index that is missing", "DROP INDEX socket_last", "the index socket_last is missing"},
+		{"a table of another shape", "ALTER TABLE socket_span ADD COLUMN x TEXT", "the table socket_span is not what format"},
+		{"a view of another text", "DROP VIEW leaks; CREATE VIEW leaks AS SELECT 1", "the view leaks"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			path, saved := filepath.Join(t.TempDir(), "spoilt.db"), filepath.Join(t.TempDir(), "saved.db")
+			writeFile(t, path, good)
+			db, err := sql.Open("sqlite", dsn(path, "rw", "journal_mode=delete"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := db.Exec(c.spoil); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if slices.Equal(good, readFile(t, path)) {
+				t.Fatal("nothing was spoilt")
+			}
+			r, err := Check(t.Context(), path, CheckOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(r.Findings, func(f Finding) bool { return strings.Contains(f.Text, c.want) }) {
+				t.Errorf("findings %v, want %q", r.Findings, c.want)
+			}
+			if _, err := Recover(t.Context(), path, saved, RecoverOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := Check(t.Context(), saved, CheckOptions{}); err != nil || !r.Sound() {
+				t.Errorf("saved: %v, %v", r.Findings, err)
+			}
+			goesOn(t, saved, "boot-0")
+		})
+	}
+	// What is allowed: the oldest samples are forgotten, and processes that others refer to.
+	path := filepath.Join(t.TempDir(), "forgotten.db")
+	writeFile(t, path, good)
+	db, err := sql.Open("sqlite", dsn(path, "rw", "journal_mode=delete"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, statement := range []string{
+		"DELETE FROM sample WHERE id < 40", "DELETE FROM socket_span WHERE id < 40 << 32", "DELETE FROM process_span", "DELETE FROM process_open", "DELETE FROM process WHERE id = 1",
+		"UPDATE process SET last_sample = 39", "INSERT INTO close (ts, sample, process, socket) SELECT ts, id, 1, 1 FROM sample",
+	} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	requireSound(t, path)
 }
