@@ -87,9 +87,13 @@ func (r *reader) read(ctx context.Context) error {
 	if err := r.orphans(ctx); err != nil {
 		return err
 	}
+	counted := map[uint32]bool{} // one that leads nowhere in many places is one all the same
 	for _, b := range r.bad {
 		if b.tree.index || !r.parents[b.number] {
-			b.tree.lostPages++
+			if !counted[b.number] {
+				counted[b.number] = true
+				b.tree.lostPages++
+			}
 			b.tree.lostKeys.add(b.low, b.high)
 		}
 	}
