@@ -88,7 +88,7 @@ func coreViews() []View {
 				moment("since", "Last good sample before."),
 				moment("until", "First good sample after; NULL while it goes on."),
 				text("source", "", "Source that is missing; NULL when nothing was recorded at all."),
-				text("kind", "", "stopped, crashed, reboot, suspended, late, unwritten, clock, failed, incomplete or lost."),
+				text("kind", "", "stopped, crashed, reboot, suspended, late, unwritten, clock, failed, incomplete, lost or damaged (see netsql recover)."),
 				text("detail", "", "What happened, and what to do."),
 				text("netns", "", "Network namespace of the source; NULL for what is of the whole machine."),
 			},
