@@ -262,6 +262,8 @@ type protocol struct {
 	primed  bool     // a sample has seen what was there before
 
 	seen   []*socket // those of this dump
+	order  []*socket // those of the one before, in the order in which the kernel told of them
+	next   int       // the one of them that is expected next
 	dump   uint32    // number of the dump
 	ok     bool      // it succeeded
 	counts map[countKey]*count
@@ -276,7 +278,8 @@ type socket struct {
 	shown   ownership // the one last reported
 	since   uint32    // when it was first seen in its state, in unix seconds
 	last    uint32    // the last process seen to hold it, a store.Ref
-	dump    uint32    // in which it was last seen
+	dump    uint32    // in which it was last seen,
+	place   uint32    // and its place in that
 	lost    uint32    // sample in which its last holder went
 	// What TIME_WAIT and the like do not tell any more.
 	inode, peer, uid uint32
@@ -301,11 +304,14 @@ func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
 	if p.second != nil {
 		both = append(both, p.second)
 	}
+	for _, p := range both {
+		p.order, p.seen = p.seen, p.order
+	}
 	err := error(nl.ErrDumpInterrupted)
 	for try := 0; try < diagTries && errors.Is(err, nl.ErrDumpInterrupted); try++ {
 		s.dumps++
 		for _, p := range both {
-			p.dump, p.seen, p.waiting, p.surplus = s.dumps, p.seen[:0], p.waiting[:0], 0
+			p.dump, p.seen, p.next, p.waiting, p.surplus = s.dumps, p.seen[:0], 0, p.waiting[:0], 0
 		}
 		err = s.dumpOnce(ctx, p)
 	}
@@ -317,6 +323,7 @@ func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
 	}
 	for _, p := range both {
 		clear(p.seen[len(p.seen):cap(p.seen)]) // or a crowd that is gone would stay in memory
+		clear(p.order)
 		s.forgetVanished(p)
 	}
 	return nil
@@ -406,9 +413,25 @@ func (s *sockets) dumpProc(p *protocol) error {
 	return parseRaw(text, p.af, func(r record) { s.see(p, uint64(r.inode), &r, nil) })
 }
 
+// find is the known socket of that key. The kernel tells of them in the same order each time, so that most need not be
+// looked for: twenty thousand look-ups in a map take milliseconds.
+func (p *protocol) find(key uint64) *socket {
+	if p.next < len(p.order) {
+		if e := p.order[p.next]; e.rec.cookie == key && key != 0 {
+			p.next++
+			return e
+		}
+	}
+	e := p.known[key]
+	if e != nil {
+		p.next = int(e.place) + 1
+	}
+	return e
+}
+
 // see takes note of one socket of a dump.
 func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
-	e := p.known[key]
+	e := p.find(key)
 	if e == nil {
 		late := p.closes != nil && r.isTimeWait()
 		if late && !p.closes.admits(r) {
@@ -425,7 +448,7 @@ func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
 		e.renamed, e.dirty = true, true
 	}
 	if e.dump != p.dump {
-		e.dump = p.dump
+		e.dump, e.place = p.dump, uint32(len(p.seen))
 		p.seen = append(p.seen, e)
 	}
 	r.remember(&e.rec)
