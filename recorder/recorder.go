@@ -32,6 +32,11 @@
 // trust the kernel's text or lengths, and are fuzzed. What may not be read without privileges is said once,
 // in words, with what to grant.
 //
+// # What it costs
+//
+// Bench runs the program itself in a network namespace beside crowds of sockets, and reads from outside what it takes, with what
+// ss and others take there: the files bench_*.go. Nothing of it runs while recording.
+//
 // # What it never does
 //
 // It does not decide what changed, write SQL, or answer questions. It sends nothing to the network. Only Linux
