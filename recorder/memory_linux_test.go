@@ -1,0 +1,59 @@
+package recorder
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestCleanMappings(t *testing.T) {
+	t.Parallel()
+	const smaps = `00400000-00983000 r-xp 00000000 fe:00 4711 /usr/bin/net sql
+Rss:                4000 kB
+Anonymous:             0 kB
+VmFlags: rd ex mr mw me sd
+00983000-00e00000 r--p 00583000 fe:00 4711 /usr/bin/net sql
+Anonymous:             0 kB
+00e00000-00e10000 r--p 00a00000 fe:00 4711 /usr/bin/net sql
+Anonymous:             8 kB
+00e10000-00e20000 rw-p 00a10000 fe:00 4711 /usr/bin/net sql
+Anonymous:             0 kB
+00e20000-00e30000 r--p 00a10000 fe:00 4712 /usr/lib/libc.so
+Anonymous:             0 kB
+00e30000-00e40000 r--p 00000000 00:00 0
+Anonymous:             0 kB
+00e40000-zz r-xp 00000000 fe:00 4711 /usr/bin/net sql
+Anonymous:             0 kB
+`
+	want := [][2]uintptr{{0x400000, 0x983000}, {0x983000, 0xe00000}}
+	if diff := cmp.Diff(want, cleanMappings([]byte(smaps), "/usr/bin/net sql")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What can be read from the file again is let go, and the program goes on.
+func TestDropProgram(t *testing.T) {
+	before, err := readNumbers("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropProgram()
+	after, err := readNumbers("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before["RssFile"] <= after["RssFile"] {
+		t.Errorf("%d bytes of files were resident, and %d are", before["RssFile"], after["RssFile"])
+	}
+}
+
+func FuzzCleanMappings(f *testing.F) {
+	f.Add([]byte("00400000-00983000 r-xp 00000000 fe:00 4711 /a\nAnonymous:             0 kB\n"))
+	f.Fuzz(func(t *testing.T, smaps []byte) {
+		for _, m := range cleanMappings(smaps, "/a") {
+			if m[0] >= m[1] {
+				t.Errorf("from %x to %x", m[0], m[1])
+			}
+		}
+	})
+}
