@@ -172,7 +172,7 @@ func (r *BenchReport) judgeRecording(b *store.BenchResult) {
 		}
 		line := BenchLine{
 			Section: section, What: a.Question, Figure: milliseconds(a.Worst), Unit: ms,
-			Note: fmt.Sprintf("median %.3g", milliseconds(a.Median)), Peer: plain, Theirs: milliseconds(a.NaiveMedian), Target: target,
+			Note: "median " + threeDigits(milliseconds(a.Median)), Peer: plain, Theirs: milliseconds(a.NaiveMedian), Target: target,
 		}
 		if a.NaivePart > 0 && a.NaivePart < 1 {
 			line.Peer = fmt.Sprintf("1/%.0f of naive", 1/a.NaivePart)
