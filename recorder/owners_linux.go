@@ -184,10 +184,13 @@ func (o *owners) visit(ctx context.Context, now time.Time) error {
 			if p.due.IsZero() {
 				how = reading
 			}
+			before, changed := p.counted, p.changed
 			o.walk(p, how)
 			again := o.recheck
 			if p.counted > o.small {
-				again = verifyRound
+				if again = verifyRound; p.counted == before && !changed {
+					again *= 2 // it rests: listing its descriptors takes a microsecond for each
+				}
 			}
 			p.due = now.Add(again/2 + again/2*time.Duration(pid%16)/16)
 			if p.held > 0 || o.named[p.pid] {

@@ -1,4 +1,4 @@
--- What leaks, top_talkers, connections, listeners and events look at: the last hour, or what .since and .until say.
+-- What leaks, slow_leaks, top_talkers, connections, listeners and events look at: the last hour, or what .since and .until say.
 --
 -- since (unix s): Where the window begins.
 -- until (unix s): Where it ends.
