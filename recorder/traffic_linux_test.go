@@ -92,6 +92,9 @@ func trafficOnce(t *testing.T, seed uint64, budget int) {
 		top["received"] != got["received"] || top["closed"] != got["closed"] {
 		t.Errorf("seed %d: top_talkers says %v, traffic %v", seed, top, got)
 	}
+	if n := r.rows("SELECT count(*) AS n FROM top_talkers WHERE pid IS NOT NULL")[0]["n"]; n != int64(1) {
+		t.Errorf("seed %d: top_talkers has %v rows of one process", seed, n)
+	}
 	// Of the client's ends that no sample saw nobody is known; all else is ours.
 	for _, row := range r.rows("SELECT pid, comm, sum(bytes_sent) AS sent FROM traffic GROUP BY pid ORDER BY sent DESC LIMIT 1") {
 		if row["pid"] != int64(os.Getpid()) {

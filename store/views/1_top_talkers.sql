@@ -28,10 +28,12 @@ summed AS (
   SELECT subject, sum(bytes_sent * (t - f + 1)) AS sent, sum(bytes_received * (t - f + 1)) AS received,
          sum(retransmits * (t - f + 1)) AS retransmits, sum(closed * (t - f + 1)) AS closed, min(f) AS f, max(t) AS t
     FROM piece GROUP BY subject)
-SELECT s.netns, r.pid, r.comm, r.cmdline, g.sent AS bytes_sent, g.received AS bytes_received, g.retransmits, g.closed,
-       b.ts AS since, e.ts AS until
+-- A process that had no connection for a while is another subject when it has one again.
+SELECT s.netns, r.pid, r.comm, r.cmdline, sum(g.sent) AS bytes_sent, sum(g.received) AS bytes_received, sum(g.retransmits) AS retransmits,
+       sum(g.closed) AS closed, min(b.ts) AS since, max(e.ts) AS until
   FROM summed g CROSS JOIN traffic_sum s ON s.id = g.subject
   CROSS JOIN sample b ON b.id = g.f CROSS JOIN sample e ON e.id = g.t
   LEFT JOIN process r ON r.id = s.process
- WHERE g.sent + g.received + g.closed > 0
- ORDER BY g.sent + g.received DESC
+ GROUP BY s.netns, r.pid, r.started, r.comm, r.exe, r.cmdline
+HAVING sum(g.sent + g.received + g.closed) > 0
+ ORDER BY sum(g.sent + g.received) DESC
