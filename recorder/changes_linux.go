@@ -42,6 +42,7 @@ type changes struct {
 	surplus int       // messages that were too many
 	lost    bool      // some were lost
 	begun   bool      // a sample was written: there is something to compare with
+	deaf    bool      // nobody listened for some time since the last sample
 
 	mu     sync.Mutex // of what the hearer's goroutine writes
 	queue  queue
@@ -79,6 +80,7 @@ func newChanges(w *store.Writer, ns namespace, sources []source, h *hearer, wake
 			c.neighbors = store.NewEvents(c.source, store.NeighborEvents, s.memory.set, sameButAge)
 		case *routes:
 			c.routes = store.NewEvents(c.source, store.RouteEvents, s.memory.set, nil)
+			s.quiet = c.routesQuiet
 		case *rules:
 			c.rules = store.NewEvents(c.source, store.RuleEvents, s.memory.set, nil)
 		}
@@ -116,6 +118,7 @@ func (c *changes) begin() {
 		return
 	}
 	if c.fd < 0 {
+		c.deaf = true
 		c.listen()
 	}
 	ready := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
@@ -251,7 +254,22 @@ func (c *changes) done() {
 		return
 	}
 	c.taken, c.begun = c.waiting, true
-	c.surplus, c.lost = 0, false
+	c.surplus, c.lost, c.deaf = 0, false, c.fd < 0
+}
+
+// routesQuiet reports whether nothing has happened since the last sample that may have changed a route: links and addresses take
+// routes with them, which the kernel does not tell of.
+func (c *changes) routesQuiet() bool {
+	c.mu.Lock()
+	failed := c.failed != nil
+	c.mu.Unlock()
+	return !failed && !c.deaf && !c.lost && c.surplus == 0 && !slices.ContainsFunc(c.taken, func(m change) bool {
+		switch m.kind {
+		case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH, unix.RTM_NEWRULE, unix.RTM_DELRULE:
+			return false
+		}
+		return true
+	})
 }
 
 // startOver forgets that there was a sample: the recording is another one.

@@ -35,7 +35,7 @@ func (r *rtnetlink) speed(l link) linkSpeed {
 		_    [16]byte
 	}{data: unsafe.Pointer(&cmd)}
 	copy(request.name[:], l.name)
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.handle.Socket.GetFd()), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.socket.GetFd()), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
 	if errno != 0 {
 		return linkSpeed{}
 	}

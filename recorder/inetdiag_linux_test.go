@@ -146,7 +146,7 @@ func FuzzDecodeUnix(f *testing.F) {
 func FuzzNetlinkMessages(f *testing.F) {
 	f.Add(append([]byte{20, 0, 0, 0, 3, 0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0}, 0, 0, 0, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		eachMessage(b, 1, func([]byte) error { return nil })
+		eachMessage(b, 1, func(uint16, []byte) error { return nil })
 	})
 }
 

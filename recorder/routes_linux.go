@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -13,22 +15,43 @@ import (
 )
 
 // routes records every route of every table, IPv4 and IPv6.
+//
+// Where there are many they are not read in every sample: the kernel tells of changes, and a dump of a million takes a second
+// of CPU. They are after anything was told that concerns them, or was lost, and once in fullDump at least, for the kernel
+// does not tell everything; in between their outcome is kept.
 type routes struct {
 	source  *store.Source
 	ns      namespace
 	netlink *rtnetlink
 	memory  dumpMemory[store.RouteID, store.Route]
-	nth     map[store.RouteID]int64
+	quiet   func() bool // nothing was told since the last sample that concerns them; nil: nobody listens
+	many    int
+	due     time.Time // when they are to be read, whatever was told
 }
 
+const (
+	// manyRoutes are read in a hundredth of a second, as measured.
+	manyRoutes = 10_000
+	// fullDump is the longest that routes may be kept.
+	fullDump = time.Minute
+)
+
 func newRoutes(w *store.Writer, ns namespace) source {
-	s := &routes{source: w.SourceIn(ns.id, "routes"), ns: ns, netlink: ns.rtnetlink(), nth: map[store.RouteID]int64{}}
+	s := &routes{source: w.SourceIn(ns.id, "routes"), ns: ns, netlink: ns.rtnetlink(), many: manyRoutes}
 	s.memory = newDumpMemory(store.NewSet(s.source, store.Routes), s.netlink)
 	return s
 }
 
 func (s *routes) read(ctx context.Context) {
-	s.source.Read(func() error { return s.record(ctx) })
+	s.source.Read(func() error {
+		now := time.Now()
+		if s.quiet != nil && s.quiet() && now.Before(s.due) && len(s.memory.subjects) >= s.many && s.memory.set.KeepAll() {
+			return store.ErrKept
+		}
+		err := s.record(ctx)
+		s.due = now.Add(fullDump)
+		return err
+	})
 }
 
 func (s *routes) record(ctx context.Context) error {
@@ -39,27 +62,38 @@ func (s *routes) record(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("dump routes of IPv%d: %w", familyNumber(family), err)
 		}
-		for _, msg := range got {
-			// A kernel without IPv6 answers with what it has; cached exceptions, such as a
-			// learnt path MTU, are no routes.
-			if len(msg) >= unix.SizeofRtMsg && msg[0] == family && binary.NativeEndian.Uint32(msg[8:])&unix.RTM_F_CLONED == 0 {
-				messages = append(messages, msg)
-			}
+		// A kernel without IPv6 answers with what it has; cached exceptions, such as a
+		// learnt path MTU, are no routes.
+		got = slices.DeleteFunc(got, func(msg []byte) bool {
+			return len(msg) < unix.SizeofRtMsg || msg[0] != family || binary.NativeEndian.Uint32(msg[8:])&unix.RTM_F_CLONED != 0
+		})
+		if messages == nil {
+			messages = got
+		} else {
+			messages = append(messages, got...)
 		}
 	}
 	if s.memory.keep(messages, unix.SizeofRtMsg, tickingInRoute) {
 		return nil
 	}
-	clear(s.nth)
+	// Those to one destination in one table follow each other (fib_table_dump in net/ipv4/fib_trie.c, fib6_dump_node in
+	// net/ipv6/ip6_fib.c): of those that are alike, only theirs need be counted.
+	nth := map[store.RouteID]int64{}
+	var table uint32
+	var dst netip.Prefix
 	for _, msg := range messages {
 		r, err := parseRoute(msg)
 		if err != nil {
 			return fmt.Errorf("read route: %w", err)
 		}
+		if r.table != table || r.dst != dst {
+			clear(nth)
+			table, dst = r.table, r.dst
+		}
 		id, v := r.row(s.ns.id, &s.memory.names)
-		nth := s.nth[id]
-		s.nth[id] = nth + 1
-		id.Nth = store.Of(nth)
+		n := nth[id]
+		nth[id] = n + 1
+		id.Nth = store.Of(n)
 		s.memory.put(id, v)
 	}
 	s.memory.done()

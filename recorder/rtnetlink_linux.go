@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"strconv"
+	"sync"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -19,7 +20,7 @@ import (
 // (rtnetlink(7)). It decodes by hand, because the library drops what it has no field
 // for: metrics of routes, newer counters, attributes of rules.
 type rtnetlink struct {
-	handle *nl.SocketHandle // nil until first asked, and after an error
+	socket *nl.NetlinkSocket // nil until first asked, and after an error
 	ifreq  *unix.Ifreq
 }
 
@@ -34,48 +35,70 @@ func (r *rtnetlink) dump(ctx context.Context, request int, answer uint16, header
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		messages, err := r.ask(request, answer, header)
+		messages, err := r.ask(ctx, request, answer, header)
 		if err == nil || !errors.Is(err, nl.ErrDumpInterrupted) || try == routeDumpTries {
 			return messages, err
 		}
 	}
 }
 
-func (r *rtnetlink) ask(request int, answer uint16, header []byte) ([][]byte, error) {
+func (r *rtnetlink) ask(ctx context.Context, request int, answer uint16, header []byte) ([][]byte, error) {
 	if err := r.open(); err != nil {
 		return nil, err
 	}
+	buf := dumpBuffers.Get().(*[]byte)
+	defer dumpBuffers.Put(buf)
+	d := diagnostics{socket: r.socket, buf: *buf}
 	req := nl.NewNetlinkRequest(request, unix.NLM_F_DUMP)
 	req.AddRawData(header)
-	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: r.handle}
-	messages, err := req.Execute(unix.NETLINK_ROUTE, answer)
+	err := d.socket.Send(req)
+	var got packed
+	if err == nil {
+		err = d.receive(ctx, req.Seq, func(kind uint16, msg []byte) error {
+			if kind == answer {
+				got.add(msg)
+			}
+			return nil
+		})
+	}
 	if err != nil && !errors.Is(err, nl.ErrDumpInterrupted) {
 		r.close() // the rest of the answer may still stand in the socket
 	}
-	return messages, err
+	return got.messages, err
+}
+
+// dumpBuffers are those that no dump is read into: every namespace has its own socket, and they are read one after the other.
+var dumpBuffers = sync.Pool{New: func() any { buf := newDumpBuffer(); return &buf }}
+
+// packed are messages that stand close together in memory: the library keeps each in the buffer that it came in, which is half
+// empty, and a million routes took half a gigabyte.
+type packed struct {
+	messages [][]byte
+	room     []byte
+}
+
+func (p *packed) add(msg []byte) {
+	if len(p.room) < len(msg) {
+		p.room = make([]byte, max(len(msg), min(4<<10+64*len(p.messages), 1<<20)))
+	}
+	n := copy(p.room, msg)
+	p.messages = append(p.messages, p.room[:n:n])
+	p.room = p.room[n:]
 }
 
 func (r *rtnetlink) close() {
-	if r.handle != nil {
-		r.handle.Close()
-		r.handle = nil
+	if r.socket != nil {
+		r.socket.Close()
+		r.socket = nil
 	}
 }
 
-func (r *rtnetlink) open() error {
-	if r.handle != nil {
-		return nil
+func (r *rtnetlink) open() (err error) {
+	if r.socket == nil {
+		if r.socket, err = nl.Subscribe(unix.NETLINK_ROUTE); err != nil {
+			return fmt.Errorf("open rtnetlink: %w", err)
+		}
 	}
-	socket, err := nl.Subscribe(unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("open rtnetlink: %w", err)
-	}
-	timeout := unix.Timeval{Sec: 10}
-	if err := errors.Join(socket.SetReceiveTimeout(&timeout), socket.SetSendTimeout(&timeout)); err != nil {
-		socket.Close()
-		return fmt.Errorf("open rtnetlink: %w", err)
-	}
-	r.handle = &nl.SocketHandle{Socket: socket}
 	return nil
 }
 
@@ -90,7 +113,7 @@ func (r *rtnetlink) linkName(index int32) string {
 		r.ifreq, _ = unix.NewIfreq("")
 	}
 	r.ifreq.SetUint32(uint32(index))
-	if unix.IoctlIfreq(r.handle.Socket.GetFd(), unix.SIOCGIFNAME, r.ifreq) != nil {
+	if unix.IoctlIfreq(r.socket.GetFd(), unix.SIOCGIFNAME, r.ifreq) != nil {
 		return ""
 	}
 	return r.ifreq.Name()

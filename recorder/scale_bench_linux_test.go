@@ -131,7 +131,7 @@ func (s *scale) has(want int, query string) {
 	}
 }
 
-func manyRoutes(i int) string {
+func routeCommand(i int) string {
 	return fmt.Sprintf("route add %d.%d.%d.%d/32 via 10.0.0.%d dev d0", 20+i>>24, i>>16&255, i>>8&255, i&255, 2+i%200)
 }
 
@@ -139,7 +139,7 @@ func builtRoutes(b testing.TB, n int) {
 	ipLines(b, 3, func(i int) string {
 		return []string{"link add d0 type veth peer name d0p", "link set d0 up", "addr add 10.0.0.1/16 dev d0"}[i]
 	})
-	ipLines(b, n, manyRoutes)
+	ipLines(b, n, routeCommand)
 }
 
 // BenchmarkMillionRoutes records a full table, and more: 1,000,000 IPv4 routes.
@@ -159,7 +159,7 @@ func BenchmarkMillionRoutes(b *testing.B) {
 	s.has(want, "routes_now")
 	s.take("at rest")
 	s.take("at rest")
-	ipLines(b, n/100, func(i int) string { return strings.Replace(manyRoutes(100*i), "add", "del", 1) })
+	ipLines(b, n/100, func(i int) string { return strings.Replace(routeCommand(100*i), "add", "del", 1) })
 	s.take("after 1 % went")
 	s.has(want-n/100, "routes_now")
 	s.take("at rest")

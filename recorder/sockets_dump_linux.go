@@ -55,7 +55,12 @@ func (d *diagnostics) dump(ctx context.Context, request *nl.NetlinkRequest, each
 	}
 	err := d.socket.Send(request)
 	if err == nil {
-		err = d.receive(ctx, request.Seq, each)
+		err = d.receive(ctx, request.Seq, func(kind uint16, msg []byte) error {
+			if kind != unix.SOCK_DIAG_BY_FAMILY && kind != tcpDiagGetSock {
+				return nil
+			}
+			return each(msg)
+		})
 	}
 	if err != nil && !errors.Is(err, nl.ErrDumpInterrupted) {
 		d.close()
@@ -63,7 +68,7 @@ func (d *diagnostics) dump(ctx context.Context, request *nl.NetlinkRequest, each
 	return err
 }
 
-func (d *diagnostics) receive(ctx context.Context, seq uint32, each func(msg []byte) error) error {
+func (d *diagnostics) receive(ctx context.Context, seq uint32, each func(kind uint16, msg []byte) error) error {
 	interrupted := false
 	for {
 		n, err := d.next(ctx)
@@ -114,9 +119,9 @@ func (d *diagnostics) next(ctx context.Context) (int, error) {
 	}
 }
 
-// eachMessage calls each with the payload of every message in b that answers seq. done: it
+// eachMessage calls each with the type and payload of every message in b that answers seq. done: it
 // was the end of the dump. torn: the dump may not be consistent.
-func eachMessage(b []byte, seq uint32, each func(msg []byte) error) (done, torn bool, err error) {
+func eachMessage(b []byte, seq uint32, each func(kind uint16, msg []byte) error) (done, torn bool, err error) {
 	native := binary.NativeEndian
 	for len(b) >= unix.NLMSG_HDRLEN {
 		n := int(native.Uint32(b))
@@ -130,16 +135,16 @@ func eachMessage(b []byte, seq uint32, each func(msg []byte) error) (done, torn 
 			continue // the rest of a dump that was given up
 		}
 		torn = torn || flags&unix.NLM_F_DUMP_INTR != 0
-		switch kind {
-		case unix.NLMSG_DONE, unix.NLMSG_ERROR:
+		switch {
+		case kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR:
 			if len(payload) >= 4 {
 				if errno := int32(native.Uint32(payload)); errno != 0 {
 					return true, torn, syscall.Errno(-errno)
 				}
 			}
 			return true, torn, nil
-		case unix.SOCK_DIAG_BY_FAMILY, tcpDiagGetSock:
-			if err := each(payload); err != nil {
+		case kind >= unix.NLMSG_MIN_TYPE:
+			if err := each(kind, payload); err != nil {
 				return false, torn, err
 			}
 		}

@@ -38,8 +38,9 @@ type Set[ID, V comparable] struct {
 	byKey  map[key]*Subject[ID, V]
 	most   int // subjects that byKey has ever held
 	staged []*change[ID, V]
-	open   int // subjects with an open span
-	kept   int // of those, seen in this sample
+	open   int  // subjects with an open span
+	kept   int  // of those, seen in this sample
+	behind bool // the last sample was not written: what it saw, the recording does not have
 }
 
 // A change is a span that begins with this sample.
@@ -119,6 +120,10 @@ func (set *Set[ID, V]) Keep(s *Subject[ID, V]) bool {
 	}
 	return true
 }
+
+// KeepAll says that every subject is there as it was, for a reader that returns ErrKept then. It answers false when the
+// recording does not have them so: after a sample that was not written, or in which the source failed. Then Put them all.
+func (set *Set[ID, V]) KeepAll() bool { return !set.behind && set.open == len(set.byKey) }
 
 // see takes note that s has the values v in this sample; id names it when it is new.
 func (set *Set[ID, V]) see(s *Subject[ID, V], v V, id *ID) {

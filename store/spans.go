@@ -430,7 +430,7 @@ func (t *spanWriter[ID, V]) committed(int64) {
 		}
 	}
 	for _, set := range t.sets {
-		set.staged = emptied(set.staged)
+		set.staged, set.behind = emptied(set.staged), false
 		set.shrink()
 	}
 	t.tuplesKept = t.lastTuple
@@ -449,6 +449,7 @@ func (t *spanWriter[ID, V]) rolledBack() {
 	}
 	for _, set := range t.sets {
 		set.drop()
+		set.behind = true
 	}
 	t.again()
 }
