@@ -122,7 +122,7 @@ func (p *probes) socketOptions() {
 }
 
 func (p *probes) privileges() {
-	p.add("owners of all sockets", mayReadDescriptors(), "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there", errHidden.Missing)
+	p.add("owners of all sockets", mayReadDescriptors(), "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there", ownersHidden)
 	p.add("all network namespaces", capable(1<<unix.CAP_SYS_ADMIN), "CAP_SYS_ADMIN is there", "only the recorder's own network namespace is recorded: grant CAP_SYS_ADMIN")
 }
 

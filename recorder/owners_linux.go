@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -70,6 +71,8 @@ type owners struct {
 	round     time.Time // when they last were for a new socket
 	rereading int64     // descriptors of small processes that may still be read again in this sample
 
+	cmdlines *cmdlines
+
 	proc    int // the folder /proc, open
 	pids    []int32
 	found   []fdInode // by readSockets
@@ -96,18 +99,18 @@ const (
 )
 
 // What is said when descriptors may not be read: for want of privilege, or in spite of it.
-var (
-	errHidden = &store.PartialError{Missing: "owners of other users' sockets cannot be seen: run as root, " +
-		"or grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (setcap cap_sys_ptrace,cap_dac_read_search+ep netsql)"}
-	errForbidden = &store.PartialError{Missing: "owners of some sockets cannot be seen: the system hides the " +
-		"descriptors of some processes even from a user with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"}
+const (
+	ownersHidden = "owners of other users' sockets cannot be seen: run as root, " +
+		"or grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (setcap cap_sys_ptrace,cap_dac_read_search+ep netsql)"
+	ownersForbidden = "owners of some sockets cannot be seen: the system hides the " +
+		"descriptors of some processes even from a user with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
 )
 
 func newOwners(w *store.Writer, users *users) *owners {
 	o := &owners{
 		source: w.Source("owners"), users: users, boot: w.BootTime(), recheck: recheckOwners,
 		budget: verifyBudget, small: smallProcess,
-		byInode: map[uint32]*socket{}, proc: -1, privileged: mayReadDescriptors(),
+		byInode: map[uint32]*socket{}, proc: -1, privileged: mayReadDescriptors(), cmdlines: newCmdlines(),
 	}
 	o.processes = store.NewSet(o.source, store.Processes)
 	o.forgetAll()
@@ -126,6 +129,7 @@ func (o *owners) forgetAll() {
 
 // look brings the holders of all sockets up to date and reports the processes.
 func (o *owners) look(ctx context.Context) error {
+	defer o.cmdlines.end()
 	if err := o.listProcesses(); err != nil {
 		return err
 	}
@@ -141,7 +145,7 @@ func (o *owners) look(ctx context.Context) error {
 	if err := o.search(ctx); err != nil {
 		return err
 	}
-	partial := o.byPID[1] == nil // under hidepid not even init shows
+	partial, frozen := o.byPID[1] == nil, false // under hidepid not even init shows
 	for _, p := range o.byPID {
 		partial = partial || p.denied
 		if p.held == 0 && !o.named[p.pid] {
@@ -152,15 +156,23 @@ func (o *owners) look(ctx context.Context) error {
 			o.describe(p)
 		}
 		o.report(p)
+		frozen = frozen || p.silent
 	}
+	var said []string
 	switch {
 	case !partial:
-		return nil
 	case o.privileged:
-		return errForbidden
+		said = append(said, ownersForbidden)
 	default:
-		return errHidden
+		said = append(said, ownersHidden)
 	}
+	if frozen {
+		said = append(said, cmdlinesMissing)
+	}
+	if said == nil {
+		return nil
+	}
+	return &store.PartialError{Missing: strings.Join(said, "; ")}
 }
 
 // visit goes through the processes that are there now.

@@ -90,10 +90,10 @@ func lookUnprivileged(t *testing.T) {
 		t.Errorf("root's listener is made by %v", user)
 	}
 	outcome := r.rows("SELECT outcome, error FROM sources_now WHERE source = 'owners'")[0]
-	if !seen && (outcome["outcome"] != "incomplete" || outcome["error"] != errHidden.Missing) {
+	if !seen && (outcome["outcome"] != "incomplete" || outcome["error"] != ownersHidden) {
 		t.Errorf("outcome %v", outcome)
 	}
-	if seen && outcome["error"] == errHidden.Missing {
+	if seen && outcome["error"] == ownersHidden {
 		t.Errorf("told to grant what it has")
 	}
 	if gaps := r.rows("SELECT detail FROM gaps WHERE source = 'owners'"); !seen && len(gaps) != 1 {

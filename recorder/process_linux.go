@@ -42,6 +42,10 @@ type process struct {
 	refreshed uint32 // sample in which its state was last read
 	renamed   bool   // it may run another program since it was described
 
+	silent      bool           // its command line could not be had in time
+	frozen      *cmdlineReader // that waits for it
+	frozenStack uint64         // of the program that it waits for
+
 	id      store.ProcessID // set when it first holds one
 	val     store.Process
 	subject *store.Subject[store.ProcessID, store.Process]
@@ -146,8 +150,7 @@ func (o *owners) identify(p *process) {
 	if p.id.Comm == p.stat.comm && p.id.Exe == exe && p.id.Started == started && p.id.Cmdline != "" {
 		return
 	}
-	cmdline, _ := o.readFile(p.pid, "cmdline")
-	cmdline = bytes.TrimRight(cmdline[:min(len(cmdline), cmdlineLimit)], "\x00")
+	cmdline := bytes.TrimRight(o.cmdline(p), "\x00")
 	id := store.ProcessID{
 		PID: store.Of(p.pid), Started: started, Comm: p.stat.comm, Exe: exe,
 		Cmdline: printable(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})),
