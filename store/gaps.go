@@ -46,7 +46,7 @@ const (
 	gapSuspended  = "suspended"  // the machine slept
 	gapLate       = "late"       // the sample came late: the machine was busy, or frozen
 	gapUnwritten  = "unwritten"  // samples could not be written
-	gapClock      = "clock"      // the wall clock was set back
+	gapClock      = "clock"      // the wall clock was set back, or forward
 	gapFailed     = "failed"     // a source could not be read
 	gapIncomplete = "incomplete" // a source could not be read completely
 	gapLost       = "lost"       // events were lost since the sample before
@@ -127,6 +127,10 @@ func (g *gapLog) pause(w *Writer) []gapRow {
 	}
 	if !w.lastRun {
 		return rows
+	}
+	if ahead := w.now.ts - w.last.ts - w.sinceLast(); ahead > 1+w.sinceLast()/100 && !w.last.steppedBack {
+		rows = append(rows, gapRow{w.last.ts, gapClock, fmt.Sprintf("the clock was set forward by about %v",
+			time.Duration(ahead*float64(time.Second)).Round(time.Second))})
 	}
 	elapsed := w.now.clock.Uptime - w.last.clock.Uptime
 	slept := elapsed - (w.now.clock.Awake - w.last.clock.Awake)

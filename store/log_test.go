@@ -59,7 +59,7 @@ func TestLog(t *testing.T) {
 		"SELECT group_concat(count, ' ') FROM (SELECT count(*) AS count FROM closed_sockets WHERE ts >= 1005)":           "1",
 		"SELECT count(*) FROM closed_sockets WHERE netns = 6":                                                            "0",
 		"SELECT count(*) || ' ' || min(netns) || ' ' || min(detail) FROM gaps WHERE kind = 'lost' AND source = 'closes'": "4 5 3 were lost",
-		"SELECT group_concat(until) FROM gaps WHERE netns = 6 AND kind = 'failed'":                                       "1005.002",
+		"SELECT group_concat(until) FROM gaps WHERE netns = 6 AND kind = 'failed'":                                       "1005.6",
 		"SELECT group_concat(netns) FROM sources_now WHERE source = 'closes'":                                            "5",
 	} {
 		var got string

@@ -63,7 +63,7 @@ type keeper struct {
 	horizon sampleTime       // as the file has it; id 0: not read yet
 	stages  []stage          // what is still to be swept; nil: nothing
 	born    map[*Table]int64 // the lowest number of a subject that the horizon, or a later sample, saw first
-	looked  float64          // ts at which the age of the horizon is looked at again
+	looked  float64          // uptime at which the age of the horizon is looked at again
 	periods float64          // and that of the roll-ups
 	used    int64            // pages in use, and
 	free    int64            // free ones, when last looked
@@ -142,21 +142,23 @@ func (w *Writer) moveHorizon(ctx context.Context) (bool, error) {
 		share := max(1, k.used*pageSize/samples)
 		return w.forgetSamples(ctx, k.horizon.id+min((over+share-1)/share, max(1, samples/16)))
 	}
-	if keep == 0 || w.last.ts < k.looked {
+	if keep == 0 || seconds(w.last.clock.Uptime) < k.looked {
 		return false, nil
 	}
 	// By stretches, or every sample would sweep all tables for the sake of one.
 	stretch := min(max(keep/100, 4*w.options.Interval), 10*time.Minute).Seconds()
-	limit := w.last.ts - keep.Seconds()
-	if k.horizon.ts >= limit-stretch {
-		k.looked = k.horizon.ts + keep.Seconds() + stretch
-		return false, nil
-	}
-	var next sql.NullInt64
-	if err := w.conn.QueryRowContext(ctx, "SELECT min(id) FROM sample WHERE ts >= ?", limit).Scan(&next); err != nil {
+	next, left, err := w.youngerThan(ctx, keep.Seconds()+stretch)
+	if err != nil {
 		return false, err
 	}
-	return w.forgetSamples(ctx, next.Int64)
+	if next <= k.horizon.id {
+		k.looked = seconds(w.last.clock.Uptime) + min(left, clockSettled/4)
+		return false, nil
+	}
+	if next, _, err = w.youngerThan(ctx, keep.Seconds()); err != nil {
+		return false, err
+	}
+	return w.forgetSamples(ctx, next)
 }
 
 // forgetAtOnce is how many samples one step forgets: the subjects that appeared in them are read.
@@ -339,7 +341,7 @@ func (w *Writer) sweepRollup(r *Rollup, l Level) stage {
 func (w *Writer) sweepRecorder(ctx context.Context) (bool, error) {
 	oldest := w.keeper.horizon.ts
 	if hours := w.options.Limits.Hours; hours > 0 {
-		oldest = min(oldest, w.last.ts-hours.Seconds())
+		oldest = min(oldest, w.present.now-hours.Seconds())
 	} else {
 		oldest = 0
 	}
@@ -361,7 +363,7 @@ func (w *Writer) sweepRecorder(ctx context.Context) (bool, error) {
 func (w *Writer) moveRollups(ctx context.Context) (bool, error) {
 	k := &w.keeper
 	over, err := w.oversize(ctx)
-	if err != nil || over <= 0 && w.last.ts < k.periods {
+	if err != nil || over <= 0 && seconds(w.last.clock.Uptime) < k.periods {
 		return false, err
 	}
 	for i, l := range Levels() {
@@ -371,7 +373,7 @@ func (w *Writer) moveRollups(ctx context.Context) (bool, error) {
 		}
 		next := l.blockOf(first.Int64)
 		if keep := w.options.Limits.rollup(i); keep > 0 {
-			next = max(next, l.blockOf(l.of(w.last.ts-keep.Seconds())))
+			next = max(next, l.blockOf(l.of(w.present.now-keep.Seconds())))
 		}
 		// Where room is wanting, a level gives way when it goes back that much further than the samples do.
 		if over > 0 && w.last.ts-l.begin(first.Int64) > l.reach*max(w.last.ts-k.horizon.ts, 60) {
@@ -387,7 +389,7 @@ func (w *Writer) moveRollups(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	first := Levels()[0]
-	k.periods = w.last.ts + float64(first.Seconds*first.block)/4
+	k.periods = seconds(w.last.clock.Uptime) + float64(first.Seconds*first.block)/4
 	return false, nil
 }
 

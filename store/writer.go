@@ -94,6 +94,7 @@ type Writer struct {
 	lost    error      // why the samples since last could not be written
 	gaps    gapLog
 	keeper  keeper
+	present present
 	started float64   // of the boot, as the recording has it
 	synced  time.Time // when the -wal file last was
 	tape    tape
@@ -199,6 +200,9 @@ func (w *Writer) begin(ctx context.Context) error {
 			Scan(&w.last.id, &w.last.ts); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
+		if err := w.present.begin(ctx, w.conn, b.ID); err != nil {
+			return err
+		}
 		var lastRun, lastBoot sql.NullInt64
 		var stopped sql.NullFloat64
 		err := w.conn.QueryRowContext(ctx, "SELECT id, boot, stopped FROM run ORDER BY id DESC LIMIT 1").Scan(&lastRun, &lastBoot, &stopped)
@@ -279,14 +283,27 @@ func (w *Writer) Begin(c Clock) {
 	ts := unixSeconds(c.Wall)
 	w.now = sampleTime{id: w.last.id + 1, ts: ts, clock: c, begun: time.Now()}
 	// A wall clock that was set back is behind the last sample until it catches up. ts must
-	// grow all the same, and must not run ahead for longer than that.
+	// grow all the same, but slowly, so that it is caught up with soon. If it stood still, all samples until then would be of one
+	// minute, and a clock may have been wrong by a year.
 	if w.now.ts <= w.last.ts {
-		w.now.ts, w.now.steppedBack = w.last.ts+0.001, true
+		w.now.ts, w.now.steppedBack = w.last.ts+max(0.001, w.sinceLast()/slowness), true
 	}
+	w.present.see(unixSeconds(c.Wall), seconds(c.Uptime))
 	w.outcome.begin()
 	for _, s := range w.sources {
 		s.begin()
 	}
+}
+
+// slowness is by how much ts is slower than time while the wall clock is behind it.
+const slowness = 10
+
+// sinceLast is how many seconds before this sample the last one of this run was.
+func (w *Writer) sinceLast() float64 {
+	if !w.lastRun {
+		return 0
+	}
+	return seconds(w.now.clock.Uptime - w.last.clock.Uptime)
 }
 
 // Commit writes the sample in one transaction. When the file cannot be written, the sample is kept in memory and counts as
