@@ -87,8 +87,15 @@ func (d *trouble) strike(h *history) {
 	if h.w.Behind() {
 		h.t.Fatalf("%s: it is over, and the recording is still behind: %v", kinds[n].name, h.w.trouble)
 	}
-	if n := len(d.notices); n > 3 {
-		h.t.Fatalf("said %d times: %q", n, d.notices)
+	// Starting over frees pages of a full disk, so that it may go on for a while before it is full again.
+	episodes := 0
+	for _, s := range d.notices {
+		if strings.Contains(s, "recording goes on") {
+			episodes++
+		}
+	}
+	if n := len(d.notices); n > 3*max(episodes, 1) {
+		h.t.Fatalf("said %d times of %d: %q", n, episodes, d.notices)
 	}
 	if h.rand.IntN(4) == 0 && len(h.shots) > 0 {
 		h.check()
