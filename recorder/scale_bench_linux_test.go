@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -258,22 +259,23 @@ func BenchmarkFiveHundredNamespaces(b *testing.B) {
 	s.end()
 }
 
-// BenchmarkThreeHundredThousandSockets records 300,000 TCP sockets, connected to each other, of sixteen processes.
+// BenchmarkThreeHundredThousandSockets records 300,000 TCP sockets, connected to each other, of sixty processes.
 func BenchmarkThreeHundredThousandSockets(b *testing.B) {
 	if !benchInNamespace(b) {
 		return
 	}
-	const processes, n = 16, 300_000
+	const n = 300_000
 	ipBatch(b, "link set lo up\n")
 	begun := time.Now()
-	var crowd []*pairHolder
-	for range processes {
-		crowd = append(crowd, holdPairs(b, n/2/processes))
+	crowd, err := gather(b.Context(), n)
+	if err != nil {
+		b.Fatal(err)
 	}
+	b.Cleanup(crowd.end)
 	b.Logf("built in %v", time.Since(begun))
-	say := func(word string) {
-		for _, c := range crowd {
-			c.say(b, word)
+	do := func(err error) {
+		if err != nil {
+			b.Fatal(err)
 		}
 	}
 	ownRun(b)
@@ -284,11 +286,10 @@ func BenchmarkThreeHundredThousandSockets(b *testing.B) {
 	s.has(n, "sockets_now WHERE proto = 'tcp' AND state = 'ESTABLISHED' AND pid IS NOT NULL")
 	s.take("at rest")
 	s.take("at rest")
-	say("churn")
-	say("churn")
+	do(crowd.do("replace " + strconv.Itoa(n/2/100/len(crowd.members))))
 	s.take("after 1 % were replaced")
 	s.has(n, "sockets_now WHERE proto = 'tcp' AND state = 'ESTABLISHED' AND pid IS NOT NULL")
-	say("poke")
+	do(crowd.poke())
 	s.take("after a fifth moved bytes")
 	s.take("at rest")
 	s.end()
