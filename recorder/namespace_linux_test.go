@@ -185,7 +185,7 @@ func benchInNamespace(b *testing.B) bool {
 }
 
 // ipBatch runs many commands of ip(8) at once.
-func ipBatch(b *testing.B, lines string) {
+func ipBatch(b testing.TB, lines string) {
 	b.Helper()
 	cmd := exec.Command("ip", "-batch", "-")
 	cmd.Stdin = strings.NewReader(lines)

@@ -18,6 +18,9 @@ func TestRoutesAreKept(t *testing.T) {
 		return
 	}
 	links(t, "d0", "d1")
+	for _, link := range []string{"d1", "d1p"} { // its IPv6 routes would be told of
+		setSysctl(t, "net/ipv6/conf/"+link+"/disable_ipv6", "1")
+	}
 	ip(t, "addr add 10.1.0.1/24 dev d0")
 	ip(t, "addr add 10.2.0.1/24 dev d1")
 	r := newTestRun(t, "self")

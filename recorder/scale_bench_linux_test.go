@@ -19,12 +19,16 @@ type scale struct {
 	*testRun
 	b    testing.TB
 	heap uint64 // before it began
+
+	each   uint64  // bytes of heap for each thing, after the first sample
+	allocs float64 // for each, of the last sample
+	n      int
 }
 
 // newScale begins to record. What stands there has been built before, so that it does not count.
-func newScale(b testing.TB, netns string) *scale {
+func newScale(b testing.TB, netns string, n int) *scale {
 	b.Helper()
-	s := &scale{b: b, heap: heapInUse()}
+	s := &scale{b: b, heap: heapInUse(), n: n}
 	// Forgets the most memory that building took.
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 		b.Log("the most memory counts building, too: ", err)
@@ -44,17 +48,22 @@ func heapInUse() uint64 {
 // take takes a sample, and says what it cost.
 func (s *scale) take(what string) {
 	s.b.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
 	begun, cpu := time.Now(), ownCost().CPU
 	s.sample()
 	wall, cost := time.Since(begun), ownCost()
-	s.b.Logf("%-28s %6.2f s CPU %6.2f s wall %5d MB resident", what, (cost.CPU - cpu).Seconds(), wall.Seconds(), cost.RSS>>20)
+	runtime.ReadMemStats(&after)
+	s.allocs = float64(after.Mallocs-before.Mallocs) / float64(s.n)
+	s.b.Logf("%-28s %6.2f s CPU %6.2f s wall %5d MB resident %8.2f allocations for each", what, (cost.CPU - cpu).Seconds(), wall.Seconds(), cost.RSS>>20, s.allocs)
 }
 
 // settle does what the recorder does after its first sample, and says what is kept in memory.
-func (s *scale) settle(objects int) {
+func (s *scale) settle() {
 	s.b.Helper()
 	s.memory.settle()
-	s.b.Logf("%-28s %6d bytes of heap for each of %d; %d MB resident", "after the first sample", (heapInUse()-s.heap)/uint64(objects), objects, ownCost().RSS>>20)
+	s.each = (heapInUse() - s.heap) / uint64(s.n)
+	s.b.Logf("%-28s %6d bytes of heap for each of %d; %d MB resident", "after the first sample", s.each, s.n, ownCost().RSS>>20)
 }
 
 // end says how much memory it took at the most, and how large the recording is.
@@ -143,19 +152,24 @@ func builtRoutes(b testing.TB, n int) {
 	ipLines(b, n, routeCommand)
 }
 
-// BenchmarkMillionRoutes records a full table, and more: 1,000,000 IPv4 routes.
+// BenchmarkMillionRoutes records as many IPv4 routes as a full table has: 1,000,000. Reached on two shared cores, Linux 6.18: the
+// first sample 5.3 s of CPU and 750 MB resident at the most; at rest 0.1 s, 175 MB, 127 bytes of heap for each; after 1 %
+// went 2.2 s and 365 MB.
 func BenchmarkMillionRoutes(b *testing.B) {
-	if !benchInNamespace(b) {
-		return
+	if benchInNamespace(b) {
+		scaleRoutes(b, 1_000_000)
 	}
-	const n = 1_000_000
+}
+
+func scaleRoutes(b testing.TB, n int) *scale {
+	b.Helper()
 	begun := time.Now()
 	builtRoutes(b, n)
 	b.Logf("built in %v", time.Since(begun))
 	ownRun(b)
-	s := newScale(b, "self")
+	s := newScale(b, "self", n)
 	s.take("first sample")
-	s.settle(n)
+	s.settle()
 	want := linesOf(b, "ip", "-4", "route", "show", "table", "all") + linesOf(b, "ip", "-6", "route", "show", "table", "all")
 	s.has(want, "routes_now")
 	s.take("at rest")
@@ -166,14 +180,19 @@ func BenchmarkMillionRoutes(b *testing.B) {
 	s.take("at rest")
 	s.take("at rest")
 	s.end()
+	return s
 }
 
-// BenchmarkHundredThousandNeighbors records 100,000 entries of the ARP table.
+// BenchmarkHundredThousandNeighbors records 100,000 entries of the ARP table. Reached: the first sample 0.5 s of CPU; at rest
+// 0.1 s; after 1 % changed 0.2 s; 190 bytes of heap for each, and 100 MB resident at the most.
 func BenchmarkHundredThousandNeighbors(b *testing.B) {
-	if !benchInNamespace(b) {
-		return
+	if benchInNamespace(b) {
+		scaleNeighbors(b, 100_000)
 	}
-	const n = 100_000
+}
+
+func scaleNeighbors(b testing.TB, n int) *scale {
+	b.Helper()
 	ipLines(b, 3, func(i int) string {
 		return []string{"link add d0 type veth peer name d0p", "link set d0 up", "addr add 10.0.0.1/8 dev d0"}[i]
 	})
@@ -182,9 +201,9 @@ func BenchmarkHundredThousandNeighbors(b *testing.B) {
 	}
 	ipLines(b, n, neighbor)
 	ownRun(b)
-	s := newScale(b, "self")
+	s := newScale(b, "self", n)
 	s.take("first sample")
-	s.settle(n)
+	s.settle()
 	want := linesOf(b, "ip", "neigh", "show", "nud", "all")
 	s.has(want, "neighbors_now")
 	s.take("at rest")
@@ -194,14 +213,20 @@ func BenchmarkHundredThousandNeighbors(b *testing.B) {
 	s.has(n/100, "neighbors_now WHERE mac LIKE '06:%'")
 	s.take("at rest")
 	s.end()
+	return s
 }
 
-// BenchmarkFourThousandInterfaces records 4,096 interfaces, each with an address.
+// BenchmarkFourThousandInterfaces records 4,096 interfaces, each with an address, and so 25,000 routes, 8,000 addresses and 20,000
+// settings. Reached: the first sample 0.5 s of CPU; at rest 0.2 s; after 1 % changed 0.2 s; 4.8 KB of heap for each with all that, and
+// 100 MB resident at the most.
 func BenchmarkFourThousandInterfaces(b *testing.B) {
-	if !benchInNamespace(b) {
-		return
+	if benchInNamespace(b) {
+		scaleInterfaces(b, 4096)
 	}
-	const n = 4096
+}
+
+func scaleInterfaces(b testing.TB, n int) *scale {
+	b.Helper()
 	// Nobody else may have the addresses: while 4,096 links find that out, every dump of addresses is interrupted.
 	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0); err != nil {
 		b.Log(err)
@@ -216,36 +241,42 @@ func BenchmarkFourThousandInterfaces(b *testing.B) {
 	})
 	b.Logf("built in %v", time.Since(begun))
 	ownRun(b)
-	s := newScale(b, "self")
+	s := newScale(b, "self", n)
 	s.take("first sample")
-	s.settle(n)
+	s.settle()
 	s.has(n+1, "interfaces_now")
 	s.has(n, "addresses_now WHERE family = 4")
 	s.take("at rest")
 	s.take("at rest")
-	ipLines(b, n/100, func(i int) string { return fmt.Sprintf("link set d%d alias x", 100*i) })
+	ipLines(b, n/100, func(i int) string { return fmt.Sprintf("link set d%d alias x", i) })
 	s.take("after 1 % got an alias")
 	s.has(n/100, "interfaces_now WHERE alias = 'x'")
 	s.has(linesOf(b, "ip", "-4", "route", "show", "table", "all"), "routes_now WHERE family = 4")
 	s.take("at rest")
 	s.end()
+	return s
 }
 
-// BenchmarkFiveHundredNamespaces records 500 network namespaces besides its own.
+// BenchmarkFiveHundredNamespaces records 500 network namespaces besides its own. Reached: the first sample 3.7 s of CPU; at rest
+// 1.3 s, two thirds of which the kernel takes to go through the one table of TCP and UDP sockets for each; 174 KB of heap
+// for each, and 200 MB resident at the most.
 func BenchmarkFiveHundredNamespaces(b *testing.B) {
-	if !benchInNamespace(b) {
-		return
+	if benchInNamespace(b) {
+		scaleNamespaces(b, 500)
 	}
-	const n = 500
+}
+
+func scaleNamespaces(b testing.TB, n int) *scale {
+	b.Helper()
 	ownRun(b)
 	begun := time.Now()
 	for i := range n {
 		ipBatch(b, fmt.Sprintf("netns add n%d\n", i))
 	}
 	b.Logf("built in %v", time.Since(begun))
-	s := newScale(b, "all")
+	s := newScale(b, "all", n)
 	s.take("first sample")
-	s.settle(n)
+	s.settle()
 	s.has(n+1, "namespaces_now")
 	s.take("at rest")
 	s.take("at rest")
@@ -257,14 +288,20 @@ func BenchmarkFiveHundredNamespaces(b *testing.B) {
 	s.has(n/100, "namespaces_now WHERE name LIKE 'm%'")
 	s.take("at rest")
 	s.end()
+	return s
 }
 
-// BenchmarkThreeHundredThousandSockets records 300,000 TCP sockets, connected to each other, of sixty processes.
+// BenchmarkThreeHundredThousandSockets records 300,000 TCP sockets, connected to each other, of sixty processes. Reached: the first
+// sample 4.6 s of CPU; at rest 0.7 to 1.5 s; after 1 % were replaced 1.0 s, after a fifth moved bytes 1.2 s; 605 bytes of heap
+// for each, and 470 MB resident at the most.
 func BenchmarkThreeHundredThousandSockets(b *testing.B) {
-	if !benchInNamespace(b) {
-		return
+	if benchInNamespace(b) {
+		scaleSockets(b, 300_000)
 	}
-	const n = 300_000
+}
+
+func scaleSockets(b testing.TB, n int) *scale {
+	b.Helper()
 	ipBatch(b, "link set lo up\n")
 	begun := time.Now()
 	crowd, err := gather(b.Context(), n)
@@ -279,18 +316,19 @@ func BenchmarkThreeHundredThousandSockets(b *testing.B) {
 		}
 	}
 	ownRun(b)
-	s := newScale(b, "self")
+	s := newScale(b, "self", n)
 	s.take("first sample")
-	s.settle(n)
+	s.settle()
 	s.has(linesOf(b, "ss", "-Htan"), "sockets_now WHERE proto = 'tcp'")
 	s.has(n, "sockets_now WHERE proto = 'tcp' AND state = 'ESTABLISHED' AND pid IS NOT NULL")
 	s.take("at rest")
 	s.take("at rest")
-	do(crowd.do("replace " + strconv.Itoa(n/2/100/len(crowd.members))))
+	do(crowd.do("replace " + strconv.Itoa(max(1, n/200/len(crowd.members)))))
 	s.take("after 1 % were replaced")
 	s.has(n, "sockets_now WHERE proto = 'tcp' AND state = 'ESTABLISHED' AND pid IS NOT NULL")
 	do(crowd.poke())
 	s.take("after a fifth moved bytes")
 	s.take("at rest")
 	s.end()
+	return s
 }

@@ -1,0 +1,46 @@
+package recorder
+
+import "testing"
+
+// A tenth of what the benchmarks of large networks record, and what must not grow: bytes of heap for each thing, and allocations
+// in a sample at rest. Rows are compared with ip and ss on the way.
+func TestTenThousandsOfRoutes(t *testing.T) {
+	if inNamespace(t) {
+		scaleRoutes(t, 100_000).within(180, 0.1)
+	}
+}
+
+func TestThousandsOfNeighbors(t *testing.T) {
+	if inNamespace(t) {
+		scaleNeighbors(t, 10_000).within(450, 0.5)
+	}
+}
+
+func TestHundredsOfInterfaces(t *testing.T) {
+	if inNamespace(t) {
+		scaleInterfaces(t, 410).within(12_000, 20)
+	}
+}
+
+func TestDozensOfNamespaces(t *testing.T) {
+	if inNamespace(t) {
+		scaleNamespaces(t, 100).within(250_000, 500)
+	}
+}
+
+func TestTenThousandsOfSockets(t *testing.T) {
+	if inNamespace(t) {
+		scaleSockets(t, 28_800).within(900, 1)
+	}
+}
+
+// within checks what each thing costs: bytes of heap after the first sample, and allocations in the last, which was at rest.
+func (s *scale) within(heap uint64, allocs float64) {
+	s.b.Helper()
+	if s.each > heap {
+		s.b.Errorf("%d bytes of heap for each, want %d at the most", s.each, heap)
+	}
+	if s.allocs > allocs {
+		s.b.Errorf("%.2f allocations for each at rest, want %.2f at the most", s.allocs, allocs)
+	}
+}
