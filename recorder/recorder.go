@@ -14,6 +14,9 @@
 // recording with the next sample, each with its own time; changes bring that sample forward, within a budget. What they
 // tell is checked against the dumps, which have the last word.
 //
+// Where there are more than 10,000 routes they are not dumped in every sample, but after whatever was told that concerns
+// them, after something was lost, and once a minute; see routes.
+//
 // # Network namespaces
 //
 // Each namespace that is recorded has sources of its own. Those other than the recorder's are read on one thread, nsThread,
@@ -31,6 +34,9 @@
 // sample and a row of gaps, and nothing else. Reading is apart from parsing; parsers take bytes, never
 // trust the kernel's text or lengths, and are fuzzed. What may not be read without privileges is said once,
 // in words, with what to grant.
+//
+// What the kernel may never answer, the command line of a process that is frozen, is read with a bound; see cmdlines. Samples that
+// take longer than the interval do not pile up, and the gaps say that they were late.
 //
 // # What it costs
 //

@@ -123,7 +123,7 @@ func (g *gapLog) pause(w *Writer) []gapRow {
 	if w.now.steppedBack && !w.last.steppedBack {
 		back := time.Duration((w.last.ts - unixSeconds(w.now.clock.Wall)) * float64(time.Second)).Round(time.Second)
 		rows = append(rows, gapRow{w.last.ts, gapClock,
-			fmt.Sprintf("the clock was set back by about %v; until it catches up, samples.wall has its reading", back)})
+			fmt.Sprintf("the clock was set back by about %v; until it catches up, ts grows at a tenth of its speed, and samples.wall has its reading", back)})
 	}
 	if !w.lastRun {
 		return rows
