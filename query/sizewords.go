@@ -36,3 +36,6 @@ func ParseSize(words string) (int64, error) {
 	}
 	return int64(math.Round(n)), nil
 }
+
+// SizeText is a number of bytes as people read it, such as 2.0 GiB.
+func SizeText(bytes int64) string { return bytesText(float64(bytes)) }

@@ -89,7 +89,8 @@ func record(ctx context.Context, args []string, std stdio) error {
 	first := true
 	c.Sampled = func() {
 		if first && !c.Once {
-			fmt.Fprintf(std.err, "netsql: recording into %s every %v, process %d; Ctrl-C stops it, netsql asks it\n", c.Path, c.Interval, os.Getpid())
+			fmt.Fprintf(std.err, "netsql: recording into %s every %v, kept %s, process %d; Ctrl-C stops it, netsql asks it\n",
+				c.Path, c.Interval, keptWords(c), os.Getpid())
 		}
 		first = false
 	}
@@ -110,4 +111,19 @@ func checkLimits(c recorder.Config) error {
 		return usagef("--max-size %d: it must be at least 8MiB, such as 2GiB, or 0 for no limit", l.MaxSize)
 	}
 	return nil
+}
+
+// keptWords says how much is kept: what is beyond is deleted, and who did not say so should know.
+func keptWords(c recorder.Config) string {
+	keep := durationFlag{&c.Limits.Keep}.String()
+	size := query.SizeText(c.Limits.MaxSize)
+	switch {
+	case c.Limits.Keep == 0 && c.Limits.MaxSize == 0:
+		return "for ever"
+	case c.Limits.Keep == 0:
+		return "up to " + size
+	case c.Limits.MaxSize == 0:
+		return "for " + keep
+	}
+	return "for " + keep + " up to " + size
 }
