@@ -162,7 +162,7 @@ func (r *Rollup) view(l Level) View {
 			add(fmt.Sprintf("p.%s_max", c.Name), Column{Name: "max_" + c.Name, Unit: c.Unit, Doc: "Most in a sample: " + low + "."})
 			continue
 		}
-		low = strings.TrimSuffix(low, " since the sample before")
+		low = strings.Replace(low, " since the sample before", "", 1)
 		rate := strings.TrimPrefix(c.Unit+"/s", "/s")
 		add("p."+c.Name, Column{Name: c.Name, Unit: c.Unit, Doc: "In all of the period: " + low + "."})
 		add(fmt.Sprintf("round(p.%s * 1000.0 / nullif(m.covered_ms, 0), 3)", c.Name), Column{Name: "avg_" + c.Name + "_per_s", Unit: rate, Doc: "Average per second: " + low + "."})
