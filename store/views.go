@@ -162,7 +162,10 @@ func (t *Table) changesName() string {
 // by primary key; if there is none (first seen, not read then, another boot) the growth is
 // not known: NULL. If any counter of the subject fell it was reset or made anew, and none
 // of the others can be trusted either.
-func (t *Table) deltasView() View {
+func (t *Table) deltasView() View { return t.deltasOf(t.Counters()) }
+
+// deltasOf is deltasView for some of the counters.
+func (t *Table) deltasOf(counters []Column) View {
 	elapsed := Column{Name: "elapsed_s", Unit: "s", Doc: "Time since the sample before, by the monotonic clock."}
 	v := View{
 		Name: t.changesName() + "_deltas", From: t,
@@ -170,7 +173,7 @@ func (t *Table) deltasView() View {
 		Columns: []Column{tsColumn, elapsed},
 	}
 	var names, fell strings.Builder
-	for _, c := range t.Counters() {
+	for _, c := range counters {
 		if fell.Len() > 0 {
 			fell.WriteString(" OR ")
 		}
@@ -190,7 +193,7 @@ func (t *Table) deltasView() View {
 			ref++
 		}
 	}
-	for _, c := range t.Counters() {
+	for _, c := range counters {
 		fmt.Fprintf(&names, ",\n       CASE WHEN b.id IS NULL THEN NULL WHEN p.first < m.id THEN %[1]s - %[1]s WHEN %[3]s THEN NULL ELSE %[1]s - %[2]s END AS %[4]s",
 			c.expression("p", "t"), c.expression("q", "u"), fell.String(), c.Name)
 		c.Doc = "Growth since the sample before: " + lowerFirst(c.Doc)
