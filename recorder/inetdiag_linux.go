@@ -42,10 +42,10 @@ func (r inetRequest) message() *nl.NetlinkRequest {
 	return req
 }
 
-// tcpRequest asks for all TCP sockets of both families at once, as only the first form of the request can: struct
-// inet_diag_req. The kernel goes through one table for both, which alone may take it milliseconds, so that
-// to ask twice costs half as much again.
-type tcpRequest struct{}
+// tcpRequest asks for the TCP sockets of both families at once that are in one of the states, a bit for each, as only the
+// first form of the request can: struct inet_diag_req. The kernel goes through one table for both, which alone may take it
+// milliseconds, so that to ask twice costs half as much again.
+type tcpRequest struct{ states uint32 }
 
 // tcpDiagGetSock is TCPDIAG_GETSOCK (linux/inet_diag.h): the type of that request and of its answers.
 const tcpDiagGetSock = 18
@@ -55,7 +55,7 @@ func (tcpRequest) Len() int { return 60 }
 func (r tcpRequest) Serialize() []byte {
 	b := make([]byte, r.Len())
 	b[3] = 1<<(inetDiagInfo-1) | 1<<(inetDiagCong-1) | 1<<(inetDiagSKMemInfo-1)
-	binary.NativeEndian.PutUint32(b[52:], everyState)
+	binary.NativeEndian.PutUint32(b[52:], r.states)
 	return b
 }
 

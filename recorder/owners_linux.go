@@ -88,8 +88,8 @@ const (
 	recheckOwners = 20 * time.Second
 	// verifyBudget is how many places are verified in a sample at least; each takes 2 to 3 µs.
 	verifyBudget = 512
-	// verifyRound is the time in which all are, however many: of 20,000, sampled every 5 s, 1,667 in each.
-	verifyRound = time.Minute
+	// verifyRound is the time in which all are, however many: of 20,000, sampled every 10 s, 1,667 in each.
+	verifyRound = 2 * time.Minute
 	// smallProcess is how many descriptors one has at most that is read again at a mere hint, and rereadBudget how
 	// many are so in a sample; each takes 4 µs.
 	smallProcess = 256
@@ -196,13 +196,10 @@ func (o *owners) visit(ctx context.Context, now time.Time) error {
 			if p.due.IsZero() {
 				how = reading
 			}
-			before, changed := p.counted, p.changed
 			o.walk(p, how)
 			again := o.recheck
 			if p.counted > o.small {
-				if again = verifyRound; p.counted == before && !changed {
-					again *= 2 // it rests: listing its descriptors takes a microsecond for each
-				}
+				again = verifyRound // listing its descriptors takes a microsecond for each
 			}
 			p.due = now.Add(again/2 + again/2*time.Duration(pid%16)/16)
 			if p.held > 0 || o.named[p.pid] {

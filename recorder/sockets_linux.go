@@ -74,7 +74,8 @@ func (s *sockets) joinTCP(ns namespace) {
 		case p.ns.id != ns.id || p.proto != "tcp":
 		case first == nil:
 			first = p
-			first.request = tcpRequest{}.message
+			first.bound = &boundLook{}
+			first.request = func() *nl.NetlinkRequest { return tcpRequest{first.bound.states()}.message() }
 		default:
 			p.first, first.second = first, p
 		}
@@ -241,7 +242,8 @@ type protocol struct {
 	request     func() *nl.NetlinkRequest
 	first       *protocol // whose dump brings this one's sockets too: IPv4 those of IPv6
 	second      *protocol // whose sockets this dump brings too
-	dumped      error     // how the last dump went
+	bound       *boundLook // of TCP
+	dumped      error      // how the last dump went
 	fromProc    bool      // the kernel has no dump for it: read /proc/net
 	source      *store.Source
 	sockets     *store.Set[store.SocketID, store.Socket]
@@ -307,13 +309,18 @@ func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
 	for _, p := range both {
 		p.order, p.seen = p.seen, p.order
 	}
+	if p.bound != nil {
+		p.bound.decide()
+	}
 	err := error(nl.ErrDumpInterrupted)
 	for try := 0; try < diagTries && errors.Is(err, nl.ErrDumpInterrupted); try++ {
 		s.dumps++
 		for _, p := range both {
 			p.dump, p.seen, p.next, p.waiting, p.surplus = s.dumps, p.seen[:0], 0, p.waiting[:0], 0
 		}
-		err = s.dumpOnce(ctx, p)
+		if err = s.dumpOnce(ctx, p, p.request()); err == nil && p.bound != nil {
+			err = s.lookAtBound(ctx, p)
+		}
 	}
 	if errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("read %s sockets: this kernel has no diagnostics for them (modprobe %[1]s_diag)", p.proto)
@@ -364,11 +371,11 @@ func (p *protocol) socketOf(cookie uint64) *socket {
 	return nil
 }
 
-func (s *sockets) dumpOnce(ctx context.Context, p *protocol) error {
+func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.NetlinkRequest) error {
 	if p.fromProc {
 		return s.dumpProc(p)
 	}
-	err := p.diag.dump(ctx, p.request(), func(msg []byte) error {
+	err := p.diag.dump(ctx, request, func(msg []byte) error {
 		var r record
 		var name []byte
 		var err error
@@ -379,6 +386,9 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol) error {
 		}
 		if err != nil {
 			return err
+		}
+		if p.bound != nil && r.state == stateClose {
+			p.bound.seen++
 		}
 		if p.second != nil && r.family == p.second.af {
 			s.see(p.second, r.cookie, &r, name)
