@@ -49,6 +49,7 @@ type owners struct {
 	byPID   map[int32]*process
 	byInode map[uint32]*socket // the sockets with an inode, of all protocols
 	wanted  []*socket          // those that have appeared or lost their last holder, and those still not found
+	closed  []*socket          // those of them that are closed since the dump: nobody holds them
 	gen     uint32             // number of the sample
 	// firstDump is the number of the first dump of this sample: what a dump from it on has
 	// shown is alive.
@@ -56,6 +57,8 @@ type owners struct {
 	sizes     bool // the kernel tells the number of descriptors, Linux 6.2
 	// named are processes to report even if they hold no socket, and netns tells where one is.
 	named map[int32]bool
+	// gone asks whether a socket is closed by now; nil: it cannot be asked.
+	gone  func(context.Context, *socket) bool
 	netns func(pid int32, start uint64) store.Int
 	// privileged: the recorder has the capabilities that should let it see everything.
 	privileged bool
@@ -94,6 +97,8 @@ const (
 	// many are so in a sample; each takes 4 µs.
 	smallProcess = 256
 	rereadBudget = 1024
+	// askedAtOnce is how many sockets without a holder the kernel is asked about, at most; each takes 5 to 10 µs.
+	askedAtOnce = 256
 	// orphanSamples is for how many samples a socket without a holder has processes read in turn.
 	orphanSamples = 16
 )
@@ -292,6 +297,9 @@ func (o *owners) verify(ctx context.Context, budget int) error {
 func (o *owners) search(ctx context.Context) error {
 	o.askParents()
 	err := o.seek(ctx)
+	o.wanted = append(o.wanted, o.closed...) // the next dump will not show them
+	clear(o.closed)
+	o.closed = o.closed[:0]
 	for _, e := range o.wanted {
 		if e.lost == 0 {
 			e.lost = o.gen
@@ -325,6 +333,9 @@ func (o *owners) seek(ctx context.Context) error {
 	}
 	if err := o.searchIn(ctx, near, probing); err != nil || !o.missing() {
 		return err
+	}
+	if o.setClosedAside(ctx); !o.missing() {
+		return nil
 	}
 	users := map[uint32]bool{} // that made the missing sockets
 	fresh, young := false, false
@@ -377,6 +388,21 @@ func (o *owners) seek(ctx context.Context) error {
 		}
 	}
 	return o.searchIn(ctx, near, listing)
+}
+
+// setClosedAside takes out of the wanted sockets those that are closed by now. Short connections are, which a busy machine has
+// in every sample.
+func (o *owners) setClosedAside(ctx context.Context) {
+	if o.gone == nil || len(o.wanted) > askedAtOnce {
+		return
+	}
+	o.wanted = slices.DeleteFunc(o.wanted, func(e *socket) bool {
+		if !o.gone(ctx, e) {
+			return false
+		}
+		o.closed = append(o.closed, e)
+		return true
+	})
 }
 
 // readInTurn reads some processes again, others in each sample.

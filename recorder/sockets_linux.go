@@ -37,6 +37,7 @@ type sockets struct {
 func newSockets(w *store.Writer, namespaces ...namespace) source {
 	users := newUsers()
 	s := &sockets{writer: w, users: users, cgroups: newCgroups(), owners: newOwners(w, users), buf: newDumpBuffer()}
+	s.owners.gone = s.isGone
 	for _, ns := range namespaces {
 		s.enter(ns)
 	}
@@ -240,11 +241,11 @@ type protocol struct {
 	family      store.Int
 	af          uint8
 	request     func() *nl.NetlinkRequest
-	first       *protocol // whose dump brings this one's sockets too: IPv4 those of IPv6
-	second      *protocol // whose sockets this dump brings too
+	first       *protocol  // whose dump brings this one's sockets too: IPv4 those of IPv6
+	second      *protocol  // whose sockets this dump brings too
 	bound       *boundLook // of TCP
 	dumped      error      // how the last dump went
-	fromProc    bool      // the kernel has no dump for it: read /proc/net
+	fromProc    bool       // the kernel has no dump for it: read /proc/net
 	source      *store.Source
 	sockets     *store.Set[store.SocketID, store.Socket]
 	holders     *store.Set[store.SocketOwnerID, store.SocketOwner]
