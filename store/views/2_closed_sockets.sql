@@ -1,6 +1,6 @@
 -- Every TCP and UDP socket that was closed, at its exact time, with what TCP knew at the end; beyond a budget, see closed_counts.
 --
--- ts (unix s): When the kernel gave the socket up; of one that goes on in TIME_WAIT, when that began.
+-- ts (unix s): When the kernel gave the socket up, late by 50 ms at most; of one that goes on in TIME_WAIT, when that began.
 -- netns: Inode number of the network namespace.
 -- proto: tcp or udp.
 -- family: 4 for IPv4, 6 for IPv6.
