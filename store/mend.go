@@ -352,6 +352,7 @@ func (w *Writer) disconnect() {
 		for _, b := range w.batches {
 			b.close()
 		}
+		w.forgetMinute()
 		w.conn.Close()
 	}
 	if w.db != nil {

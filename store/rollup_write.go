@@ -44,54 +44,98 @@ func (w *Writer) nextPeriod(ctx context.Context, level int) (n int64, ok bool, e
 	return l.of(ts.Float64), ts.Valid, err
 }
 
-// rollUp works out period n of a level.
+// rollUp works out period n of a level. The statements for a minute stay compiled, which is half of what they take.
 func (w *Writer) rollUp(ctx context.Context, level int, n int64) error {
-	steps := []string{}
-	if level == 0 {
-		steps = append(steps, samplesOf(n))
-	} else {
-		steps = append(steps, periodsOf(level, n))
-	}
-	for _, r := range Rollups() {
-		steps = append(steps, r.scratch(), "DELETE FROM temp."+r.rolled())
-		if level == 0 {
-			steps = append(steps, r.fromSamples(n))
-			steps = append(steps, r.findGroups()...)
-		} else {
-			steps = append(steps, r.fromPeriods(level, n))
+	if w.minute == nil {
+		if err := w.compileMinute(ctx); err != nil {
+			return err
 		}
-		steps = append(steps, r.keep(Levels()[level], n)...)
 	}
-	for _, s := range steps {
-		if _, err := w.conn.ExecContext(ctx, s); err != nil {
-			return fmt.Errorf("%w in %s", err, s)
+	for i, text := range rollUpSteps(level) {
+		var args []any
+		if strings.Contains(text, "?1") {
+			args = []any{n}
+		}
+		var err error
+		if level == 0 {
+			_, err = w.minute[i].ExecContext(ctx, args...)
+		} else {
+			_, err = w.conn.ExecContext(ctx, text, args...)
+		}
+		if err != nil {
+			return fmt.Errorf("%w in %s", err, text)
 		}
 	}
 	return nil
 }
 
-// between are the bounds of ts in a period.
-func between(l Level, n int64) string {
-	return fmt.Sprintf("ts >= %d.0 AND ts < %d.0", n*l.Seconds, (n+1)*l.Seconds)
+func (w *Writer) compileMinute(ctx context.Context) error {
+	for _, r := range Rollups() {
+		if _, err := w.conn.ExecContext(ctx, r.scratch()); err != nil {
+			return err
+		}
+	}
+	for _, text := range rollUpSteps(0) {
+		stmt, err := w.conn.PrepareContext(ctx, text)
+		if err != nil {
+			w.forgetMinute()
+			return fmt.Errorf("%w in %s", err, text)
+		}
+		w.minute = append(w.minute, stmt)
+	}
+	return nil
+}
+
+func (w *Writer) forgetMinute() {
+	for _, stmt := range w.minute {
+		stmt.Close()
+	}
+	w.minute = nil
+}
+
+// rollUpSteps are the statements that work out period ?1 of a level.
+func rollUpSteps(level int) []string {
+	var steps []string
+	if level == 0 {
+		steps = append(steps, samplesOf())
+	} else {
+		steps = append(steps, periodsOf(level))
+	}
+	for _, r := range Rollups() {
+		steps = append(steps, "DELETE FROM temp."+r.rolled())
+		if level == 0 {
+			steps = append(steps, r.fromSamples())
+			steps = append(steps, r.findGroups()...)
+		} else {
+			steps = append(steps, r.fromPeriods(level))
+		}
+		steps = append(steps, r.keep(Levels()[level])...)
+	}
+	return steps
+}
+
+// inPeriod is the condition that ts is in period ?1.
+func inPeriod(l Level, ts string) string {
+	return fmt.Sprintf("%[1]s >= ?1 * %[2]d.0 AND %[1]s < (?1 + 1) * %[2]d.0", ts, l.Seconds)
 }
 
 // samplesOf enters a minute: how many samples it has, and how much of it was watched. A sample stands for the time since
 // the one before, unless that is so long that nobody looked; see gapLog.pause. Counters are told from before a pause, too.
-func samplesOf(n int64) string {
+func samplesOf() string {
 	l := Levels()[0]
 	return fmt.Sprintf(`INSERT INTO %s (id, ts, samples, watched_ms, covered_ms)
-SELECT %d, %d.0, count(*),
+SELECT ?1, ?1 * %d.0, count(*),
        coalesce(CAST(round(sum(CASE WHEN b.run = m.run THEN 1000 * min(m.uptime_s - b.uptime_s, 1.5 * u.interval_s + 0.05) END)) AS INTEGER), 0),
        coalesce(CAST(round(sum(CASE WHEN v.boot = u.boot THEN 1000 * (m.uptime_s - b.uptime_s) END)) AS INTEGER), 0)
   FROM sample m CROSS JOIN run u ON u.id = m.run LEFT JOIN sample b ON b.id = m.id - 1 LEFT JOIN run v ON v.id = b.run
- WHERE m.%s`, l.periods(), n, n*l.Seconds, strings.ReplaceAll(between(l, n), "AND ts", "AND m.ts"))
+ WHERE %s`, l.periods(), l.Seconds, inPeriod(l, "m.ts"))
 }
 
 // periodsOf enters a longer period, from the shorter ones.
-func periodsOf(level int, n int64) string {
+func periodsOf(level int) string {
 	l, below := Levels()[level], Levels()[level-1]
 	return fmt.Sprintf(`INSERT INTO %s (id, ts, samples, watched_ms, covered_ms)
-SELECT %d, %d.0, sum(samples), sum(watched_ms), sum(covered_ms) FROM %s WHERE %s`, l.periods(), n, n*l.Seconds, below.periods(), between(l, n))
+SELECT ?1, ?1 * %d.0, sum(samples), sum(watched_ms), sum(covered_ms) FROM %s WHERE %s`, l.periods(), l.Seconds, below.periods(), inPeriod(l, "ts"))
 }
 
 // rolled is the scratch table in which the rows of a period are worked out.
@@ -103,7 +147,7 @@ func (r *Rollup) scratch() string {
 
 // fromSamples works out the rows of a minute. Subjects of a group add up in each sample; a group that a sample does not
 // have counts as 0.
-func (r *Rollup) fromSamples(n int64) string {
+func (r *Rollup) fromSamples() string {
 	l := Levels()[0]
 	history := r.From.Name
 	if r.kind == counter {
@@ -125,13 +169,13 @@ func (r *Rollup) fromSamples(n int64) string {
 t AS MATERIALIZED (
   SELECT m.ts, m.uptime_s - b.uptime_s AS elapsed_s
     FROM sample m CROSS JOIN run u ON u.id = m.run LEFT JOIN sample b ON b.id = m.id - 1 AND (SELECT boot FROM run WHERE id = b.run) = u.boot
-   WHERE m.%[1]s),
+   WHERE %[1]s),
 s AS MATERIALIZED (SELECT ts, %[2]s%[3]s FROM %[4]s WHERE %[5]s GROUP BY ts, %[2]s)
 INSERT INTO temp.%[6]s (%[2]s, %[7]s)
 SELECT %[8]s%[9]s
-  FROM %[10]s e CROSS JOIN s JOIN t ON t.ts = s.ts WHERE e.id = %[11]d GROUP BY %[8]s`,
-		strings.ReplaceAll(between(l, n), "AND ts", "AND m.ts"), by, sums.String(), history, between(l, n), r.rolled(), strings.Join(r.stored(), ", "),
-		"s."+strings.ReplaceAll(by, ", ", ", s."), values.String(), l.periods(), n)
+  FROM %[10]s e CROSS JOIN s JOIN t ON t.ts = s.ts WHERE e.id = ?1 GROUP BY %[8]s`,
+		inPeriod(l, "m.ts"), by, sums.String(), history, inPeriod(l, "ts"), r.rolled(), strings.Join(r.stored(), ", "),
+		"s."+strings.ReplaceAll(by, ", ", ", s."), values.String(), l.periods())
 }
 
 // findGroups finds the groups of the rows, and enters those that are new.
@@ -148,36 +192,36 @@ func (r *Rollup) findGroups() []string {
 }
 
 // fromPeriods works out the rows of a longer period from those of the shorter ones.
-func (r *Rollup) fromPeriods(level int, n int64) string {
+func (r *Rollup) fromPeriods(level int) string {
 	l, below := Levels()[level], Levels()[level-1]
 	ratio := l.Seconds / below.Seconds
 	var values strings.Builder
 	for _, c := range r.values {
 		if r.kind == gauge {
-			fmt.Fprintf(&values, ", CAST(round(1.0 * sum(p.%s_avg * m.samples) / (SELECT samples FROM %s WHERE id = %d)) AS INTEGER)", c.Name, l.periods(), n)
+			fmt.Fprintf(&values, ", CAST(round(1.0 * sum(p.%s_avg * m.samples) / (SELECT samples FROM %s WHERE id = ?1)) AS INTEGER)", c.Name, l.periods())
 		} else {
 			fmt.Fprintf(&values, ", sum(p.%s)", c.Name)
 		}
-		fmt.Fprintf(&values, ",\n       CASE WHEN count(*) < (SELECT count(*) FROM %[2]s WHERE %[3]s) THEN 0 ELSE min(p.%[1]s_min) END, max(p.%[1]s_max)", c.Name, below.periods(), between(l, n))
+		fmt.Fprintf(&values, ",\n       CASE WHEN count(*) < (SELECT count(*) FROM %[2]s WHERE %[3]s) THEN 0 ELSE min(p.%[1]s_min) END, max(p.%[1]s_max)", c.Name, below.periods(), inPeriod(l, "ts"))
 	}
 	return fmt.Sprintf(`INSERT INTO temp.%s (g, %s)
 SELECT p.id & 4294967295%s
   FROM %s p CROSS JOIN %s m ON m.id BETWEEN p.id >> 32 AND (p.id >> 32) + p.length - 1
- WHERE p.id BETWEEN %d AND %d GROUP BY 1`, r.rolled(), strings.Join(r.stored(), ", "), values.String(), r.rows(below), below.periods(),
-		(n*ratio)<<32, ((n+1)*ratio)<<32-1)
+ WHERE p.id BETWEEN (?1 * %[6]d) << 32 AND (((?1 + 1) * %[6]d) << 32) - 1 GROUP BY 1`,
+		r.rolled(), strings.Join(r.stored(), ", "), values.String(), r.rows(below), below.periods(), ratio)
 }
 
 // keep enters the rows that were worked out: those that say the same as the period before make its row longer.
-func (r *Rollup) keep(l Level, n int64) []string {
+func (r *Rollup) keep(l Level) []string {
 	var same strings.Builder
 	for _, c := range r.stored() {
 		fmt.Fprintf(&same, " AND p.%[1]s IS %[2]s.%[1]s", c, r.rolled())
 	}
 	return []string{
 		fmt.Sprintf(`UPDATE temp.%[1]s SET goes_on = (SELECT p.id FROM %[2]s g CROSS JOIN %[3]s p ON p.id = g.%[4]s << 32 | g.id
- WHERE g.id = g AND g.%[4]s >= %[5]d AND g.%[4]s + p.length = %[6]d%[7]s)`, r.rolled(), r.group(), r.rows(l), l.lastRow(), l.blockOf(n), n, same.String()),
+ WHERE g.id = g AND g.%[4]s >= ?1 - ?1 %% %[5]d AND g.%[4]s + p.length = ?1%[6]s)`, r.rolled(), r.group(), r.rows(l), l.lastRow(), l.block, same.String()),
 		fmt.Sprintf("UPDATE %s SET length = length + 1 WHERE id IN (SELECT goes_on FROM temp.%s)", r.rows(l), r.rolled()),
-		fmt.Sprintf("INSERT INTO %s SELECT %d << 32 | g, 1, %s FROM temp.%s WHERE goes_on IS NULL ORDER BY g", r.rows(l), n, strings.Join(r.stored(), ", "), r.rolled()),
-		fmt.Sprintf("UPDATE %s SET %s = %d WHERE id IN (SELECT g FROM temp.%s WHERE goes_on IS NULL)", r.group(), l.lastRow(), n, r.rolled()),
+		fmt.Sprintf("INSERT INTO %s SELECT ?1 << 32 | g, 1, %s FROM temp.%s WHERE goes_on IS NULL ORDER BY g", r.rows(l), strings.Join(r.stored(), ", "), r.rolled()),
+		fmt.Sprintf("UPDATE %s SET %s = ?1 WHERE id IN (SELECT g FROM temp.%s WHERE goes_on IS NULL)", r.group(), l.lastRow(), r.rolled()),
 	}
 }

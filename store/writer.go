@@ -85,6 +85,7 @@ type Writer struct {
 
 	raw     driver.ConnPrepareContext // conn, for the batches, while it is lent to them
 	batches []*batch
+	minute  []*sql.Stmt         // see rollUp
 	args    []driver.NamedValue // of the batch that runs
 
 	now     sampleTime // the sample under way
