@@ -145,29 +145,32 @@ func (r *Rollup) view(l Level) View {
 		Rollup: r,
 	}
 	var b strings.Builder
-	b.WriteString("SELECT m.ts AS ts, m.samples AS samples, m.watched_ms / 1000.0 AS watched_s")
+	b.WriteString("SELECT ts, samples, watched_ms / 1000.0 AS watched_s")
 	add := func(expression string, c Column) {
-		fmt.Fprintf(&b, ",\n       %s AS %s", expression, c.Name)
+		b.WriteString(",\n       " + expression)
+		if expression != c.Name {
+			b.WriteString(" AS " + c.Name)
+		}
 		c.Role = Value
 		v.Columns = append(v.Columns, c)
 	}
 	for _, c := range r.by {
-		add("g."+c.Name, c)
+		add(c.Name, c)
 	}
 	for _, c := range r.values {
 		low := lowerFirst(strings.TrimSuffix(c.Doc, "."))
 		if r.kind == gauge {
-			add(fmt.Sprintf("p.%s_avg / 1000.0", c.Name), Column{Name: "avg_" + c.Name, Unit: c.Unit, Doc: "Average over the samples; one that had none counts as 0: " + low + "."})
-			add(fmt.Sprintf("p.%s_min", c.Name), Column{Name: "min_" + c.Name, Unit: c.Unit, Doc: "Least in a sample: " + low + "."})
-			add(fmt.Sprintf("p.%s_max", c.Name), Column{Name: "max_" + c.Name, Unit: c.Unit, Doc: "Most in a sample: " + low + "."})
+			add(fmt.Sprintf("%s_avg / 1000.0", c.Name), Column{Name: "avg_" + c.Name, Unit: c.Unit, Doc: "Average over the samples; one that had none counts as 0: " + low + "."})
+			add(fmt.Sprintf("%s_min", c.Name), Column{Name: "min_" + c.Name, Unit: c.Unit, Doc: "Least in a sample: " + low + "."})
+			add(fmt.Sprintf("%s_max", c.Name), Column{Name: "max_" + c.Name, Unit: c.Unit, Doc: "Most in a sample: " + low + "."})
 			continue
 		}
 		low = strings.Replace(low, " since the sample before", "", 1)
 		rate := strings.TrimPrefix(c.Unit+"/s", "/s")
-		add("p."+c.Name, Column{Name: c.Name, Unit: c.Unit, Doc: "In all of the period: " + low + "."})
-		add(fmt.Sprintf("round(p.%s * 1000.0 / nullif(m.covered_ms, 0), 3)", c.Name), Column{Name: "avg_" + c.Name + "_per_s", Unit: rate, Doc: "Average per second: " + low + "."})
-		add(fmt.Sprintf("p.%s_min / 1000.0", c.Name), Column{Name: "min_" + c.Name + "_per_s", Unit: rate, Doc: "Per second, from one sample to the next where it was least: " + low + "."})
-		add(fmt.Sprintf("p.%s_max / 1000.0", c.Name), Column{Name: "max_" + c.Name + "_per_s", Unit: rate, Doc: "Per second, from one sample to the next where it was most: " + low + "."})
+		add(c.Name, Column{Name: c.Name, Unit: c.Unit, Doc: "In all of the period: " + low + "."})
+		add(fmt.Sprintf("round(%s * 1000.0 / nullif(covered_ms, 0), 3)", c.Name), Column{Name: "avg_" + c.Name + "_per_s", Unit: rate, Doc: "Average per second: " + low + "."})
+		add(fmt.Sprintf("%s_min / 1000.0", c.Name), Column{Name: "min_" + c.Name + "_per_s", Unit: rate, Doc: "Per second, from one sample to the next where it was least: " + low + "."})
+		add(fmt.Sprintf("%s_max / 1000.0", c.Name), Column{Name: "max_" + c.Name + "_per_s", Unit: rate, Doc: "Per second, from one sample to the next where it was most: " + low + "."})
 	}
 	fmt.Fprintf(&b, `
   FROM %[1]s m CROSS JOIN %[2]s p ON p.id BETWEEN (m.id - %[3]d) << 32 AND ((m.id + 1) << 32) - 1 AND (p.id >> 32) + p.length > m.id

@@ -56,13 +56,13 @@ var tsColumn = Column{Name: "ts", Unit: "unix s", kind: kindTime,
 func (t *Table) from(spans string) string {
 	var b strings.Builder
 	b.WriteString(spans)
-	subject := "p.subject"
+	subject := "subject"
 	if strings.Contains(spans, "_span p") {
-		subject = "(p.id & 4294967295)"
+		subject = "p.id & 4294967295"
 	}
 	fmt.Fprintf(&b, "\n  CROSS JOIN %s s ON s.id = %s", t.Subject, subject)
 	if len(t.rare) > 0 {
-		fmt.Fprintf(&b, "\n  CROSS JOIN %s_tuple t ON t.id = p.tuple", t.Subject)
+		fmt.Fprintf(&b, "\n  CROSS JOIN %s_tuple t ON t.id = tuple", t.Subject)
 	}
 	for i, c := range t.refs() {
 		fmt.Fprintf(&b, "\n  LEFT JOIN %s r%d ON r%d.id = %s.%s", c.Ref.Subject, i, i, c.home("p", "t"), c.stored)
@@ -102,17 +102,47 @@ func (c Column) expression(span, tuple string) string {
 	return home + "." + c.stored
 }
 
+// notOnly are the columns that several of the tables have from which views read: those of every table of spans, of
+// samples and of runs.
+var notOnly = strings.Fields("id subject length from_sample tuple first_sample last_sample gone_sample since " +
+	"ts run uptime_s wall duration_ms cpu_s rss_bytes boot started stopped pid version interval_s uid keep_s max_bytes")
+
+// selects is the column of a view that reads it from there. What a name alone says is said by it: every connection keeps
+// all views in memory, parsed, and the recorder does so for ever. A name of a table before each column doubles that.
+func (t *Table) selects(alias string, c Column) string {
+	named := 0
+	for _, other := range t.Columns {
+		if other.stored == c.stored {
+			named++
+		}
+		if other.Ref != nil && slices.ContainsFunc(other.Ref.id, func(o Column) bool { return o.stored == c.stored }) {
+			named++
+		}
+	}
+	name := c.stored
+	if named > 1 || slices.Contains(notOnly, name) {
+		name = alias + "." + name
+	}
+	switch {
+	case c.micros:
+		return name + " / 1000.0 AS " + c.Name
+	case c.stored != c.Name:
+		return name + " AS " + c.Name
+	}
+	return name
+}
+
 // selected are the columns of the history view as SQL.
 func (t *Table) selected() string {
 	var b strings.Builder
 	ref := 0
 	for _, c := range t.Columns {
 		if c.Ref == nil {
-			fmt.Fprintf(&b, ",\n       %s AS %s", c.expression("p", "t"), c.Name)
+			b.WriteString(",\n       " + t.selects(c.home("p", "t"), c))
 			continue
 		}
 		for _, shown := range c.Show {
-			fmt.Fprintf(&b, ",\n       r%d.%s AS %s", ref, shown.stored, shown.Name)
+			b.WriteString(",\n       " + t.selects(fmt.Sprintf("r%d", ref), shown))
 		}
 		ref++
 	}
@@ -121,16 +151,16 @@ func (t *Table) selected() string {
 
 // closedSpans are the spans of sample m that have ended; openSpans those that still hold.
 func (t *Table) closedSpans() string {
-	return fmt.Sprintf("FROM sample m CROSS JOIN %s_span p ON p.id BETWEEN m.id << 32 AND ((m.id + %d) << 32) - 1 AND (p.id >> 32) - p.length <= m.id",
+	return fmt.Sprintf("FROM sample m CROSS JOIN %s_span p ON p.id BETWEEN m.id << 32 AND ((m.id + %d) << 32) - 1 AND (p.id >> 32) - length <= m.id",
 		t.Subject, t.K)
 }
 
 func (t *Table) openSpans() string {
-	return fmt.Sprintf("FROM sample m CROSS JOIN %s_open p ON p.from_sample <= m.id", t.Subject)
+	return fmt.Sprintf("FROM sample m CROSS JOIN %s_open p ON from_sample <= m.id", t.Subject)
 }
 
 func (t *Table) historyView() View {
-	columns := "SELECT m.ts AS ts" + t.selected() + "\n  "
+	columns := "SELECT ts" + t.selected() + "\n  "
 	return View{
 		Name: t.Name, Doc: t.Doc, From: t,
 		Columns: append([]Column{tsColumn}, t.Shown()...),
@@ -161,7 +191,7 @@ func (t *Table) changesName() string {
 // begins with it, the span before it, if it ended with the sample before, is one look-up
 // by primary key; if there is none (first seen, not read then, another boot) the growth is
 // not known: NULL. If any counter of the subject fell it was reset or made anew, and none
-// of the others can be trusted either.
+// of the others can be trusted either: then the span before it is taken for none.
 func (t *Table) deltasView() View { return t.deltasOf(t.Counters()) }
 
 // deltasOf is deltasView for some of the counters.
@@ -172,48 +202,56 @@ func (t *Table) deltasOf(counters []Column) View {
 		Doc:     "Growth of the counters of " + t.Name + " since the sample before; NULL at first sight and after a reset.",
 		Columns: []Column{tsColumn, elapsed},
 	}
-	var names, fell strings.Builder
-	for _, c := range counters {
-		if fell.Len() > 0 {
-			fell.WriteString(" OR ")
-		}
-		fmt.Fprintf(&fell, "%s < %s", c.expression("p", "t"), c.expression("q", "u"))
-	}
+	names := "SELECT p.ts,\n       p.elapsed_s"
 	ref := 0
 	for _, c := range t.Columns {
 		switch {
 		case c.Role != Value && !c.Counter && c.Ref == nil:
-			fmt.Fprintf(&names, ",\n       %s AS %s", c.expression("p", "t"), c.Name)
+			names += ",\n       " + t.selects(c.home("p", "t"), c)
 			v.Columns = append(v.Columns, c)
 		case c.Ref != nil:
 			for _, shown := range c.Show {
-				fmt.Fprintf(&names, ",\n       r%d.%s AS %s", ref, shown.stored, shown.Name)
+				names += ",\n       " + t.selects(fmt.Sprintf("r%d", ref), shown)
 				v.Columns = append(v.Columns, shown)
 			}
 			ref++
 		}
 	}
+	var inSpan, inTuple, fell, rareFell []string
 	for _, c := range counters {
-		fmt.Fprintf(&names, ",\n       CASE WHEN b.id IS NULL THEN NULL WHEN p.first < m.id THEN %[1]s - %[1]s WHEN %[3]s THEN NULL ELSE %[1]s - %[2]s END AS %[4]s",
-			c.expression("p", "t"), c.expression("q", "u"), fell.String(), c.Name)
+		names += fmt.Sprintf(",\n       coalesce(%[1]s - %[1]s_was, %[1]s * still) AS %[1]s", c.stored)
+		was := fmt.Sprintf("%[1]s AS %[1]s_was", c.stored)
+		if c.Role == Rare {
+			inTuple = append(inTuple, was)
+			rareFell = append(rareFell, fmt.Sprintf("t.%[1]s < w.%[1]s", c.stored))
+		} else {
+			inSpan = append(inSpan, was)
+			fell = append(fell, fmt.Sprintf("%[1]s < %[1]s_was", c.stored))
+		}
 		c.Doc = "Growth since the sample before: " + lowerFirst(c.Doc)
 		v.Columns = append(v.Columns, c)
 	}
-	where := ""
-	if t == ProtocolCounters.Table {
-		where = "\n WHERE t.kind = 'counter'"
+	if len(inTuple) > 0 {
+		inSpan = append(inSpan, "tuple AS tuple_was")
 	}
-	// The sample before counts only within the same boot.
-	before := "\n  LEFT JOIN sample b ON b.id = m.id - 1 AND (SELECT boot FROM run WHERE id = b.run) = (SELECT boot FROM run WHERE id = m.run)" +
-		"\n  LEFT JOIN " + t.Subject + "_span q ON q.id = (m.id - 1) << 32 | s.id"
-	if len(t.rare) > 0 {
-		before += "\n  LEFT JOIN " + t.Subject + "_tuple u ON u.id = q.tuple"
+	joins := fmt.Sprintf("\n  LEFT JOIN (SELECT id, %s FROM %s_span) q ON q.id = CASE WHEN still IS NULL THEN before << 32 | s.id END\n   AND (%s) IS NOT TRUE",
+		strings.Join(inSpan, ", "), t.Subject, strings.Join(fell, " OR "))
+	if len(inTuple) > 0 {
+		joins += fmt.Sprintf("\n   AND NOT EXISTS (SELECT 1 FROM %s_tuple w WHERE w.id = tuple_was AND tuple_was <> tuple AND (%s))",
+			t.Subject, strings.Join(rareFell, " OR ")) +
+			fmt.Sprintf("\n  LEFT JOIN (SELECT id, %s FROM %s_tuple) u ON u.id = tuple_was", strings.Join(inTuple, ", "), t.Subject)
+	}
+	if t == ProtocolCounters.Table {
+		joins += "\n WHERE kind = 'counter'"
 	}
 	piece := func(spans, first string) string {
-		return "SELECT m.ts AS ts,\n       m.uptime_s - b.uptime_s AS elapsed_s" +
-			strings.ReplaceAll(names.String(), "p.first", first) + "\n  " + t.from(spans) + before + where
+		// The sample before counts only within the same boot.
+		spans = strings.Replace(spans, "FROM sample m",
+			"FROM sample m LEFT JOIN sample b ON b.id = m.id - 1 AND (SELECT boot FROM run WHERE id = b.run) = (SELECT boot FROM run WHERE id = m.run)\n         ", 1)
+		return names + "\n  " + t.from(fmt.Sprintf("FROM (SELECT m.ts, m.uptime_s - b.uptime_s AS elapsed_s, b.id AS before, CASE WHEN %s <= b.id THEN 0 END AS still, p.*\n          %s) p",
+			first, spans)) + joins
 	}
-	v.Body = piece(t.closedSpans(), "((p.id >> 32) - p.length)") + "\nUNION ALL\n" + piece(t.openSpans(), "p.from_sample")
+	v.Body = piece(t.closedSpans(), "(p.id >> 32) - length") + "\nUNION ALL\n" + piece(t.openSpans(), "from_sample")
 	return v
 }
 
@@ -262,6 +300,12 @@ func (t *Table) changesView() View {
 			{Name: "change", Doc: "added, removed or changed."},
 			{Name: "learnt", Doc: "How: event, when the kernel told of it at once; dump, when a sample saw it."},
 		},
+		Body: t.changesFrom(spansOfChanges{
+			closed: "FROM " + t.Subject + "_span p",
+			open:   "FROM " + t.Subject + "_open p",
+			gone:   "FROM " + t.Subject + " s WHERE s.last_sample IS NOT NULL",
+			told:   "FROM " + t.Subject + "_event e",
+		}) + "\n ORDER BY ts",
 	}
 	if t == Addresses.Table {
 		v.Name = "address_changes"
@@ -271,91 +315,74 @@ func (t *Table) changesView() View {
 	if t == Neighbors.Table {
 		v.Doc = "When neighbors came, went and changed, within one boot; not that an entry aged, or was looked for in vain once more."
 	}
-	var names, was, now, differ strings.Builder
-	for _, c := range t.id {
-		fmt.Fprintf(&names, ", s.%s AS %s", c.stored, c.Name)
-		v.Columns = append(v.Columns, c)
-	}
-	for i, c := range t.values() {
-		old, new := c.expression("q", "u"), c.expression("p", "t")
-		if i > 0 {
-			was.WriteString(" || ")
-			now.WriteString(" || ")
-			differ.WriteString(" OR ")
-		}
-		fmt.Fprintf(&differ, "%s IS NOT %s", ageless(t, c, new), ageless(t, c, old))
-		fmt.Fprintf(&was, "iif(%[1]s IS NOT %[2]s, ' %[3]s=' || coalesce(%[2]s, 'NULL'), '')", new, old, c.Name)
-		fmt.Fprintf(&now, "iif(%[1]s IS NOT %[2]s, ' %[3]s=' || coalesce(%[1]s, 'NULL'), '')", new, old, c.Name)
-	}
-	// The values after the change, or, of one that went, the last.
-	var after, last strings.Builder
-	for _, c := range t.values() {
-		fmt.Fprintf(&after, ", %s AS %s", c.expression("p", "t"), c.Name)
-		fmt.Fprintf(&last, ", %s AS %s", c.expression("q", "u"), c.Name)
-		v.Columns = append(v.Columns, c)
-	}
-	v.Columns = append(v.Columns,
+	v.Columns = append(append(append(v.Columns, t.id...), t.rare...),
 		Column{Name: "was", Doc: "What it was before: of a change, the columns that changed."},
 		Column{Name: "now", Doc: "What it is since then."})
-	untold := ""
-	if t.events != nil {
-		untold = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s x WHERE x.%s = s.id AND x.sample = m.id)", t.events.Name, t.Subject)
-	}
-	before := func(first string) string {
-		// The span before is nearly always the one that ended with the sample before. Where its
-		// source failed meanwhile it is further back.
-		s := fmt.Sprintf(`
-  LEFT JOIN %[1]s_span q ON p.first > s.first_sample AND q.id = coalesce(
-       (SELECT id FROM %[1]s_span WHERE id = (p.first - 1) << 32 | s.id),
-       (SELECT id FROM %[1]s_span WHERE id < p.first << 32 AND id & 4294967295 = s.id ORDER BY id DESC LIMIT 1))`, t.Subject)
-		if len(t.rare) > 0 {
-			s += "\n  LEFT JOIN " + t.Subject + "_tuple u ON u.id = q.tuple"
-		}
-		s += "\n  CROSS JOIN sample m ON m.id = p.first CROSS JOIN run mr ON mr.id = m.run" +
-			"\n  CROSS JOIN sample b ON b.id = coalesce(q.id >> 32, m.id - 1) CROSS JOIN run br ON br.id = b.run AND br.boot = mr.boot" +
-			"\n WHERE (q.id IS NULL OR " + differ.String() + ")"
-		if untold != "" {
-			s += "\n   AND " + untold
-		}
-		return strings.ReplaceAll(s, "p.first", first)
-	}
-	begun := "SELECT m.ts AS ts, b.ts AS after, iif(q.id IS NULL, 'added', 'changed') AS change, 'dump' AS learnt" + names.String() + after.String() +
-		",\n       iif(q.id IS NULL, NULL, trim(" + was.String() + ")) AS was,\n       trim(" + now.String() + ") AS now\n  "
-	pieces := []string{
-		begun + t.from("FROM "+t.Subject+"_span p") + before("((p.id >> 32) - p.length)"),
-		begun + t.from("FROM "+t.Subject+"_open p") + before("p.from_sample"),
-	}
-	if t.events != nil {
-		pieces = append(pieces, t.toldChanges())
-	}
-
-	// One that went: what it was last is the span that ended with its last sample. NULL compared
-	// with it shows every column that had a value.
-	gone := "SELECT m.ts AS ts, b.ts AS after, 'removed' AS change, 'dump' AS learnt" + names.String() + last.String() +
-		",\n       trim(" + t.valuesText("q", "u") + ") AS was,\n       NULL AS now\n  FROM " + t.Subject + " s" +
-		"\n  CROSS JOIN sample m ON m.id = s.gone_sample CROSS JOIN sample b ON b.id = s.last_sample" +
-		"\n  CROSS JOIN " + t.Subject + "_span q ON q.id = s.last_sample << 32 | s.id"
-	if len(t.rare) > 0 {
-		gone += "\n  CROSS JOIN " + t.Subject + "_tuple u ON u.id = q.tuple"
-	}
-	gone += "\n WHERE s.last_sample IS NOT NULL"
-	if untold != "" {
-		gone += " AND " + untold
-	}
-	v.Body = strings.Join(append(pieces, gone), "\nUNION ALL\n") + "\n ORDER BY ts"
 	return v
 }
 
-// toldChanges is the piece of the view of changes that reads the log of events.
-func (t *Table) toldChanges() string {
-	var cols strings.Builder
-	for _, c := range append(slices.Clone(t.id), t.values()...) {
-		fmt.Fprintf(&cols, ", e.%s AS %s", c.stored, c.Name)
+// spansOfChanges say from where changes are read: each is FROM and a table, with conditions.
+type spansOfChanges struct{ closed, open, gone, told string }
+
+// changesFrom selects the columns of changesView. All that may change about a subject stands in its tuple: t is what it is
+// since then, or what it was last if it went, u what it was before.
+func (t *Table) changesFrom(from spansOfChanges) string {
+	name := t.Subject
+	var is, old, was, wasNull, told, differs, before, said, unsaid []string
+	for _, c := range t.id {
+		is = append(is, t.selects("s", c))
+		told = append(told, t.selects("e", c))
 	}
-	all := "trim(" + t.valuesText("e", "e") + ")"
-	return "SELECT e.ts AS ts, b.ts AS after, e.change AS change, e.learnt AS learnt" + cols.String() +
-		",\n       iif(e.change = 'removed', " + all + ", e.was) AS was,\n       iif(e.change = 'added', " + all + ", e.now) AS now" +
-		"\n  FROM " + t.events.Name + " e\n  CROSS JOIN sample b ON b.id = e.sample - 1"
+	for _, c := range t.rare {
+		is = append(is, t.selects("t", c))
+		told = append(told, t.selects("e", c))
+		old, was = append(old, c.stored+" AS "+c.stored+"_was"), append(was, c.stored+"_was")
+		wasNull = append(wasNull, "NULL")
+		differs, before = append(differs, ageless(t, c, c.stored)), append(before, ageless(t, c, c.stored+"_was"))
+		said = append(said, fmt.Sprintf("iif(%[1]s IS %[1]s_was, '', ' %[1]s=' || coalesce(%[1]s, 'NULL'))", c.Name))
+		unsaid = append(unsaid, fmt.Sprintf("iif(%[1]s IS %[1]s_was, '', ' %[1]s=' || coalesce(%[1]s_was, 'NULL'))", c.Name))
+	}
+	list := func(lists ...[]string) string { return strings.Join(slices.Concat(lists...), ", ") }
+	// The span before is nearly always the one that ended with the sample before. Where its
+	// source failed meanwhile it is further back.
+	body := "SELECT ts, after, change, learnt, " + columnNames(t.id) + ", " + columnNames(t.rare) + fmt.Sprintf(`,
+       CASE change WHEN 'removed' THEN said WHEN 'changed' THEN coalesce(was, trim(%[10]s)) END AS was,
+       CASE change WHEN 'removed' THEN NULL WHEN 'changed' THEN coalesce(now, said) ELSE said END AS now
+  FROM (SELECT *, trim(%[9]s) AS said
+  FROM (SELECT m.ts, b.ts AS after, CASE WHEN turn.tuple IS NULL THEN 'removed' WHEN q.id IS NULL THEN 'added' ELSE 'changed' END AS change, 'dump' AS learnt,
+               %[2]s, NULL AS was, NULL AS now
+          FROM (SELECT p.id & 4294967295 AS subject, (p.id >> 32) - p.length AS first, p.tuple %[3]s
+                UNION ALL
+                SELECT p.subject, p.from_sample, p.tuple %[4]s
+                UNION ALL
+                SELECT s.id, s.gone_sample, NULL %[5]s) turn
+          CROSS JOIN %[1]s s ON s.id = turn.subject
+          LEFT JOIN %[1]s_span q ON q.id = CASE WHEN turn.tuple IS NULL THEN s.last_sample << 32 | s.id WHEN turn.first > s.first_sample THEN coalesce(
+               (SELECT id FROM %[1]s_span WHERE id = (turn.first - 1) << 32 | s.id),
+               (SELECT id FROM %[1]s_span WHERE id < turn.first << 32 AND id & 4294967295 = s.id ORDER BY id DESC LIMIT 1)) END
+          CROSS JOIN %[1]s_tuple t ON t.id = coalesce(turn.tuple, q.tuple)
+          LEFT JOIN (SELECT id, %[11]s FROM %[1]s_tuple) u ON u.id = q.tuple AND turn.tuple IS NOT NULL
+          CROSS JOIN sample m ON m.id = turn.first CROSS JOIN run mr ON mr.id = m.run
+          CROSS JOIN sample b ON b.id = coalesce(q.id >> 32, m.id - 1) CROSS JOIN run br ON br.id = b.run
+         WHERE turn.tuple IS NOT q.tuple AND (u.id IS NULL OR (%[6]s) IS NOT (%[7]s))
+           AND (turn.tuple IS NULL OR br.boot = mr.boot)%[8]s`,
+		name, list(is, was), from.closed, from.open, from.gone, list(differs), list(before), t.untold(),
+		strings.Join(said, " || "), strings.Join(unsaid, " || "), list(old))
+	if t.events != nil {
+		body += fmt.Sprintf(`
+        UNION ALL
+        SELECT e.ts, b.ts, e.change, e.learnt, %s, e.was, e.now
+          %s CROSS JOIN sample b ON b.id = e.sample - 1`, list(told, wasNull), from.told)
+	}
+	return body + "))"
+}
+
+// untold is the condition that the kernel told nothing of the subject.
+func (t *Table) untold() string {
+	if t.events == nil {
+		return ""
+	}
+	return fmt.Sprintf("\n           AND NOT EXISTS (SELECT 1 FROM %s x WHERE x.%s = s.id AND x.sample = m.id)", t.events.Name, t.Subject)
 }
 
 // ageless is the value without what moves by itself: an entry of the neighbour table ages while it is used and while
@@ -365,15 +392,6 @@ func ageless(t *Table, c Column, value string) string {
 		return value
 	}
 	return "CASE WHEN " + value + " IN ('REACHABLE', 'STALE', 'DELAY', 'PROBE') THEN 'REACHABLE' WHEN " + value + " = 'INCOMPLETE' THEN 'FAILED' ELSE " + value + " END"
-}
-
-// valuesText prints the values that are known.
-func (t *Table) valuesText(span, tuple string) string {
-	var parts []string
-	for _, c := range t.values() {
-		parts = append(parts, fmt.Sprintf("coalesce(' %s=' || %s, '')", c.Name, c.expression(span, tuple)))
-	}
-	return strings.Join(parts, " || ")
 }
 
 // lowerFirst turns a sentence into the end of another, but leaves names such as TCP alone.

@@ -1,27 +1,18 @@
 package store
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // changesWithin is the view of changes for the samples of a window, as a piece of a view that has named the window w, of
 // samples w.a to w.z. It reads the spans of the window only: of a machine with many routes a recording of a month holds millions.
 //
 // An event of the window may be told by the sample after it.
 func (t *Table) changesWithin() string {
-	body := strings.TrimSuffix(t.changesView().Body, "\n ORDER BY ts")
-	for piece, within := range map[string]string{
-		"FROM " + t.Subject + "_span p": fmt.Sprintf(
-			"FROM w CROSS JOIN %s_span p ON p.id BETWEEN w.a << 32 AND ((w.z + 1 + %d) << 32) - 1 AND (p.id >> 32) - p.length BETWEEN w.a AND w.z + 1", t.Subject, t.K),
-		"FROM " + t.Subject + "_open p": fmt.Sprintf("FROM w CROSS JOIN %s_open p ON p.from_sample BETWEEN w.a AND w.z + 1", t.Subject),
+	return t.changesFrom(spansOfChanges{
+		closed: fmt.Sprintf("FROM w CROSS JOIN %s_span p ON p.id BETWEEN w.a << 32 AND ((w.z + 1 + %d) << 32) - 1 AND (p.id >> 32) - p.length BETWEEN w.a AND w.z + 1",
+			t.Subject, t.K),
+		open: fmt.Sprintf("FROM w CROSS JOIN %s_open p ON p.from_sample BETWEEN w.a AND w.z + 1", t.Subject),
 		// One that was gone when its source could be read again was last seen earlier; after so many samples nobody knows when it went.
-		"FROM " + t.Subject + " s\n": fmt.Sprintf(
-			"FROM w CROSS JOIN %s s ON s.last_sample BETWEEN w.a - 721 AND w.z AND s.gone_sample BETWEEN w.a AND w.z + 1\n", t.Subject),
-		"FROM " + t.Subject + "_event e\n": fmt.Sprintf("FROM w CROSS JOIN %s_event e ON e.ts BETWEEN w.since AND w.until\n", t.Subject),
-		"FROM " + t.Subject + "_event e\n": fmt.Sprintf("FROM w CROSS JOIN %s_event e ON e.ts BETWEEN w.since AND w.until\n", t.Subject),
-	} {
-		body = strings.ReplaceAll(body, piece, within)
-	}
-	return body
+		gone: fmt.Sprintf("FROM w CROSS JOIN %s s ON s.last_sample BETWEEN w.a - 721 AND w.z AND s.gone_sample BETWEEN w.a AND w.z + 1", t.Subject),
+		told: fmt.Sprintf("FROM w CROSS JOIN %s_event e ON e.ts BETWEEN w.since AND w.until", t.Subject),
+	})
 }

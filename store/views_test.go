@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -121,5 +122,35 @@ func TestPlans(t *testing.T) {
 		if strings.Contains(text, "SCAN m") && !strings.Contains(query, "_now") {
 			t.Errorf("%s\nreads every sample:\n%s", query, text)
 		}
+	}
+}
+
+// What each connection keeps of the views, parsed, stays small: the recorder holds it for as long as it runs.
+func TestParsedViewsAreSmall(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("sqlite3"); err != nil {
+		if os.Getenv("NETSQL_REQUIRE_KERNEL") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("sqlite3 is not installed (Debian: sqlite3)")
+	}
+	path := filepath.Join(t.TempDir(), "small.db")
+	w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("sqlite3", "-batch", path, "SELECT count(*) FROM sample", ".stats on", "SELECT 1").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	const most = 1_400_000
+	_, after, _ := strings.Cut(string(out), "Schema Heap Usage:")
+	if bytes := strings.Fields(after); len(bytes) == 0 {
+		t.Errorf("no size of the schema in\n%s", out)
+	} else if n, err := strconv.Atoi(bytes[0]); err != nil || n < 100_000 || n > most {
+		t.Errorf("the schema takes %s bytes (%v), more than %d: see selects in views.go", bytes[0], err, most)
 	}
 }

@@ -53,8 +53,8 @@ seen AS (
     FROM begun b LEFT JOIN ended e ON e.cookie = b.cookie AND e.gone_sample = b.first_sample AND e.proto = b.proto AND e.netns IS b.netns
    WHERE b.state <> 'TIME_WAIT' AND e.id IS NULL
   UNION ALL
-  SELECT t.socket, t.f, 'state', t.was, t.state, t.process
-    FROM w CROSS JOIN turned t WHERE t.was IS NOT NULL AND t.state <> 'TIME_WAIT' AND t.f BETWEEN w.a AND w.z
+  SELECT socket, f, 'state', was, state, process
+    FROM w CROSS JOIN turned WHERE was IS NOT NULL AND state <> 'TIME_WAIT' AND f BETWEEN a AND z
   UNION ALL
   -- In TIME_WAIT the process has closed it already; that this ends is no event.
   SELECT t.socket, t.f, 'closed', t.was, t.state, t.process
@@ -70,9 +70,8 @@ seen AS (
 -- Not what the first sample of a run finds new or gone: when that happened nobody saw. Only listeners, which are few, are told of
 -- also after a pause, within one boot.
 told AS (
-  SELECT m.ts, e.event, e.was, e.now, e.process, 0 AS exact, 1 AS count,
-         s.netns, s.proto, s.local_addr, s.local_port, s.remote_addr, s.remote_port, s.path, s.inode, s.type,
-         e.was IS 'LISTEN' OR e.now IS 'LISTEN' OR s.proto = 'udp' AND s.local_port > 0 AND coalesce(s.remote_port, 0) = 0 AS listener,
+  SELECT m.ts, event, was, now, process, 0 AS exact, 1 AS count, netns, proto, local_addr, local_port, remote_addr, remote_port, path, inode, type,
+         was IS 'LISTEN' OR now IS 'LISTEN' OR proto = 'udp' AND local_port > 0 AND coalesce(remote_port, 0) = 0 AS listener,
          mr.id = br.id AS looked
     FROM seen e CROSS JOIN socket s ON s.id = e.socket
     CROSS JOIN sample m ON m.id = e.sample CROSS JOIN run mr ON mr.id = m.run
@@ -87,14 +86,13 @@ told AS (
     LEFT JOIN (SELECT socket, state, process, max(f) FROM turned WHERE state <> 'TIME_WAIT' GROUP BY socket) t ON t.socket = c.socket
   UNION ALL
   -- One that lived between two samples.
-  SELECT c.ts - c.lived_ms / 1000.0, 'opened', NULL, NULL, c.process, 0, 1,
-         c.netns, c.proto, c.local_addr, c.local_port, c.remote_addr, c.remote_port, NULL, NULL, NULL, c.proto = 'udp' AND coalesce(c.remote_port, 0) = 0, 1
-    FROM w CROSS JOIN close c ON c.ts BETWEEN w.since AND w.until
-   WHERE c.socket IS NULL AND c.lived_ms > 0 AND c.ts - c.lived_ms / 1000.0 >= w.since
+  SELECT ts - lived_ms / 1000.0, 'opened', NULL, NULL, process, 0, 1,
+         netns, proto, local_addr, local_port, remote_addr, remote_port, NULL, NULL, NULL, proto = 'udp' AND coalesce(remote_port, 0) = 0, 1
+    FROM w CROSS JOIN close c ON ts BETWEEN since AND until
+   WHERE socket IS NULL AND lived_ms > 0 AND ts - lived_ms / 1000.0 >= since
   UNION ALL
-  SELECT c.ts, 'closed', NULL, NULL, c.process, 1, c.count,
-         c.netns, c.proto, c.local_addr, c.local_port, c.remote_addr, c.remote_port, NULL, NULL, NULL, 0, 1
-    FROM w CROSS JOIN close_count c ON c.ts BETWEEN w.since AND w.until),
+  SELECT ts, 'closed', NULL, NULL, process, 1, count, netns, proto, local_addr, local_port, remote_addr, remote_port, NULL, NULL, NULL, 0, 1
+    FROM w CROSS JOIN close_count c ON ts BETWEEN since AND until),
 -- Processes that began to hold sockets, and that hold none any more or ended.
 came AS MATERIALIZED (
   SELECT r.id, r.pid, r.started, r.comm, r.cmdline, r.exe, r.first_sample, x.tuple
@@ -113,21 +111,23 @@ ran AS (
     FROM came n LEFT JOIN went o ON o.pid = n.pid AND o.started = n.started AND o.gone_sample = n.first_sample
   UNION ALL
   SELECT o.gone_sample, 'gone', coalesce(o.cmdline, o.exe, o.comm), NULL, NULL, o.pid, o.comm, o.tuple
-    FROM went o LEFT JOIN came n ON n.pid = o.pid AND n.started = o.started AND n.first_sample = o.gone_sample WHERE n.id IS NULL),
-everything AS (
-  SELECT k.ts, CASE WHEN k.listener THEN 'listener' ELSE 'socket' END AS object,
-         CASE WHEN k.listener THEN CASE WHEN k.event = 'opened' OR k.now = 'LISTEN' THEN 'up' ELSE 'down' END ELSE k.event END AS event,
-         CASE WHEN k.count > 1 THEN printf('%,d × ', k.count) ELSE '' END || k.proto || ' ' ||
-         CASE WHEN k.proto = 'unix' THEN coalesce(k.path, k.type || ' inode ' || k.inode, 'without a name')
-              ELSE CASE WHEN k.local_addr LIKE '%:%' THEN '[' || k.local_addr || ']' ELSE coalesce(k.local_addr, '*') END || ':' || coalesce(k.local_port, '*') ||
-                   CASE WHEN k.remote_port = 0 AND NOT k.count > 1 THEN ''
-                        ELSE ' ↔ ' || CASE WHEN k.remote_addr LIKE '%:%' THEN '[' || k.remote_addr || ']' ELSE coalesce(k.remote_addr, '*') END || ':' || coalesce(k.remote_port, '*') END
+    FROM went o LEFT JOIN came n ON n.pid = o.pid AND n.started = o.started AND n.first_sample = o.gone_sample WHERE n.id IS NULL)
+-- All together. Not a table of WITH as those above: SQLite keeps these parsed in twice as much memory, in every connection.
+SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
+  FROM w CROSS JOIN (
+  SELECT ts, CASE WHEN listener THEN 'listener' ELSE 'socket' END AS object,
+         CASE WHEN listener THEN CASE WHEN event = 'opened' OR now = 'LISTEN' THEN 'up' ELSE 'down' END ELSE event END AS event,
+         CASE WHEN count > 1 THEN printf('%,d × ', count) ELSE '' END || proto || ' ' ||
+         CASE WHEN proto = 'unix' THEN coalesce(path, type || ' inode ' || inode, 'without a name')
+              ELSE CASE WHEN local_addr LIKE '%:%' THEN '[' || local_addr || ']' ELSE coalesce(local_addr, '*') END || ':' || coalesce(local_port, '*') ||
+                   CASE WHEN remote_port = 0 AND NOT count > 1 THEN ''
+                        ELSE ' ↔ ' || CASE WHEN remote_addr LIKE '%:%' THEN '[' || remote_addr || ']' ELSE coalesce(remote_addr, '*') END || ':' || coalesce(remote_port, '*') END
          END AS what,
-         CASE WHEN NOT k.listener THEN k.was END AS was, CASE WHEN NOT k.listener THEN k.now END AS now, r.pid, r.comm, k.count, k.exact, k.netns
+         CASE WHEN NOT listener THEN was END AS was, CASE WHEN NOT listener THEN now END AS now, pid, comm, count, exact, netns
     FROM told k LEFT JOIN process r ON r.id = k.process
-   WHERE k.looked OR k.listener
+   WHERE looked OR listener
   UNION ALL
-  SELECT m.ts, 'process', r.event, r.what, r.was, r.now, r.pid, r.comm, 1, 0, t.netns
+  SELECT m.ts, 'process', event, what, was, now, pid, comm, 1, 0, netns
     FROM ran r CROSS JOIN sample m ON m.id = r.sample CROSS JOIN sample b ON b.id = r.sample - 1 AND b.run = m.run
     LEFT JOIN process_tuple t ON t.id = r.tuple
   UNION ALL
@@ -154,13 +154,11 @@ everything AS (
   SELECT ts, 'setting', change, name, substr(was, length('value=') + 1), substr(now, length('value=') + 1), NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_settings)
    WHERE change = 'changed'
   UNION ALL
-  SELECT g.since, 'gap', 'began', coalesce(g.source || ' ', '') || g.kind || coalesce(': ' || g.detail, ''), NULL, NULL, NULL, NULL, 1, 0, g.netns
+  SELECT g.since, 'gap', 'began', coalesce(source || ' ', '') || kind || coalesce(': ' || detail, ''), NULL, NULL, NULL, NULL, 1, 0, netns
     FROM w CROSS JOIN gap g ON g.since BETWEEN w.since AND w.until
   UNION ALL
-  SELECT g.until, 'gap', 'ended', coalesce(g.source || ' ', '') || g.kind || coalesce(': ' || g.detail, ''), NULL, NULL, NULL, NULL, 1, 0, g.netns
+  SELECT g.until, 'gap', 'ended', coalesce(source || ' ', '') || kind || coalesce(': ' || detail, ''), NULL, NULL, NULL, NULL, 1, 0, netns
     FROM w CROSS JOIN gap g ON g.until BETWEEN w.since AND w.until
   UNION ALL
-  SELECT n.ts, 'note', 'written', n.text, NULL, NULL, NULL, NULL, 1, 1, NULL FROM w CROSS JOIN note n ON n.ts BETWEEN w.since AND w.until)
-SELECT e.ts, e.object, e.event, e.what, e.was, e.now, e.pid, e.comm, e.count, e.exact, e.netns
-  FROM w CROSS JOIN everything e ON e.ts BETWEEN w.since AND w.until
- ORDER BY e.ts
+  SELECT ts, 'note', 'written', text, NULL, NULL, NULL, NULL, 1, 1, NULL FROM w CROSS JOIN note ON ts BETWEEN since AND until) ON ts BETWEEN since AND until
+ ORDER BY ts
