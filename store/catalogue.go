@@ -135,6 +135,9 @@ func columnsOf(t reflect.Type, table string) []Column {
 		if f.Tag.Get("stored") == "us" {
 			c.micros, c.stored = true, strings.TrimSuffix(name, "_ms")+"_us"
 		}
+		if c.micros && counter {
+			panic(fmt.Sprintf("%s.%s: a counter is shown as it is stored", table, name))
+		}
 		if k == kindTime {
 			c.Unit = "unix s"
 		}

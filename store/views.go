@@ -93,15 +93,6 @@ func (c Column) home(span, tuple string) string {
 	}
 }
 
-// expression is how the column is read.
-func (c Column) expression(span, tuple string) string {
-	home := c.home(span, tuple)
-	if c.micros {
-		return fmt.Sprintf("%s.%s / 1000.0", home, c.stored)
-	}
-	return home + "." + c.stored
-}
-
 // notOnly are the columns that several of the tables have from which views read: those of every table of spans, of
 // samples and of runs.
 var notOnly = strings.Fields("id subject length from_sample tuple first_sample last_sample gone_sample since " +
