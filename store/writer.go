@@ -87,6 +87,7 @@ type Writer struct {
 	batches []*batch
 	minute  []*sql.Stmt         // see rollUp
 	args    []driver.NamedValue // of the batch that runs
+	cache   cache
 
 	now     sampleTime // the sample under way
 	last    sampleTime // the last one committed
@@ -167,9 +168,10 @@ func (w *Writer) connect(ctx context.Context) error {
 	if w.db, err = sql.Open("sqlite", dsn(w.options.Path, "rwc",
 		"busy_timeout=10000", "auto_vacuum=incremental", "journal_mode=wal", "synchronous=normal",
 		fmt.Sprintf("journal_size_limit=%d", w.options.Limits.walLimit()), fmt.Sprintf("wal_autocheckpoint=%d", w.options.Limits.walPages()),
-		"cache_size=-2000", "temp_store=memory")); err != nil {
+		cacheSize(restCache), "temp_store=memory")); err != nil {
 		return err
 	}
+	w.cache = cache{}
 	w.db.SetMaxOpenConns(1)
 	if w.conn, err = w.db.Conn(ctx); err != nil {
 		return err
@@ -327,6 +329,7 @@ func (w *Writer) Commit(ctx context.Context, cost Cost) error {
 	w.forgetRetired()
 	w.last, w.lastRun, w.lost = w.now, true, nil
 	w.keeper.fresh, w.keeper.done = false, false
+	w.fitCache(ctx)
 	return nil
 }
 
