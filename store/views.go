@@ -31,7 +31,10 @@ type View struct {
 // Views lists every view of a recording, in the order of the reference.
 func Views() []View { return allViews() }
 
-var allViews = sync.OnceValue(func() []View {
+var allViews = sync.OnceValue(makeViews)
+
+// makeViews is Views for who needs them once: they are not kept.
+func makeViews() []View {
 	views := writtenViews()
 	for _, t := range Tables() {
 		views = append(views, t.historyView(), t.nowView())
@@ -43,7 +46,7 @@ var allViews = sync.OnceValue(func() []View {
 		}
 	}
 	return append(append(views, rollupViews()...), coreViews()...)
-})
+}
 
 // tsColumn is the first column of every history.
 var tsColumn = Column{Name: "ts", Unit: "unix s", kind: kindTime,
@@ -472,9 +475,9 @@ func parseView(name, text string) (View, error) {
 }
 
 // viewsHash tells whether a file holds the views of this program.
-func viewsHash() string {
+func viewsHash(views []View) string {
 	hash := sha256.New()
-	for _, v := range Views() {
+	for _, v := range views {
 		hash.Write([]byte(v.Name + v.Body))
 	}
 	return hex.EncodeToString(hash.Sum(nil))
@@ -482,7 +485,8 @@ func viewsHash() string {
 
 // installViews makes the file hold the views of this program, in the caller's transaction.
 func installViews(ctx context.Context, q *sql.Conn) error {
-	want := viewsHash()
+	views := makeViews()
+	want := viewsHash(views)
 	var have sql.NullString
 	if err := q.QueryRowContext(ctx, "SELECT views FROM recording").Scan(&have); err != nil {
 		return fmt.Errorf("read recording: %w", err)
@@ -506,7 +510,7 @@ func installViews(ctx context.Context, q *sql.Conn) error {
 	if err := rows.Close(); err != nil {
 		return err
 	}
-	for _, v := range Views() {
+	for _, v := range views {
 		script.WriteString(v.create() + ";\n")
 	}
 	fmt.Fprintf(&script, "UPDATE recording SET views = '%s';", want)
