@@ -231,6 +231,7 @@ func (r *run) tidy(ctx context.Context, next time.Duration) (pause time.Duration
 	begun := time.Now()
 	more, err := r.writer.Tidy(ctx)
 	r.report(err)
+	r.memory.tidied(more)
 	return (tidyShare - 1) * time.Since(begun), more
 }
 
@@ -371,6 +372,8 @@ func readBoot() (store.Boot, error) {
 type memory struct {
 	settled int64 // resident bytes when it was last given back
 	next    time.Time
+	busy    bool      // more ran since the program was last dropped than samples need
+	dropped time.Time // when the program last was
 }
 
 // giveBackAgain is how long what was taken may be kept: giving it back costs a full collection.
@@ -380,6 +383,15 @@ func (m *memory) settle() {
 	debug.FreeOSMemory()
 	dropProgram()
 	m.settled, m.next = ownCost().RSS, time.Now().Add(giveBackAgain)
+	m.busy, m.dropped = false, time.Now()
+}
+
+// tidied is for after each step of tidying up. Roll-ups run once a minute, a megabyte of the program that samples do not need.
+func (m *memory) tidied(more bool) {
+	if m.busy = m.busy || more; m.busy && !more && time.Since(m.dropped) > giveBackAgain {
+		dropProgram()
+		m.busy, m.dropped = false, time.Now()
+	}
 }
 
 // look is for after each sample.
