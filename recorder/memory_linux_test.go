@@ -1,7 +1,9 @@
 package recorder
 
 import (
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -47,6 +49,31 @@ func TestDropProgram(t *testing.T) {
 	if before["RssFile"] <= after["RssFile"] {
 		t.Errorf("%d bytes of files were resident, and %d are", before["RssFile"], after["RssFile"])
 	}
+}
+
+// That the program is mapped again as it runs is no reason to collect garbage; that much was taken is.
+func TestMemoryIsGivenBack(t *testing.T) {
+	var m memory
+	m.settle()
+	looked := func() bool {
+		m.next = time.Time{}
+		m.look()
+		return !m.next.IsZero()
+	}
+	if _, err := readNumbers("/proc/self/status"); err != nil {
+		t.Fatal(err)
+	}
+	if looked() {
+		t.Error("memory was given back although none was taken")
+	}
+	taken := make([]byte, m.settled/4)
+	for i := range taken {
+		taken[i] = 1
+	}
+	if !looked() {
+		t.Errorf("%d bytes were taken, and nothing was given back", len(taken))
+	}
+	runtime.KeepAlive(taken)
 }
 
 func FuzzCleanMappings(f *testing.F) {

@@ -370,7 +370,7 @@ func readBoot() (store.Boot, error) {
 // memory gives back what a sample took that was far larger than the others, the first for one, in which everything is
 // new: the collector would keep it for long.
 type memory struct {
-	settled int64 // resident bytes when it was last given back
+	settled int64 // anonymous resident bytes when it was last given back
 	next    time.Time
 	busy    bool      // more ran since the program was last dropped than samples need
 	dropped time.Time // when the program last was
@@ -382,7 +382,8 @@ const giveBackAgain = 30 * time.Second
 func (m *memory) settle() {
 	debug.FreeOSMemory()
 	dropProgram()
-	m.settled, m.next = ownCost().RSS, time.Now().Add(giveBackAgain)
+	_, m.settled = residentBytes()
+	m.next = time.Now().Add(giveBackAgain)
 	m.busy, m.dropped = false, time.Now()
 }
 
@@ -396,7 +397,10 @@ func (m *memory) tidied(more bool) {
 
 // look is for after each sample.
 func (m *memory) look() {
-	if m.settled > 0 && time.Now().After(m.next) && ownCost().RSS > m.settled+m.settled/8 {
+	if m.settled == 0 || time.Now().Before(m.next) {
+		return
+	}
+	if _, anonymous := residentBytes(); anonymous > m.settled+m.settled/8 {
 		m.settle()
 	}
 }
@@ -408,11 +412,20 @@ func ownCost() store.Cost {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err == nil {
 		c.CPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
-	if statm, err := os.ReadFile("/proc/self/statm"); err == nil {
-		if fields := strings.Fields(string(statm)); len(fields) > 1 {
-			pages, _ := strconv.ParseInt(fields[1], 10, 64)
-			c.RSS = pages * int64(os.Getpagesize())
-		}
-	}
+	c.RSS, _ = residentBytes()
 	return c
+}
+
+// residentBytes is how many bytes are in memory, and how many of them belong to no file.
+func residentBytes() (all, anonymous int64) {
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0, 0
+	}
+	var size, files int64
+	if _, err := fmt.Sscan(string(statm), &size, &all, &files); err != nil {
+		return 0, 0
+	}
+	page := int64(os.Getpagesize())
+	return all * page, (all - files) * page
 }
