@@ -96,9 +96,9 @@ func (c Column) home(span, tuple string) string {
 	}
 }
 
-// notOnly are the columns that several of the tables have from which views read: those of every table of spans, of
+// shared are the columns that more than one of the tables have that a view joins: those of every table of spans, of
 // samples and of runs.
-var notOnly = strings.Fields("id subject length from_sample tuple first_sample last_sample gone_sample since " +
+var shared = strings.Fields("id subject length from_sample tuple first_sample last_sample gone_sample since " +
 	"ts run uptime_s wall duration_ms cpu_s rss_bytes boot started stopped pid version interval_s uid keep_s max_bytes")
 
 // selects is the column of a view that reads it from there. What a name alone says is said by it: every connection keeps
@@ -114,7 +114,7 @@ func (t *Table) selects(alias string, c Column) string {
 		}
 	}
 	name := c.stored
-	if named > 1 || slices.Contains(notOnly, name) {
+	if named > 1 || slices.Contains(shared, name) {
 		name = alias + "." + name
 	}
 	switch {
