@@ -22,9 +22,10 @@
 //     are only ever appended. Those that still hold stand in socket_open; the memory has only
 //     a hash of each, which tells whether anything changed.
 //   - Columns that rarely change are interned together in socket_tuple.
-//   - No span is longer than K samples: it is cut and goes on as another, subjects that
+//   - No span is longer than K samples: one that would be is cut and goes on as another, subjects that
 //     share a page of the file at one sample and others at another, so that the work is spread. Hence all spans that hold at sample m ended
-//     in [m, m+K): one short range of the rowid, whatever the age of the recording.
+//     in [m, m+K): one short range of the rowid, whatever the age of the recording. Those that end by themselves before, as most do
+//     where something moves, are never cut.
 //
 // So the view that a user asks is plain SQL, without any function of ours: see views.go for
 // the histories, newest samples, deltas, rates and changes that are derived from the

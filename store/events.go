@@ -200,7 +200,7 @@ func (e *EventSet[ID, V]) before(id ID) (v V, there bool, err error) {
 	if s == nil {
 		return v, false, nil
 	}
-	return e.table.read(s.number, s.open)
+	return e.table.read(s.number, s.open())
 }
 
 func (e *EventSet[ID, V]) begin() {

@@ -305,7 +305,7 @@ func (h *history) keepable(i int) bool {
 	}
 	open := 0
 	for _, s := range h.sockets[i].byKey {
-		if s.open {
+		if s.open() {
 			open++
 		}
 	}

@@ -15,11 +15,23 @@ type Subject[ID, V comparable] struct {
 	since  uint32      // first sample it was seen in, in unix seconds
 	seen   uint32      // attempt in which it was last seen
 
-	open   bool // a span holds for it
-	ending bool // with this sample that span ends, and perhaps another begins
-	stale  bool // the last commit failed: the caller may not assume we know its value
-	queued bool // it stands in a due list
+	span   spanAge // of the one that holds for it
+	ending bool    // with this sample that span ends, and perhaps another begins
+	stale  bool    // the last commit failed: the caller may not assume we know its value
+	queued bool    // it stands in a list of those that are looked at together
 }
+
+// spanAge is how long an open span has held, as far as its end asks; see cut.
+type spanAge uint8
+
+const (
+	noSpan    spanAge = iota // none holds
+	youngSpan                // one that began since its subject was last looked at
+	oldSpan                  // one that held already then
+)
+
+// open reports whether a span holds for the subject.
+func (s *Subject[ID, V]) open() bool { return s.span != noSpan }
 
 // Ref is how other tables point to the subject.
 func (s *Subject[ID, V]) Ref() Ref { return Ref(s.number) }
@@ -111,7 +123,7 @@ func (set *Set[ID, V]) Change(s *Subject[ID, V], v V) bool {
 // Keep says that the subject is there with the values it last had, without giving
 // them again. It answers false when the recording does not have them: then Put.
 func (set *Set[ID, V]) Keep(s *Subject[ID, V]) bool {
-	if s == nil || !s.open || s.stale {
+	if s == nil || !s.open() || s.stale {
 		return false
 	}
 	if w := set.table.writer; s.seen != w.attempt {
@@ -132,7 +144,7 @@ func (set *Set[ID, V]) see(s *Subject[ID, V], v V, id *ID) {
 	}
 	s.seen = set.table.writer.attempt
 	values := set.table.hashes.values(v)
-	if s.open {
+	if s.open() {
 		set.kept++
 		if s.values == values {
 			s.stale = false
@@ -147,7 +159,7 @@ func (set *Set[ID, V]) see(s *Subject[ID, V], v V, id *ID) {
 func (set *Set[ID, V]) rows() int {
 	n := set.kept
 	for _, c := range set.staged {
-		if !c.subject.open {
+		if !c.subject.open() {
 			n++
 		}
 	}
@@ -174,7 +186,7 @@ func (set *Set[ID, V]) drop() {
 func (set *Set[ID, V]) forget() {
 	set.drop()
 	for _, s := range set.byKey {
-		s.set, s.open, s.ending = nil, false, false
+		s.set, s.span, s.ending = nil, noSpan, false
 	}
 	set.byKey, set.open, set.most = map[key]*Subject[ID, V]{}, 0, 0
 }

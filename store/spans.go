@@ -37,8 +37,8 @@ type spanWriter[ID, V comparable] struct {
 
 	// dormant are the subjects of the last run that have not been seen again yet.
 	dormant map[key]*Subject[ID, V]
-	// due[m % K] are the subjects whose span is cut at sample m.
-	due [][]*Subject[ID, V]
+	// wheel are the subjects by when their spans are looked at; see cut.
+	wheel [][]*Subject[ID, V]
 
 	tuples      map[string]int64
 	lastTuple   int64
@@ -75,7 +75,7 @@ func newSpanWriter[ID, V comparable](w *Writer, t Spans[ID, V]) *spanWriter[ID, 
 	return &spanWriter[ID, V]{
 		writer: w, table: t,
 		hashes: newHashes[ID, V](),
-		due:    make([][]*Subject[ID, V], t.K),
+		wheel:  make([][]*Subject[ID, V], t.K),
 		tuples: map[string]int64{},
 
 		addSubject: w.insert(fmt.Sprintf("INSERT INTO %s (id, first_sample, last_sample, gone_sample%s)", name, stored(t.id)), 4+len(t.id)),
@@ -239,7 +239,7 @@ func (t *spanWriter[ID, V]) sortOut(m int64) {
 	slices.SortFunc(t.changes, func(a, b *change[ID, V]) int { return byNumber(a.subject, b.subject) })
 	t.closed = append(append(t.closed, t.ends...), t.cuts...)
 	for _, c := range t.changes {
-		if c.subject.open {
+		if c.subject.open() {
 			t.closed = append(t.closed, c.subject)
 		}
 	}
@@ -248,11 +248,11 @@ func (t *spanWriter[ID, V]) sortOut(m int64) {
 
 // end ends the span of the subject, and reports whether it had one.
 func (t *spanWriter[ID, V]) end(s *Subject[ID, V]) bool {
-	if s.open {
+	if s.open() {
 		s.ending = true
 		t.ends = append(t.ends, s)
 	}
-	return s.open
+	return s.open()
 }
 
 // unseen finds the subjects that a complete reading did not show any more.
@@ -272,22 +272,50 @@ func (t *spanWriter[ID, V]) unseen(set *Set[ID, V]) {
 // would write every page of the open spans again.
 const cutTogether = 64
 
-// cut ends the spans that reach their full length. Their subjects go on with another.
+// looked are the places on the wheel of the subjects that are looked at in sample m: each is, twice in K samples.
+func (t *spanWriter[ID, V]) looked(m int64) (full, half int64) {
+	return m % t.table.K, (m + t.table.K/2) % t.table.K
+}
+
+// cut ends the spans that would else become longer than K. Their subjects go on with another.
+//
+// The first look at a span finds it young, the second cuts it: by then it has held for more than half of K samples, at most for
+// all. One that ends by itself in between costs nothing. If instead every span were cut once in K samples, as it comes, a
+// twelfth of all rows would be due to that where sockets move every few samples.
 func (t *spanWriter[ID, V]) cut(m int64) {
-	bucket := t.due[m%t.table.K]
-	live := bucket[:0]
-	for _, s := range bucket {
-		if !s.open {
-			s.queued = false
-			continue
+	full, half := t.looked(m)
+	for _, place := range []int64{full, half} {
+		there := t.wheel[place]
+		live := there[:0]
+		for _, s := range there {
+			if !s.open() {
+				s.queued = false
+				continue
+			}
+			live = append(live, s)
+			if s.span == oldSpan && !s.ending {
+				t.cuts = append(t.cuts, s)
+			}
 		}
-		live = append(live, s)
-		if !s.ending {
-			t.cuts = append(t.cuts, s)
+		clear(there[len(live):])
+		t.wheel[place] = live
+	}
+}
+
+// age takes note that spans were looked at in sample m. What goes on where one was cut at half a turn of the wheel counts as old: it is
+// cut at the full turn, and from then on once in K samples. Without that, all who came together would always be cut in the same half.
+func (t *spanWriter[ID, V]) age(m int64) {
+	full, half := t.looked(m)
+	for _, s := range t.wheel[half] {
+		s.span = oldSpan
+	}
+	for _, s := range t.wheel[full] {
+		if s.span == oldSpan {
+			s.span = youngSpan
+		} else {
+			s.span = oldSpan
 		}
 	}
-	clear(bucket[len(live):])
-	t.due[m%t.table.K] = live
 }
 
 func (t *spanWriter[ID, V]) writeSubjects(ctx context.Context, m int64) error {
@@ -301,7 +329,7 @@ func (t *spanWriter[ID, V]) writeSubjects(ctx context.Context, m int64) error {
 			if err := t.addSubject.add(ctx, t.row...); err != nil {
 				return err
 			}
-		case !s.open:
+		case !s.open():
 			if err := t.setBack.add(ctx, s.row()); err != nil {
 				return err
 			}
@@ -402,9 +430,10 @@ func (t *spanWriter[ID, V]) writeOpen(ctx context.Context, m int64) error {
 	return t.addOpen.flush(ctx)
 }
 
-func (t *spanWriter[ID, V]) committed(int64) {
+func (t *spanWriter[ID, V]) committed(m int64) {
+	t.age(m)
 	for _, s := range t.ends {
-		s.open, s.ending = false, false
+		s.span, s.ending = noSpan, false
 		s.set.open--
 	}
 	for _, g := range t.gone {
@@ -417,16 +446,16 @@ func (t *spanWriter[ID, V]) committed(int64) {
 	}
 	for _, c := range t.changes {
 		s := c.subject
-		if !s.open {
+		if !s.open() {
 			s.set.open++
 		}
-		s.open, s.values = true, c.values
+		s.span, s.values = youngSpan, c.values
 		s.ending, s.stale = false, false
 		if !s.queued {
 			s.queued = true
 			k := t.table.K
-			bucket := (k - s.row()/cutTogether%k) % k
-			t.due[bucket] = append(t.due[bucket], s)
+			place := (k - s.row()/cutTogether%k) % k
+			t.wheel[place] = append(t.wheel[place], s)
 		}
 	}
 	for _, set := range t.sets {
@@ -465,12 +494,12 @@ func (t *spanWriter[ID, V]) forget() {
 	for _, set := range t.sets {
 		set.forget()
 	}
-	for _, bucket := range t.due {
-		for _, s := range bucket {
+	for _, place := range t.wheel {
+		for _, s := range place {
 			s.queued = false
 		}
 	}
-	t.dormant, t.due = nil, make([][]*Subject[ID, V], t.table.K)
+	t.dormant, t.wheel = nil, make([][]*Subject[ID, V], t.table.K)
 	t.again()
 	clear(t.tuples)
 }
