@@ -268,56 +268,6 @@ func (t *spanWriter[ID, V]) unseen(set *Set[ID, V]) {
 	}
 }
 
-// cutTogether subjects that follow each other, which share a page of the file, have their spans cut at the same sample: one by one each sample
-// would write every page of the open spans again.
-const cutTogether = 64
-
-// looked are the places on the wheel of the subjects that are looked at in sample m: each is, twice in K samples.
-func (t *spanWriter[ID, V]) looked(m int64) (full, half int64) {
-	return m % t.table.K, (m + t.table.K/2) % t.table.K
-}
-
-// cut ends the spans that would else become longer than K. Their subjects go on with another.
-//
-// The first look at a span finds it young, the second cuts it: by then it has held for more than half of K samples, at most for
-// all. One that ends by itself in between costs nothing. If instead every span were cut once in K samples, as it comes, a
-// twelfth of all rows would be due to that where sockets move every few samples.
-func (t *spanWriter[ID, V]) cut(m int64) {
-	full, half := t.looked(m)
-	for _, place := range []int64{full, half} {
-		there := t.wheel[place]
-		live := there[:0]
-		for _, s := range there {
-			if !s.open() {
-				s.queued = false
-				continue
-			}
-			live = append(live, s)
-			if s.span == oldSpan && !s.ending {
-				t.cuts = append(t.cuts, s)
-			}
-		}
-		clear(there[len(live):])
-		t.wheel[place] = live
-	}
-}
-
-// age takes note that spans were looked at in sample m. What goes on where one was cut at half a turn of the wheel counts as old: it is
-// cut at the full turn, and from then on once in K samples. Without that, all who came together would always be cut in the same half.
-func (t *spanWriter[ID, V]) age(m int64) {
-	full, half := t.looked(m)
-	for _, s := range t.wheel[half] {
-		s.span = oldSpan
-	}
-	for _, s := range t.wheel[full] {
-		if s.span == oldSpan {
-			s.span = youngSpan
-		} else {
-			s.span = oldSpan
-		}
-	}
-}
-
 func (t *spanWriter[ID, V]) writeSubjects(ctx context.Context, m int64) error {
 	first := any(m) // boxed once
 	for _, c := range t.changes {
