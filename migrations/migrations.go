@@ -9,6 +9,13 @@ import (
 	"io/fs"
 )
 
+// What stands between these comments is repeated until its last statement changes no row, if there may be rows. In an empty file all of a
+// step may be run as it is.
+const (
+	Repeat = "-- repeat:\n"
+	Until  = "-- until nothing is left.\n"
+)
+
 //go:embed *.sql
 var files embed.FS
 

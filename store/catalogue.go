@@ -24,7 +24,9 @@ const (
 
 // A Column of a recorded table, as its struct field declares it:
 //
-//	RTT Int `col:"rtt_ms,value" stored:"us" unit:"ms" doc:"Smoothed round-trip time …"`
+//	RTT   Int `col:"rtt_ms,value" stored:"us" unit:"ms" doc:"Smoothed round-trip time …"`
+//	RecvQ Int `col:"recv_q,value" stored:"queues,high" unit:"bytes" doc:"Bytes not yet read …"`
+//	SendQ Int `col:"send_q,value" stored:"queues,low" unit:"bytes" doc:"Bytes not yet acknowledged …"`
 type Column struct {
 	Name string // as users see it
 	Role Role
@@ -40,6 +42,7 @@ type Column struct {
 	Show []Column
 
 	stored string // its name in the span or subject table
+	half   half   // of that, where it shares it with the column beside it
 	micros bool   // stored as whole microseconds, shown as milliseconds
 	kind   kind
 	index  int // of the field in its struct
@@ -132,7 +135,12 @@ func columnsOf(t reflect.Type, table string) []Column {
 		default:
 			panic(fmt.Sprintf("%s.%s: no role %q", table, name, role))
 		}
-		if f.Tag.Get("stored") == "us" {
+		switch stored, part, _ := strings.Cut(f.Tag.Get("stored"), ","); {
+		case part != "":
+			if c.stored, c.half = stored, halves[part]; c.half == whole {
+				panic(fmt.Sprintf("%s.%s: %q is neither high nor low", table, name, part))
+			}
+		case stored == "us":
 			c.micros, c.stored = true, strings.TrimSuffix(name, "_ms")+"_us"
 		}
 		if c.micros && counter {
@@ -153,7 +161,40 @@ func columnsOf(t reflect.Type, table string) []Column {
 		}
 		cols = append(cols, c)
 	}
+	checkHalves(cols, table)
 	return cols
+}
+
+// checkHalves panics where two columns cannot share one.
+func checkHalves(cols []Column, table string) {
+	for i, c := range cols {
+		if c.half == whole {
+			continue
+		}
+		var pair []Column
+		if first := i - int(c.half-high); first >= 0 && first+2 <= len(cols) {
+			pair = cols[first : first+2]
+		}
+		if len(pair) == 0 || pair[0].half != high || pair[1].half != low || pair[0].stored != pair[1].stored || pair[0].Role != pair[1].Role ||
+			c.Role == Identity || c.kind != kindInt {
+			panic(fmt.Sprintf("%s.%s: two numbers may share a column that follow each other, have one role, and are no identity: the first as high, the second as low", table, c.Name))
+		}
+	}
+}
+
+// unshared are columns of which none shares what it is stored in: logs have such.
+func unshared(cols []Column, table string) []Column {
+	for _, c := range cols {
+		if c.half != whole {
+			panic(fmt.Sprintf("%s.%s: a log has no columns that share one", table, c.Name))
+		}
+	}
+	return cols
+}
+
+// inFile are the columns as the file has them: of two that share one, the first.
+func inFile(cols []Column) []Column {
+	return slices.DeleteFunc(slices.Clone(cols), func(c Column) bool { return c.half == low })
 }
 
 // Shown lists the columns of the history view after ts: references replaced by

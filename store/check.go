@@ -240,8 +240,9 @@ func (c *checker) checkSchema(ctx context.Context) error {
 
 // schemaObject is a table or an index of the schema.
 type schemaObject struct {
-	name string // "table sample"
-	text string // its SQL, with single blanks
+	name    string // "table sample"
+	text    string // its SQL, with single blanks
+	columns int    // of a table
 }
 
 // schemaOf is what the migrations up to that format make, and the pages at which its tables begin in every recording:
@@ -260,7 +261,7 @@ func schemaOf(ctx context.Context, format int) (objects []schemaObject, roots ma
 	if _, err := db.ExecContext(ctx, strings.Join(steps[:format], "\n")); err != nil {
 		return nil, nil, err
 	}
-	rows, err := db.QueryContext(ctx, "SELECT type, name, rootpage, coalesce(sql, '') FROM sqlite_schema")
+	rows, err := db.QueryContext(ctx, "SELECT type, name, rootpage, coalesce(sql, ''), iif(type = 'table', (SELECT count(*) FROM pragma_table_info(s.name)), 0) FROM sqlite_schema s")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -269,10 +270,11 @@ func schemaOf(ctx context.Context, format int) (objects []schemaObject, roots ma
 	for rows.Next() {
 		var kind, name, text string
 		var root uint32
-		if err := rows.Scan(&kind, &name, &root, &text); err != nil {
+		var columns int
+		if err := rows.Scan(&kind, &name, &root, &text, &columns); err != nil {
 			return nil, nil, err
 		}
-		objects = append(objects, schemaObject{kind + " " + name, strings.Join(strings.Fields(text), " ")})
+		objects = append(objects, schemaObject{kind + " " + name, strings.Join(strings.Fields(text), " "), columns})
 		roots[name] = root
 	}
 	return objects, roots, rows.Err()

@@ -21,7 +21,7 @@
 //     stand in socket_span, whose rowid is the last sample shifted by 32 bits, plus the subject: they
 //     are only ever appended. Those that still hold stand in socket_open; the memory has only
 //     a hash of each, which tells whether anything changed.
-//   - Columns that rarely change are interned together in socket_tuple.
+//   - Columns that rarely change are interned together in socket_tuple. Two that are nearly always 0 share one; see half.
 //   - No span is longer than K samples: one that would be is cut and goes on as another, subjects that
 //     share a page of the file at one sample and others at another, so that the work is spread. Hence all spans that hold at sample m ended
 //     in [m, m+K): one short range of the rowid, whatever the age of the recording. Those that end by themselves before, as most do

@@ -34,7 +34,7 @@ func eventsOf[ID, V comparable](t Spans[ID, V]) Events[ID, V] {
 		l.columns = append(l.columns, Column{stored: name, kind: kindText})
 	}
 	l.columns = append(l.columns, Column{stored: t.Subject, kind: kindRef})
-	l.columns = append(append(append(l.columns, t.id...), t.rare...), t.span...)
+	l.columns = unshared(append(append(append(l.columns, t.id...), t.rare...), t.span...), l.Name)
 	typed := Events[ID, V]{l, t}
 	l.newWriter = func(w *Writer) tableWriter { return newEventWriter(w, typed) }
 	logTables = append(logTables, l)
@@ -258,7 +258,7 @@ func (t *eventWriter[ID, V]) read(subject uint32, open bool) (v V, there bool, e
 	if *stmt == nil {
 		var cols []string
 		for _, c := range t.values {
-			cols = append(cols, c.home("p", "t")+"."+c.stored)
+			cols = append(cols, c.home("p", "t")+"."+c.stored) // none is shared; see eventsOf
 		}
 		if len(t.table.spans.rare) > 0 {
 			from += " JOIN " + name + "_tuple t ON t.id = p.tuple"

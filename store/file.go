@@ -233,8 +233,14 @@ func migrate(ctx context.Context, q *sql.Conn, version int, steps []string) erro
 	if version >= len(steps) {
 		return nil
 	}
+	if version > 0 {
+		// SQLite alters no table while a view asks for what will be gone.
+		if err := dropViews(ctx, q); err != nil {
+			return err
+		}
+	}
 	for n := version; n < len(steps); n++ {
-		if _, err := q.ExecContext(ctx, steps[n]); err != nil {
+		if err := migrateStep(ctx, q, steps[n]); err != nil {
 			return fmt.Errorf("migrate to format %d: %w", n+1, err)
 		}
 	}
@@ -244,6 +250,29 @@ func migrate(ctx context.Context, q *sql.Conn, version int, steps []string) erro
 	}
 	_, err := q.ExecContext(ctx, mark)
 	return err
+}
+
+// migrateStep takes one step. What stands in it between the comments repeat and until is run until its last statement changes no row:
+// a table of millions of rows moves into another some thousand at a time. Pages that they have left are used again, so that
+// the file hardly grows; and SQLite, which keeps in memory what a statement overwrites until that is over, needs little.
+func migrateStep(ctx context.Context, q *sql.Conn, step string) error {
+	for step != "" {
+		once, again, _ := strings.Cut(step, migrations.Repeat)
+		again, step, _ = strings.Cut(again, migrations.Until)
+		if _, err := q.ExecContext(ctx, once); err != nil {
+			return err
+		}
+		for rows := int64(1); rows > 0 && again != ""; {
+			result, err := q.ExecContext(ctx, again)
+			if err == nil {
+				rows, err = result.RowsAffected()
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Explain turns an error of SQLite or of the file system about the recording into one

@@ -27,7 +27,7 @@ var logTables []*LogTable
 
 // defineLog declares a log; tables.go is the list.
 func defineLog[V any](name string) Log[V] {
-	t := &LogTable{Name: name, columns: columnsOf(reflect.TypeFor[V](), name)}
+	t := &LogTable{Name: name, columns: unshared(columnsOf(reflect.TypeFor[V](), name), name)}
 	typed := Log[V]{t}
 	t.newWriter = func(w *Writer) tableWriter { return newLogWriter(w, typed) }
 	logTables = append(logTables, t)

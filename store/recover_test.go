@@ -261,7 +261,7 @@ func TestRecoverEveryFormat(t *testing.T) {
 				}
 				requireSound(t, saved)
 				for table, q := range questions {
-					if diff := cmp.Diff(before[table], ask(t, saved, q)); diff != "" {
+					if diff := cmp.Diff(before[table], ask(t, saved, tableNamed(table).asked(q))); diff != "" {
 						t.Errorf("%s (-before +after):\n%s", table, diff)
 					}
 				}

@@ -30,8 +30,8 @@ type Socket struct {
 	MSS        Int    `col:"mss,rare" unit:"bytes" doc:"Sending maximum segment size (tcpi_snd_mss)."`
 	PMTU       Int    `col:"pmtu,rare" unit:"bytes" doc:"Path MTU."`
 
-	RecvQ         Int `col:"recv_q,value" unit:"bytes" doc:"Bytes not yet read by the process; on a listener, connections waiting to be accepted."`
-	SendQ         Int `col:"send_q,value" unit:"bytes" doc:"Bytes not yet acknowledged by the other end; on a listener, the backlog that accept may queue."`
+	RecvQ         Int `col:"recv_q,value" stored:"queues,high" unit:"bytes" doc:"Bytes not yet read by the process; on a listener, connections waiting to be accepted."`
+	SendQ         Int `col:"send_q,value" stored:"queues,low" unit:"bytes" doc:"Bytes not yet acknowledged by the other end; on a listener, the backlog that accept may queue."`
 	BytesSent     Int `col:"bytes_sent,counter" unit:"bytes" doc:"Payload sent, retransmits included (tcpi_bytes_sent, Linux 4.19; before that, what was acknowledged); in TIME_WAIT what it was when last seen."`
 	BytesReceived Int `col:"bytes_received,counter" unit:"bytes" doc:"Payload received (tcpi_bytes_received)."`
 	SegsOut       Int `col:"segs_out,counter" unit:"segments" doc:"Segments sent (tcpi_segs_out)."`

@@ -10,7 +10,7 @@ import (
 func (t *Table) Schema() []string {
 	columns := func(cols []Column) string {
 		var b strings.Builder
-		for _, c := range cols {
+		for _, c := range inFile(cols) {
 			fmt.Fprintf(&b, ",\n    %-20s %s", c.stored, c.kind.sqlType())
 		}
 		return b.String()

@@ -67,7 +67,7 @@ type departed[ID, V comparable] struct {
 }
 
 func newSpanWriter[ID, V comparable](w *Writer, t Spans[ID, V]) *spanWriter[ID, V] {
-	spanColumns := len(t.span)
+	spanColumns := len(inFile(t.span))
 	if len(t.rare) > 0 {
 		spanColumns++
 	}
@@ -152,7 +152,7 @@ func (t *Table) spanColumns() string {
 // stored lists the columns as they are stored, to follow others.
 func stored(cols []Column) string {
 	var b strings.Builder
-	for _, c := range cols {
+	for _, c := range inFile(cols) {
 		b.WriteString(", " + c.stored)
 	}
 	return b.String()
@@ -459,9 +459,17 @@ func (t *spanWriter[ID, V]) forget() {
 func appendArgs(args []any, v reflect.Value, cols []Column) []any {
 	args = slices.Grow(args, len(cols))
 	for i := range cols {
+		c := &cols[i]
+		if c.half == low {
+			continue
+		}
 		n := len(args)
 		args = args[:n+1]
-		args[n] = cols[i].kind.arg(v.Field(cols[i].index), args[n])
+		if c.half == high {
+			args[n] = shared(intOf(v.Field(c.index)), intOf(v.Field(cols[i+1].index)), args[n])
+			continue
+		}
+		args[n] = c.kind.arg(v.Field(c.index), args[n])
 	}
 	return args
 }

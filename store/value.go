@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 )
@@ -56,6 +57,48 @@ func (i Int) Or(n int64) int64 {
 // value is NULL.
 type Ref int64
 
+// half says which part of a stored column a column is. Two that are nearly always 0, or that are unknown together, share one: a column
+// takes a byte of each row even where it holds nothing.
+type half int
+
+const (
+	whole half = iota // all of it
+	high              // its upper 32 bits
+	low               // its lower 32 bits
+)
+
+var halves = map[string]half{"high": high, "low": low}
+
+// noHalf stands for NULL in one half where the other is known.
+const noHalf = math.MaxUint32
+
+// shared is what a column holds that two share, as the database driver takes it: before, if that is the same. It has numbers from 0 to
+// 2^32-2 as they are, and others as the nearest of these. That is 0 for 0 and 0, which takes SQLite no byte, and n for 0 and n.
+func shared(upper, lower Int, before any) any {
+	if upper == (Int{}) && lower == (Int{}) {
+		return nil
+	}
+	part := func(i Int) int64 {
+		if n, known := i.Get(); known {
+			return min(max(n, 0), noHalf-1)
+		}
+		return noHalf
+	}
+	return boxed(part(upper)<<32|part(lower), before)
+}
+
+// part is SQL for what the half of a column says.
+func (h half) part(column string) string {
+	switch h {
+	case high:
+		column += " >> 32"
+		fallthrough
+	case low:
+		return fmt.Sprintf("nullif(%s & %[2]d, %[2]d)", column, int64(noHalf))
+	}
+	return column
+}
+
 // kind says how a field of a recorded row is stored.
 type kind int
 
@@ -107,6 +150,9 @@ func (k kind) arg(v reflect.Value, before any) any {
 	}
 	return nil
 }
+
+// intOf is the Int that v holds: Interface would allocate it.
+func intOf(v reflect.Value) Int { return Int{v.Field(0).Int()} }
 
 func boxed[T comparable](v T, before any) any {
 	if b, ok := before.(T); ok && b == v {

@@ -96,9 +96,9 @@ func (c Column) home(span, tuple string) string {
 	}
 }
 
-// shared are the columns that more than one of the tables have that a view joins: those of every table of spans, of
+// ambiguous are the columns that more than one of the tables have that a view joins: those of every table of spans, of
 // samples and of runs.
-var shared = strings.Fields("id subject length from_sample tuple first_sample last_sample gone_sample since " +
+var ambiguous = strings.Fields("id subject length from_sample tuple first_sample last_sample gone_sample since " +
 	"ts run uptime_s wall duration_ms cpu_s rss_bytes boot started stopped pid version interval_s uid keep_s max_bytes")
 
 // selects is the column of a view that reads it from there. What a name alone says is said by it: every connection keeps
@@ -106,7 +106,7 @@ var shared = strings.Fields("id subject length from_sample tuple first_sample la
 func (t *Table) selects(alias string, c Column) string {
 	named := 0
 	for _, other := range t.Columns {
-		if other.stored == c.stored {
+		if other.stored == c.stored && other.half == c.half {
 			named++
 		}
 		if other.Ref != nil && slices.ContainsFunc(other.Ref.id, func(o Column) bool { return o.stored == c.stored }) {
@@ -114,9 +114,10 @@ func (t *Table) selects(alias string, c Column) string {
 		}
 	}
 	name := c.stored
-	if named > 1 || slices.Contains(shared, name) {
+	if named > 1 || slices.Contains(ambiguous, name) {
 		name = alias + "." + name
 	}
+	name = c.half.part(name)
 	switch {
 	case c.micros:
 		return name + " / 1000.0 AS " + c.Name
@@ -494,6 +495,22 @@ func installViews(ctx context.Context, q *sql.Conn) error {
 	if have.String == want {
 		return nil
 	}
+	if err := dropViews(ctx, q); err != nil {
+		return err
+	}
+	var script strings.Builder
+	for _, v := range views {
+		script.WriteString(v.create() + ";\n")
+	}
+	fmt.Fprintf(&script, "UPDATE recording SET views = '%s';", want)
+	if _, err := q.ExecContext(ctx, script.String()); err != nil {
+		return fmt.Errorf("install the views: %w", err)
+	}
+	return nil
+}
+
+// dropViews takes all views out of the file, in the caller's transaction.
+func dropViews(ctx context.Context, q *sql.Conn) error {
 	rows, err := q.QueryContext(ctx, "SELECT name FROM sqlite_schema WHERE type = 'view'")
 	if err != nil {
 		return err
@@ -510,12 +527,9 @@ func installViews(ctx context.Context, q *sql.Conn) error {
 	if err := rows.Close(); err != nil {
 		return err
 	}
-	for _, v := range views {
-		script.WriteString(v.create() + ";\n")
-	}
-	fmt.Fprintf(&script, "UPDATE recording SET views = '%s';", want)
+	script.WriteString("UPDATE recording SET views = NULL;")
 	if _, err := q.ExecContext(ctx, script.String()); err != nil {
-		return fmt.Errorf("install the views: %w", err)
+		return fmt.Errorf("take out the views: %w", err)
 	}
 	return nil
 }

@@ -22,16 +22,16 @@ w AS (
          (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z
     FROM "window"),
 ended AS (
-  SELECT s.id, s.last_sample, 0 AS open, p.tuple, p.send_q
+  SELECT s.id, s.last_sample, 0 AS open, p.tuple, p.queues
     FROM w CROSS JOIN socket s ON s.last_sample >= w.a AND s.first_sample <= w.z
     CROSS JOIN socket_span p ON p.id = s.last_sample << 32 | s.id
    WHERE coalesce(s.remote_port, 0) = 0),
 alive AS (
-  SELECT s.id, (SELECT max(id) FROM sample) AS last_sample, 1 AS open, p.tuple, p.send_q
+  SELECT s.id, (SELECT max(id) FROM sample) AS last_sample, 1 AS open, p.tuple, p.queues
     FROM w CROSS JOIN socket_open p CROSS JOIN socket s ON s.id = p.subject AND s.first_sample <= w.z
    WHERE coalesce(s.remote_port, 0) = 0)
 SELECT coalesce(s.since, b.ts) AS first_seen, e.ts AS last_seen, l.open, s.netns, s.proto, s.family, s.local_addr, s.local_port, s.path,
-       r.pid, r.comm, r.cmdline, t.user, CASE WHEN s.proto = 'tcp' THEN l.send_q END AS backlog, t.drops, s.cookie
+       r.pid, r.comm, r.cmdline, t.user, CASE WHEN s.proto = 'tcp' THEN nullif(l.queues & 4294967295, 4294967295) END AS backlog, t.drops, s.cookie
   FROM (SELECT * FROM ended UNION ALL SELECT * FROM alive) l
   CROSS JOIN socket s ON s.id = l.id CROSS JOIN socket_tuple t ON t.id = l.tuple
   CROSS JOIN sample e ON e.id = l.last_sample LEFT JOIN sample b ON b.id = s.first_sample
