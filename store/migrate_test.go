@@ -420,3 +420,21 @@ func TestUpgradeMovesRowsInPlace(t *testing.T) {
 		t.Errorf("where tables begin (-every recording +this one):\n%s", diff)
 	}
 }
+
+// Who has a large recording is told what its upgrade takes.
+func TestUpgradeSaysWhatItTakes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		from int
+		size int64
+		want string
+	}{
+		{3, 1 << 20, "bringing a.db from format 3 to 9"},
+		{3, 2 << 30, "bringing a.db from format 3 to 9: that takes about a minute for each GB, and another 2048 MB of room until it is done"},
+		{4, 2 << 30, "bringing a.db from format 4 to 9"},
+	} {
+		if got := upgrading("a.db", test.from, 9, test.size); got != test.want {
+			t.Errorf("format %d, %d bytes: %q, want %q", test.from, test.size, got, test.want)
+		}
+	}
+}

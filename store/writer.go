@@ -189,7 +189,8 @@ func (w *Writer) connect(ctx context.Context) error {
 		return err
 	}
 	return bringUpToDate(ctx, w.conn, steps, func(from, to int) {
-		w.notice("bringing %s from format %d to %d", w.options.Path, from, to)
+		size, _ := sizeOf(w.options.Path)
+		w.notice("%s", upgrading(w.options.Path, from, to, size))
 	})
 }
 
