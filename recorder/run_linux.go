@@ -74,7 +74,7 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	// Most of what a sample allocates is gone with it: a collection now and then costs less than the memory.
-	defer debug.SetGCPercent(debug.SetGCPercent(30))
+	defer debug.SetGCPercent(debug.SetGCPercent(25))
 	r, err := newRun(w, ns, c)
 	if err != nil {
 		return errors.Join(err, w.Close(whole))

@@ -116,7 +116,6 @@ func (b *batch) run(ctx context.Context, rows int, args []driver.NamedValue) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	b.writer.cache.rows += rows
 	_, err := (*stmt).(driver.StmtExecContext).ExecContext(context.Background(), args)
 	return err
 }
