@@ -85,7 +85,7 @@ func Check(ctx context.Context, path string, o CheckOptions) (CheckReport, error
 	}
 	r.Format = version
 	c := &checker{q: conn, options: o, report: &r}
-	for _, step := range []func(context.Context) error{c.checkFile, c.checkSchema, c.checkFrame, c.checkSamples, c.checkTables, c.checkLogs} {
+	for _, step := range []func(context.Context) error{c.checkFile, c.checkSchema, c.checkFrame, c.checkSamples, c.checkTables, c.checkLogs, c.checkSums} {
 		if err := step(ctx); err != nil {
 			return r, Explain(path, err)
 		}

@@ -122,6 +122,9 @@ func fillFormat(t *testing.T, db *sql.DB) map[string]string {
 		INSERT INTO run (id, boot, started, pid, interval_s) VALUES (1, 1, 1, 1, 5);
 		INSERT INTO sample (id, ts, run, uptime_s) VALUES (1, 100, 1, 99), (2, 105, 1, 104), (3, 110, 1, 109), (4, 115, 1, 114);
 		INSERT INTO gap (since, until, kind) VALUES (100, 105, 'late')`)
+	if texts(t, db, "SELECT count(*) FROM pragma_table_info('run') WHERE name = 'first_sample'")[0] == "1" {
+		exec("UPDATE run SET first_sample = 1")
+	}
 	// others are the columns of a table but for the first ones, and values of theirs for row i.
 	others := func(table string, first []string, refs map[string]bool, i int) (names, values string) {
 		rows, err := db.Query("SELECT name, type FROM pragma_table_info(?) WHERE name NOT IN ('"+strings.Join(first, "', '")+"')", table)

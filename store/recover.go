@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -205,7 +206,11 @@ func (s *salvage) copyRows(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.tables = append(s.tables, t)
+		if derived(name) {
+			t.tree.take = func([]any) error { return nil }
+		} else {
+			s.tables = append(s.tables, t)
+		}
 		if root := s.roots[name]; root > 0 {
 			s.reader.trees[root] = t.tree
 		} else {
@@ -250,6 +255,16 @@ func (s *salvage) copyRows(ctx context.Context) error {
 		s.result.Notes = append(s.result.Notes, fmt.Sprintf("%d pages with rows are of tables that nothing is left of to tell", s.reader.lost))
 	}
 	return nil
+}
+
+// derived reports whether the rows of a table say only what others do: they are left out, and the next recorder works them out again.
+func derived(table string) bool {
+	for _, s := range Sums() {
+		if slices.Contains(s.tables(), table) {
+			return true
+		}
+	}
+	return table == shortBlock.blocks() || table == longBlock.blocks()
 }
 
 // table prepares to save a table: what its rows look like, and how they are written.

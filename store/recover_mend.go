@@ -88,6 +88,7 @@ func (s *salvage) mendRuns(ctx context.Context) error {
 			                       WHERE a.id = (SELECT max(id) FROM run WHERE id < m.run) AND z.id = (SELECT min(id) FROM run WHERE id > m.run)),
 			              (SELECT coalesce(max(id), 0) FROM boot) + run), min(ts), 0, coalesce((max(ts) - min(ts)) / nullif(count(*) - 1, 0), 0)
 			  FROM sample m WHERE run NOT IN (SELECT id FROM run) GROUP BY run`},
+		{"run", `UPDATE run SET first_sample = m.first FROM (SELECT u.id, min(m.id) AS first FROM run u LEFT JOIN sample m ON m.run = u.id GROUP BY u.id) m WHERE m.id = run.id`},
 		{"boot", "INSERT INTO boot (id, boot_id) SELECT DISTINCT boot, 'lost ' || boot FROM run WHERE boot NOT IN (SELECT id FROM boot)"},
 	} {
 		n, err := s.change(ctx, step.statement)

@@ -74,12 +74,17 @@ type keeper struct {
 	upto    int64            // its tuples up to this number are moved
 	marked  int64            // sample at which tuples are looked at again
 
+	summable int64 // first sample with which another block may be summed up
+	blocks   blockSizes
+
 	// Tuples are moved when so many samples were taken since the last time, an eighth of those kept at least, and so many
 	// tuples are new.
 	markSamples, markTuples int64
 }
 
-func newKeeper() keeper { return keeper{markSamples: 2000, markTuples: 1000} }
+func newKeeper() keeper {
+	return keeper{markSamples: 2000, markTuples: 1000, blocks: blockSizes{short: 128, shortest: 16, together: 64}}
+}
 
 // A stage sweeps one table: it deletes a few rows before the horizon and reports whether there were any.
 type stage func(context.Context) (bool, error)
@@ -87,7 +92,7 @@ type stage func(context.Context) (bool, error)
 // sweepRows is how many rows go in one step: some milliseconds' worth.
 const sweepRows = 2000
 
-// Tidy does one small step of what is to be done between samples: it works out roll-ups, deletes what is
+// Tidy does one small step of what is to be done between samples: it works out roll-ups and sums, deletes what is
 // beyond the limits and gives free pages back. It reports whether there may be more to do; when there is not, it need not
 // be called before the next sample. The file is as good after each step as before.
 func (w *Writer) Tidy(ctx context.Context) (more bool, err error) {
@@ -109,7 +114,7 @@ func (w *Writer) tidy(ctx context.Context) (bool, error) {
 	if err := w.readHorizon(ctx); err != nil {
 		return false, err
 	}
-	for _, step := range []stage{w.rollUpDue, w.sweep, w.moveRollups, w.moveHorizon, w.moveTuples, w.vacuum} {
+	for _, step := range []stage{w.rollUpDue, w.sumUpDue, w.sweep, w.moveRollups, w.moveHorizon, w.moveTuples, w.vacuum} {
 		did, err := step(ctx)
 		w.keeper.fresh = w.keeper.fresh && !did
 		if err != nil || did {
@@ -291,7 +296,7 @@ func (w *Writer) sweeping() []stage {
 		}
 		stages = append(stages, w.deleteWhere("DELETE FROM "+r.group()+" WHERE "+strings.Join(outOfUse, " AND ")))
 	}
-	return append(stages, w.sweepRecorder)
+	return append(append(stages, w.sweepSums()...), w.sweepRecorder)
 }
 
 // deleteRange deletes the rows of a table whose key is below the bound, a few in each step.

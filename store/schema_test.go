@@ -46,7 +46,7 @@ func TestSchemaMatchesCatalogue(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range rollupSchema() {
+	for _, want := range append(rollupSchema(), sumSchema()...) {
 		name := strings.Fields(want)[2]
 		var got string
 		err := conn.QueryRowContext(t.Context(), "SELECT sql FROM sqlite_schema WHERE name = ?", name).Scan(&got)
@@ -70,6 +70,14 @@ func rollupSchema() []string {
 	}
 	for _, r := range Rollups() {
 		all = append(all, r.Schema()...)
+	}
+	return all
+}
+
+func sumSchema() []string {
+	all := []string{shortBlock.Schema(), longBlock.Schema()}
+	for _, s := range Sums() {
+		all = append(all, s.Schema()...)
 	}
 	return all
 }

@@ -59,6 +59,9 @@ var (
 		"What each program moved over TCP")
 )
 
+// The sums: what spares a question about a long time the spans.
+var _ = sumUp(SocketTrends.Table, "count")
+
 // The logs: what happened between samples, each row with its own exact time. Their views are written by hand.
 var (
 	Closes      = defineLog[Close]("close")

@@ -257,9 +257,9 @@ func (w *Writer) begin(ctx context.Context) error {
 
 func (w *Writer) enterRun(ctx context.Context) error {
 	limits := w.options.Limits
-	r, err := w.conn.ExecContext(ctx, "INSERT INTO run (boot, started, pid, version, interval_s, uid, keep_s, max_bytes) VALUES (?,?,?,?,?,?,?,?)",
+	r, err := w.conn.ExecContext(ctx, "INSERT INTO run (boot, started, pid, version, interval_s, uid, keep_s, max_bytes, first_sample) VALUES (?,?,?,?,?,?,?,?,?)",
 		w.boot, unixSeconds(time.Now()), os.Getpid(), w.options.Version, w.options.Interval.Seconds(), w.options.UID,
-		nonZero(limits.Keep.Seconds()), nonZero(limits.MaxSize))
+		nonZero(limits.Keep.Seconds()), nonZero(limits.MaxSize), w.last.id+1)
 	if err != nil {
 		return err
 	}

@@ -24,34 +24,78 @@ w AS MATERIALIZED (
     FROM "window"),
 -- The runs of the recorder in the window. Within a run samples are taken to be evenly spaced, step seconds apart, so that sums
 -- over samples are integrals over time; nobody looked between runs, and nothing is said about then.
-stretch AS (
-  SELECT min(m.id) AS a, max(m.id) AS z,
-         CASE count(*) WHEN 1 THEN 1.0 ELSE (max(m.ts) - min(m.ts)) / (count(*) - 1) END AS step,
-         m.run, min(m.ts) - (SELECT ts FROM sample WHERE id = w.a) AS x
-    FROM w CROSS JOIN sample m ON m.id BETWEEN w.a AND w.z GROUP BY m.run),
--- Spans, each a stretch of samples f … t (counted from the begin of the run) in which the count y stood still;
--- cut to the window. CASE instead of min() and max(), and one key for run and subject: this is all there is to
--- read, a hundred thousand rows a day, and both count.
+stretch AS MATERIALIZED (
+  SELECT b.id AS a, e.id AS z, s.run, s.z AS stopped,
+         CASE e.id - b.id WHEN 0 THEN 1.0 ELSE (e.ts - b.ts) / (e.id - b.id) END AS step,
+         b.ts - (SELECT ts FROM sample WHERE id = w.a) AS x
+    FROM w
+   CROSS JOIN (SELECT id AS run, first_sample AS a, lead(first_sample, 1, 1 << 31) OVER (ORDER BY id) - 1 AS z
+                 FROM run WHERE first_sample IS NOT NULL) s ON s.a <= w.z AND s.z >= w.a
+   CROSS JOIN sample b ON b.id = (SELECT id FROM sample WHERE id >= max(s.a, w.a) ORDER BY id LIMIT 1)
+   CROSS JOIN sample e ON e.id = (SELECT id FROM sample WHERE id <= min(s.z, w.z) ORDER BY id DESC LIMIT 1) AND e.id >= b.id),
+-- Of each, whole blocks u … v whose sums are there, the long ones first; edge and rest are what they leave.
+long AS MATERIALIZED (
+  SELECT a AS run, stopped, z,
+         (SELECT id FROM long_block WHERE id BETWEEN r.a AND r.z AND id + samples - 1 <= r.z ORDER BY id LIMIT 1) AS u,
+         (SELECT id + samples - 1 FROM long_block WHERE id BETWEEN r.a AND r.z AND id + samples - 1 <= r.z ORDER BY id DESC LIMIT 1) AS v
+    FROM stretch r),
+edge AS (
+  SELECT run, stopped, run AS a, coalesce(u - 1, z) AS z FROM long UNION ALL SELECT run, stopped, v + 1, z FROM long),
+short AS MATERIALIZED (
+  SELECT r.*,
+         (SELECT id FROM short_block WHERE id BETWEEN r.a AND r.z AND id + samples - 1 <= r.z ORDER BY id LIMIT 1) AS u,
+         (SELECT id + samples - 1 FROM short_block WHERE id BETWEEN r.a AND r.z AND id + samples - 1 <= r.z ORDER BY id DESC LIMIT 1) AS v
+    FROM edge r WHERE r.a <= r.z),
+rest AS (
+  SELECT run, stopped, a, coalesce(u - 1, z) AS z FROM short UNION ALL SELECT run, stopped, v + 1, z FROM short),
+-- Spans there, each a stretch of samples f … t (counted from the begin of the run) in which the count y stood still.
+-- CASE instead of min() and max(), and one key for run and subject: at 10 s an hour has thousands of rows, and both count.
 piece AS (
-  SELECT r.a << 32 | (p.id & 4294967295) AS key,
-         CASE WHEN (p.id >> 32) - p.length < r.a THEN 0 ELSE (p.id >> 32) - p.length - r.a END AS f,
-         CASE WHEN p.id >> 32 > r.z THEN r.z - r.a ELSE (p.id >> 32) - r.a END AS t, p.count AS y
-    FROM stretch r CROSS JOIN socket_trend_span p
-      ON p.id BETWEEN r.a << 32 AND ((r.z + K_socket_trends) << 32) - 1 AND (p.id >> 32) - p.length <= r.z
+  SELECT r.run << 32 | (p.id & 4294967295) AS key,
+         CASE WHEN (p.id >> 32) - p.length < r.a THEN r.a - r.run ELSE (p.id >> 32) - p.length - r.run END AS f,
+         CASE WHEN p.id >> 32 > r.z THEN r.z - r.run ELSE (p.id >> 32) - r.run END AS t, p.count AS y
+    FROM rest r CROSS JOIN socket_trend_span p
+      ON p.id BETWEEN r.a << 32 AND ((min(r.z + K_socket_trends - 1, r.stopped) + 1) << 32) - 1 AND (p.id >> 32) - p.length <= r.z
+   WHERE r.a <= r.z
   UNION ALL
-  SELECT r.a << 32 | p.subject, CASE WHEN p.from_sample < r.a THEN 0 ELSE p.from_sample - r.a END, r.z - r.a, p.count
-    FROM stretch r CROSS JOIN socket_trend_open p ON p.from_sample <= r.z
-   WHERE r.run = (SELECT run FROM sample ORDER BY id DESC LIMIT 1)),
--- Sums over samples. A group that is absent counts 0 and adds nothing.
+  SELECT r.run << 32 | p.subject, CASE WHEN p.from_sample < r.a THEN r.a - r.run ELSE p.from_sample - r.run END, r.z - r.run, p.count
+    FROM rest r CROSS JOIN socket_trend_open p ON p.from_sample <= r.z
+   WHERE r.a <= r.z AND r.run = (SELECT a FROM stretch WHERE run = (SELECT run FROM sample ORDER BY id DESC LIMIT 1))),
+-- Rows of sums there: see store/sums.go.
+block AS (
+  SELECT r.run << 32 | (p.id & 4294967295) AS key,
+         CASE WHEN p.id >> 32 < r.u THEN r.u ELSE p.id >> 32 END - r.run AS f,
+         CASE WHEN (p.id >> 32) + p.samples > r.v THEN r.v ELSE (p.id >> 32) + p.samples - 1 END - r.run AS t,
+         p.least, p.most, p.n, p.total, p.moment, p.squares, p.first, p.last
+    FROM long r CROSS JOIN socket_trend_long p
+      ON p.id BETWEEN (SELECT base FROM long_block WHERE id = r.u) << 32 AND ((r.v + 1) << 32) - 1 AND (p.id >> 32) + p.samples > r.u
+  UNION ALL
+  SELECT r.run << 32 | (p.id & 4294967295),
+         CASE WHEN p.id >> 32 < r.u THEN r.u ELSE p.id >> 32 END - r.run,
+         CASE WHEN (p.id >> 32) + p.samples > r.v THEN r.v ELSE (p.id >> 32) + p.samples - 1 END - r.run,
+         p.least, p.most, p.n, p.total, p.moment, p.squares, p.first, p.last
+    FROM short r CROSS JOIN socket_trend_short p
+      ON p.id BETWEEN (SELECT base FROM short_block WHERE id = r.u) << 32 AND ((r.v + 1) << 32) - 1 AND (p.id >> 32) + p.samples > r.u),
+-- Sums over samples. A group that is absent counts 0 and adds nothing. Products with the sample are summed in two parts, or they
+-- would be beyond 64 bits in a month of 10,000 sockets every 100 ms.
 summed AS (
-  SELECT key, sum(t - f + 1) AS n, min(y) AS lo, max(y) AS hi,
-         sum(y * (t - f + 1)) AS sy, sum(y * (t - f + 1) * (f + t)) AS sxy2, sum(y * y * (t - f + 1)) AS syy,
-         min(f << 32 | y) AS first, max(t << 32 | y) AS final
-    FROM piece GROUP BY key),
+  SELECT key, sum(n) AS n, min(lo) AS lo, max(hi) AS hi, sum(sy) AS sy, sum(high) AS high, sum(low) AS low, sum(syy) AS syy,
+         min(first) AS first, max(final) AS final
+    FROM (SELECT key, sum(t - f + 1) AS n, min(y) AS lo, max(y) AS hi, sum(y * (t - f + 1)) AS sy, sum(y * (t - f + 1) * (f >> 13)) AS high,
+                 sum(y * ((t - f + 1) * ((f & 8191) + t - (f >> 13 << 13)) / 2)) AS low, sum(y * y * (t - f + 1)) AS syy,
+                 min(f << 32 | y) AS first, max(t << 32 | y) AS final
+            FROM piece GROUP BY key
+          UNION ALL
+          SELECT key, n, least, most, total, total * (f >> 13), moment + total * (f & 8191), squares, first + (f << 32), last + (t << 32)
+            FROM (SELECT key, f, t, least, most, coalesce(n, t - f + 1) AS n, coalesce(total, least * (t - f + 1)) AS total,
+                         coalesce(moment, least * ((t - f) * (t - f + 1) / 2)) AS moment, coalesce(squares, least * least * (t - f + 1)) AS squares,
+                         coalesce(first, least) AS first, coalesce(last, least) AS last
+                    FROM block))
+   GROUP BY key),
 -- On the time axis: sample i of a run stands at x + i * step seconds, and for step seconds.
 timed AS (
   SELECT s.id, s.netns, s.process, s.proto, s.family, s.state, g.n, g.lo, g.hi,
-         g.sy * r.step AS sy, (g.sy * r.x + g.sxy2 / 2.0 * r.step) * r.step AS sxy, g.syy * r.step AS syy,
+         g.sy * r.step AS sy, (g.sy * r.x + (8192.0 * g.high + g.low) * r.step) * r.step AS sxy, g.syy * r.step AS syy,
          g.first + (r.a << 32) AS first, g.final + (r.a << 32) AS final
     FROM summed g CROSS JOIN stretch r ON r.a = g.key >> 32 CROSS JOIN socket_trend s ON s.id = g.key & 4294967295
    WHERE s.state <> 'TIME_WAIT'),
