@@ -126,6 +126,10 @@ func (r *BenchResult) write(ctx context.Context, o BenchOptions, l *workload, pl
 			return nil, err
 		}
 		r.Write += took
+		if took, err = l.sumUp(ctx); err != nil {
+			return nil, err
+		}
+		r.Write += took
 		if i%every == 0 || i >= o.Samples-hour-1 {
 			ts := l.ts(i)
 			took, err := plain.sample(ctx, l, ts)

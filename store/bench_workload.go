@@ -152,6 +152,16 @@ func (l *workload) sample(ctx context.Context) (time.Duration, error) {
 	return time.Since(start), nil
 }
 
+// sumUp works out the sums that are due, as Tidy does between samples, and returns how long that took. The roll-ups it leaves out.
+func (l *workload) sumUp(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	err := l.writer.readHorizon(ctx)
+	for due := err == nil; due && err == nil; {
+		due, err = l.writer.sumUpDue(ctx)
+	}
+	return time.Since(start), err
+}
+
 // groupsPerProcess states hold the sockets of a process that is only counted.
 const groupsPerProcess = 3
 

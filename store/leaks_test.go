@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
-	"fmt"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
@@ -141,49 +141,71 @@ func TestLeaks(t *testing.T) {
 	}
 }
 
-// BenchmarkLeaks asks leaks over 24 hours at 5 s with 1,000 sockets: twelve processes in up to
-// three states, of which half the groups change in every other sample, and one that leaks.
+// BenchmarkLeaks asks leaks of a week of the groups of Bench, at 10 s and with a run of the recorder a day: over the last hour, a day, and
+// the week, each at the worst of some windows whose edges fall where they like, and beside it from the spans alone, as of a recording
+// that has no sums yet. It also prints what the sums cost: beside the writing of a sample, of the bytes of the spans, and to
+// work them out for a day that has none.
 func BenchmarkLeaks(b *testing.B) {
+	const day = 8640
 	path := filepath.Join(b.TempDir(), "leaks.db")
-	noise := rand.New(rand.NewPCG(9, 9))
-	var people []leaker
-	young := func(i, _ int) int { return 20 }
-	for p := range 30 {
-		busy := p%2 == 0
-		last := 33
-		people = append(people, leaker{fmt.Sprintf("group %d", p), func(i, n int) int {
-			if busy && noise.IntN(2) == 0 {
-				last = 30 + noise.IntN(8)
+	for b.Loop() {
+		l, err := newWorkload(b.Context(), path, 20, 300, 10*time.Second)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var wrote, summed, caughtUp time.Duration
+		for i := range 7 * day {
+			if i > 0 && i%day == 0 {
+				if i == day { // all of the first day is still to be done
+					if caughtUp, err = l.sumUp(b.Context()); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := errors.Join(l.close(b.Context()), l.open(b.Context())); err != nil {
+					b.Fatal(err)
+				}
 			}
-			return last
-		}, young, false})
-	}
-	people[3].count = func(i, n int) int { return i / 300 }
-	people[3].age = func(i, n int) int { return 5 * i }
-	countsRecording(b, path, 17280, people)
-	db, err := sql.Open("sqlite", DSN(path))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close()
-	var spans int
-	if err := db.QueryRow("SELECT count(*) FROM socket_trend_span").Scan(&spans); err != nil {
-		b.Fatal(err)
-	}
-	db.SetMaxOpenConns(1)
-	if _, err := db.Exec(`CREATE TEMP VIEW "window" AS SELECT min(ts) AS since, max(ts) AS until FROM main.sample`); err != nil {
-		b.Fatal(err)
-	}
-	for _, v := range Views() {
-		if v.Name == "leaks" {
-			if _, err := db.Exec("CREATE TEMP VIEW leaks AS " + v.Body); err != nil {
-				b.Fatal(err)
+			wrote += sampleWorkload(b, l)
+			if i >= day {
+				took, err := l.sumUp(b.Context())
+				if err != nil {
+					b.Fatal(err)
+				}
+				summed += took
 			}
 		}
+		if err := l.close(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(caughtUp.Milliseconds()), "ms/day-caught-up")
+		b.ReportMetric(float64(summed.Microseconds())/1000/(6*day), "ms-sums/sample")
+		b.ReportMetric(float64(summed)/6/(float64(wrote)/7), "sums/write")
+		for _, c := range []struct {
+			name    string
+			samples int
+		}{{"hour", 360}, {"day", day}, {"week", 7*day - 1500}} {
+			var worst, ratio float64
+			for _, end := range []int{7*day - 1, 7*day - 50, 7*day - 1411} {
+				took := map[bool]float64{}
+				for _, fromSpans := range []bool{false, true} {
+					db := openLeaks(b, path, l.ts(end-c.samples), l.ts(end), fromSpans)
+					took[fromSpans] = askMS(b, db, 1, "SELECT * FROM leaks")
+					db.Close()
+				}
+				worst, ratio = max(worst, took[false]), max(ratio, took[false]/took[true])
+			}
+			b.ReportMetric(worst, "ms/"+c.name)
+			b.ReportMetric(ratio, c.name+"/spans")
+		}
+		var sums, spans float64
+		db := openLeaks(b, path, 0, 0, false)
+		if err := db.QueryRow(`SELECT sum(pgsize) FILTER (WHERE name <> 'socket_trend_span'), sum(pgsize) FILTER (WHERE name = 'socket_trend_span') FROM dbstat
+			WHERE aggregate = TRUE AND name IN ('socket_trend_short', 'socket_trend_long', 'short_block', 'long_block', 'socket_trend_span')`).Scan(&sums, &spans); err != nil {
+			b.Fatal(err)
+		}
+		db.Close()
+		b.ReportMetric(sums/1e6, "MB-sums/week")
+		b.ReportMetric(sums/spans, "sums/spans")
 	}
-	for b.Loop() {
-		b.ReportMetric(askMS(b, db, 1, "SELECT * FROM leaks"), "ms/leaks-24h")
-	}
-	b.ReportMetric(float64(spans), "spans")
 	b.ReportMetric(0, "ns/op")
 }

@@ -74,8 +74,7 @@ type keeper struct {
 	upto    int64            // its tuples up to this number are moved
 	marked  int64            // sample at which tuples are looked at again
 
-	summable int64 // first sample with which another block may be summed up
-	blocks   blockSizes
+	sums summing
 
 	// Tuples are moved when so many samples were taken since the last time, an eighth of those kept at least, and so many
 	// tuples are new.
@@ -83,7 +82,7 @@ type keeper struct {
 }
 
 func newKeeper() keeper {
-	return keeper{markSamples: 2000, markTuples: 1000, blocks: blockSizes{short: 128, shortest: 16, together: 64}}
+	return keeper{markSamples: 2000, markTuples: 1000, sums: summing{sizes: blockSizes{short: 128, shortest: 16, together: 64}}}
 }
 
 // A stage sweeps one table: it deletes a few rows before the horizon and reports whether there were any.

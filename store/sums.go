@@ -83,12 +83,27 @@ type block struct {
 
 func (b block) last() int64 { return b.first + b.samples - 1 }
 
+// summing is how far the blocks are.
+type summing struct {
+	sizes  blockSizes
+	next   int64 // sample after the last short block, where that is of this run; else 0
+	at     int64 // sample with which another short block may be complete
+	noLong bool  // there is no long block to be made before another short one is
+}
+
 // sumUpDue sums up the next block whose samples are all there, if there is one.
 func (w *Writer) sumUpDue(ctx context.Context) (bool, error) {
-	if w.last.id < w.keeper.summable {
+	k := &w.keeper.sums
+	if w.last.id < k.at {
 		return false, nil
 	}
-	b, due, err := w.nextLong(ctx)
+	var b block
+	var due bool
+	var err error
+	if !k.noLong {
+		b, due, err = w.nextLong(ctx)
+		k.noLong = err == nil && !due
+	}
 	if err == nil && !due {
 		b, due, err = w.nextShort(ctx)
 	}
@@ -98,38 +113,53 @@ func (w *Writer) sumUpDue(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("sum up: %w", err)
 	}
+	if due && b.length == shortBlock {
+		k.noLong = false
+		if k.next > 0 {
+			k.next = b.last() + 1
+		}
+	}
 	return due, nil
 }
 
-// nextShort is the next short block. If it is not complete it says from when on it may be.
+// nextShort is the next short block. If it is not complete it notes when it may be.
 func (w *Writer) nextShort(ctx context.Context) (b block, due bool, err error) {
-	k := &w.keeper
+	k := &w.keeper.sums
 	b.length = shortBlock
-	var run, last int64
-	err = w.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM short_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
+	last := w.last.id
+	if k.next > 0 {
+		b.first = max(k.next, w.keeper.horizon.id)
+	} else {
+		var run int64
+		err = w.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM short_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
 SELECT run, max(a, next), z FROM done CROSS JOIN (
        SELECT id AS run, first_sample AS a, lead(first_sample, 1, ?2 + 1) OVER (ORDER BY id) - 1 AS z FROM run WHERE first_sample IS NOT NULL)
- WHERE z - max(a, next) + 1 >= ?3 ORDER BY a LIMIT 1`, k.horizon.id, w.last.id, k.blocks.shortest).Scan(&run, &b.first, &last)
-	if errors.Is(err, sql.ErrNoRows) {
-		k.summable = w.last.id + 1
+ WHERE z - max(a, next) + 1 >= ?3 ORDER BY a LIMIT 1`, w.keeper.horizon.id, w.last.id, k.sizes.shortest).Scan(&run, &b.first, &last)
+		if errors.Is(err, sql.ErrNoRows) { // this run has hardly begun
+			k.at = w.last.id + 1
+			return b, false, nil
+		}
+		if err != nil {
+			return b, false, err
+		}
+		if run == w.run {
+			k.next = b.first
+		}
+	}
+	if b.samples = min(k.sizes.short, last-b.first+1); k.next > 0 && b.samples < k.sizes.short {
+		k.at = b.first + k.sizes.short - 1
 		return b, false, nil
 	}
-	b.samples = min(k.blocks.short, last-b.first+1)
-	if run == w.run && b.samples < k.blocks.short {
-		k.summable = b.first + k.blocks.short - 1
-		return b, false, err
-	}
-	return b, true, err
+	return b, true, nil
 }
 
 // nextLong is the next long block: as many short ones as it has at most, or all those of a run that is over.
 func (w *Writer) nextLong(ctx context.Context) (b block, due bool, err error) {
-	k := &w.keeper
 	b.length = longBlock
 	err = w.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM long_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
 SELECT s.base, sum(s.samples) FROM done CROSS JOIN short_block s ON s.id >= next AND s.base >= next GROUP BY s.base
 HAVING count(*) >= ?2 OR count(*) >= 2 AND s.base < (SELECT base FROM short_block ORDER BY id DESC LIMIT 1)
- ORDER BY s.base LIMIT 1`, k.horizon.id, k.blocks.together).Scan(&b.first, &b.samples)
+ ORDER BY s.base LIMIT 1`, w.keeper.horizon.id, w.keeper.sums.sizes.together).Scan(&b.first, &b.samples)
 	if errors.Is(err, sql.ErrNoRows) {
 		return b, false, nil
 	}
@@ -141,7 +171,7 @@ func (w *Writer) sumUp(ctx context.Context, b block) error {
 	// It goes on from the one before it, unless that is of another run, or enough have the same base.
 	if err := w.conn.QueryRowContext(ctx, fmt.Sprintf(`SELECT coalesce((SELECT base FROM (SELECT * FROM %[1]s ORDER BY id DESC LIMIT 1) b
  WHERE id + samples = ?1 AND base >= (SELECT max(first_sample) FROM run WHERE first_sample <= ?1)
-   AND (SELECT count(*) FROM %[1]s WHERE id >= b.base AND base = b.base) < ?2), ?1)`, b.length.blocks()), b.first, w.keeper.blocks.together).Scan(&b.base); err != nil {
+   AND (SELECT count(*) FROM %[1]s WHERE id >= b.base AND base = b.base) < ?2), ?1)`, b.length.blocks()), b.first, w.keeper.sums.sizes.together).Scan(&b.base); err != nil {
 		return err
 	}
 	steps := []string{fmt.Sprintf("INSERT INTO %s VALUES (%d, %d, %d)", b.length.blocks(), b.first, b.samples, b.base)}
@@ -158,7 +188,7 @@ func (w *Writer) sumUp(ctx context.Context, b block) error {
 
 // keep enters the rows of a block: those of what stands still at the same value as in the block before get longer.
 func (s *Sum) keep(b block) []string {
-	rows, still := s.rows(b.length), fmt.Sprintf("n = %d AND least = most", b.samples)
+	rows := s.rows(b.length)
 	steps := []string{
 		fmt.Sprintf("CREATE TEMP TABLE IF NOT EXISTS %s (subject INTEGER PRIMARY KEY, %s, goes_on INTEGER)", s.scratch()[len("temp."):], sumColumns),
 		"DELETE FROM " + s.scratch(),
@@ -170,10 +200,9 @@ func (s *Sum) keep(b block) []string {
    AND p.n IS NULL AND s.subject = p.id & 4294967295 AND s.n = %d AND s.least = p.least AND s.most = p.least`, s.scratch(), rows, b.base<<32, b.first<<32-1, b.first, b.samples),
 			fmt.Sprintf("UPDATE %s SET samples = samples + %d WHERE id IN (SELECT goes_on FROM %s)", rows, b.samples, s.scratch()))
 	}
-	return append(steps,
-		fmt.Sprintf("INSERT INTO %s SELECT %d << 32 | subject, %d, least, most, NULL, NULL, NULL, NULL, NULL, NULL FROM %s WHERE goes_on IS NULL AND %s ORDER BY subject",
-			rows, b.first, b.samples, s.scratch(), still),
-		fmt.Sprintf("INSERT INTO %s SELECT %d << 32 | subject, %d, %s FROM %s WHERE NOT (%s) ORDER BY subject", rows, b.first, b.samples, sumColumns, s.scratch(), still))
+	return append(steps, fmt.Sprintf(`INSERT INTO %s SELECT %d << 32 | subject, %d, least, most, iif(still, NULL, n), iif(still, NULL, total), iif(still, NULL, moment),
+       iif(still, NULL, squares), iif(still, NULL, first), iif(still, NULL, last)
+  FROM (SELECT *, n = %[3]d AND least = most AS still FROM %[4]s WHERE goes_on IS NULL) ORDER BY subject`, rows, b.first, b.samples, s.scratch()))
 }
 
 // of works out the sums of a block, each with all columns: a short one's from spans, a long one's from the short ones.
