@@ -113,7 +113,7 @@ func (w *Writer) tidy(ctx context.Context) (bool, error) {
 	if err := w.readHorizon(ctx); err != nil {
 		return false, err
 	}
-	for _, step := range []stage{w.rollUpDue, w.sumUpDue, w.sweep, w.moveRollups, w.moveHorizon, w.moveTuples, w.vacuum} {
+	for _, step := range []stage{w.rollUpDue, w.sweep, w.moveRollups, w.moveHorizon, w.sumUpDue, w.moveTuples, w.vacuum} {
 		did, err := step(ctx)
 		w.keeper.fresh = w.keeper.fresh && !did
 		if err != nil || did {

@@ -74,7 +74,7 @@ type SocketCount struct {
 }
 
 // SocketTrend is the count alone: it stands still when bytes wait for a moment or one socket takes the
-// place of another, so that a day of it is read in a fifth of a second.
+// place of another, so that a day of it is read in a fifth of a second. Longer times are read from its sums; see Sum.
 type SocketTrend struct {
 	Count Int `col:"count,value" unit:"sockets" doc:"Sockets of this process, protocol and state."`
 }

@@ -57,7 +57,7 @@ const sumColumns = "least, most, n, total, moment, squares, first, last"
 func (l blockLength) blocks() string     { return string(l) + "_block" }
 func (s *Sum) rows(l blockLength) string { return s.From.Subject + "_" + string(l) }
 func (s *Sum) scratch() string           { return "temp.summed_" + s.From.Subject }
-func (s *Sum) tables() (tables []string) { return []string{s.rows(shortBlock), s.rows(longBlock)} }
+func (s *Sum) tables() []string          { return []string{s.rows(shortBlock), s.rows(longBlock)} }
 
 // Schema is what a migration must make of the sum.
 func (s *Sum) Schema() []string {
@@ -190,7 +190,7 @@ func (w *Writer) sumUp(ctx context.Context, b block) error {
 func (s *Sum) keep(b block) []string {
 	rows := s.rows(b.length)
 	steps := []string{
-		fmt.Sprintf("CREATE TEMP TABLE IF NOT EXISTS %s (subject INTEGER PRIMARY KEY, %s, goes_on INTEGER)", s.scratch()[len("temp."):], sumColumns),
+		fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (subject INTEGER PRIMARY KEY, %s, goes_on INTEGER)", s.scratch(), sumColumns),
 		"DELETE FROM " + s.scratch(),
 		fmt.Sprintf("INSERT INTO %s (subject, %s) %s", s.scratch(), sumColumns, s.of(b)),
 	}
@@ -205,6 +205,9 @@ func (s *Sum) keep(b block) []string {
   FROM (SELECT *, n = %[3]d AND least = most AS still FROM %[4]s WHERE goes_on IS NULL) ORDER BY subject`, rows, b.first, b.samples, s.scratch()))
 }
 
+// mostSummed is more than any count can be. What is beyond it is damage, and would not fit.
+const mostSummed = 1 << 24
+
 // of works out the sums of a block, each with all columns: a short one's from spans, a long one's from the short ones.
 func (s *Sum) of(b block) string {
 	// Both are pieces, f samples after the first; spans are of what stood still.
@@ -217,7 +220,7 @@ func (s *Sum) of(b block) string {
           FROM %[5]s_span WHERE id BETWEEN %[6]d AND %[7]d AND (id >> 32) - length <= %[8]d
         UNION ALL
         SELECT subject, max(from_sample - %[3]d, 0), %[4]d, %[2]s FROM %[5]s_open WHERE from_sample <= %[8]d)`,
-			rest, s.Column, b.first, b.samples-1, s.From.Subject, b.first<<32, (b.last()+s.From.K)<<32-1, b.last())
+			rest, fmt.Sprintf("CASE WHEN %[1]s BETWEEN 0 AND %[2]d THEN %[1]s ELSE 0 END", s.Column, mostSummed), b.first, b.samples-1, s.From.Subject, b.first<<32, (b.last()+s.From.K)<<32-1, b.last())
 	}
 	return fmt.Sprintf(`SELECT subject, min(least) AS least, max(most) AS most, sum(coalesce(n, samples)) AS n, sum(coalesce(total, least * samples)) AS total,
        sum(coalesce(moment, least * (samples * (samples - 1) / 2)) + f * coalesce(total, least * samples)) AS moment,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -180,4 +181,27 @@ func TestSumsAreChecked(t *testing.T) {
 			requireSound(t, saved)
 		})
 	}
+}
+
+// A count that none can be is damage of a span; it does not keep the others, nor the limits, from being tidied up.
+func TestSumsOfDamagedCounts(t *testing.T) {
+	t.Parallel()
+	m := newSumsModel(t, 22)
+	m.start()
+	m.w.keeper.sums.at = math.MaxInt64 // none yet
+	for range 200 {
+		m.step()
+	}
+	for i, count := range []string{"NULL", "-1", "1 << 62"} {
+		if _, err := m.w.conn.ExecContext(t.Context(), fmt.Sprintf("UPDATE socket_trend_span SET count = %s WHERE id = (SELECT id FROM socket_trend_span ORDER BY id LIMIT 1 OFFSET %d)", count, 3*i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.w.keeper.sums.at = 0
+	tidyUp(t, m.w)
+	m.stop()
+	if got := ask(t, m.path, "SELECT count(*) > 1 FROM long_block"); got[0] != "1" {
+		t.Error("there are no long blocks")
+	}
+	requireSound(t, m.path)
 }
