@@ -94,26 +94,27 @@ summed AS (
    GROUP BY key),
 -- On the time axis: sample i of a run stands at x + i * step seconds, and for step seconds.
 timed AS (
-  SELECT s.id, s.netns, s.process, s.proto, s.family, s.state, g.n, g.lo, g.hi,
-         g.sy * r.step AS sy, (g.sy * r.x + (8192.0 * g.high + g.low) * r.step) * r.step AS sxy, g.syy * r.step AS syy,
-         g.first + (r.a << 32) AS first, g.final + (r.a << 32) AS final
-    FROM summed g CROSS JOIN stretch r ON r.a = g.key >> 32 CROSS JOIN socket_trend s ON s.id = g.key & 4294967295
-   WHERE s.state <> 'TIME_WAIT'),
+  SELECT g.key & 4294967295 AS id, sum(g.n) AS n, min(g.lo) AS lo, max(g.hi) AS hi, sum(g.sy * r.step) AS sy,
+         sum((g.sy * r.x + (8192.0 * g.high + g.low) * r.step) * r.step) AS sxy, sum(g.syy * r.step) AS syy,
+         min(g.first + (r.a << 32)) AS first, max(g.final + (r.a << 32)) AS final
+    FROM summed g CROSS JOIN stretch r ON r.a = g.key >> 32 GROUP BY 1),
 grouped AS (
-  SELECT min(id) AS id, netns, process, proto, family, state, sum(n) AS n, min(lo) AS lo, max(hi) AS hi,
-         sum(sy) AS sy, sum(sxy) AS sxy, sum(syy) AS syy, min(first) AS first, max(final) AS final
-    FROM timed GROUP BY netns, process, proto, family, state),
+  SELECT min(s.id) AS id, s.netns, s.process, s.proto, s.family, s.state, sum(g.n) AS n, min(g.lo) AS lo, max(g.hi) AS hi,
+         sum(g.sy) AS sy, sum(g.sxy) AS sxy, sum(g.syy) AS syy, min(g.first) AS first, max(g.final) AS final
+    FROM timed g CROSS JOIN socket_trend s ON s.id = g.id
+   WHERE s.state <> 'TIME_WAIT'
+   GROUP BY s.netns, s.process, s.proto, s.family, s.state),
 -- The samples fa … fz in which the process held sockets, of whatever state.
 held AS (
   SELECT g.*, max(w.a, coalesce(p.first_sample, w.a)) AS fa, min(w.z, coalesce(p.last_sample, w.z)) AS fz, p.pid, p.comm, p.cmdline
     FROM w CROSS JOIN grouped g LEFT JOIN process p ON p.id = g.process),
 axis AS (
-  SELECT id, sum(n) AS n, sum(n * step) AS sw, sum((n * x + step * i) * step) AS sx,
+  SELECT fa, fz, sum(n) AS n, sum(n * step) AS sw, sum((n * x + step * i) * step) AS sx,
          sum((n * x * x + 2 * x * step * i + step * step * ii) * step) AS sxx
-    FROM (SELECT id, step, x, v - u + 1 AS n, (v - u + 1) * (u + v) / 2.0 AS i, (v * (v + 1) * (2 * v + 1) - (u - 1) * u * (2 * u - 1)) / 6.0 AS ii
-            FROM (SELECT h.id, r.step, r.x, max(h.fa, r.a) - r.a AS u, min(h.fz, r.z) - r.a AS v
-                    FROM held h CROSS JOIN stretch r ON r.a <= h.fz AND r.z >= h.fa))
-   GROUP BY id),
+    FROM (SELECT fa, fz, step, x, v - u + 1 AS n, (v - u + 1) * (u + v) / 2.0 AS i, (v * (v + 1) * (2 * v + 1) - (u - 1) * u * (2 * u - 1)) / 6.0 AS ii
+            FROM (SELECT h.fa, h.fz, r.step, r.x, max(h.fa, r.a) - r.a AS u, min(h.fz, r.z) - r.a AS v
+                    FROM (SELECT DISTINCT fa, fz FROM held) h CROSS JOIN stretch r ON r.a <= h.fz AND r.z >= h.fa))
+   GROUP BY fa, fz),
 fit AS (
   SELECT h.*,
          CASE WHEN h.first >> 32 = h.fa THEN h.first & 4294967295 ELSE 0 END AS first_count,
@@ -122,7 +123,7 @@ fit AS (
          a.sxx / a.sw - (a.sx / a.sw) * (a.sx / a.sw) AS vx,
          h.syy / a.sw - (h.sy / a.sw) * (h.sy / a.sw) AS vy,
          h.sxy / a.sw - (a.sx / a.sw) * (h.sy / a.sw) AS vxy
-    FROM held h CROSS JOIN axis a ON a.id = h.id),
+    FROM held h CROSS JOIN axis a ON a.fa = h.fa AND a.fz = h.fz),
 grown AS (
   SELECT *, vxy / vx AS slope, vxy * vxy / (vx * vy) AS r2
     FROM fit
