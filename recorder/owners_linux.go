@@ -20,7 +20,7 @@ import (
 //   - those of a small process that holds sockets, when their number has changed or one of its
 //     sockets is gone;
 //   - known places, to see whether they still lead to their sockets: where there are no more than
-//     verifyBudget, each of them, else that many in turn. A place that leads elsewhere makes its
+//     verifyBudget, each of them, else so many in turn that all are within verifyRound. A place that leads elsewhere makes its
 //     process be read again, when it is small, or at least be searched first;
 //   - when the dumps show an inode that nobody is known to hold, a new one or one whose holder
 //     gave it away: those descriptors that may have become it, until it is found. First the
@@ -65,7 +65,7 @@ type owners struct {
 
 	looked    time.Time // when the last sample was
 	known     int       // places in processes that hold sockets
-	budget    int       // places to verify in a sample at least
+	budget    int       // places up to which all are verified in a sample
 	small     int64     // descriptors of a small process, at most
 	ringPID   int32     // verify goes on with this process,
 	ringFD    uint32    // from this descriptor on
@@ -89,9 +89,9 @@ const (
 	// recheckOwners is how long a small process may hold a socket besides its other holders without being noticed, with
 	// samples up to ten seconds apart.
 	recheckOwners = 20 * time.Second
-	// verifyBudget is how many places are verified in a sample at least; each takes 2 to 3 µs.
+	// verifyBudget is up to how many places all are verified in each sample; each takes 2 to 3 µs.
 	verifyBudget = 512
-	// verifyRound is the time in which all are, however many: of 20,000, sampled every 10 s, 1,667 in each.
+	// verifyRound is the time in which more than that are: of 20,000, sampled every 10 s, 1,667 in each.
 	verifyRound = 2 * time.Minute
 	// smallProcess is how many descriptors one has at most that is read again at a mere hint, and rereadBudget how
 	// many are so in a sample; each takes 4 µs.
@@ -142,9 +142,12 @@ func (o *owners) look(ctx context.Context) error {
 	if err := o.visit(ctx, now); err != nil {
 		return err
 	}
-	due := min(now.Sub(o.looked).Seconds()/verifyRound.Seconds(), 1)
+	due := o.known
+	if o.known > o.budget {
+		due = int(math.Ceil(min(now.Sub(o.looked).Seconds()/verifyRound.Seconds(), 1) * float64(o.known)))
+	}
 	o.looked = now
-	if err := o.verify(ctx, max(o.budget, int(due*float64(o.known)))); err != nil {
+	if err := o.verify(ctx, due); err != nil {
 		return err
 	}
 	if err := o.search(ctx); err != nil {

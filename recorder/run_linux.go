@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -73,8 +74,7 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	// Most of what a sample allocates is gone with it: a collection now and then costs less than the memory.
-	defer debug.SetGCPercent(debug.SetGCPercent(25))
+	defer debug.SetGCPercent(debug.SetGCPercent(leastGarbage))
 	r, err := newRun(w, ns, c)
 	if err != nil {
 		return errors.Join(err, w.Close(whole))
@@ -379,8 +379,18 @@ type memory struct {
 // giveBackAgain is how long what was taken may be kept: giving it back costs a full collection.
 const giveBackAgain = 30 * time.Second
 
+// Most of what a sample allocates is gone with it. Garbage may take a quarter of what is alive until it is collected, and
+// garbageRoom where that is less: to collect it costs a millisecond even when little is alive.
+const (
+	leastGarbage = 25 // percent
+	garbageRoom  = 5 << 19
+)
+
 func (m *memory) settle() {
 	debug.FreeOSMemory()
+	var now runtime.MemStats
+	runtime.ReadMemStats(&now)
+	debug.SetGCPercent(max(leastGarbage, int(min(100, 100*garbageRoom/max(now.HeapAlloc, 1)))))
 	dropProgram()
 	_, m.settled = residentBytes()
 	m.next = time.Now().Add(giveBackAgain)

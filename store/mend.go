@@ -353,6 +353,10 @@ func (w *Writer) disconnect() {
 			b.close()
 		}
 		w.forgetMinute()
+		if w.pages != nil {
+			w.pages.Close()
+			w.pages = nil
+		}
 		w.conn.Close()
 	}
 	if w.db != nil {

@@ -404,7 +404,13 @@ func (w *Writer) look(ctx context.Context) error {
 		return nil
 	}
 	k.fresh = true
-	return w.conn.QueryRowContext(ctx, "SELECT page_count - freelist_count, freelist_count FROM pragma_page_count, pragma_freelist_count").Scan(&k.used, &k.free)
+	if w.pages == nil {
+		var err error
+		if w.pages, err = w.conn.PrepareContext(ctx, "SELECT page_count - freelist_count, freelist_count FROM pragma_page_count, pragma_freelist_count"); err != nil {
+			return err
+		}
+	}
+	return w.pages.QueryRowContext(ctx).Scan(&k.used, &k.free)
 }
 
 // oversize is by how many bytes the recording is too large, free pages not counted: they are used first. Once beyond its limit it is

@@ -85,6 +85,7 @@ type Writer struct {
 
 	raw     driver.ConnPrepareContext // conn, for the batches, while it is lent to them
 	batches []*batch
+	pages   *sql.Stmt           // see look
 	minute  []*sql.Stmt         // see rollUp
 	args    []driver.NamedValue // of the batch that runs
 
