@@ -32,8 +32,8 @@ import (
 //     once per recheck;
 //   - while somebody's socket stays without a holder, which is on its way from one process to
 //     another or the kernel's own: the processes that have changed, and for some samples others in turn;
-//   - the descriptors of every small process once per recheck and of every other once per verifyRound, save those
-//     passed over as above: it may have got a socket that others hold too.
+//   - the descriptors of every small process once per recheck, and of every other once per verifyRound, or in twice that
+//     while their number stays the same, save those passed over as above: it may have got a socket that others hold too.
 //
 // So on a machine with few sockets the process named for one holds it at the time of the sample, whatever was
 // passed on; on a large one a socket that was passed on may show its old owner for
@@ -204,10 +204,13 @@ func (o *owners) visit(ctx context.Context, now time.Time) error {
 			if p.due.IsZero() {
 				how = reading
 			}
+			before, changed := p.counted, p.changed
 			o.walk(p, how)
 			again := o.recheck
-			if p.counted > o.small {
-				again = verifyRound // listing its descriptors takes a microsecond for each
+			if p.counted > o.small { // listing its descriptors takes a microsecond for each
+				if again = verifyRound; p.counted == before && !changed {
+					again *= 2
+				}
 			}
 			p.due = now.Add(again/2 + again/2*time.Duration(pid%16)/16)
 			if p.held > 0 || o.named[p.pid] {
