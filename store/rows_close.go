@@ -27,6 +27,11 @@ type Close struct {
 	Cwnd          Int `col:"cwnd"`
 	MSS           Int `col:"mss"`
 	PMTU          Int `col:"pmtu"`
+
+	Candidates Int     `col:"owner_candidates"`
+	Ended      float64 `col:"ended"`      // when the connection ended, where its descriptor was closed later
+	Late       Int     `col:"late_ms"`    // ts may be late by so much; NULL: by a millisecond at most
+	Incomplete Int     `col:"incomplete"` // 1: the kernel had forgotten the numbers, which are those of the last sample, or NULL
 }
 
 // A CloseCount stands for closes that are not kept one by one.
@@ -50,4 +55,7 @@ type CloseCount struct {
 	Retransmits   Int `col:"retransmits"`
 	RTT           Int `col:"rtt_us"` // mean of those that have one
 	MaxRTT        Int `col:"max_rtt_us"`
+
+	Candidates Int `col:"owner_candidates"`
+	Unknown    Int `col:"unknown"` // closes of which the kernel had forgotten the numbers
 }

@@ -43,6 +43,9 @@ type Socket struct {
 	Drops         Int `col:"drops,rare counter" unit:"packets" doc:"Packets dropped at this socket: full receive buffer, or a listener's full queue (sk_drops)."`
 
 	OwnerHow string `col:"owner_how,rare" doc:"How the process is known: fd (seen in /proc/PID/fd), cookie (it held the socket until it closed it), listener (it listens on the local port, and nobody holds the socket itself), none."`
+
+	Ended      float64 `col:"ended,rare" doc:"When the connection ended, where the process still has its descriptor: the first sample that saw it in TIME_WAIT or dead (CLOSE); NULL while it lives."`
+	Candidates Int     `col:"owner_candidates,rare" unit:"processes" doc:"How many processes listen on the local port, where owner_how is listener: with more than one, pid is NULL."`
 }
 
 // SocketOwnerID names one process's hold on one socket.

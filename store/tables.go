@@ -55,7 +55,7 @@ var (
 		[]string{"rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped"},
 		"Traffic of each interface")
 	_ = rollUp("traffic_rates", "traffic_rate", TrafficTable.Table, amount,
-		[]string{"netns", "comm", "exe"}, []string{"bytes_sent", "bytes_received", "retransmits", "closed"},
+		[]string{"netns", "comm", "exe"}, []string{"bytes_sent", "bytes_received", "retransmits", "closed", "closed_unknown"},
 		"What each program moved over TCP")
 )
 

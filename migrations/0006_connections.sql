@@ -1,0 +1,27 @@
+-- Connections: when they ended, where that is not when the kernel gave them up; how many processes may own them; and of how many
+-- nothing is known.
+
+ALTER TABLE socket_tuple ADD COLUMN ended REAL;
+ALTER TABLE socket_tuple ADD COLUMN owner_candidates INTEGER;
+
+ALTER TABLE close ADD COLUMN owner_candidates INTEGER;
+ALTER TABLE close ADD COLUMN ended REAL;
+ALTER TABLE close ADD COLUMN late_ms INTEGER;
+ALTER TABLE close ADD COLUMN incomplete INTEGER;
+
+ALTER TABLE close_count ADD COLUMN owner_candidates INTEGER;
+ALTER TABLE close_count ADD COLUMN unknown INTEGER;
+
+-- traffic
+
+ALTER TABLE traffic_sum_span ADD COLUMN closed_unknown INTEGER;
+ALTER TABLE traffic_sum_open ADD COLUMN closed_unknown INTEGER;
+ALTER TABLE traffic_rate_1m ADD COLUMN closed_unknown INTEGER;
+ALTER TABLE traffic_rate_1m ADD COLUMN closed_unknown_min INTEGER;
+ALTER TABLE traffic_rate_1m ADD COLUMN closed_unknown_max INTEGER;
+ALTER TABLE traffic_rate_1h ADD COLUMN closed_unknown INTEGER;
+ALTER TABLE traffic_rate_1h ADD COLUMN closed_unknown_min INTEGER;
+ALTER TABLE traffic_rate_1h ADD COLUMN closed_unknown_max INTEGER;
+ALTER TABLE traffic_rate_1d ADD COLUMN closed_unknown INTEGER;
+ALTER TABLE traffic_rate_1d ADD COLUMN closed_unknown_min INTEGER;
+ALTER TABLE traffic_rate_1d ADD COLUMN closed_unknown_max INTEGER;
