@@ -1,10 +1,6 @@
 package recorder
 
-import (
-	"time"
-
-	"golang.org/x/sys/unix"
-)
+import "time"
 
 // A ledger holds the closes since the last sample: one by one as long as there are few, beyond the budget as
 // sums of those that had the same listener, or the same peer and service. A server with ten thousand
@@ -16,8 +12,10 @@ type ledger struct {
 	sampled []ending
 	single  []ending
 	groups  map[groupKey]*closeGroup
-	ends    map[endpoints]bool // of those in single that are TCP
-	full    bool               // single is full of closes that have nothing in common
+	closed  map[uint64]bool // cookies of those in sampled
+	full    bool            // single is full of closes that have nothing in common
+	// hold: a sample is being taken. Until it has been worked out which sockets it saw, each close is kept by itself.
+	hold bool
 }
 
 // endpoints are both ends of a connection.
@@ -68,7 +66,7 @@ func (e *ending) key(s scope) groupKey {
 // A closeGroup is the sum of some closes.
 type closeGroup struct {
 	first, last          time.Duration
-	count                int64
+	count, unknown       int64 // unknown: of these the kernel has forgotten the numbers
 	bytesSent, bytesRecv uint64
 	segsOut, segsIn      uint64
 	retransmits          uint64
@@ -82,6 +80,14 @@ func newLedger(budget int) *ledger { return &ledger{budget: budget} }
 func (l *ledger) add(e *ending, sampled bool) {
 	if sampled {
 		l.sampled = append(l.sampled, *e)
+		if l.closed == nil {
+			l.closed = map[uint64]bool{}
+		}
+		l.closed[e.rec.cookie] = true
+		return
+	}
+	if l.hold {
+		l.single = append(l.single, *e)
 		return
 	}
 	if l.addToGroup(e) {
@@ -98,11 +104,14 @@ func (l *ledger) add(e *ending, sampled bool) {
 		return
 	}
 	l.single = append(l.single, *e)
-	if e.proto == unix.IPPROTO_TCP {
-		if l.ends == nil {
-			l.ends = map[endpoints]bool{}
-		}
-		l.ends[e.rec.endpoints()] = true
+}
+
+// settle keeps to the budget again after hold: of the closes that were kept, those count whose socket no sample has seen.
+func (l *ledger) settle() {
+	kept := l.single
+	l.single, l.hold = nil, false
+	for i := range kept {
+		l.add(&kept[i], kept[i].socket != nil)
 	}
 }
 
@@ -155,7 +164,6 @@ func (l *ledger) fold() {
 			e := &l.single[i]
 			if e.key(best.scope) == best {
 				g.add(e)
-				delete(l.ends, e.rec.endpoints())
 			} else {
 				kept = append(kept, *e)
 			}
@@ -173,6 +181,9 @@ func (g *closeGroup) add(e *ending) {
 	}
 	g.last = max(g.last, e.at)
 	g.count++
+	if e.forgotten {
+		g.unknown++
+	}
 	g.has |= r.has
 	g.bytesSent += r.bytesSent
 	g.bytesRecv += r.bytesRecv

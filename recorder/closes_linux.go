@@ -29,7 +29,12 @@ type closes struct {
 	budget    int
 	since     time.Duration // since boot: when the dumps of this sample began
 	before    time.Duration // and those of the one before
-	fresh     int           // how many in TIME_WAIT may still be recorded that were there before we heard; see admits
+	fresh     int           // how many in TIME_WAIT may still be recorded that were there before we heard; see closeOf
+
+	singles map[endpoints]int // ends of the closes that were kept one by one when the dumps began
+	got     *ledger           // what this sample has collected; nil: nothing can be heard
+	latest  map[endpoints]int // of the closes in it that are kept one by one, the last between the same ends
+	gotErr  error
 
 	hearer *hearer
 	fd     int    // of the netlink socket; -1 when it is not open
@@ -49,7 +54,11 @@ type ending struct {
 	rec   record
 	// lived is how long it has been there at least, by the ages in its tcp_info.
 	lived  time.Duration
-	minRTT uint32 // microseconds; 0: none was measured
+	idle   time.Duration // how long nothing had come or gone; 0 where that is not known
+	minRTT uint32        // microseconds; 0: none was measured
+	// forgotten: the connection was disconnected to be reset (SO_LINGER 0): the kernel has forgotten its other end and its counts.
+	forgotten bool
+	socket    *socket // if a sample has seen it
 }
 
 // Groups of linux/sock_diag.h.
@@ -61,8 +70,11 @@ const closesBuffer = 16 << 20
 
 // begin begins to hear, if that is not so already. It must be before the dumps, so that no socket is missed by both.
 func (c *closes) begin() {
-	c.fresh, c.before, c.since = 0, c.since, sinceBoot()
+	c.fresh, c.before, c.since, c.singles = 0, c.since, sinceBoot(), nil
 	if c.fd >= 0 {
+		c.mu.Lock()
+		c.ledger.hold = true
+		c.mu.Unlock()
 		return
 	}
 	var err error
@@ -81,6 +93,7 @@ func (c *closes) listen() error {
 	c.fd = fd
 	c.drops, _ = socketDrops(fd)
 	c.ledger, c.failed, c.missed, c.garbled, c.fresh = newLedger(c.budget), nil, 0, 0, c.budget
+	c.ledger.hold = true
 	return c.hearer.add(c.fd, c)
 }
 
@@ -199,17 +212,21 @@ func (c *closes) sampled(end *ending) *socket {
 	return nil
 }
 
-// admits says whether what is left of a connection that no sample has seen alive is recorded: as long as its close is
-// kept by itself. Of ten thousand connections a second TIME_WAIT would be the only trace otherwise, sixty times over. It
-// has a cookie of its own, so that its ends must say which close it was.
-func (c *closes) admits(r *record) bool {
-	if c.fd < 0 || c.fresh > 0 {
-		c.fresh--
-		return true
+// drainNow takes what is there, in the goroutine of the samples.
+func (c *closes) drainNow(buf []byte) {
+	if c != nil && c.fd >= 0 {
+		c.drain(buf)
+	}
+}
+
+// toldOf reports whether the kernel has told since the last sample that the socket of that cookie, which a sample has seen, is closed.
+func (c *closes) toldOf(cookie uint64) bool {
+	if c == nil || c.fd < 0 {
+		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ledger.ends[r.endpoints()]
+	return c.ledger.closed[cookie]
 }
 
 // inetDiagProtocol is INET_DIAG_PROTOCOL, with which the kernel says what kind of socket it was.
@@ -236,7 +253,12 @@ func decodeEnding(b []byte) (ending, error) {
 	if rec.dport == 0 {
 		// Never connected, or disconnected to be reset (SO_LINGER 0): the kernel has forgotten its counts.
 		end.rec.has &^= hasInfo | hasBytesRecv | hasBytesSent | hasSegs
-		end.rec.rtt, end.minRTT, end.lived = 0, 0, 0
+		end.rec.rtt, end.lived, end.idle = 0, 0, 0
+		if !end.forgotten {
+			end.minRTT = 0
+		}
+	} else {
+		end.forgotten = false
 	}
 	return end, err
 }
@@ -250,17 +272,22 @@ func (e *ending) ages(info []byte) {
 			e.minRTT = 0
 		}
 	}
+	// Room for received data is made when a connection is established (tcp_init_buffer_space), and not taken back.
+	e.forgotten = len(info) >= 100 && native.Uint32(info[96:]) /* rcv_space */ != 0
 	if e.rec.rtt == 0 {
 		return
 	}
-	ms := max(native.Uint32(info[44:]) /* last_data_sent */, native.Uint32(info[52:]) /* last_data_recv */, native.Uint32(info[56:]) /* last_ack_recv */)
-	e.lived = time.Duration(ms) * time.Millisecond
+	sent, received, acked := native.Uint32(info[44:]) /* last_data_sent */, native.Uint32(info[52:]) /* last_data_recv */, native.Uint32(info[56:]) /* last_ack_recv */
+	e.lived = time.Duration(max(sent, received, acked)) * time.Millisecond
+	e.idle = time.Duration(min(sent, received, acked)) * time.Millisecond
 }
 
-// collect returns what was heard since the last time, and says what was not.
-func (c *closes) collect() (*ledger, error) {
+// collect takes what was heard since the last time, and finds the sockets that samples have seen.
+func (c *closes) collect() {
+	c.got, c.gotErr, c.latest = nil, nil, nil
 	if c.fd < 0 && (c.failed != nil || c.ledger == nil) {
-		return nil, closesError(c.failed)
+		c.gotErr = closesError(c.failed)
+		return
 	}
 	c.mu.Lock()
 	got, failed, missed, garbled := c.ledger, c.failed, c.missed, c.garbled
@@ -269,9 +296,23 @@ func (c *closes) collect() (*ledger, error) {
 	c.tellLost(missed, garbled)
 	if failed != nil {
 		c.close()
-		return nil, closesError(failed)
+		c.gotErr = closesError(failed)
+		return
 	}
-	return got, nil
+	c.got = got
+	for _, list := range [...][]ending{got.sampled, got.single} {
+		for i := range list {
+			// One that was closed while this sample saw it was heard of before it was known.
+			if e := c.sampled(&list[i]); e != nil {
+				list[i].socket, e.closed = e, true
+			}
+		}
+	}
+	for _, p := range c.protocols {
+		if len(p.remains) > 0 && c.latest == nil {
+			c.latest = got.lastOf()
+		}
+	}
 }
 
 // tellLost says how many closes were not heard of.

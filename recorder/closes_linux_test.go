@@ -390,37 +390,61 @@ func TestLedgerLaw(t *testing.T) {
 			if len(l.single) > budget {
 				t.Errorf("%d one by one, the budget is %d", len(l.single), budget)
 			}
-			ends := map[endpoints]bool{}
-			for i := range l.single {
-				if l.single[i].proto == unix.IPPROTO_TCP {
-					ends[l.single[i].rec.endpoints()] = true
-				}
-			}
-			for e := range ends {
-				if !l.ends[e] {
-					t.Errorf("%v is kept, but its ends are not", e)
-				}
-			}
 		})
 	}
 }
 
-// Who listens at a place is said only if it is one program.
-func TestListenersOfTwoProgramsAreNobody(t *testing.T) {
-	t.Parallel()
-	listening := func(port uint16, ref store.Ref, exe string) *socket {
-		return &socket{rec: record{state: stateListen, sport: port}, holders: []holder{{process: &process{ref: ref, id: store.ProcessID{Exe: exe}}}}}
+// Of several processes that listen at a place none is named, and the program only if all run it.
+func TestListenersAreCandidates(t *testing.T) {
+	if !inNamespace(t) {
+		return
 	}
+	r := newRecording(t)
+	s := newSockets(r.Writer, here(t)).(*sockets)
+	listening := func(port uint16, of ...candidate) *socket {
+		e := &socket{rec: record{state: stateListen, sport: port}}
+		for _, c := range of {
+			e.holders = append(e.holders, holder{process: &process{ref: c.process, id: c.id}})
+		}
+		return e
+	}
+	id := func(comm, exe, cmdline string) store.ProcessID {
+		return store.ProcessID{Comm: comm, Exe: exe, Cmdline: cmdline}
+	}
+	nginx := func(ref store.Ref) candidate { return candidate{ref, id("nginx", "/usr/sbin/nginx", "nginx: worker")} }
+	python := func(ref store.Ref, cmdline string) candidate {
+		return candidate{ref, id("python3", "/usr/bin/python3.11", cmdline)}
+	}
+	none := [16]byte{}
 	p := &protocol{seen: []*socket{
-		listening(80, 1, "/usr/sbin/nginx"), listening(80, 2, "/usr/sbin/nginx"), // SO_REUSEPORT: its workers
-		listening(81, 1, "/usr/sbin/nginx"), listening(81, 3, "/usr/bin/other"),
-		{rec: record{state: stateListen, sport: 82}}, // whose holder may not be seen
+		listening(80, nginx(1)), listening(80, nginx(2)), // SO_REUSEPORT
+		listening(81, nginx(1), nginx(2)), // inherited
+		listening(82, nginx(1), candidate{3, id("other", "/usr/bin/other", "other")}),
+		listening(83, python(1, "app.py"), python(2, "app.py")),
+		listening(84, python(1, "app.py"), python(2, "app.py -w 2")),
+		listening(85),                          // whose holder may not be seen
+		listening(86, nginx(1)), listening(86), // nor that of one of these
+		listening(87, nginx(1)), listening(87, nginx(1)), // one process, two sockets
+		listening(88, nginx(1), candidate{2, id("nginx", "/usr/sbin/nginx", "nginx: master")}),
 	}}
-	p.findListeners()
-	at := [16]byte{192, 0, 2, 1}
-	for port, want := range map[uint16]ownership{80: {1, byListener}, 81: nobody, 82: nobody, 83: nobody} {
-		if got := p.listeners.at(at, port); got != want {
-			t.Errorf("port %d: %v, want %v", port, got, want)
+	s.findListeners(p)
+	for port, want := range map[uint16]struct {
+		how        how
+		candidates uint16
+		process    store.Ref       // when it is known
+		program    store.ProcessID // else
+	}{
+		80: {byListener, 2, 0, id("nginx", "/usr/sbin/nginx", "nginx: worker")}, 81: {byListener, 2, 0, id("nginx", "/usr/sbin/nginx", "nginx: worker")},
+		82: {how: byListener, candidates: 2}, 83: {byListener, 2, 0, id("python3", "/usr/bin/python3.11", "app.py")}, 84: {how: byListener, candidates: 2},
+		85: {}, 86: {how: byListener, candidates: 2}, 87: {how: byListener, candidates: 1, process: 1},
+		88: {byListener, 2, 0, id("nginx", "/usr/sbin/nginx", "")}, 89: {},
+	} {
+		got := s.ownerOf(p.listeners.at(none, port))
+		if want.program != (store.ProcessID{}) {
+			want.process = s.owners.processes.Put(want.program, store.Process{}).Ref()
+		}
+		if got.how != want.how || got.listens != want.candidates || got.process != want.process {
+			t.Errorf("port %d: %+v, want %+v", port, got, want)
 		}
 	}
 }

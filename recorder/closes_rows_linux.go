@@ -1,39 +1,62 @@
 package recorder
 
 import (
-	"golang.org/x/sys/unix"
+	"slices"
+	"time"
 
 	"netsql/store"
 )
 
+// collectCloses takes what was heard since the last sample.
+func (s *sockets) collectCloses() {
+	for _, c := range s.closes {
+		c.collect()
+		if c.got == nil {
+			continue
+		}
+		for _, list := range [...][]ending{c.got.sampled, c.got.single} {
+			for i := range list {
+				if e := list[i].socket; e != nil && e.rec.isRemains() {
+					s.owners.vanished(e) // its descriptor was open for longer
+				}
+			}
+		}
+	}
+}
+
 // reportCloses puts what was heard since the last sample into the recording.
 func (s *sockets) reportCloses(c *closes) error {
-	heard, err := c.collect()
-	if err != nil {
-		return err
+	if c.gotErr != nil || c.got == nil {
+		return c.gotErr
 	}
-	for i := range heard.sampled {
-		s.putClose(c, &heard.sampled[i], c.sampled(&heard.sampled[i]))
+	if !s.last {
+		c.carryOver()
 	}
-	waiting := map[endpoints]*socket{}
-	for _, p := range c.protocols {
-		for _, e := range p.waiting {
-			waiting[e.rec.endpoints()] = e
+	c.got.settle()
+	for _, list := range [...][]ending{c.got.sampled, c.got.single} {
+		for i := range list {
+			s.putClose(c, &list[i], list[i].socket)
 		}
 	}
-	for i := range heard.single {
-		end := &heard.single[i]
-		// One that was closed while this sample saw it was heard of before it was known.
-		e := c.sampled(end)
-		if e == nil && end.proto == unix.IPPROTO_TCP && len(waiting) > 0 {
-			e = waiting[end.rec.endpoints()]
-		}
-		s.putClose(c, end, e)
-	}
-	for key, g := range heard.groups {
+	for key, g := range c.got.groups {
 		s.putCloseCount(c, key, g)
 	}
+	c.got, c.singles, c.latest = nil, nil, nil
 	return nil
+}
+
+// carryOver leaves to the next sample what happened after this one's dumps began, save the sockets that they saw: the next dump may show
+// the TIME_WAIT of such a connection.
+func (c *closes) carryOver() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.got.single = slices.DeleteFunc(c.got.single, func(end ending) bool {
+		later := end.socket == nil && end.at > c.since
+		if later {
+			c.ledger.add(&end, false)
+		}
+		return later
+	})
 }
 
 // protocol is the one that the close is of.
@@ -56,14 +79,15 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 	if e != nil {
 		r.remember(&e.rec) // what the kernel has forgotten by then
 	}
+	v.Incomplete = store.NonZero(boolean(end.forgotten))
 	var owner ownership
 	if e != nil && e.last != 0 {
-		owner = ownership{store.Ref(e.last), byCookie}
-	} else if owner = p.listeners.of(r); owner == nobody {
-		owner = p.before.of(r)
+		owner = ownership{process: store.Ref(e.last), how: byCookie}
+	} else {
+		owner = s.listenerOf(p, r.src, r.sport)
 	}
-	v.Process, v.OwnerHow = owner.process, owner.how.String()
-	if p.traffic != nil && c.before > 0 { // else it may have moved it before anybody looked
+	v.Process, v.OwnerHow, v.Candidates = owner.process, owner.how.String(), owner.candidates()
+	if p.traffic != nil && c.before > 0 /* else it may have moved it before anybody looked */ && (end.forgotten || r.dport != 0) {
 		var before record
 		if e != nil {
 			before = e.rec
@@ -71,17 +95,25 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 		m := p.traffic.of(owner.process)
 		m.add(growthOf(e, &before, r))
 		m.closed++
+		if end.forgotten {
+			m.unknown++
+		} else {
+			m.known = true
+		}
 	}
+	v.Ended = s.endOf(c, end, e)
 	if e != nil && e.subject != nil && (p.ok || e.dump != p.dump) {
 		v.Socket = e.subject.Ref()
 	} else {
-		// Nobody saw it in the last sample, so it is not older than that.
-		if c.before > 0 {
+		// Nobody saw it in the last sample, so it is not older than that, unless it had ended by then.
+		if c.before > 0 && v.Ended == 0 {
 			v.Lived = store.NonZero(max(0, min(end.lived, end.at-c.before)).Milliseconds())
 		}
 		v.NetNS, v.Proto, v.Family, v.Cookie = p.ns.id, p.proto, p.family, store.NonZero(r.cookie)
-		v.LocalAddr, v.RemoteAddr = s.texts.address(r.family, &r.src), s.texts.address(r.family, &r.dst)
-		v.LocalPort, v.RemotePort = store.Of(r.sport), store.Of(r.dport)
+		v.LocalAddr, v.LocalPort = s.texts.address(r.family, &r.src), store.Of(r.sport)
+		if !end.forgotten {
+			v.RemoteAddr, v.RemotePort = s.texts.address(r.family, &r.dst), store.Of(r.dport)
+		}
 	}
 	var last store.Socket
 	r.tcpValues(&last)
@@ -89,6 +121,32 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 	v.Retransmits, v.RTT, v.RTTVar, v.MinRTT = last.Retransmits, last.RTT, last.RTTVar, store.NonZero(end.minRTT)
 	v.Cwnd, v.MSS, v.PMTU = last.Cwnd, last.MSS, last.PMTU
 	c.log.Add(end.at, v)
+}
+
+// endOf is when the connection ended, where its descriptor was closed only later: the first sample that did not see it alive, or not
+// at all. 0 where the kernel told of the end at once.
+func (s *sockets) endOf(c *closes, end *ending, e *socket) float64 {
+	switch {
+	case e != nil && e.ended != 0:
+		return e.ended
+	case e != nil && e.gone != 0 && end.at > e.left+toldAtOnce && !e.rec.isRemains():
+		return s.sampleAfter(e.left)
+	case e == nil && end.idle > 0 && c.before > 0 && end.at-end.idle < c.before-toldAtOnce:
+		// The last sample did not see it alive: it had ended by then.
+		return s.sampleAfter(end.at - end.idle)
+	}
+	return 0
+}
+
+// toldAtOnce is how long after its end the kernel tells of a socket at the latest, whatever keeps it or us busy, where no descriptor is
+// left.
+const toldAtOnce = 250 * time.Millisecond
+
+func boolean(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // putCloseCount enters closes that are only counted.
@@ -104,13 +162,12 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 	switch key.scope {
 	case sameListener:
 		v.LocalAddr, v.LocalPort = s.texts.address(key.family, &key.addr), store.Of(key.port)
-		owner := p.listeners.at(key.addr, key.port)
-		if owner == nobody {
-			owner = p.before.at(key.addr, key.port)
-		}
-		v.Process, v.OwnerHow = owner.process, owner.how.String()
+		owner := s.listenerOf(p, key.addr, key.port)
+		v.Process, v.OwnerHow, v.Candidates = owner.process, owner.how.String(), owner.candidates()
 	case sameService:
-		v.RemoteAddr, v.RemotePort = s.texts.address(key.family, &key.addr), store.Of(key.port)
+		if g.unknown == 0 {
+			v.RemoteAddr, v.RemotePort = s.texts.address(key.family, &key.addr), store.Of(key.port)
+		}
 	case samePort:
 		v.LocalPort = store.Of(key.port)
 	case sameRemotePort:
@@ -125,9 +182,13 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 	if g.has&hasInfo != 0 {
 		v.Retransmits = store.Of(g.retransmits)
 	}
+	if p.proto == "tcp" {
+		v.Unknown = store.Of(g.unknown)
+	}
 	if p.traffic != nil {
-		p.traffic.of(v.Process).add(growth{sent: g.bytesSent, received: g.bytesRecv, retransmits: uint32(g.retransmits)})
-		p.traffic.of(v.Process).closed += g.count
+		m := p.traffic.of(v.Process)
+		m.add(growth{sent: g.bytesSent, received: g.bytesRecv, retransmits: uint32(g.retransmits)})
+		m.closed, m.unknown, m.known = m.closed+g.count, m.unknown+g.unknown, m.known || g.unknown < g.count
 	}
 	if g.rtts > 0 {
 		v.RTT, v.MaxRTT = store.Of(g.rtt/g.rtts), store.Of(g.maxRTT)

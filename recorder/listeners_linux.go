@@ -1,60 +1,116 @@
 package recorder
 
-import "netsql/store"
+import (
+	"path/filepath"
+	"regexp"
+	"slices"
 
-// listeners are the sockets in LISTEN of a protocol, by where they listen, and their processes. A connection that nobody
-// was ever seen to hold is put down to the process that listens on its port: so says its owner_how.
-type listeners map[listenKey]listener
+	"netsql/store"
+)
+
+// listeners are the processes that hold the sockets in LISTEN of a protocol, by where they listen. A connection that nobody was ever
+// seen to hold is put down to them: so says its owner_how. With more than one of them it is not known whose it is.
+type listeners map[listenKey][]candidate
 
 type listenKey struct {
 	addr [16]byte // all zeros: every address
 	port uint16
 }
 
-type listener struct {
+// A candidate is a process that may have accepted a connection.
+type candidate struct {
 	process store.Ref
-	exe     string
+	id      store.ProcessID // empty: its process may not be seen
 }
 
 // findListeners brings the listeners up to date with what the dump showed and who holds it.
-func (p *protocol) findListeners() {
+func (s *sockets) findListeners(p *protocol) {
 	p.listeners, p.before = p.before, p.listeners
 	clear(p.listeners)
 	for _, e := range p.seen {
-		if e.rec.state != stateListen || len(e.holders) == 0 {
+		if e.rec.state != stateListen {
 			continue
 		}
 		if p.listeners == nil {
 			p.listeners = listeners{}
 		}
 		key := listenKey{e.rec.src, e.rec.sport}
-		first := e.holders[0].process
-		l := listener{first.ref, first.id.Exe}
-		// Several may listen at one place (SO_REUSEPORT). As long as they run one program any
-		// of them will do; else nobody can say whose a connection is.
-		if other, taken := p.listeners[key]; taken {
-			if other.exe != l.exe {
-				l = listener{}
-			} else {
-				l = other
-			}
+		list := p.listeners[key]
+		for _, h := range e.holders {
+			list = withCandidate(list, candidate{h.process.ref, h.process.id})
 		}
-		p.listeners[key] = l
+		if len(e.holders) == 0 {
+			list = append(list, candidate{})
+		}
+		p.listeners[key] = list
 	}
 }
 
-// of is the process that listens where the record's local end is.
-func (l listeners) of(r *record) ownership {
-	return l.at(r.src, r.sport)
+// withCandidate adds a process, unless it is in the list already.
+func withCandidate(list []candidate, c candidate) []candidate {
+	if slices.ContainsFunc(list, func(o candidate) bool { return o.process == c.process && c.process != 0 }) {
+		return list
+	}
+	return append(list, c)
 }
 
-func (l listeners) at(addr [16]byte, port uint16) ownership {
-	at, ok := l[listenKey{addr, port}]
-	if !ok {
-		at = l[listenKey{port: port}]
+// at are the processes that listen there: at the very address, or else at every address.
+func (l listeners) at(addr [16]byte, port uint16) []candidate {
+	if list, ok := l[listenKey{addr, port}]; ok {
+		return list
 	}
-	if at.process == 0 {
+	return l[listenKey{port: port}]
+}
+
+// listenerOf is the owner of a connection that was closed since the last sample, by its local end: of those who listened there then or now.
+func (s *sockets) listenerOf(p *protocol, addr [16]byte, port uint16) ownership {
+	list := p.listeners.at(addr, port)
+	if before := p.before.at(addr, port); len(before) > 0 {
+		list = slices.Clip(list)
+		for _, c := range before {
+			list = withCandidate(list, c)
+		}
+	}
+	return s.ownerOf(list)
+}
+
+// ownerOf is the process that listens, if there is one. Of several that run the same program, that program is named: a process
+// without a number.
+func (s *sockets) ownerOf(list []candidate) ownership {
+	switch {
+	case len(list) == 0, len(list) == 1 && list[0].process == 0:
 		return nobody
+	case len(list) == 1:
+		return ownership{process: list[0].process, how: byListener, listens: 1}
 	}
-	return ownership{at.process, byListener}
+	o := ownership{how: byListener, listens: uint16(min(len(list), 1<<16-1))}
+	if program := agreed(list); program != (store.ProcessID{}) {
+		o.process = s.owners.processes.Put(program, store.Process{}).Ref()
+	}
+	return o
 }
+
+// agreed is what the candidates have in common: the program that all of them run. Of an interpreter that is the command line.
+func agreed(list []candidate) store.ProcessID {
+	first := list[0].id
+	same := store.ProcessID{Comm: first.Comm, Exe: first.Exe, Cmdline: first.Cmdline}
+	for _, c := range list {
+		if c.process == 0 || c.id.Exe != first.Exe || first.Exe == "" {
+			return store.ProcessID{}
+		}
+		if c.id.Comm != same.Comm {
+			same.Comm = ""
+		}
+		if c.id.Cmdline != same.Cmdline {
+			same.Cmdline = ""
+		}
+	}
+	if same.Cmdline == "" && interpreter.MatchString(filepath.Base(first.Exe)) {
+		return store.ProcessID{}
+	}
+	return same
+}
+
+// interpreter matches programs that run others: that two processes run one says nothing of what they are.
+var interpreter = regexp.MustCompile(`^(python|pypy|perl|ruby|jruby|java|node|nodejs|deno|bun|php|lua|luajit|tclsh|wish|guile|Rscript|mono|dotnet|beam|erl|` +
+	`sh|bash|dash|ash|ksh|zsh|fish|busybox|env|qemu)([-.0-9].*|\.smp)?$`)

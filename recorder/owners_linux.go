@@ -50,7 +50,11 @@ type owners struct {
 	byInode map[uint32]*socket // the sockets with an inode, of all protocols
 	wanted  []*socket          // those that have appeared or lost their last holder, and those still not found
 	closed  []*socket          // those of them that are closed since the dump: nobody holds them
-	gen     uint32             // number of the sample
+	unknown map[uint32]place   // descriptors of sockets that no dump has shown so far, by inode
+	other   map[uint32]bool    // inodes of sockets of other kinds
+	// doubtful are sockets that the dumps of this sample do not show as alive; a process may still hold them.
+	doubtful []*socket
+	gen      uint32 // number of the sample
 	// firstDump is the number of the first dump of this sample: what a dump from it on has
 	// shown is alive.
 	firstDump uint32
@@ -150,6 +154,7 @@ func (o *owners) look(ctx context.Context) error {
 	if err := o.verify(ctx, due); err != nil {
 		return err
 	}
+	o.verifyDoubtful()
 	if err := o.search(ctx); err != nil {
 		return err
 	}
@@ -476,7 +481,7 @@ const (
 
 // missing reports whether a wanted socket has not been found yet.
 func (o *owners) missing() bool {
-	o.wanted = slices.DeleteFunc(o.wanted, func(e *socket) bool { return len(e.holders) > 0 || o.byInode[e.rec.inode] != e })
+	o.wanted = slices.DeleteFunc(o.wanted, func(e *socket) bool { return len(e.holders) > 0 || o.byInode[e.inode] != e })
 	return len(o.wanted) > 0
 }
 
@@ -559,6 +564,7 @@ func (o *owners) hold(p *process) {
 func (o *owners) place(p *process, f fdInode) {
 	e := o.byInode[f.inode]
 	if e == nil {
+		o.notice(p, f)
 		return
 	}
 	h := o.holder(p, f.inode)
@@ -629,7 +635,7 @@ func (o *owners) forget(p *process) {
 
 // appeared enters a socket that has just got its inode.
 func (o *owners) appeared(e *socket) {
-	o.byInode[e.rec.inode] = e
+	o.byInode[e.inode] = e
 	o.wanted = append(o.wanted, e)
 }
 
@@ -641,7 +647,7 @@ func (o *owners) vanished(e *socket) {
 		// As many descriptors as before would not mean that they are the same.
 		p.changed = true
 		for i := p.index(h.fd); i < len(p.sockets) && h.places > 0; i++ {
-			if p.sockets[i].inode == e.rec.inode {
+			if p.sockets[i].inode == e.inode {
 				p.sockets[i].inode = 0
 				p.freed++
 				h.places--
@@ -649,7 +655,7 @@ func (o *owners) vanished(e *socket) {
 		}
 	}
 	e.holders = nil
-	if o.byInode[e.rec.inode] == e {
-		delete(o.byInode, e.rec.inode)
+	if o.byInode[e.inode] == e {
+		delete(o.byInode, e.inode)
 	}
 }

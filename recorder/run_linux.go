@@ -154,6 +154,7 @@ func (r *run) close() {
 }
 
 func (r *run) loop(ctx, whole context.Context) error {
+	r.sockets.last = r.Once
 	err := r.sample(whole)
 	if r.Once && err == nil {
 		err = r.tidyOnce(whole)
@@ -177,6 +178,7 @@ func (r *run) loop(ctx, whole context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			r.sockets.last = true
 			r.report(r.sample(whole))
 			return nil
 		case <-look.C:

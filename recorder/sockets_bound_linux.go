@@ -35,9 +35,9 @@ func (l *boundLook) states() uint32 {
 }
 
 // lookAtBound looks for bound sockets after all when one that listened does not any more: it may have been shut down and be
-// bound still.
+// bound still. Or a process holds one that no dump shows.
 func (s *sockets) lookAtBound(ctx context.Context, p *protocol) error {
-	if p.bound.asked || !p.lostListener() && !p.second.lostListener() {
+	if p.bound.asked || !p.lostListener() && !p.second.lostListener() && !s.owners.holdsUnknownTCP() {
 		return nil
 	}
 	p.bound.at, p.bound.asked = time.Now(), true
@@ -46,11 +46,11 @@ func (s *sockets) lookAtBound(ctx context.Context, p *protocol) error {
 
 // lostListener reports whether the dump does not show a socket that listened in the one before.
 func (p *protocol) lostListener() bool {
-	if p == nil || len(p.seen) == len(p.known) {
+	if p == nil || len(p.seen)+len(p.unlisted) == len(p.known) {
 		return false
 	}
 	for _, e := range p.known {
-		if e.dump != p.dump && e.rec.state == stateListen {
+		if e.dump != p.dump && !e.unlisted && e.rec.state == stateListen {
 			return true
 		}
 	}

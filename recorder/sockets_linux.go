@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -28,15 +30,18 @@ type sockets struct {
 	buf       []byte      // for their dumps, one after the other
 	closes    []*closes   // one for each namespace, when they are to be heard
 	traffic   []*traffic  // one for each namespace
+	dumped    []dumpTime  // when the last samples were, the oldest first
 	hearer    *hearer     // nil: closes are not heard
 	budget    int         // of closes that are kept one by one in a sample
 	gen       uint32      // number of the sample
+	fresh     bool        // no sample has been taken since the recording was opened
+	last      bool        // no sample follows
 	dumps     uint32      // number of dumps begun so far, of all protocols
 }
 
 func newSockets(w *store.Writer, namespaces ...namespace) source {
 	users := newUsers()
-	s := &sockets{writer: w, users: users, cgroups: newCgroups(), owners: newOwners(w, users), buf: newDumpBuffer()}
+	s := &sockets{writer: w, users: users, cgroups: newCgroups(), owners: newOwners(w, users), buf: newDumpBuffer(), fresh: true}
 	s.owners.gone = s.isGone
 	for _, ns := range namespaces {
 		s.enter(ns)
@@ -151,6 +156,8 @@ func (s *sockets) leave(ns namespace) {
 	for _, c := range s.closes {
 		if c.ns.id == ns.id {
 			c.drainRest()
+			c.collect()
+			c.since = sinceBoot() // no sample of it follows
 			c.source.Read(func() error { return s.reportCloses(c) })
 		}
 	}
@@ -179,7 +186,7 @@ func (s *sockets) startOver() {
 		clear(p.listeners)
 		clear(p.before)
 		clear(p.counts)
-		for _, m := range [...]map[uint64]*socket{p.known, p.left[0], p.left[1]} {
+		for _, m := range [...]map[uint64]*socket{p.known, p.left} {
 			for _, e := range m {
 				e.subject, e.shown, e.last = nil, nobody, 0
 			}
@@ -204,6 +211,7 @@ func (s *sockets) read(ctx context.Context) {
 	s.gen++
 	s.owners.gen, s.owners.firstDump = s.gen, s.dumps+1
 	s.users.refresh()
+	s.rememberTime()
 	for _, c := range s.closes {
 		c.begin()
 	}
@@ -214,12 +222,14 @@ func (s *sockets) read(ctx context.Context) {
 			p.source.Read(func() error { return err })
 		}
 	}
-	owned := s.owners.source.Read(func() error { return s.owners.look(ctx) })
+	owned := s.owners.source.Read(func() error { return s.lookForOwners(ctx) })
 	if !owned {
 		s.owners.forgetAll()
 	}
+	s.collectCloses()
 	for _, p := range s.protocols {
 		if p.ok {
+			s.settle(p, owned)
 			p.source.Read(func() error { s.report(p, owned); return nil })
 		}
 	}
@@ -252,13 +262,15 @@ type protocol struct {
 	sums        *store.Set[store.SocketCountID, store.SocketCount]
 	trends      *store.Set[store.SocketCountID, store.SocketTrend]
 
-	mu                sync.RWMutex          // of known and left, which the goroutine of closes reads
-	known             map[uint64]*socket    // by cookie
-	left              [2]map[uint64]*socket // those that went with this dump and with the one before: their closes may come late
-	closes            *closes               // nil when they are not heard
-	waiting           []*socket             // those in TIME_WAIT that this dump shows for the first time
-	surplus           int64                 // and those that are only counted
-	listeners, before listeners             // of this sample and of the one before
+	mu                sync.RWMutex       // of known and left, which the goroutine of closes reads
+	known             map[uint64]*socket // by cookie
+	left              map[uint64]*socket // sockets that no dump shows any more, whose closes may come late
+	unlisted          []*socket          // sockets of known that no dump shows, though a process holds them
+	doubtful          []*socket          // sockets that this dump may not show for that reason
+	closes            *closes            // nil when they are not heard
+	remains           []remains          // TIME_WAIT of unknown connections, in this dump
+	surplus           int64              // remains that are only counted
+	listeners, before listeners          // of this sample and of the one before
 
 	traffic *traffic // nil for what tells no bytes
 	grown   []growth // what connections moved since the last sample
@@ -277,13 +289,19 @@ type socket struct {
 	rec     record
 	name    string // of a unix socket, as the kernel has it
 	subject *store.Subject[store.SocketID, store.Socket]
-	holders []holder  // by rising pid
-	shown   ownership // the one last reported
-	since   uint32    // when it was first seen in its state, in unix seconds
-	last    uint32    // the last process seen to hold it, a store.Ref
-	dump    uint32    // in which it was last seen,
-	place   uint32    // and its place in that
-	lost    uint32    // sample in which its last holder went
+	holders []holder      // by rising pid
+	shown   ownership     // the one last reported
+	since   uint32        // when it was first seen in its state, in unix seconds
+	last    uint32        // the last process seen to hold it, a store.Ref
+	dump    uint32        // in which it was last seen,
+	place   uint32        // and its place in that
+	lost    uint32        // sample in which its last holder went
+	gone    uint32        // sample whose dump did not show it any more,
+	left    time.Duration // and when that began, since boot
+	ended   float64       // when its connection ended, where the descriptor outlives it; else 0
+
+	unlisted bool // no dump shows it, though a process holds it
+	closed   bool // the kernel told of its end
 	// What TIME_WAIT and the like do not tell any more.
 	inode, peer, uid uint32
 	uidKnown         bool
@@ -308,7 +326,7 @@ func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
 		both = append(both, p.second)
 	}
 	for _, p := range both {
-		p.order, p.seen = p.seen, p.order
+		p.order, p.seen, p.doubtful = p.seen, p.order, p.doubtful[:0]
 	}
 	if p.bound != nil {
 		p.bound.decide()
@@ -317,7 +335,7 @@ func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
 	for try := 0; try < diagTries && errors.Is(err, nl.ErrDumpInterrupted); try++ {
 		s.dumps++
 		for _, p := range both {
-			p.dump, p.seen, p.next, p.waiting, p.surplus = s.dumps, p.seen[:0], 0, p.waiting[:0], 0
+			p.dump, p.seen, p.next, p.remains, p.surplus = s.dumps, p.seen[:0], 0, p.remains[:0], 0
 		}
 		if err = s.dumpOnce(ctx, p, p.request()); err == nil && p.bound != nil {
 			err = s.lookAtBound(ctx, p)
@@ -332,31 +350,70 @@ func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
 	for _, p := range both {
 		clear(p.seen[len(p.seen):cap(p.seen)]) // or a crowd that is gone would stay in memory
 		clear(p.order)
+		p.next = len(p.order)
 		s.forgetVanished(p)
 	}
 	return nil
 }
 
-// forgetVanished takes out the sockets that the dump did not show.
+// forgetVanished takes out the sockets that the dump did not show. Of some a process may still have the descriptor: see settle.
 func (s *sockets) forgetVanished(p *protocol) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.left[1], p.left[0] = p.left[0], nil
-	if len(p.seen) == len(p.known) {
+	s.forgetLeft(p)
+	if len(p.seen)+len(p.unlisted) == len(p.known) {
 		return
 	}
+	// The goroutine of closes locks the closes first and then what is known: here they are never locked together.
+	p.closes.drainNow(s.buf)
 	for key, e := range p.known {
-		if e.dump == p.dump {
-			continue
+		switch {
+		case e.dump == p.dump || e.unlisted:
+		case p.mayBeHeld(e):
+			p.doubtful = append(p.doubtful, e)
+		default:
+			s.owners.vanished(e)
+			p.leave(key, e, s.gen)
 		}
-		s.owners.vanished(e)
-		delete(p.known, key)
-		if p.closes != nil {
-			if p.left[0] == nil {
-				p.left[0] = map[uint64]*socket{}
-			}
-			p.left[0][key] = e
+	}
+}
+
+// leave takes a socket out of the known ones; its close may still come.
+func (p *protocol) leave(key uint64, e *socket, gen uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.known, key)
+	if p.closes == nil || e.closed {
+		return
+	}
+	if p.left == nil {
+		p.left = map[uint64]*socket{}
+	}
+	e.gone, e.left = gen, p.closes.since
+	p.left[key] = e
+}
+
+const (
+	// leftSamples is for how many samples a close is waited for that may not come: TIME_WAIT ends without one.
+	leftSamples = 2
+	// leftLimit is for how many sockets of a protocol a close is waited for, however late it is: of those whose holder may not be
+	// seen, or whose close the kernel had no room for.
+	leftLimit = 4096
+)
+
+// forgetLeft forgets the sockets whose close is not waited for any more.
+func (s *sockets) forgetLeft(p *protocol) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, e := range p.left {
+		if e.closed || s.gen-e.gone >= leftSamples && e.rec.isRemains() {
+			delete(p.left, key)
 		}
+	}
+	for len(p.left) > leftLimit {
+		oldest := s.gen
+		for _, e := range p.left {
+			oldest = min(oldest, e.gone)
+		}
+		maps.DeleteFunc(p.left, func(_ uint64, e *socket) bool { return e.gone == oldest })
 	}
 }
 
@@ -364,12 +421,10 @@ func (s *sockets) forgetVanished(p *protocol) {
 func (p *protocol) socketOf(cookie uint64) *socket {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	for _, m := range [...]map[uint64]*socket{p.known, p.left[0], p.left[1]} {
-		if e := m[cookie]; e != nil {
-			return e
-		}
+	if e := p.known[cookie]; e != nil {
+		return e
 	}
-	return nil
+	return p.left[cookie]
 }
 
 func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.NetlinkRequest) error {
@@ -391,11 +446,15 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.Netlink
 		if p.bound != nil && r.state == stateClose {
 			p.bound.seen++
 		}
+		p := p
 		if p.second != nil && r.family == p.second.af {
-			s.see(p.second, r.cookie, &r, name)
-		} else {
-			s.see(p, r.cookie, &r, name)
+			p = p.second
 		}
+		if p.closes != nil && r.isRemains() && p.known[r.cookie] == nil {
+			p.seeRemains(&r, msg)
+			return nil
+		}
+		s.see(p, r.cookie, &r, name)
 		return nil
 	})
 	// Without INET_RAW_DIAG there is no handler. Asking makes the kernel look for a module
@@ -444,15 +503,7 @@ func (p *protocol) find(key uint64) *socket {
 func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
 	e := p.find(key)
 	if e == nil {
-		late := p.closes != nil && r.isTimeWait()
-		if late && !p.closes.admits(r) {
-			p.surplus++
-			return
-		}
 		e = &socket{}
-		if late {
-			p.waiting = append(p.waiting, e)
-		}
 		p.mu.Lock()
 		p.known[key] = e
 		p.mu.Unlock()
@@ -463,7 +514,7 @@ func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
 		p.seen = append(p.seen, e)
 	}
 	r.remember(&e.rec)
-	if e.rec == *r && e.name == string(name) {
+	if e.rec == *r && e.name == string(name) && !e.unlisted {
 		return
 	}
 	s.update(p, e, r, name)
@@ -476,6 +527,9 @@ func (s *sockets) update(p *protocol, e *socket, r *record, name []byte) {
 		if g := growthOf(e, &e.rec, r); !g.isZero() {
 			p.grown = append(p.grown, g)
 		}
+	}
+	if e.unlisted { // connected or bound once more
+		p.relist(e, r)
 	}
 	e.renamed = e.renamed || !e.rec.sameName(r)
 	e.moved = e.moved || e.rec.state != r.state
@@ -494,7 +548,12 @@ func (s *sockets) update(p *protocol, e *socket, r *record, name []byte) {
 		e.rec = *r
 		return
 	}
-	if e.rec.inode != 0 {
+	if r.isRemains() && e.rec.inode != 0 && p.mayBeHeld(e) {
+		e.rec = *r
+		p.doubtful = append(p.doubtful, e) // forgetVanished comes before
+		return
+	}
+	if e.rec.inode != 0 || len(e.holders) > 0 {
 		s.owners.vanished(e)
 	}
 	e.rec = *r

@@ -101,8 +101,8 @@ func (r *record) remember(last *record) {
 	r.retransmits, r.rtt, r.rttvar = last.retransmits, last.rtt, last.rttvar
 }
 
-// isTimeWait reports whether only what TIME_WAIT, or FIN_WAIT2 after close, leaves of a connection is there.
-func (r *record) isTimeWait() bool {
+// isRemains reports whether only what TIME_WAIT, or FIN_WAIT2 after close, leaves of a connection is there.
+func (r *record) isRemains() bool {
 	return r.has&hasInfo == 0 && (r.state == stateTimeWait || r.state == stateFinWait2)
 }
 

@@ -12,25 +12,32 @@ import (
 // report puts the sockets of a dump into the recording, with their owners and their
 // counts. owned is false when the owners could not be read: then nobody is named.
 func (s *sockets) report(p *protocol, owned bool) {
-	if owned {
-		p.findListeners()
-	}
 	for _, e := range p.seen {
-		owner := s.owner(p, e, owned)
-		if e.dirty || owner != e.shown || !p.sockets.Keep(e.subject) {
-			s.put(p, e, owner)
-		}
-		if owned {
-			p.reportHolders(e)
-			if owner.how != byListener {
-				e.last = uint32(owner.process)
-			}
-		}
-		p.count(e, owner.process)
+		s.reportSocket(p, e, owned)
+	}
+	for _, e := range p.unlisted {
+		s.reportSocket(p, e, owned)
 	}
 	p.countSurplus()
 	p.reportCounts()
 	p.reportTraffic()
+}
+
+func (s *sockets) reportSocket(p *protocol, e *socket, owned bool) {
+	owner := s.owner(p, e, owned)
+	if e.ended == 0 && e.moved && e.rec.state == stateClose && e.rec.dport != 0 && p.proto == "tcp" {
+		e.ended = s.writer.Now() // bound to its port, though the connection is over
+	}
+	if e.dirty || owner != e.shown || !p.sockets.Keep(e.subject) {
+		s.put(p, e, owner)
+	}
+	if owned {
+		p.reportHolders(e)
+		if owner.how != byListener {
+			e.last = uint32(owner.process)
+		}
+	}
+	p.count(e, owner.process)
 }
 
 // reportTraffic adds up what the connections moved, each for the process that it is known to be of.
@@ -40,11 +47,16 @@ func (p *protocol) reportTraffic() {
 	}
 	for key, c := range p.counts {
 		if c.shown.Count.Or(0) > 0 {
-			p.traffic.of(key.process)
+			if key.state == stateNames[stateListen] || key.state == stateNames[stateClose] {
+				continue // no connection
+			}
+			p.traffic.of(key.process).known = true
 		}
 	}
 	for _, g := range p.grown {
-		p.traffic.of(g.socket.shown.process).add(g)
+		m := p.traffic.of(g.socket.shown.process)
+		m.add(g)
+		m.known = true
 	}
 	const small = 4096
 	if clear(p.grown); cap(p.grown) > small && cap(p.grown) > 4*len(p.grown) {
@@ -57,7 +69,11 @@ func (p *protocol) reportTraffic() {
 type ownership struct {
 	process store.Ref
 	how     how
+	listens uint16 // processes that listen there, where that is how it is known
 }
+
+// candidates are the processes that may be meant, where it is not known which.
+func (o ownership) candidates() store.Int { return store.NonZero(o.listens) }
 
 // how the process of a socket is known.
 type how uint8
@@ -77,21 +93,21 @@ var nobody ownership
 // owner is the process that holds e.
 func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 	switch {
+	case owned && len(e.holders) > 0:
+		return ownership{process: e.holders[0].process.ref, how: byFD}
 	case e.rec.inode == 0 && e.last != 0:
 		// Closed by its process, but not over: TIME_WAIT, LAST_ACK. Who had it last is
 		// known for certain, because the cookie says that it is the same socket.
-		return ownership{store.Ref(e.last), byCookie}
+		return ownership{process: store.Ref(e.last), how: byCookie}
 	case e.rec.inode == 0:
 		// Not accepted yet, or closed before a sample saw it.
-		if o := p.listeners.of(&e.rec); o != nobody || e.shown.how != byListener {
+		if o := s.ownerOf(p.listeners.at(e.rec.src, e.rec.sport)); o != nobody || e.shown.how != byListener {
 			return o
 		}
 		return e.shown // it listened when this was first seen
 	case !owned:
-	case len(e.holders) > 0:
-		return ownership{e.holders[0].process.ref, byFD}
 	case e.lost == s.gen && e.last != 0:
-		return ownership{store.Ref(e.last), byCookie} // closed between the dump and the search for its owner
+		return ownership{process: store.Ref(e.last), how: byCookie} // closed between the dump and the search for its owner
 	}
 	return nobody
 }
@@ -101,7 +117,7 @@ func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 	r := &e.rec
 	v := store.Socket{
 		State: named(stateNames[:], r.state), Process: owner.process, OwnerHow: owner.how.String(),
-		Congestion: s.texts.congestion(r.congestion),
+		Congestion: s.texts.congestion(r.congestion), Ended: e.ended, Candidates: owner.candidates(),
 	}
 	if r.has&hasUID != 0 || e.uidKnown && r.has&(hasInfo|hasLast) != 0 {
 		v.UID, v.User = store.Of(e.uid), s.users.name(e.uid)
@@ -170,6 +186,9 @@ func (s *sockets) socketID(p *protocol, e *socket) store.SocketID {
 	if p.af == unix.AF_UNIX {
 		id.Type, id.Path, id.Peer = named(kindNames[:], r.kind), unixPath([]byte(e.name)), store.NonZero(e.peer)
 		return id
+	}
+	if r.cookie == 0 && e.unlisted {
+		return id // no dump has ever told its ends
 	}
 	id.LocalAddr, id.RemoteAddr = s.texts.address(r.family, &r.src), s.texts.address(r.family, &r.dst)
 	id.LocalPort, id.RemotePort = store.Of(r.sport), store.Of(r.dport)

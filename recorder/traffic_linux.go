@@ -20,7 +20,9 @@ type traffic struct {
 type moved struct {
 	sent, received      uint64
 	retransmits, closed int64
-	there               bool // it has a connection, though perhaps an idle one
+	unknown             int64 // of closed, the connections whose numbers the kernel had forgotten
+	there               bool  // it has a socket, though perhaps an idle one
+	known               bool  // what some connection of it moved is known
 }
 
 func newTraffic(w *store.Writer, ns namespace) *traffic {
@@ -82,9 +84,11 @@ func (t *traffic) report(protocols []*protocol) error {
 			delete(t.sums, process)
 			continue
 		}
-		t.set.Put(store.TrafficID{NetNS: t.ns.id, Process: process}, store.Traffic{
-			BytesSent: store.Of(m.sent), BytesReceived: store.Of(m.received), Retransmits: store.Of(m.retransmits), Closed: store.Of(m.closed),
-		})
+		v := store.Traffic{Closed: store.Of(m.closed), ClosedUnknown: store.Of(m.unknown)}
+		if m.known || m.unknown == 0 {
+			v.BytesSent, v.BytesReceived, v.Retransmits = store.Of(m.sent), store.Of(m.received), store.Of(m.retransmits)
+		}
+		t.set.Put(store.TrafficID{NetNS: t.ns.id, Process: process}, v)
 		*m = moved{}
 	}
 	return nil

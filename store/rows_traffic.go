@@ -12,7 +12,7 @@ type Traffic struct {
 	BytesSent     Int `col:"bytes_sent,value" unit:"bytes" doc:"Payload that its TCP connections sent since the sample before, retransmits included; of connections that no sample saw, too."`
 	BytesReceived Int `col:"bytes_received,value" unit:"bytes" doc:"Payload that they received since the sample before."`
 	Retransmits   Int `col:"retransmits,value" unit:"segments" doc:"Segments that they sent again since the sample before."`
-	Closed        Int `col:"closed,value" unit:"sockets" doc:"TCP sockets of it that were closed since the sample before."`
+	Closed        Int `col:"closed,value" unit:"sockets" doc:"TCP connections of it that were closed since the sample before."`
 
 	ClosedUnknown Int `col:"closed_unknown,value" unit:"sockets" doc:"Of closed, those of which the kernel had forgotten the numbers (SO_LINGER 0): what they moved at the end is missing in the sums."`
 }

@@ -1,19 +1,24 @@
 -- Every TCP and UDP socket that was closed, at its exact time, with what TCP knew at the end; beyond a budget, see closed_counts.
 --
--- ts (unix s): When the kernel gave the socket up, late by 50 ms at most; of one that goes on in TIME_WAIT, when that began.
+-- ts (unix s): When the kernel gave the socket up; of one that goes on in TIME_WAIT, when that began. It may be late by late_ms.
 -- netns: Inode number of the network namespace.
 -- proto: tcp or udp.
 -- family: 4 for IPv4, 6 for IPv6.
 -- local_addr: Local address.
 -- local_port: Local port.
--- remote_addr: Address of the other end; 0.0.0.0 or :: when it was not connected.
--- remote_port: Port of the other end; 0 when it was not connected.
+-- remote_addr: Address of the other end; 0.0.0.0 or :: when it was not connected; NULL where the kernel had forgotten it.
+-- remote_port: Port of the other end; 0 when it was not connected; NULL where the kernel had forgotten it.
 -- pid: Process that held it last, or, where owner_how says so, that listens on its port; NULL where none is known.
 -- comm: Name of the program.
 -- exe: Path of the executable.
 -- cmdline: Its command line.
 -- owner_how: How the process is known: cookie (it held the socket in the last sample that saw it), listener (it listened
 -- on the local port), none.
+-- owner_candidates (processes): How many listened there, where owner_how is listener: with more than one, pid is NULL.
+-- ended (unix s): When the connection ended, where the process closed its descriptor only later: the first sample that saw it
+-- dead, or did not see it any more; NULL where both are one.
+-- late_ms (ms): How much ts may be late; NULL where it is known to a millisecond.
+-- incomplete: 1 where the kernel had forgotten the numbers (SO_LINGER 0): they are those of the last sample that saw it, else NULL.
 -- opened (unix s): When it is known to have been there at the latest: in the first sample that saw it, or by the ages
 -- in its tcp_info. It may have been opened earlier.
 -- sampled: 1 when a sample saw it, 0 when it lived between two of them.
@@ -33,7 +38,8 @@ SELECT c.ts AS ts, coalesce(c.netns, s.netns) AS netns, coalesce(c.proto, s.prot
        coalesce(c.local_addr, s.local_addr) AS local_addr, coalesce(c.local_port, s.local_port) AS local_port,
        coalesce(c.remote_addr, s.remote_addr) AS remote_addr, coalesce(c.remote_port, s.remote_port) AS remote_port,
        r.pid AS pid, r.comm AS comm, r.exe AS exe, r.cmdline AS cmdline, c.owner_how AS owner_how,
-       min(c.ts - coalesce(c.lived_ms, 0) / 1000.0, coalesce(s.since, b.ts, c.ts)) AS opened, s.id IS NOT NULL AS sampled,
+       c.owner_candidates AS owner_candidates, c.ended AS ended, c.late_ms AS late_ms, coalesce(c.incomplete, 0) AS incomplete,
+       min(c.ts - coalesce(c.lived_ms, 0) / 1000.0, coalesce(s.since, b.ts, c.ended, c.ts)) AS opened, s.id IS NOT NULL AS sampled,
        c.bytes_sent AS bytes_sent, c.bytes_received AS bytes_received, c.segs_out AS segs_out, c.segs_in AS segs_in,
        c.retransmits AS retransmits, c.rtt_us / 1000.0 AS rtt_ms, c.rttvar_us / 1000.0 AS rttvar_ms, c.min_rtt_us / 1000.0 AS min_rtt_ms,
        c.cwnd AS cwnd, c.mss AS mss, c.pmtu AS pmtu, coalesce(c.cookie, s.cookie) AS cookie

@@ -4,8 +4,10 @@
 -- last tcp_info.
 -- opened_after (unix s): The last sample that did not see it: it was opened between then and opened; NULL when the recorder
 -- began later, or that sample is not kept any more.
--- closed (unix s): When the kernel gave it up, or it went into TIME_WAIT: exact; NULL while it is open, and where the
--- kernel did not tell.
+-- closed (unix s): When the connection ended: when the kernel gave it up or it went into TIME_WAIT. Where its descriptor
+-- outlived it, the first sample that saw it dead or in TIME_WAIT; NULL while it is open, and where the kernel did not tell.
+-- released (unix s): When its descriptor was closed: with the connection or before, then this is closed, or later. NULL while a
+-- process holds it still: ss does not show such sockets. NULL also where nobody saw it.
 -- last_seen (unix s): Last sample that saw it, which may be after the window; a minute of TIME_WAIT counts; NULL when none did.
 -- duration_s (s): From opened to closed, or to last_seen.
 -- open: 1 while it is still there at the newest sample and not closed, else 0.
@@ -15,16 +17,19 @@
 -- family: 4 for IPv4, 6 for IPv6.
 -- local_addr: Local address.
 -- local_port: Local port.
--- remote_addr: Address of the other end.
--- remote_port: Port of the other end.
+-- remote_addr: Address of the other end; NULL where the kernel had forgotten it (SO_LINGER 0) and no sample saw it.
+-- remote_port: Port of the other end; NULL likewise.
 -- state: State in which a sample saw it last.
--- pid: Process that held it last, the one with the lowest pid when several did; see owner_how.
--- comm: Name of the program.
+-- pid: Process that held it last, the one with the lowest pid when several did; see owner_how. NULL where it is not known, and where
+-- several processes listen on its port.
+-- comm: Name of the program; of several that listen, what they have in common.
+-- exe: Path of the executable.
 -- cmdline: Its command line.
 -- owner_how: How the process is known: fd, cookie (it held the socket in the last sample that saw it), listener (it listens on
 -- the local port), none.
+-- owner_candidates (processes): How many listened on the local port, where owner_how is listener.
 -- user: Name of the user who made the socket; NULL when no sample saw it.
--- bytes_sent (bytes): Payload sent, retransmits included: at the end, or when last seen.
+-- bytes_sent (bytes): Payload sent, retransmits included: at the end, or when last seen; NULL where it is not known.
 -- bytes_received (bytes): Payload received.
 -- retransmits (segments): Segments sent again.
 -- rtt_ms (ms): Smoothed round-trip time at the end, or when last seen.
@@ -52,13 +57,16 @@ life AS (
     CROSS JOIN sample m ON m.id = l.last_sample CROSS JOIN run u ON u.id = m.run
     LEFT JOIN close c ON c.socket = l.id
    GROUP BY u.boot, s.netns, s.cookie, s.local_addr, s.local_port, s.remote_addr, s.remote_port, s.proto)
-SELECT min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ts, b.ts, l.since)) AS opened,
+SELECT min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended, c.ts, b.ts, l.since)) AS opened,
        (SELECT a.ts FROM sample a WHERE a.id = b.id - 1 AND a.run = b.run) AS opened_after,
-       c.ts AS closed, e.ts AS last_seen,
-       round(coalesce(c.ts, e.ts) - min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ts, b.ts, l.since)), 6) AS duration_s,
-       l.open AND c.ts IS NULL AS open, iif(c.ts IS NULL, 'sample', 'both') AS seen_by, s.netns, s.proto, s.family,
+       coalesce(c.ended, c.ts, t.ended) AS closed,
+       CASE WHEN c.ts IS NOT NULL THEN c.ts WHEN t.ended IS NOT NULL AND NOT l.open THEN (SELECT ts FROM sample WHERE id = s.gone_sample) END AS released,
+       e.ts AS last_seen,
+       round(coalesce(c.ended, c.ts, t.ended, e.ts) - min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended, c.ts, b.ts, l.since)), 6) AS duration_s,
+       l.open AND c.ts IS NULL AND t.ended IS NULL AS open, iif(c.ts IS NULL, 'sample', 'both') AS seen_by, s.netns, s.proto, s.family,
        s.local_addr, s.local_port, s.remote_addr, s.remote_port,
-       t.state, r.pid, r.comm, r.cmdline, coalesce(c.owner_how, t.owner_how) AS owner_how, t.user,
+       t.state, r.pid, r.comm, r.exe, r.cmdline, coalesce(c.owner_how, t.owner_how) AS owner_how,
+       iif(c.ts IS NULL, t.owner_candidates, c.owner_candidates) AS owner_candidates, t.user,
        coalesce(c.bytes_sent, p.bytes_sent, o.bytes_sent) AS bytes_sent,
        coalesce(c.bytes_received, p.bytes_received, o.bytes_received) AS bytes_received,
        coalesce(c.retransmits, t.retransmits) AS retransmits, coalesce(c.rtt_us, p.rtt_us, o.rtt_us) / 1000.0 AS rtt_ms, s.cookie
@@ -72,12 +80,12 @@ SELECT min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ts, b
   LEFT JOIN process r ON r.id = coalesce(c.process, t.process)
 UNION ALL
 SELECT c.ts - coalesce(c.lived_ms, 0) / 1000.0,
-       (SELECT a.ts FROM sample a CROSS JOIN sample b ON b.id = c.sample AND a.run = b.run WHERE a.id = c.sample - 1),
-       c.ts, NULL, coalesce(c.lived_ms, 0) / 1000.0, 0, 'close', c.netns, c.proto, c.family,
+       (SELECT a.ts FROM sample a CROSS JOIN sample b ON b.id = c.sample AND a.run = b.run WHERE a.id = c.sample - 1 AND c.ended IS NULL),
+       coalesce(c.ended, c.ts), c.ts, NULL, round(coalesce(c.ended, c.ts) - (c.ts - coalesce(c.lived_ms, 0) / 1000.0), 6), 0, 'close', c.netns, c.proto, c.family,
        c.local_addr, c.local_port, c.remote_addr, c.remote_port,
-       NULL, r.pid, r.comm, r.cmdline, c.owner_how, NULL,
+       NULL, r.pid, r.comm, r.exe, r.cmdline, c.owner_how, c.owner_candidates, NULL,
        c.bytes_sent, c.bytes_received, c.retransmits, c.rtt_us / 1000.0, c.cookie
   FROM w CROSS JOIN close c ON c.ts BETWEEN w.since AND w.beyond AND c.ts - coalesce(c.lived_ms, 0) / 1000.0 <= w.until
   LEFT JOIN process r ON r.id = c.process
- WHERE c.socket IS NULL AND c.remote_port > 0
+ WHERE c.socket IS NULL AND (c.remote_port > 0 OR c.incomplete)
  ORDER BY opened

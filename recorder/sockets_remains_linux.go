@@ -1,0 +1,110 @@
+package recorder
+
+import (
+	"encoding/binary"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// remains are what is left of a connection in TIME_WAIT, or in FIN_WAIT2 after close, that no sample has seen alive. They have a cookie
+// of their own, so that only both ends tell which close they are of. They are recorded as long as that close is
+// kept by itself: of ten thousand connections a second TIME_WAIT would be the only trace otherwise, sixty times over.
+type remains struct {
+	rec   record
+	began time.Duration // since boot: TIME_WAIT; 0 where that is not known
+}
+
+const (
+	// timeWait is how long TIME_WAIT lasts (TCP_TIMEWAIT_LEN).
+	timeWait = 60 * time.Second
+	// inFlight is how long a close may take from the kernel to us.
+	inFlight = time.Second
+	// remainsLimit is how many remains of a dump wait for their close to be looked for; more are only counted.
+	remainsLimit = 1 << 14
+)
+
+// seeRemains takes note of remains that a dump shows and that are not known. Those whose close may be in the ledger wait until it
+// is collected; the others are only counted.
+func (p *protocol) seeRemains(r *record, msg []byte) {
+	left := remains{rec: *r}
+	if r.state == stateTimeWait {
+		expires := time.Duration(binary.NativeEndian.Uint32(msg[52:])) * time.Millisecond // idiag_expires
+		left.began = sinceBoot() - timeWait + expires
+	}
+	recent := left.began == 0 || left.began > p.closes.since-inFlight
+	if len(p.remains) < remainsLimit && (recent || p.closes.awaits(r)) {
+		p.remains = append(p.remains, left)
+		return
+	}
+	p.surplus++
+}
+
+// settleRemains makes sockets of the remains whose close is kept by itself.
+func (s *sockets) settleRemains(p *protocol) {
+	for i := range p.remains {
+		r := &p.remains[i]
+		if p.known[r.rec.cookie] != nil {
+			continue
+		}
+		end, ok := p.closes.closeOf(r)
+		if !ok {
+			p.surplus++
+			continue
+		}
+		s.see(p, r.rec.cookie, &r.rec, nil)
+		if end != nil {
+			end.socket = p.known[r.rec.cookie]
+			end.socket.closed = true
+		}
+	}
+	clear(p.remains)
+	if p.remains = p.remains[:0]; cap(p.remains) > 1024 {
+		p.remains = nil
+	}
+}
+
+// awaits reports whether the close of these remains may be kept by itself: one between the same ends was told of since the last
+// sample, or those that are there from before the recorder listened may still be recorded.
+func (c *closes) awaits(r *record) bool {
+	if c.fd < 0 || c.fresh > 0 {
+		return true
+	}
+	if c.singles == nil {
+		c.mu.Lock()
+		c.singles = c.ledger.lastOf()
+		c.mu.Unlock()
+	}
+	_, there := c.singles[r.endpoints()]
+	return there
+}
+
+// closeOf is the close of these remains. ok: they are to be recorded. Nil, though they are: the recorder did not listen then.
+func (c *closes) closeOf(r *remains) (end *ending, ok bool) {
+	if c.got == nil {
+		return nil, true
+	}
+	if i, there := c.latest[r.rec.endpoints()]; there {
+		end := &c.got.single[i]
+		// An earlier connection between the same ends is another one.
+		if end.socket == nil && (r.began == 0 || end.at > r.began-inFlight) {
+			return end, true
+		}
+	}
+	if c.fresh > 0 {
+		c.fresh--
+		return nil, true
+	}
+	return nil, false
+}
+
+// lastOf are the last of the TCP closes between the same ends, by their place among the single ones.
+func (l *ledger) lastOf() map[endpoints]int {
+	m := make(map[endpoints]int, len(l.single))
+	for i := range l.single {
+		if l.single[i].proto == unix.IPPROTO_TCP {
+			m[l.single[i].rec.endpoints()] = i
+		}
+	}
+	return m
+}

@@ -1,0 +1,402 @@
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+// A TCP connection that the other end reset, or that timed out, leaves the kernel's dump at once. Its descriptor stays until the
+// process closes it, and only then the kernel tells of the end. The same holds for a connection that was shut down and went
+// through TIME_WAIT, and for a socket that was made and never connected or bound. ss shows none of them: they are
+// unlisted. They stay in the recording, in state CLOSE, for as long as a process is seen to hold them.
+
+// mayBeHeld reports whether a process may still hold a socket that the dump does not show as alive: it held it in the last sample,
+// and the kernel has not told of its end.
+func (p *protocol) mayBeHeld(e *socket) bool {
+	return (p.proto == "tcp" || p.proto == "udp") && len(e.holders) > 0 && !e.closed && !p.closes.toldOf(e.rec.cookie)
+}
+
+// verifyDoubtful looks whether the processes that held the doubtful sockets still do. Who does not is no holder any more; nobody else is
+// looked for.
+func (o *owners) verifyDoubtful() {
+	for _, e := range o.doubtful {
+		for _, h := range slices.Clone(e.holders) {
+			o.verifyHolder(h.process, e)
+		}
+		if len(e.holders) == 0 {
+			o.vanished(e)
+		}
+	}
+}
+
+// verifyHolder reads the places where p holds the socket, unless they have been read in this sample.
+func (o *owners) verifyHolder(p *process, e *socket) {
+	dir := -1
+	var name [11]byte
+	for i := range p.sockets {
+		f := p.sockets[i]
+		if f.inode != e.inode || f.read == o.gen {
+			continue
+		}
+		if dir < 0 {
+			var err error
+			if dir, err = o.openFDs(p); err != nil {
+				return
+			}
+			defer unix.Close(dir)
+		}
+		inode, err := o.inodeAt(dir, cNumber(&name, f.fd))
+		if err != nil && err != unix.ENOENT {
+			return
+		}
+		p.sockets[i].read = o.gen
+		if inode != f.inode {
+			p.changed = true
+			o.free(p, i)
+			o.fill(p, i, inode)
+		}
+	}
+}
+
+// settle decides, once owners have been looked for and closes collected, about the sockets that the dump did not show as alive.
+func (s *sockets) settle(p *protocol, owned bool) {
+	for _, e := range p.doubtful {
+		listed, held := e.dump == p.dump, len(e.holders) > 0 && !e.closed
+		switch {
+		case e.unlisted || p.known[e.rec.cookie] != e:
+		case listed && held: // in TIME_WAIT, and its descriptor is open
+			if e.ended == 0 {
+				e.ended, e.dirty = s.writer.Now(), true
+			}
+		case held:
+			p.unlist(e, s.writer.Now())
+		default:
+			s.owners.vanished(e)
+			if !listed {
+				p.leave(e.rec.cookie, e, s.gen)
+			}
+		}
+	}
+	p.unlisted = slices.DeleteFunc(p.unlisted, func(e *socket) bool {
+		if !e.unlisted {
+			return true
+		}
+		if !e.closed && (len(e.holders) > 0 || !owned) {
+			return false
+		}
+		e.unlisted = false
+		s.owners.vanished(e)
+		p.leave(e.key(), e, s.gen)
+		return true
+	})
+	s.settleRemains(p)
+}
+
+// key is what the socket is known by: its cookie, or its inode where no dump has ever shown it.
+func (e *socket) key() uint64 {
+	if e.rec.cookie == 0 {
+		return 1<<63 | uint64(e.inode)
+	}
+	return e.rec.cookie
+}
+
+// unlist makes a socket that has left the dump one that is only held.
+func (p *protocol) unlist(e *socket, now float64) {
+	r := &e.rec
+	if r.has&hasInfo != 0 {
+		r.has |= hasLast
+	}
+	r.has &^= hasInfo | hasQueues
+	r.state, r.timer, r.inode, r.recvQ, r.sendQ = stateClose, 0, e.inode, 0, 0
+	if e.ended == 0 && r.dport != 0 && p.proto == "tcp" {
+		e.ended = now
+	}
+	e.unlisted, e.dirty, e.moved = true, true, true
+	p.unlisted = append(p.unlisted, e)
+}
+
+// relist is for an unlisted socket that the dump shows again; r is what it shows.
+func (p *protocol) relist(e *socket, r *record) {
+	e.unlisted = false
+	if r.state != stateClose || r.dport == 0 {
+		e.ended = 0 // it was connected once more
+	}
+}
+
+// A place is where a process has a descriptor of a socket that no dump has shown so far.
+type place struct {
+	process  *process
+	fd       uint32
+	noticed  uint32 // sample in which it was read
+	verified uint32 // sample in which it was read again
+	proto    string // of the socket, as the kernel calls it
+}
+
+// otherLimit is how many sockets of other kinds are remembered, so that each is asked once what it is.
+const otherLimit = 8192
+
+// notice takes note of a descriptor that leads to a socket of no dump. The next dump may show it: it may just have been made.
+func (o *owners) notice(p *process, f fdInode) {
+	if o.other[f.inode] {
+		return
+	}
+	if _, known := o.unknown[f.inode]; known {
+		return
+	}
+	if o.unknown == nil {
+		o.unknown = map[uint32]place{}
+	}
+	o.unknown[f.inode] = place{process: p, fd: f.fd, noticed: o.gen}
+}
+
+// verifyUnknown brings up to date the unknown sockets that samples before have noticed: what the dumps have shown by now, and what is
+// held no more, is forgotten.
+func (o *owners) verifyUnknown() {
+	for inode, at := range o.unknown {
+		if at.noticed == o.gen || at.verified == o.gen {
+			continue
+		}
+		if o.byInode[inode] != nil || o.byPID[at.process.pid] != at.process || !o.leadsTo(at, inode) {
+			delete(o.unknown, inode)
+			continue
+		}
+		at.verified = o.gen
+		if at.proto == "" {
+			at.proto = o.protocolAt(at)
+		}
+		if _, ours := unlistedProtocols[at.proto]; !ours {
+			delete(o.unknown, inode)
+			o.setAside(inode)
+			continue
+		}
+		o.unknown[inode] = at
+	}
+}
+
+// setAside remembers a socket that is none of ours.
+func (o *owners) setAside(inode uint32) {
+	if o.other == nil || len(o.other) >= otherLimit {
+		o.other = map[uint32]bool{}
+	}
+	o.other[inode] = true
+}
+
+// unlistedProtocols are the names in system.sockprotoname of sockets that a dump shows only once they are bound or connected.
+var unlistedProtocols = map[string]struct {
+	proto string
+	af    uint8
+}{
+	"TCP": {"tcp", unix.AF_INET}, "TCPv6": {"tcp", unix.AF_INET6},
+	"UDP": {"udp", unix.AF_INET}, "UDPv6": {"udp", unix.AF_INET6},
+}
+
+// holdsUnknownTCP reports whether a process holds a TCP socket that the dumps have not shown. It may be bound only.
+func (o *owners) holdsUnknownTCP() bool {
+	o.verifyUnknown()
+	for _, at := range o.unknown {
+		if at.verified == o.gen && unlistedProtocols[at.proto].proto == "tcp" {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *owners) leadsTo(at place, inode uint32) bool {
+	dir, err := o.openFDs(at.process)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(dir)
+	var name [11]byte
+	got, _ := o.inodeAt(dir, cNumber(&name, at.fd))
+	return got == inode
+}
+
+// protocolAt is the name of the socket's protocol as the kernel has it (the attribute system.sockprotoname of sockfs, Linux 2.6.39).
+func (o *owners) protocolAt(at place) string {
+	folder, err := o.fdFolder(at.process)
+	if err != nil || folder == "" {
+		return "?"
+	}
+	var name [32]byte
+	n, err := unix.Getxattr("/proc/"+folder+"/"+strconv.FormatUint(uint64(at.fd), 10), "system.sockprotoname", name[:])
+	if err != nil {
+		return "?"
+	}
+	return string(bytes.TrimRight(name[:n], "\x00"))
+}
+
+// lookForOwners finds out who holds the sockets, and who listens where.
+func (s *sockets) lookForOwners(ctx context.Context) error {
+	o := s.owners
+	o.doubtful = o.doubtful[:0]
+	for _, p := range s.protocols {
+		if p.ok {
+			o.doubtful = append(o.doubtful, p.doubtful...)
+		}
+	}
+	s.listUnknown()
+	err := o.look(ctx)
+	if s.fresh {
+		s.fresh = false
+		s.resume(ctx)
+	}
+	for _, p := range s.protocols {
+		if p.ok {
+			s.findListeners(p)
+		}
+	}
+	return err
+}
+
+// listUnknown makes unlisted sockets of the unknown ones, now that this sample's dumps have not shown them either.
+func (s *sockets) listUnknown() {
+	o := s.owners
+	if len(o.unknown) == 0 {
+		return
+	}
+	o.verifyUnknown()
+	for inode, at := range o.unknown {
+		if at.verified != o.gen {
+			continue
+		}
+		if p := s.unlistedIn(at); p == nil {
+			o.setAside(inode)
+			delete(o.unknown, inode)
+		} else if p.ok {
+			delete(o.unknown, inode)
+			e := p.leftWith(inode)
+			if e == nil {
+				e = &socket{inode: inode, rec: record{family: p.af}, renamed: true}
+			}
+			s.hold(p, e, at.process)
+		}
+	}
+}
+
+// unlistedIn is the protocol of an unknown socket. Which network namespace it is of the kernel does not tell: it is taken to be
+// that of its process.
+func (s *sockets) unlistedIn(at place) *protocol {
+	if s.owners.netns == nil {
+		return nil
+	}
+	netns := s.owners.netns(at.process.pid, at.process.stat.start)
+	of := unlistedProtocols[at.proto]
+	for _, p := range s.protocols {
+		if p.ns.id == netns && p.proto == of.proto && p.af == of.af {
+			return p
+		}
+	}
+	return nil
+}
+
+// leftWith is the socket of that inode that has left the dump, and was taken to be closed.
+func (p *protocol) leftWith(inode uint32) *socket {
+	for key, e := range p.left {
+		if e.inode == inode && !e.closed {
+			p.mu.Lock()
+			delete(p.left, key)
+			p.mu.Unlock()
+			return e
+		}
+	}
+	return nil
+}
+
+// hold makes e an unlisted socket that the process holds.
+func (s *sockets) hold(p *protocol, e *socket, holder *process) {
+	p.unlist(e, s.writer.Now())
+	p.mu.Lock()
+	p.known[e.key()] = e
+	p.mu.Unlock()
+	s.owners.byInode[e.inode] = e
+	for _, f := range holder.sockets {
+		if f.inode == e.inode {
+			s.owners.place(holder, f)
+		}
+	}
+}
+
+// resume finds again the sockets that the last run of the recorder saw in its last sample, that no dump shows any more, and that a
+// process still holds.
+func (s *sockets) resume(ctx context.Context) {
+	if len(s.owners.unknown) == 0 {
+		return
+	}
+	for _, p := range s.protocols {
+		if !p.ok || p.proto != "tcp" && p.proto != "udp" {
+			continue
+		}
+		p.sockets.Remembered(ctx, func(id store.SocketID, v store.Socket) {
+			inode := uint32(id.Inode.Or(0))
+			at, held := s.owners.unknown[inode]
+			if !held || id.NetNS != p.ns.id || id.Proto != p.proto || id.Family != p.family || p.known[uint64(id.Cookie.Or(0))] != nil {
+				return
+			}
+			delete(s.owners.unknown, inode)
+			e := &socket{inode: inode, rec: recordOf(p, id, v), ended: v.Ended, renamed: true}
+			if uid, known := v.UID.Get(); known {
+				e.uid, e.uidKnown = uint32(uid), true
+			}
+			s.hold(p, e, at.process)
+		})
+	}
+}
+
+// recordOf is what a recording remembers of a socket, as if a dump had shown it last.
+func recordOf(p *protocol, id store.SocketID, v store.Socket) record {
+	r := record{
+		family: p.af, cookie: uint64(id.Cookie.Or(0)), ifindex: uint32(id.IfIndex.Or(0)),
+		sport: uint16(id.LocalPort.Or(0)), dport: uint16(id.RemotePort.Or(0)),
+		mark: uint32(v.Mark.Or(0)), retransmits: uint32(v.Retransmits.Or(0)), drops: uint32(v.Drops.Or(0)),
+		rtt: uint32(v.RTT.Or(0)), rttvar: uint32(v.RTTVar.Or(0)),
+		bytesSent: uint64(v.BytesSent.Or(0)), bytesRecv: uint64(v.BytesReceived.Or(0)),
+		segsOut: uint32(v.SegsOut.Or(0)), segsIn: uint32(v.SegsIn.Or(0)),
+	}
+	for _, end := range []struct {
+		text string
+		to   *[16]byte
+	}{{id.LocalAddr, &r.src}, {id.RemoteAddr, &r.dst}} {
+		if a, err := netip.ParseAddr(end.text); err == nil {
+			copy(end.to[:], a.AsSlice())
+		}
+	}
+	copy(r.congestion[:], v.Congestion)
+	for has, known := range map[has]store.Int{hasLast: v.Retransmits, hasBytesSent: v.BytesSent, hasBytesRecv: v.BytesReceived,
+		hasSegs: v.SegsOut, hasMark: v.Mark, hasDrops: v.Drops} {
+		if _, ok := known.Get(); ok {
+			r.has |= has
+		}
+	}
+	return r
+}
+
+// A dumpTime is when the dumps of a sample began, since boot, and the sample's ts.
+type dumpTime struct {
+	at time.Duration
+	ts float64
+}
+
+// dumpTimes is how many samples are remembered so.
+const dumpTimes = 1024
+
+func (s *sockets) rememberTime() {
+	if len(s.dumped) == dumpTimes {
+		s.dumped = append(s.dumped[:0], s.dumped[dumpTimes/2:]...)
+	}
+	s.dumped = append(s.dumped, dumpTime{sinceBoot(), s.writer.Now()})
+}
+
+// sampleAfter is the ts of the first sample whose dumps began after that time; of the oldest that is remembered at the most.
+func (s *sockets) sampleAfter(at time.Duration) float64 {
+	i, _ := slices.BinarySearchFunc(s.dumped, at, func(d dumpTime, at time.Duration) int { return int(d.at - at) })
+	return s.dumped[min(i, len(s.dumped)-1)].ts
+}
