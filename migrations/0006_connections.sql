@@ -25,3 +25,11 @@ ALTER TABLE traffic_rate_1h ADD COLUMN closed_unknown_max INTEGER;
 ALTER TABLE traffic_rate_1d ADD COLUMN closed_unknown INTEGER;
 ALTER TABLE traffic_rate_1d ADD COLUMN closed_unknown_min INTEGER;
 ALTER TABLE traffic_rate_1d ADD COLUMN closed_unknown_max INTEGER;
+
+-- How late the time of an event may be, where it is not known to a millisecond.
+
+ALTER TABLE interface_event ADD COLUMN late_ms INTEGER;
+ALTER TABLE address_event ADD COLUMN late_ms INTEGER;
+ALTER TABLE neighbor_event ADD COLUMN late_ms INTEGER;
+ALTER TABLE route_event ADD COLUMN late_ms INTEGER;
+ALTER TABLE rule_event ADD COLUMN late_ms INTEGER;

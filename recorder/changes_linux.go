@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
@@ -38,20 +39,51 @@ type changes struct {
 
 	names   linkNames // as they were when the messages were sent
 	taken   []change  // that this sample is to put into the recording
-	waiting []change  // of them, those whose source could not be read
-	surplus int       // messages that were too many
-	lost    bool      // some were lost
-	begun   bool      // a sample was written: there is something to compare with
-	deaf    bool      // nobody listened for some time since the last sample
+	cuts    [changeKinds]cut
+	waiting []change // of them, those whose source could not be read
+	surplus int      // messages that were too many
+	lost    bool     // some were lost
+	begun   bool     // a sample was written: there is something to compare with
+	deaf    bool     // nobody listened for some time since the last sample
 
 	mu     sync.Mutex // of what the hearer's goroutine writes
 	queue  queue
-	failed error // why nothing more is heard
+	empty  time.Duration // since boot: no message waited then
+	failed error         // why nothing more is heard
+}
+
+// A cut says what of taken the dump of a source shows: all before sure, and perhaps more before maybe, which came while it went on.
+type cut struct{ sure, maybe int }
+
+// The kinds of changes, a source for each.
+const (
+	changedLink = iota
+	changedAddress
+	changedNeighbor
+	changedRoute
+	changedRule
+	changeKinds
+)
+
+// kindOf is the kind of a message.
+func (m *change) kindOf() int {
+	switch m.kind {
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		return changedAddress
+	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
+		return changedNeighbor
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		return changedRoute
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		return changedRule
+	}
+	return changedLink
 }
 
 // A change is a message of rtnetlink, without its header.
 type change struct {
-	at    time.Duration // since boot
+	at    time.Duration // since boot; it may have been earlier,
+	late  time.Duration // by so much
 	kind  uint16        // RTM_NEWROUTE and so on
 	flags uint16
 	body  []byte
@@ -121,12 +153,24 @@ func (c *changes) begin() {
 		c.deaf = true
 		c.listen()
 	}
+	c.names = linkNames{}
+	for i := range c.cuts {
+		c.cuts[i] = cut{math.MaxInt, math.MaxInt}
+	}
+	c.gather()
+}
+
+// gather takes what was told so far.
+func (c *changes) gather() {
 	ready := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
+	before := sinceBoot()
 	if n, _ := unix.Poll(ready, 0); c.fd >= 0 && n > 0 {
-		c.drain(make([]byte, longestMessage))
+		c.drain(make([]byte, longestMessage), c.hearer.notBefore())
+		before = 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.empty = max(c.empty, before)
 	c.taken = append(c.taken, c.queue.messages...)
 	c.surplus, c.lost = c.surplus+c.queue.surplus, c.lost || c.queue.lost
 	c.queue.messages, c.queue.size, c.queue.surplus, c.queue.lost = nil, 0, 0, false
@@ -134,11 +178,39 @@ func (c *changes) begin() {
 		c.taken = slices.Clone(c.taken[:queueLength])
 		c.surplus += over
 	}
-	if len(c.taken) > 0 {
+	if len(c.taken) > 0 && c.names.byIndex == nil {
 		c.names = linkNames{netlink: c.ns.rtnetlink(), byIndex: map[int32]string{}}
 		for index, l := range c.links.known {
 			c.names.byIndex[index] = l.name
 		}
+	}
+}
+
+// readAll reads the sources. What is told before the dump of one, that dump shows; what is told during it, it may show.
+func (c *changes) readAll(ctx context.Context, sources []source) {
+	for _, s := range sources {
+		kind := changeKinds
+		switch s.(type) {
+		case *interfaces:
+			kind = changedLink
+		case *addresses:
+			kind = changedAddress
+		case *neighbors:
+			kind = changedNeighbor
+		case *routes:
+			kind = changedRoute
+		case *rules:
+			kind = changedRule
+		}
+		if c == nil || kind == changeKinds {
+			s.read(ctx)
+			continue
+		}
+		c.gather()
+		sure := len(c.taken)
+		s.read(ctx)
+		c.gather()
+		c.cuts[kind] = cut{sure, len(c.taken)}
 	}
 }
 
@@ -149,7 +221,7 @@ func (c *changes) listen() {
 		return
 	}
 	c.drops, _ = socketDrops(fd)
-	c.fd = fd
+	c.fd, c.empty = fd, sinceBoot()
 	if err := c.hearer.add(fd, c); err != nil {
 		c.close()
 		c.failed = err
@@ -165,16 +237,20 @@ func (c *changes) close() {
 	}
 }
 
-// drain takes what is there.
-func (c *changes) drain(buf []byte) {
+// drain takes what is there. What was read came after since, after the queue was last empty, and before the clock is read that
+// follows.
+func (c *changes) drain(buf []byte, since time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	since = max(since, c.empty)
+	at := sinceBoot()
 	urgent := uint32(notUrgent)
 	for n := 0; c.failed == nil; n++ {
 		size, from, err := unix.Recvfrom(c.fd, buf, unix.MSG_TRUNC)
 		switch kernel, ok := from.(*unix.SockaddrNetlink); {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
+			c.empty = max(c.empty, at)
 			if urgent > notUrgent {
 				c.waker.wake(urgent)
 			}
@@ -189,7 +265,8 @@ func (c *changes) drain(buf []byte) {
 			c.queue.lose()
 			urgent = wakes
 		case ok && kernel.Pid == 0: // not from another program
-			urgent = max(urgent, c.queue.take(buf[:size], sinceBoot()))
+			at = sinceBoot()
+			urgent = max(urgent, c.queue.take(buf[:size], at, at-since))
 		}
 		if n%drainLimit == 0 {
 			c.mu.Unlock() // a sample may be waiting
@@ -222,23 +299,79 @@ func (c *changes) read(context.Context) {
 			c.taken = nil
 			return nil
 		}
-		if !c.begun {
-			return nil
+		waits := make([]bool, len(c.taken))
+		var doubtful [changeKinds][]int
+		for i := range c.taken {
+			m := &c.taken[i]
+			switch kind := m.kindOf(); {
+			case i < c.cuts[kind].sure:
+				waits[i] = c.begun && !c.tell(m)
+			case i < c.cuts[kind].maybe && c.begun:
+				doubtful[kind] = append(doubtful[kind], i)
+			default:
+				waits[i] = true
+			}
 		}
-		for _, m := range c.taken {
-			if err := c.tell(m); err != nil {
+		for kind, set := range c.sets() {
+			if err := c.tellDoubtful(set, doubtful[kind], waits); err != nil {
 				return err
 			}
+		}
+		for i, m := range c.taken {
+			if waits[i] {
+				c.waiting = append(c.waiting, m)
+			}
+		}
+		if !c.begun {
+			return nil
 		}
 		return c.settle()
 	})
 }
 
+// An eventSet is a store.EventSet of any type.
+type eventSet interface {
+	Looked() bool
+	Try(func()) (bool, error)
+	Settle() error
+}
+
+// sets are by kind.
+func (c *changes) sets() [changeKinds]eventSet {
+	return [...]eventSet{c.linkSet, c.addresses, c.neighbors, c.routes, c.rules}
+}
+
+// tellDoubtful tells those messages that the dump shows, though they came while it went on. The others wait for the next sample.
+func (c *changes) tellDoubtful(set eventSet, doubtful []int, waits []bool) error {
+	for from, to := 0, 1; from < len(doubtful); to++ {
+		shown := false
+		if to <= len(doubtful) && to-from <= tellTogether && set.Looked() {
+			var err error
+			if shown, err = set.Try(func() {
+				for _, i := range doubtful[from:to] {
+					c.tell(&c.taken[i])
+				}
+			}); err != nil {
+				return err
+			}
+		} else {
+			for _, i := range doubtful[from:] {
+				waits[i] = true
+			}
+			break
+		}
+		if shown {
+			from = to
+		}
+	}
+	return nil
+}
+
+// tellTogether is how many messages at most are tried together.
+const tellTogether = 16
+
 func (c *changes) settle() error {
-	for _, set := range []interface {
-		Looked() bool
-		Settle() error
-	}{c.linkSet, c.addresses, c.neighbors, c.routes, c.rules} {
+	for _, set := range c.sets() {
 		if set.Looked() {
 			if err := set.Settle(); err != nil {
 				return err
@@ -296,9 +429,9 @@ func (c *changes) tellLost() {
 	}
 }
 
-// tell decodes a message. One that makes no sense changes nothing: the dump tells.
-func (c *changes) tell(m change) error {
-	looked := true
+// tell decodes a message, unless its source was not read. One that makes no sense changes nothing: the dump tells.
+func (c *changes) tell(m *change) (looked bool) {
+	looked = true
 	switch m.kind {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		looked = c.linkSet.Looked()
@@ -320,13 +453,10 @@ func (c *changes) tell(m change) error {
 			c.tellRule(m)
 		}
 	}
-	if !looked {
-		c.waiting = append(c.waiting, m)
-	}
-	return nil
+	return looked
 }
 
-func (c *changes) tellLink(m change, looked bool) {
+func (c *changes) tellLink(m *change, looked bool) {
 	l, err := parseLink(m.body)
 	if err != nil || !wholeLink(m.body, &l) {
 		return
@@ -341,7 +471,7 @@ func (c *changes) tellLink(m change, looked bool) {
 	}
 	if known && name != string(l.name) {
 		id := store.InterfaceID{NetNS: c.ns.id, IfIndex: store.Of(l.index), Name: name}
-		c.linkSet.Tell(m.at, id, store.Interface{}, false)
+		c.linkSet.Tell(m.at, m.late, id, store.Interface{}, false)
 	}
 	master := ""
 	if l.master != 0 {
@@ -351,7 +481,7 @@ func (c *changes) tellLink(m change, looked bool) {
 	if was, ok := c.linkSet.State(id); ok {
 		v.Speed, v.Duplex = was.Speed, was.Duplex
 	}
-	c.linkSet.Tell(m.at, id, v, there)
+	c.linkSet.Tell(m.at, m.late, id, v, there)
 }
 
 // wholeLink reports whether the message tells all of a link: those of bridge ports and of wireless events do not.
@@ -360,23 +490,23 @@ func wholeLink(body []byte, l *link) bool {
 	return body[0] == unix.AF_UNSPEC && sized
 }
 
-func (c *changes) tellAddress(m change) {
+func (c *changes) tellAddress(m *change) {
 	a, err := parseAddress(m.body)
 	if err == nil && familyNumber(a.family) != 0 {
 		id, v := a.row(c.ns.id, &c.names)
-		c.addresses.Tell(m.at, id, v, m.kind == unix.RTM_NEWADDR)
+		c.addresses.Tell(m.at, m.late, id, v, m.kind == unix.RTM_NEWADDR)
 	}
 }
 
-func (c *changes) tellNeighbor(m change) {
+func (c *changes) tellNeighbor(m *change) {
 	n, err := parseNeighbor(m.body)
 	if err == nil && familyNumber(n.family) != 0 {
 		id, v := n.row(c.ns.id, &c.names)
-		c.neighbors.Tell(m.at, id, v, m.kind == unix.RTM_NEWNEIGH)
+		c.neighbors.Tell(m.at, m.late, id, v, m.kind == unix.RTM_NEWNEIGH)
 	}
 }
 
-func (c *changes) tellRoute(m change) {
+func (c *changes) tellRoute(m *change) {
 	r, err := parseRoute(m.body)
 	if err != nil || familyNumber(r.family) == 0 || r.flags&unix.RTM_F_CLONED != 0 {
 		return
@@ -392,14 +522,15 @@ func (c *changes) tellRoute(m change) {
 	})
 }
 
-func (c *changes) tellRule(m change) {
+func (c *changes) tellRule(m *change) {
 	r, err := parseRule(m.body)
 	if err != nil || familyNumber(r.family) == 0 {
 		return
 	}
 	id, v := r.row(c.ns.id)
-	m.flags &^= unix.NLM_F_REPLACE // which means nothing for rules
-	tellOneOf(c.rules, m, v, func(store.Rule) bool { return false }, false, func(nth int) store.RuleID {
+	told := *m
+	told.flags &^= unix.NLM_F_REPLACE // which means nothing for rules
+	tellOneOf(c.rules, &told, v, func(store.Rule) bool { return false }, false, func(nth int) store.RuleID {
 		id.Nth = store.Of(nth)
 		return id
 	})
@@ -407,7 +538,7 @@ func (c *changes) tellRule(m change) {
 
 // tellOneOf tells of one of several with the same key, which dumps tell apart by their order. A new one comes first or
 // last; one that goes is that which has the values v, or is alike, or is the only one.
-func tellOneOf[ID, V comparable](set *store.EventSet[ID, V], m change, v V, alike func(V) bool, first bool, id func(nth int) ID) {
+func tellOneOf[ID, V comparable](set *store.EventSet[ID, V], m *change, v V, alike func(V) bool, first bool, id func(nth int) ID) {
 	var before []V
 	for {
 		was, there := set.State(id(len(before)))
@@ -440,9 +571,9 @@ func tellOneOf[ID, V comparable](set *store.EventSet[ID, V], m change, v V, alik
 	for i := range max(len(before), len(after)) {
 		switch {
 		case i >= len(after):
-			set.Tell(m.at, id(i), v, false)
+			set.Tell(m.at, m.late, id(i), v, false)
 		case i >= len(before) || after[i] != before[i]:
-			set.Tell(m.at, id(i), after[i], true)
+			set.Tell(m.at, m.late, id(i), after[i], true)
 		}
 	}
 }
@@ -498,7 +629,7 @@ func (q *queue) lose() {
 }
 
 // take enters the messages in b, and says how urgent they are.
-func (q *queue) take(b []byte, at time.Duration) uint32 {
+func (q *queue) take(b []byte, at, late time.Duration) uint32 {
 	urgent := uint32(notUrgent)
 	for len(b) >= unix.NLMSG_HDRLEN {
 		size := int(binary.NativeEndian.Uint32(b))
@@ -506,7 +637,7 @@ func (q *queue) take(b []byte, at time.Duration) uint32 {
 			q.lose()
 			return wakes
 		}
-		m := change{at: at, kind: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]), body: b[unix.NLMSG_HDRLEN:size]}
+		m := change{at: at, late: late, kind: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]), body: b[unix.NLMSG_HDRLEN:size]}
 		if u := q.sift(&m); u > notUrgent {
 			urgent = max(urgent, u)
 			q.add(m)

@@ -42,14 +42,17 @@ type closes struct {
 
 	mu      sync.Mutex
 	ledger  *ledger
-	failed  error // why nothing more is heard
-	missed  int   // times that the kernel said it dropped messages
-	garbled int   // messages that made no sense
+	undated []ending      // taken, and not yet in the ledger
+	empty   time.Duration // since boot: no message waited then
+	failed  error         // why nothing more is heard
+	missed  int           // times that the kernel said it dropped messages
+	garbled int           // messages that made no sense
 }
 
 // An ending is a closed socket.
 type ending struct {
-	at    time.Duration // since boot
+	at    time.Duration // since boot; it may have been earlier,
+	late  time.Duration // by so much
 	proto uint8
 	rec   record
 	// lived is how long it has been there at least, by the ages in its tcp_info.
@@ -92,6 +95,7 @@ func (c *closes) listen() error {
 	}
 	c.fd = fd
 	c.drops, _ = socketDrops(fd)
+	c.empty = sinceBoot()
 	c.ledger, c.failed, c.missed, c.garbled, c.fresh = newLedger(c.budget), nil, 0, 0, c.budget
 	c.ledger.hold = true
 	return c.hearer.add(c.fd, c)
@@ -139,35 +143,53 @@ func (c *closes) close() {
 
 // drain takes what is there. Only the kernel, and who has CAP_NET_ADMIN, can send to the socket, so that senders need
 // not be looked at.
-func (c *closes) drain(buf []byte) {
+//
+// What was read came after since, after the queue was last empty, and before the clock is read that follows.
+func (c *closes) drain(buf []byte, since time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := sinceBoot()
+	since = max(since, c.empty)
+	before := sinceBoot()
 	for n := 1; c.failed == nil; n++ {
-		if n%drainLimit == 0 {
-			at = sinceBoot()
-			c.mu.Unlock() // a sample may be waiting
-			c.mu.Lock()
-		}
 		size, err := unix.Read(c.fd, buf)
 		switch err {
 		case nil:
-			c.take(buf[:size], at)
+			c.take(buf[:size])
 		case unix.EINTR:
 		case unix.EAGAIN:
+			c.date(since)
+			c.empty = max(c.empty, before)
 			return
 		case unix.ENOBUFS:
 			c.missed++
 		default:
 			c.failed = err
 		}
+		if n%drainLimit == 0 {
+			before = c.date(since)
+			c.mu.Unlock() // a sample may be waiting
+			c.mu.Lock()
+		}
 	}
+	c.date(since)
+}
+
+// date enters into the ledger what was taken: it happened between since and now.
+func (c *closes) date(since time.Duration) (now time.Duration) {
+	now = sinceBoot()
+	for i := range c.undated {
+		end := &c.undated[i]
+		end.at, end.late = now, now-since
+		c.ledger.add(end, c.sampled(end) != nil)
+	}
+	c.undated = c.undated[:0]
+	return now
 }
 
 // drainRest takes what the hearer has not yet taken, before the socket is closed.
 func (c *closes) drainRest() {
 	if c.fd >= 0 {
-		c.drain(make([]byte, 8<<10))
+		c.drain(make([]byte, 8<<10), c.hearer.notBefore())
 	}
 }
 
@@ -181,8 +203,8 @@ func sinceBoot() time.Duration {
 	return time.Duration(now.Nano())
 }
 
-// take enters the messages in b into the ledger. One that makes no sense is as good as lost.
-func (c *closes) take(b []byte, at time.Duration) {
+// take decodes the messages in b. One that makes no sense is as good as lost.
+func (c *closes) take(b []byte) {
 	for len(b) >= unix.NLMSG_HDRLEN {
 		n := int(binary.NativeEndian.Uint32(b))
 		if n < unix.NLMSG_HDRLEN || n > len(b) {
@@ -194,8 +216,7 @@ func (c *closes) take(b []byte, at time.Duration) {
 			if err != nil {
 				c.garbled++
 			} else {
-				end.at = at
-				c.ledger.add(&end, c.sampled(&end) != nil)
+				c.undated = append(c.undated, end)
 			}
 		}
 		b = b[min((n+3)&^3, len(b)):]

@@ -459,7 +459,8 @@ func FuzzClosedSocketMessages(f *testing.F) {
 	f.Add([]byte(strings.Repeat("\x14", 40)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c := &closes{ledger: newLedger(100)}
-		c.take(b, 1)
+		c.take(b)
+		c.date(0)
 		if n := len(c.ledger.single) + c.garbled; n > 1+len(b)/unix.NLMSG_HDRLEN {
 			t.Errorf("%d closes in %d bytes", n, len(b))
 		}

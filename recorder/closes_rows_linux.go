@@ -75,7 +75,7 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 	if p == nil {
 		return // of a protocol that is none of ours
 	}
-	v := store.Close{Lived: store.NonZero(end.lived.Milliseconds())}
+	v := store.Close{Lived: store.NonZero(end.lived.Milliseconds()), Late: store.Late(end.late)}
 	if e != nil {
 		r.remember(&e.rec) // what the kernel has forgotten by then
 	}

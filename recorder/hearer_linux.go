@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,24 +23,37 @@ type hearer struct {
 	conn  syscall.RawConn
 	ended chan struct{}
 
+	busy   busyTime      // of the recorder
+	delays runDelays     // of its threads
+	looked time.Duration // since boot: what was not ready by then came later
+	since  atomic.Int64  // what is being taken came later; 0 while nothing is
+
 	mu    sync.Mutex
 	ears  map[int32]ear // by descriptor
 	pause time.Duration // for which messages gather when others have just been taken
+
+	atOnce int // a minute, that do not gather
+	prompt allowance
 }
 
-// An ear takes what has come to its descriptor. The buffer has room for the longest message.
-type ear interface{ drain(buf []byte) }
+// An ear takes what has come to its descriptor, which was after since (since boot). The buffer has room for the longest message.
+type ear interface {
+	drain(buf []byte, since time.Duration)
+}
 
 // longestMessage is what the kernel sends at once at most, of a link with many parts.
 const longestMessage = 64 << 10
 
 // hearPause is how long messages gather when others have just been taken. A close that follows another at once may be
-// dated later by as much. Where the kernel keeps less than hearRoom for us, which without CAP_NET_ADMIN is
+// dated later by as much, and says so. Where the kernel keeps less than hearRoom for us, which without CAP_NET_ADMIN is
 // net.core.rmem_max, it is hearPauseShort.
 const (
 	hearPause      = 50 * time.Millisecond
 	hearPauseShort = 10 * time.Millisecond
 	hearRoom       = 8 << 20
+	// changesAtOnce is how many changes of links, routes and so on are taken at once in a minute: these are few, but what follows
+	// what within milliseconds is often what matters.
+	changesAtOnce = 600
 )
 
 func newHearer() (*hearer, error) {
@@ -51,7 +65,8 @@ func newHearer() (*hearer, error) {
 		unix.Close(epoll)
 		return nil, fmt.Errorf("wait for events: %w", err)
 	}
-	h := &hearer{epoll: epoll, file: os.NewFile(uintptr(epoll), "events"), ended: make(chan struct{}), ears: map[int32]ear{}, pause: hearPause}
+	h := &hearer{epoll: epoll, file: os.NewFile(uintptr(epoll), "events"), ended: make(chan struct{}), ears: map[int32]ear{}, pause: hearPause,
+		delays: runDelays{}, looked: sinceBoot()}
 	if h.conn, err = h.file.SyscallConn(); err != nil {
 		h.file.Close()
 		return nil, fmt.Errorf("wait for events: %w", err)
@@ -94,40 +109,78 @@ func (h *hearer) end() {
 
 func (h *hearer) loop() {
 	defer close(h.ended)
+	defer h.delays.close()
 	buf := make([]byte, longestMessage)
 	events := make([]unix.EpollEvent, 64)
 	var last time.Time
 	for {
-		n := 0
-		err := h.conn.Read(func(fd uintptr) bool {
-			var err error
-			n, err = unix.EpollWait(int(fd), events, 0)
-			return n > 0 || err != nil && err != unix.EINTR
-		})
+		n, since, err := h.wait(events)
 		if err != nil || n < 0 {
 			return // end has closed it
 		}
-		if pause := h.gather(); time.Since(last) < pause {
+		h.since.Store(int64(since))
+		if pause := h.gather(time.Since(last)); pause > 0 {
 			time.Sleep(pause)
 		}
 		for _, e := range events[:n] {
-			h.hear(e.Fd, buf)
+			h.hear(e.Fd, buf, since)
 		}
+		h.since.Store(0)
 		last = time.Now()
 	}
 }
 
-func (h *hearer) gather() time.Duration {
+// wait returns which descriptors are ready, and since when at the earliest.
+func (h *hearer) wait(events []unix.EpollEvent) (n int, since time.Duration, err error) {
+	var at time.Duration
+	parked := false
+	err = h.conn.Read(func(fd uintptr) bool {
+		since, at = h.looked, sinceBoot()
+		var err error
+		n, err = unix.EpollWait(int(fd), events, 0)
+		if n < len(events) {
+			h.looked = at
+		}
+		done := n > 0 || err != nil && err != unix.EINTR
+		parked = parked || !done
+		return done
+	})
+	if parked && n > 0 { // the first of them has woken us
+		since = max(since, h.busy.before(at)-h.delays.grown())
+	}
+	return n, since, err
+}
+
+// notBefore is for who takes messages in place of the hearer: they came after it.
+func (h *hearer) notBefore() time.Duration {
+	if since := time.Duration(h.since.Load()); since > 0 {
+		return since
+	}
+	return sinceBoot() - hearPause // else the hearer had taken them
+}
+
+// gather is how long messages are to gather when others were taken so long ago.
+func (h *hearer) gather(ago time.Duration) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if ago >= h.pause || h.atOnce > 0 && h.prompt.take(sinceBoot(), h.atOnce) {
+		return 0
+	}
 	return h.pause
 }
 
-func (h *hearer) hear(fd int32, buf []byte) {
+// hastens has so many messages a minute taken at once that would gather otherwise.
+func (h *hearer) hastens(perMinute int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.atOnce = perMinute
+}
+
+func (h *hearer) hear(fd int32, buf []byte, since time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if e := h.ears[fd]; e != nil {
-		e.drain(buf)
+		e.drain(buf, since)
 		h.watch(unix.EPOLL_CTL_MOD, int(fd)) // cannot fail for one that is in it
 	}
 }

@@ -103,6 +103,7 @@ type run struct {
 	sockets    *sockets   // of all network namespaces: they are read first, because they change fastest
 	networks   []*network // what else is in each
 	machine    []source   // what is of the whole machine
+	hearer     *hearer    // of changes: closes gather in another, and come far more often
 	waker      *waker     // changes bring the next sample forward
 	said       map[string]bool
 	failing    string // why the last sample was not taken
@@ -118,8 +119,14 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 		return nil, err
 	}
 	r := &run{Config: c, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: []source{newSoftnet(w, own)}, waker: newWaker(), said: map[string]bool{}}
+	if r.hearer, err = newHearer(); err != nil {
+		s.close()
+		return nil, err
+	}
+	r.hearer.hastens(changesAtOnce)
 	if r.namespaces, err = newNamespaces(w, s.owners, own, c.NetNS); err != nil {
 		s.close()
+		r.hearer.end()
 		return nil, err
 	}
 	return r, nil
@@ -131,7 +138,7 @@ func (r *run) enter(ns namespace) {
 	r.sockets.enter(ns)
 	list := sources(r.writer, ns)
 	r.networks = append(r.networks, &network{
-		ns: ns, own: ns.id == r.ownNS.id, sources: list, changes: newChanges(r.writer, ns, list, r.sockets.hearer, r.waker),
+		ns: ns, own: ns.id == r.ownNS.id, sources: list, changes: newChanges(r.writer, ns, list, r.hearer, r.waker),
 	})
 }
 
@@ -150,6 +157,7 @@ func (r *run) close() {
 		r.shut(n)
 	}
 	r.sockets.close()
+	r.hearer.end()
 	r.thread.end()
 }
 
@@ -230,6 +238,8 @@ func (r *run) tidy(ctx context.Context, next time.Duration) (pause time.Duration
 	if next < min(tidyMargin, r.Interval/4) {
 		return 0, false
 	}
+	r.busy(true)
+	defer r.busy(false)
 	begun := time.Now()
 	more, err := r.writer.Tidy(ctx)
 	r.report(err)
@@ -246,8 +256,21 @@ func (r *run) tidyOnce(ctx context.Context) error {
 	return nil
 }
 
+// busy tells the hearers that the recorder works, or that it does no more.
+func (r *run) busy(now bool) {
+	for _, h := range [...]*hearer{r.hearer, r.sockets.hearer} {
+		if now {
+			h.busy.begin()
+		} else {
+			h.busy.end()
+		}
+	}
+}
+
 // sample takes one sample of everything.
 func (r *run) sample(ctx context.Context) error {
+	r.busy(true)
+	defer r.busy(false)
 	clock, err := readClock()
 	if err != nil {
 		return err
@@ -261,7 +284,7 @@ func (r *run) sample(ctx context.Context) error {
 	for _, n := range r.networks {
 		if err := n.ns.inside(func() {
 			n.changes.begin()
-			readAll(ctx, n.sources)
+			n.changes.readAll(ctx, n.sources)
 			n.changes.read(ctx)
 		}); err != nil {
 			r.writer.Unreachable(n.ns.id, err)
@@ -327,15 +350,22 @@ func (r *run) tell(sentence string) {
 	}
 }
 
+// readClock reads the clocks close together: events are dated by the one since boot, and shown by the other.
 func readClock() (store.Clock, error) {
+	const close, tries = 50 * time.Microsecond, 4
 	var boot, awake unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
-		return store.Clock{}, fmt.Errorf("read the clock since boot: %w", err)
+	for try := 1; ; try++ {
+		if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
+			return store.Clock{}, fmt.Errorf("read the clock since boot: %w", err)
+		}
+		wall := time.Now()
+		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &awake); err != nil {
+			return store.Clock{}, fmt.Errorf("read the monotonic clock: %w", err)
+		}
+		if uptime := time.Duration(boot.Nano()); sinceBoot()-uptime < close || try == tries {
+			return store.Clock{Wall: wall, Uptime: uptime, Awake: time.Duration(awake.Nano())}, nil
+		}
 	}
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &awake); err != nil {
-		return store.Clock{}, fmt.Errorf("read the monotonic clock: %w", err)
-	}
-	return store.Clock{Wall: time.Now(), Uptime: time.Duration(boot.Nano()), Awake: time.Duration(awake.Nano())}, nil
 }
 
 // readBoot describes the running system.

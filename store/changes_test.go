@@ -320,7 +320,7 @@ func changesLaw(t *testing.T, random *rand.Rand) {
 				return nil
 			}
 			for _, e := range pending {
-				events.Tell(e.at, e.id, e.v, e.there)
+				events.Tell(e.at, 0, e.id, e.v, e.there)
 			}
 			return events.Settle()
 		})

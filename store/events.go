@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -35,6 +34,7 @@ func eventsOf[ID, V comparable](t Spans[ID, V]) Events[ID, V] {
 	}
 	l.columns = append(l.columns, Column{stored: t.Subject, kind: kindRef})
 	l.columns = unshared(append(append(append(l.columns, t.id...), t.rare...), t.span...), l.Name)
+	l.columns = append(l.columns, Column{stored: "late_ms", kind: kindInt}) // came with format 6
 	typed := Events[ID, V]{l, t}
 	l.newWriter = func(w *Writer) tableWriter { return newEventWriter(w, typed) }
 	logTables = append(logTables, l)
@@ -54,19 +54,30 @@ type EventSet[ID, V comparable] struct {
 	told   map[ID]*toldState[V]
 	order  []ID // of told
 	staged []event[ID, V]
+	looks  map[*Subject[ID, V]]*change[ID, V] // that the sample saw changed; nil: not worked out yet
+	undo   []undoTold[ID, V]                  // what Try has changed
+	trying bool
 	err    error
+}
+
+type undoTold[ID, V comparable] struct {
+	id ID
+	s  *toldState[V]
+	as toldState[V]
 }
 
 // A toldState is what a subject is, by the last sample and what was told since.
 type toldState[V comparable] struct {
 	v     V
 	there bool
-	row   int // its last in staged; -1: nothing was told that changed it
+	row   int     // its last in staged; -1: nothing was told that changed it
+	ts    float64 // and when that was
 }
 
 // An event is a subject that came, went or changed.
 type event[ID, V comparable] struct {
 	ts       float64
+	late     time.Duration // it may have been earlier by so much
 	id       ID
 	was, now *V // nil: it was not there
 	learnt   string
@@ -113,17 +124,55 @@ func (e *EventSet[ID, V]) state(id ID) *toldState[V] {
 	return s
 }
 
-// Tell says that at that time since boot the subject had the values v, or, when it is not there, that it went. What makes
-// no difference is not logged.
-func (e *EventSet[ID, V]) Tell(at time.Duration, id ID, v V, there bool) {
+// Tell says that at that time since boot, or earlier by late at most, the subject had the values v, or, when it is not
+// there, that it went. What makes no difference is not logged.
+//
+// What happened after the sample's clock was read, and is seen by the sample, stands after it.
+func (e *EventSet[ID, V]) Tell(at, late time.Duration, id ID, v V, there bool) {
 	w := e.table.writer
-	// What happens while the sample is being taken, and is seen by it, has the sample's time.
-	e.move(min(w.Moment(at), w.now.ts), id, v, there, byEvent)
+	ts := w.Moment(at)
+	e.move(ts, w.lateness(ts, at, late), id, v, there, byEvent)
 }
 
-func (e *EventSet[ID, V]) move(ts float64, id ID, v V, there bool, learnt string) {
+// Try tells what tell does, if that leads to what this sample saw of all that it tells of; else it has told nothing.
+func (e *EventSet[ID, V]) Try(tell func()) (told bool, err error) {
+	staged := len(e.staged)
+	e.undo, e.trying = e.undo[:0], true
+	tell()
+	e.trying, told = false, true
+	for _, u := range e.undo {
+		seen, there, err := e.seen(u.id)
+		if err != nil {
+			return false, err
+		}
+		told = told && e.agrees(u.s, seen, there)
+	}
+	if !told {
+		for i := len(e.undo) - 1; i >= 0; i-- {
+			*e.undo[i].s = e.undo[i].as
+		}
+		clear(e.staged[staged:])
+		e.staged = e.staged[:staged]
+	}
+	e.undo = emptied(e.undo)
+	return told, nil
+}
+
+func (e *EventSet[ID, V]) agrees(s *toldState[V], seen V, there bool) bool {
+	if !s.there || !there {
+		return s.there == there
+	}
+	_, same := e.alike(s.v, seen)
+	return same
+}
+
+func (e *EventSet[ID, V]) move(ts float64, late time.Duration, id ID, v V, there bool, learnt string) {
 	s := e.state(id)
-	row := event[ID, V]{ts: ts, id: id, learnt: learnt}
+	if e.trying {
+		e.undo = append(e.undo, undoTold[ID, V]{id, s, *s})
+	}
+	ts = max(ts, s.ts)
+	row := event[ID, V]{ts: ts, late: late, id: id, learnt: learnt}
 	if s.there {
 		was := s.v
 		row.was = &was
@@ -139,37 +188,27 @@ func (e *EventSet[ID, V]) move(ts float64, id ID, v V, there bool, learnt string
 	if same {
 		return
 	}
-	s.row = len(e.staged)
+	s.row, s.ts = len(e.staged), ts
 	e.staged = append(e.staged, row)
 }
 
 // Settle compares what was told with what this sample saw, and adds what was not told.
 func (e *EventSet[ID, V]) Settle() error {
-	var staged map[*Subject[ID, V]]*change[ID, V]
 	for _, id := range e.order {
 		s := e.told[id]
 		if s.row < 0 {
 			continue
 		}
-		if staged == nil {
-			staged = make(map[*Subject[ID, V]]*change[ID, V], len(e.set.staged))
-			for _, c := range e.set.staged {
-				staged[c.subject] = c
-			}
-		}
-		seen, there, err := e.seen(id, staged)
+		seen, there, err := e.seen(id)
 		if err != nil {
 			return err
 		}
-		agree := s.there == there
-		if agree && there {
-			var v V
-			if v, agree = e.alike(s.v, seen); agree {
-				e.staged[s.row].now = &v
-			}
-		}
-		if !agree {
-			e.move(e.table.writer.now.ts, id, seen, there, byDump)
+		switch agree := e.agrees(s, seen, there); {
+		case !agree:
+			e.move(e.table.writer.now.ts, 0, id, seen, there, byDump)
+		case there:
+			v, _ := e.alike(s.v, seen)
+			e.staged[s.row].now = &v
 		}
 		if subject := e.subject(id); subject != nil {
 			e.staged[s.row].subject = subject.Ref()
@@ -183,13 +222,19 @@ func (e *EventSet[ID, V]) subject(id ID) *Subject[ID, V] {
 }
 
 // seen is what this sample saw of the subject.
-func (e *EventSet[ID, V]) seen(id ID, staged map[*Subject[ID, V]]*change[ID, V]) (v V, there bool, err error) {
+func (e *EventSet[ID, V]) seen(id ID) (v V, there bool, err error) {
+	if e.looks == nil {
+		e.looks = make(map[*Subject[ID, V]]*change[ID, V], len(e.set.staged))
+		for _, c := range e.set.staged {
+			e.looks[c.subject] = c
+		}
+	}
 	s := e.subject(id)
 	switch {
 	case s == nil || s.seen != e.table.writer.attempt && e.set.source.outcome != Kept:
 		return v, false, nil
-	case staged[s] != nil:
-		return staged[s].val, true, nil
+	case e.looks[s] != nil:
+		return e.looks[s].val, true, nil
 	}
 	return e.before(id)
 }
@@ -205,7 +250,7 @@ func (e *EventSet[ID, V]) before(id ID) (v V, there bool, err error) {
 
 func (e *EventSet[ID, V]) begin() {
 	clear(e.told)
-	e.order, e.staged, e.err = e.order[:0], emptied(e.staged), nil
+	e.order, e.staged, e.looks, e.err = e.order[:0], emptied(e.staged), nil, nil
 }
 func (e *EventSet[ID, V]) drop()     { e.begin() }
 func (e *EventSet[ID, V]) rows() int { return len(e.staged) }
@@ -291,16 +336,11 @@ func (t *eventWriter[ID, V]) write(ctx context.Context, m int64) error {
 		t.rows = append(t.rows, set.staged...)
 	}
 	slices.SortStableFunc(t.rows, func(a, b event[ID, V]) int { return cmp.Compare(a.ts, b.ts) })
-	// Two of the same microsecond become neighbours, and none comes after the sample that saw what it led to.
 	last := 0.0
 	for i := range t.rows {
+		// Two of the same microsecond become neighbours.
 		t.rows[i].ts = max(t.rows[i].ts, last+1e-6)
 		last = t.rows[i].ts
-	}
-	next := math.Inf(1)
-	for i := len(t.rows) - 1; i >= 0; i-- {
-		t.rows[i].ts = min(t.rows[i].ts, t.writer.now.ts, next-1e-6)
-		next = t.rows[i].ts
 	}
 	for i := range t.rows {
 		if err := t.add.add(ctx, t.rowArgs(&t.rows[i], m)...); err != nil {
@@ -332,8 +372,16 @@ func (t *eventWriter[ID, V]) rowArgs(e *event[ID, V], m int64) []any {
 	args = append(args, change, e.learnt, was, now, subject)
 	args = appendArgs(args, reflect.ValueOf(&e.id).Elem(), t.table.spans.id)
 	args = appendArgs(args, reflect.ValueOf(v).Elem(), t.values)
+	args = append(args, lateArg(e.late))
 	t.args = args[:0]
 	return args
+}
+
+func lateArg(d time.Duration) any {
+	if ms, ok := Late(d).Get(); ok {
+		return ms
+	}
+	return nil
 }
 
 // differing writes the columns of v that are not as in other.

@@ -71,7 +71,14 @@ func NewLog[V any](src *Source, l Log[V]) *LogSet[V] {
 
 // Add adds a row for what happened at that time since boot (CLOCK_BOOTTIME). It returns its ts.
 func (set *LogSet[V]) Add(at time.Duration, row V) float64 {
-	ts := set.table.writer.Moment(at)
+	w := set.table.writer
+	ts := w.Moment(at)
+	if c := set.table.late; c != nil {
+		late := reflect.ValueOf(&row).Elem().Field(c.index).Addr().Interface().(*Int)
+		if more := Late(w.lateness(ts, at, 0)); more.Or(0) > late.Or(0) {
+			*late = more
+		}
+	}
 	set.staged = append(set.staged, logRow[V]{ts, row})
 	return ts
 }
@@ -81,6 +88,26 @@ func (set *LogSet[V]) Add(at time.Duration, row V) float64 {
 func (w *Writer) Moment(at time.Duration) float64 {
 	ts := w.now.ts - seconds(w.now.clock.Uptime-at)
 	return max(ts, w.last.ts)
+}
+
+// Exactly is how late the time of an event may be that counts as known.
+const Exactly = time.Millisecond
+
+// lateness is by how much ts may be late for what happened at that time since boot, or earlier by late. Where the wall clock was
+// set back since the last sample there is no telling.
+func (w *Writer) lateness(ts float64, at, late time.Duration) time.Duration {
+	if w.now.steppedBack || ts > w.now.ts-seconds(w.now.clock.Uptime-at)+1e-3 {
+		late = max(late, time.Duration(w.sinceLast()*float64(time.Second)))
+	}
+	return late
+}
+
+// Late is a lateness as logs have it: whole milliseconds, rounded up, and NULL where the moment counts as known.
+func Late(d time.Duration) Int {
+	if d <= Exactly {
+		return Int{}
+	}
+	return Of(int64((d + time.Millisecond - 1) / time.Millisecond))
 }
 
 func (set *LogSet[V]) begin()    { set.staged = set.staged[:0] }
@@ -95,10 +122,15 @@ type logWriter[V any] struct {
 	rows   []logRow[V]
 	args   []any
 	add    *batch
+	late   *Column // how late ts may be; nil: the log does not say
 }
 
 func newLogWriter[V any](w *Writer, t Log[V]) *logWriter[V] {
-	return &logWriter[V]{writer: w, table: t, add: w.insert("INSERT INTO "+t.Name, 2+len(t.columns))}
+	l := &logWriter[V]{writer: w, table: t, add: w.insert("INSERT INTO "+t.Name, 2+len(t.columns))}
+	if i := slices.IndexFunc(t.columns, func(c Column) bool { return c.stored == "late_ms" }); i >= 0 {
+		l.late = &t.columns[i]
+	}
+	return l
 }
 
 func (t *logWriter[V]) load(context.Context, *sql.Conn, int64, bool) error { return nil }

@@ -290,10 +290,11 @@ func (t *Table) changesView() View {
 		From: t,
 		Doc:  "When " + t.Name + " came, went and changed, within one boot.",
 		Columns: []Column{
-			{Name: "ts", Unit: "unix s", kind: kindTime, Doc: "When it happened, if it was learnt from an event; else the sample that first saw it so."},
-			{Name: "after", Unit: "unix s", kind: kindTime, Doc: "The last sample that saw it otherwise: it happened between after and ts. Of an event, the last sample before it."},
+			{Name: "ts", Unit: "unix s", kind: kindTime, Doc: "When it happened, if exact; else it happened at ts at the latest: the sample that first saw it so, or when the event was read."},
+			{Name: "after", Unit: "unix s", kind: kindTime, Doc: "It happened between after and ts. Of what a sample saw, the last sample that saw it otherwise; of an event, the last sample before it: those later than after show it."},
 			{Name: "change", Doc: "added, removed or changed."},
-			{Name: "learnt", Doc: "How: event, when the kernel told of it at once; dump, when a sample saw it."},
+			{Name: "learnt", Doc: "How: event, when the kernel told of it; dump, when a sample saw it."},
+			{Name: "exact", Doc: "1 when ts is known to a millisecond, else 0."},
 		},
 		Body: t.changesFrom(spansOfChanges{
 			closed: "FROM " + t.Subject + "_span p",
@@ -340,11 +341,11 @@ func (t *Table) changesFrom(from spansOfChanges) string {
 	list := func(lists ...[]string) string { return strings.Join(slices.Concat(lists...), ", ") }
 	// The span before is nearly always the one that ended with the sample before. Where its
 	// source failed meanwhile it is further back.
-	body := "SELECT ts, after, change, learnt, " + columnNames(t.id) + ", " + columnNames(t.rare) + fmt.Sprintf(`,
+	body := "SELECT ts, after, change, learnt, exact, " + columnNames(t.id) + ", " + columnNames(t.rare) + fmt.Sprintf(`,
        CASE change WHEN 'removed' THEN said WHEN 'changed' THEN coalesce(was, trim(%[10]s)) END AS was,
        CASE change WHEN 'removed' THEN NULL WHEN 'changed' THEN coalesce(now, said) ELSE said END AS now
   FROM (SELECT *, trim(%[9]s) AS said
-  FROM (SELECT m.ts, b.ts AS after, CASE WHEN turn.tuple IS NULL THEN 'removed' WHEN q.id IS NULL THEN 'added' ELSE 'changed' END AS change, 'dump' AS learnt,
+  FROM (SELECT m.ts, b.ts AS after, CASE WHEN turn.tuple IS NULL THEN 'removed' WHEN q.id IS NULL THEN 'added' ELSE 'changed' END AS change, 'dump' AS learnt, 0 AS exact,
                %[2]s, NULL AS was, NULL AS now
           FROM (SELECT p.id & 4294967295 AS subject, (p.id >> 32) - p.length AS first, p.tuple %[3]s
                 UNION ALL
@@ -366,7 +367,7 @@ func (t *Table) changesFrom(from spansOfChanges) string {
 	if t.events != nil {
 		body += fmt.Sprintf(`
         UNION ALL
-        SELECT e.ts, b.ts, e.change, e.learnt, %s, e.was, e.now
+        SELECT e.ts, b.ts, e.change, e.learnt, e.learnt = 'event' AND e.late_ms IS NULL, %s, e.was, e.now
           %s CROSS JOIN sample b ON b.id = e.sample - 1`, list(told, wasNull), from.told)
 	}
 	return body + "))"

@@ -131,27 +131,27 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
     FROM ran r CROSS JOIN sample m ON m.id = r.sample CROSS JOIN sample b ON b.id = r.sample - 1 AND b.run = m.run
     LEFT JOIN process_tuple t ON t.id = r.tuple
   UNION ALL
-  SELECT ts, 'interface', change, name, was, now, NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_interfaces)
+  SELECT ts, 'interface', change, name, was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_interfaces)
   UNION ALL
-  SELECT ts, 'address', change, addr || '/' || prefix_len || ' dev ' || dev, was, now, NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_addresses)
+  SELECT ts, 'address', change, addr || '/' || prefix_len || ' dev ' || dev, was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_addresses)
   UNION ALL
   SELECT ts, 'route', change,
          CASE WHEN type <> 'unicast' THEN type || ' ' ELSE '' END || CASE dst WHEN '0.0.0.0/0' THEN 'default' WHEN '::/0' THEN 'default (IPv6)' ELSE dst END ||
          coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '') || coalesce(' ' || nexthops, '') ||
          CASE WHEN metric > 0 THEN ' metric ' || metric ELSE '' END || CASE WHEN table_id <> 254 THEN ' table ' || coalesce(table_name, table_id) ELSE '' END,
-         was, now, NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_routes)
+         was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_routes)
   UNION ALL
   SELECT ts, 'rule', change,
          'priority ' || priority || coalesce(' from ' || src, '') || coalesce(' to ' || dst, '') || coalesce(' fwmark ' || fwmark, '') || coalesce(' iif ' || iif, '') ||
          coalesce(' oif ' || oif, '') || ' ' || coalesce(action, '') || coalesce(' ' || table_name, ''),
-         was, now, NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_rules)
+         was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_rules)
   UNION ALL
   -- Not that an entry ages, which each does all the time.
-  SELECT ts, 'neighbor', change, addr || ' dev ' || dev, was, now, NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_neighbors)
+  SELECT ts, 'neighbor', change, addr || ' dev ' || dev, was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_neighbors)
    WHERE change <> 'changed' OR was LIKE '%mac=%' OR now LIKE '%mac=%' OR was LIKE '%state=FAILED%' OR now LIKE '%state=FAILED%'
   UNION ALL
   -- Settings come and go with network namespaces and modules, hundreds at a time.
-  SELECT ts, 'setting', change, name, substr(was, length('value=') + 1), substr(now, length('value=') + 1), NULL, NULL, 1, learnt = 'event', netns FROM (CHANGES_settings)
+  SELECT ts, 'setting', change, name, substr(was, length('value=') + 1), substr(now, length('value=') + 1), NULL, NULL, 1, exact, netns FROM (CHANGES_settings)
    WHERE change = 'changed'
   UNION ALL
   SELECT g.since, 'gap', 'began', coalesce(source || ' ', '') || kind || coalesce(': ' || detail, ''), NULL, NULL, NULL, NULL, 1, 0, netns
