@@ -200,7 +200,7 @@ func TestEvents(t *testing.T) {
 		"3.25!|socket|closed|tcp 10.0.0.5:443 ↔ 10.0.7.9:5002|NULL|NULL|webd",
 		"3.6|socket|opened|tcp 10.0.0.5:443 ↔ 10.0.7.9:5099|NULL|NULL|webd",
 		"3.9!|socket|closed|tcp 10.0.0.5:443 ↔ 10.0.7.9:5099|NULL|NULL|webd",
-		"3.95!|socket|closed|1,234 × tcp 10.0.0.5:443 ↔ *:*|NULL|NULL|webd",
+		"3.95|socket|closed|1,234 × tcp 10.0.0.5:443 ↔ *:*|NULL|NULL|webd",
 		"4|socket|opened|tcp [::1]:6000 ↔ [::1]:22|NULL|SYN_SENT|nc",
 		"4|socket|closed|tcp 10.0.0.5:443 ↔ 10.0.7.9:5000|CLOSE_WAIT|NULL|webd",
 		"4|listener|down|tcp 10.0.0.5:8080|NULL|NULL|sh",

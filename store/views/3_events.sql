@@ -1,8 +1,10 @@
 -- Everything that happened in the window, in the order of time: sockets, listeners, routes, links, processes, gaps, notes.
 --
--- ts (unix s): When it happened; where exact is 0, the sample that first saw it so: it happened since the sample before.
+-- ts (unix s): When it happened; where exact is 0, it happened at ts at the latest: the sample that first saw it so, or when
+-- the kernel's word was read.
 -- object: What it happened to: socket, listener, process, interface, address, route, rule, neighbor, setting, gap or note.
--- event: What happened: opened, state or closed (socket), up or down (listener), seen, exec or gone (process: with sockets),
+-- event: What happened: opened, state, closed or released (socket: closed is the end of a connection, released that its process
+-- closed the descriptor, where that came later), up or down (listener), seen, exec or gone (process: with sockets),
 -- added, changed or removed (what is configured), began or ended (gap), written (note).
 -- what: The thing in words: tcp 10.0.0.5:443 ↔ 10.0.7.9:51712, default via 10.0.0.1 dev eth0, eth0; the text of a note.
 -- was: What it was before.
@@ -10,88 +12,97 @@
 -- pid: Process that holds or held it; NULL where none is known.
 -- comm: Name of the program.
 -- count: How many it stands for: 1, or the sockets of a row of closed_counts.
--- exact: 1 when ts is the very moment, as the kernel told it or as a person gave it, else 0.
+-- exact: 1 when ts is known to a millisecond, as the kernel told it, or as a person gave it; else 0.
 -- netns: Inode number of the network namespace; NULL for what is of the whole machine.
 WITH
 w AS MATERIALIZED (
-  SELECT since, until, a, z, coalesce((SELECT ts FROM sample WHERE id = a - 1), since) AS before
+  SELECT since, until, a, z, z + 1 AS y, coalesce((SELECT ts FROM sample WHERE id = a - 1), since) AS before,
+         coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12) AS beyond
     FROM (SELECT since, until,
                  (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
                  (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z
             FROM "window")),
--- The spans of sockets that hold in the window, or up to the sample before it. They are read once, with socket and
--- tuple as one key: this is most of the work.
+-- The spans of sockets that hold in the window, or up to the sample before it, or from the one after it, which may tell when a socket
+-- was opened. They are read once, with socket and tuple as one key: this is most of the work.
 held AS (
   SELECT key, min(f) AS f
     FROM (SELECT (p.id & 4294967295) << 32 | p.tuple AS key, (p.id >> 32) - p.length AS f
-            FROM w CROSS JOIN socket_span p ON p.id BETWEEN (w.a - 1) << 32 AND ((w.z + K_sockets) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
+            FROM w CROSS JOIN socket_span p ON p.id BETWEEN (w.a - 1) << 32 AND ((w.y + K_sockets) << 32) - 1 AND (p.id >> 32) - p.length <= w.y
           UNION ALL
-          SELECT p.subject << 32 | p.tuple, p.from_sample FROM w CROSS JOIN socket_open p ON p.from_sample <= w.z)
+          SELECT p.subject << 32 | p.tuple, p.from_sample FROM w CROSS JOIN socket_open p ON p.from_sample <= w.y)
    GROUP BY key),
--- A socket never comes back to a state, so that the first sample of each says when it turned. (What is worked out is a number for
--- an index only once CAST says so.)
+-- A socket never comes back to a state, so that the first sample of each says when it turned. In TIME_WAIT, and where ended is known, the
+-- connection is over. (What is worked out is a number for an index only once CAST says so.)
 stood AS (
-  SELECT CAST(h.key >> 32 AS INTEGER) AS socket, t.state, min(h.f) AS f, max(t.process) AS process
-    FROM held h CROSS JOIN socket_tuple t ON t.id = h.key & 4294967295 GROUP BY 1, 2),
+  SELECT CAST(h.key >> 32 AS INTEGER) AS socket, max(t.state) AS state, min(h.f) AS f, max(t.process) AS process, max(t.ended) AS ended,
+         t.state = 'TIME_WAIT' OR t.ended IS NOT NULL AS over
+    FROM held h CROSS JOIN socket_tuple t ON t.id = h.key & 4294967295 GROUP BY 1, iif(t.state = 'TIME_WAIT' OR t.ended IS NOT NULL, 1, t.state)),
+-- Of one that its process closed in FIN_WAIT2 that state stays, as TIME_WAIT does, when the kernel has given the socket up.
 turned AS MATERIALIZED (
-  SELECT socket, state, f, process, lag(state) OVER (PARTITION BY socket ORDER BY f) AS was FROM stood),
+  SELECT socket, state, f, process, ended, lag(state) OVER (PARTITION BY socket ORDER BY f) AS was,
+         over OR state = 'FIN_WAIT2' AND (SELECT c.ts FROM close c WHERE c.socket = stood.socket AND c.ended IS NULL) <= (SELECT ts FROM sample WHERE id = f) IS TRUE AS over
+    FROM stood),
 begun AS MATERIALIZED (
-  SELECT s.id, s.netns, s.proto, s.cookie, s.first_sample, t.state, t.process
+  SELECT s.id, s.netns, s.proto, s.cookie, s.first_sample, iif(t.over, NULL, t.state) AS state, t.process
     FROM w CROSS JOIN turned t CROSS JOIN socket s ON s.id = t.socket AND s.first_sample = t.f
-   WHERE t.f BETWEEN w.a AND w.z),
+   WHERE t.f BETWEEN w.a AND w.y),
 ended AS MATERIALIZED (
   SELECT s.id, s.netns, s.proto, s.cookie, s.last_sample, s.gone_sample
-    FROM w CROSS JOIN socket s ON s.last_sample BETWEEN w.a - 1 AND w.z - 1 AND s.gone_sample = s.last_sample + 1),
--- Closes that the kernel told of; what samples saw of them is not told again.
+    FROM w CROSS JOIN socket s ON s.last_sample BETWEEN w.a - 1 AND w.z AND s.gone_sample = s.last_sample + 1),
+-- Closes that the kernel told of by a socket that the recording does not name; what samples saw of them is not told again.
 logged AS MATERIALIZED (
-  SELECT CAST(coalesce(c.cookie, s.cookie) AS INTEGER) AS cookie, CAST(coalesce(c.netns, s.netns) AS INTEGER) AS netns
-    FROM w CROSS JOIN close c ON c.ts BETWEEN w.before AND w.until LEFT JOIN socket s ON s.id = c.socket),
--- What samples saw of sockets, each with its sample. A socket of the same cookie that takes the place of another is the same,
--- of which more became known (its inode, once it is accepted): it was neither closed nor opened.
+  SELECT c.cookie, c.netns FROM w CROSS JOIN close c ON c.ts BETWEEN w.before AND w.beyond WHERE c.socket IS NULL),
+-- What samples saw of sockets, each with its sample, and with at where it is known to have been earlier. A socket of the same cookie
+-- that takes the place of another is the same, of which more became known (its inode, once it is accepted): it was neither
+-- closed nor opened.
 seen AS (
-  SELECT b.id AS socket, b.first_sample AS sample, 'opened' AS event, NULL AS was, b.state AS now, b.process
+  SELECT b.id AS socket, b.first_sample AS sample, 'opened' AS event, NULL AS was, b.state AS now, b.process,
+         (SELECT ts - coalesce(lived_ms, 0) / 1000.0 FROM close c WHERE c.socket = b.id) AS at
     FROM begun b LEFT JOIN ended e ON e.cookie = b.cookie AND e.gone_sample = b.first_sample AND e.proto = b.proto AND e.netns IS b.netns
-   WHERE b.state <> 'TIME_WAIT' AND e.id IS NULL
+   WHERE e.id IS NULL
   UNION ALL
-  SELECT socket, f, 'state', was, state, process
-    FROM w CROSS JOIN turned WHERE was IS NOT NULL AND state <> 'TIME_WAIT' AND f BETWEEN a AND z
-  UNION ALL
-  -- In TIME_WAIT the process has closed it already; that this ends is no event.
-  SELECT t.socket, t.f, 'closed', t.was, t.state, t.process
+  -- In TIME_WAIT the process has closed it already, unless ended is known; that this ends is no event.
+  SELECT t.socket, t.f, iif(over, 'closed', 'state'), t.was, t.state, t.process, t.ended
     FROM w CROSS JOIN turned t CROSS JOIN socket s ON s.id = t.socket
-    LEFT JOIN logged l ON l.cookie = s.cookie AND l.netns IS s.netns
-   WHERE t.state = 'TIME_WAIT' AND t.f BETWEEN w.a AND w.z AND (t.was IS NOT NULL OR s.first_sample = t.f) AND l.cookie IS NULL
+    LEFT JOIN logged l ON over AND l.cookie = s.cookie AND l.netns IS s.netns
+   WHERE t.f BETWEEN w.a AND w.z AND (t.was IS NOT NULL OR over AND s.first_sample = t.f) AND l.cookie IS NULL
+     AND NOT (over AND EXISTS (SELECT 1 FROM close c WHERE c.socket = t.socket AND c.ended IS NULL))
   UNION ALL
-  SELECT e.id, e.gone_sample, 'closed', t.state, NULL, t.process
+  SELECT e.id, e.gone_sample, iif(t.ended IS NULL, 'closed', 'released'), iif(t.ended IS NULL, t.state, NULL), NULL, t.process, NULL
     FROM ended e CROSS JOIN socket_span p ON p.id = e.last_sample << 32 | e.id CROSS JOIN socket_tuple t ON t.id = p.tuple
     LEFT JOIN begun b ON b.cookie = e.cookie AND b.first_sample = e.gone_sample AND b.proto = e.proto AND b.netns IS e.netns
     LEFT JOIN logged l ON l.cookie = e.cookie AND l.netns IS e.netns
-   WHERE t.state <> 'TIME_WAIT' AND b.id IS NULL AND l.cookie IS NULL),
+   WHERE (t.state <> 'TIME_WAIT' OR t.ended IS NOT NULL) AND b.id IS NULL AND l.cookie IS NULL
+     AND NOT EXISTS (SELECT 1 FROM close c WHERE c.socket = e.id)),
 -- Not what the first sample of a run finds new or gone: when that happened nobody saw. Only listeners, which are few, are told of
--- also after a pause, within one boot.
+-- also after a pause, within one boot. What has the same time comes in the order of these SELECTs.
 told AS (
-  SELECT m.ts, event, was, now, process, 0 AS exact, 1 AS count, netns, proto, local_addr, local_port, remote_addr, remote_port, path, inode, type,
+  SELECT min(m.ts, coalesce(e.at, m.ts)) AS ts, event, was, now, process, 0 AS exact, 1 AS count, netns, proto, local_addr, local_port, remote_addr, remote_port, path, inode, type,
          was IS 'LISTEN' OR now IS 'LISTEN' OR proto = 'udp' AND local_port > 0 AND coalesce(remote_port, 0) = 0 AS listener,
          mr.id = br.id AS looked
     FROM seen e CROSS JOIN socket s ON s.id = e.socket
     CROSS JOIN sample m ON m.id = e.sample CROSS JOIN run mr ON mr.id = m.run
     CROSS JOIN sample b ON b.id = e.sample - 1 CROSS JOIN run br ON br.id = b.run AND br.boot = mr.boot
   UNION ALL
-  SELECT c.ts, 'closed', t.state, NULL, coalesce(c.process, t.process), 1, 1,
+  -- One that lived between two samples.
+  SELECT ts - coalesce(lived_ms, 0) / 1000.0, 'opened', NULL, NULL, process, 0, 1,
+         netns, proto, local_addr, local_port, remote_addr, remote_port, NULL, NULL, NULL, proto = 'udp' AND coalesce(remote_port, 0) = 0, 1
+    FROM w CROSS JOIN close c ON ts BETWEEN since AND beyond
+   WHERE socket IS NULL AND owner_how IS NOT 'cookie'
+  UNION ALL
+  -- Where the connection had ended before, a sample has told of that, or this tells both.
+  SELECT iif(died, c.ended, c.ts), iif(died OR c.ended IS NULL, 'closed', 'released'), iif(died OR c.ended IS NULL, t.state, NULL), NULL,
+         coalesce(c.process, t.process), NOT died AND c.late_ms IS NULL, 1,
          coalesce(c.netns, s.netns), coalesce(c.proto, s.proto), coalesce(c.local_addr, s.local_addr), coalesce(c.local_port, s.local_port),
          coalesce(c.remote_addr, s.remote_addr), coalesce(c.remote_port, s.remote_port), NULL, NULL, NULL,
          -- A tcp socket that no sample saw may have been bound only.
          coalesce(c.remote_port, s.remote_port, 0) = 0 AND (t.state IS 'LISTEN' OR coalesce(c.proto, s.proto) = 'udp'), 1
-    FROM w CROSS JOIN close c ON c.ts BETWEEN w.since AND w.until LEFT JOIN socket s ON s.id = c.socket
-    LEFT JOIN (SELECT socket, state, process, max(f) FROM turned WHERE state <> 'TIME_WAIT' GROUP BY socket) t ON t.socket = c.socket
+    FROM w CROSS JOIN close c ON c.ts BETWEEN w.since AND w.beyond CROSS JOIN (SELECT 0 AS died UNION ALL SELECT 1) ON NOT died OR c.ended IS NOT NULL
+    LEFT JOIN socket s ON s.id = c.socket
+    LEFT JOIN (SELECT socket, iif(over, NULL, state) AS state, process, max(iif(over, -1, f)), total(over) AS overs FROM turned GROUP BY socket) t ON t.socket = c.socket
+   WHERE NOT died OR overs IS NOT TRUE
   UNION ALL
-  -- One that lived between two samples.
-  SELECT ts - lived_ms / 1000.0, 'opened', NULL, NULL, process, 0, 1,
-         netns, proto, local_addr, local_port, remote_addr, remote_port, NULL, NULL, NULL, proto = 'udp' AND coalesce(remote_port, 0) = 0, 1
-    FROM w CROSS JOIN close c ON ts BETWEEN since AND until
-   WHERE socket IS NULL AND lived_ms > 0 AND ts - lived_ms / 1000.0 >= since
-  UNION ALL
-  SELECT ts, 'closed', NULL, NULL, process, 1, count, netns, proto, local_addr, local_port, remote_addr, remote_port, NULL, NULL, NULL, 0, 1
+  SELECT ts, 'closed', NULL, NULL, process, 0, count, netns, proto, local_addr, local_port, remote_addr, remote_port, NULL, NULL, NULL, 0, 1
     FROM w CROSS JOIN close_count c ON ts BETWEEN since AND until),
 -- Processes that began to hold sockets, and that hold none any more or ended.
 came AS MATERIALIZED (
