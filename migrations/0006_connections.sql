@@ -33,3 +33,13 @@ ALTER TABLE address_event ADD COLUMN late_ms INTEGER;
 ALTER TABLE neighbor_event ADD COLUMN late_ms INTEGER;
 ALTER TABLE route_event ADD COLUMN late_ms INTEGER;
 ALTER TABLE rule_event ADD COLUMN late_ms INTEGER;
+
+-- Processes, and what is counted for each of them: one that holds no socket for a while is still there, and goes on as the same row. These
+-- indexes find what may come back, every row of one process, and the processes that ended in a time.
+
+CREATE INDEX process_resting ON process (last_sample) WHERE gone_sample IS NULL AND last_sample IS NOT NULL;
+CREATE INDEX socket_count_resting ON socket_count (last_sample) WHERE gone_sample IS NULL AND last_sample IS NOT NULL;
+CREATE INDEX socket_trend_resting ON socket_trend (last_sample) WHERE gone_sample IS NULL AND last_sample IS NOT NULL;
+CREATE INDEX traffic_sum_resting ON traffic_sum (last_sample) WHERE gone_sample IS NULL AND last_sample IS NOT NULL;
+CREATE INDEX process_life ON process (pid, started);
+CREATE INDEX process_gone ON process (gone_sample) WHERE gone_sample IS NOT NULL;

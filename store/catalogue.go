@@ -65,6 +65,7 @@ type Table struct {
 
 	id, rare, span []Column // the columns by where they are kept
 	newWriter      func(*Writer) tableWriter
+	rests          bool      // a subject may be there and show nothing for a while; see Set.Rest
 	events         *LogTable // of what happens to its subjects between samples; nil when nothing tells of that
 }
 
@@ -93,6 +94,12 @@ func define[ID, V comparable](name, subject string, k int64, doc string) Spans[I
 	t.newWriter = func(w *Writer) tableWriter { return newSpanWriter(w, typed) }
 	tables = append(tables, t)
 	return typed
+}
+
+// resting is t, whose subjects may rest.
+func resting[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
+	t.rests = true
+	return t
 }
 
 var tables []*Table

@@ -18,9 +18,10 @@ import (
 // The as-of law: for every history and every moment T, the view at T shows what was Put
 // in the last sample at or before T, and nothing else.
 //
-// The history is random: subjects appear, change, vanish and come back; sources fail and
+// The history is random: subjects appear, change, rest, vanish and come back; sources fail and
 // are kept; commits fail; the recorder is stopped, killed and started again, in the same
-// boot and in another; the clock steps. The model is a list of snapshots.
+// boot and in another; the clock steps. The model is a list of snapshots. A subject that rests
+// and comes back is the same one: it has one row for its whole life.
 func TestAsOfLaw(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {
@@ -59,6 +60,8 @@ type history struct {
 	processes  *Set[ProcessID, Process]
 	sockets    [2]*Set[SocketID, Socket]
 	handles    map[SocketID]*Subject[SocketID, Socket]
+	sums       [2]*Set[TrafficID, Traffic]
+	resting    map[TrafficID]*Subject[TrafficID, Traffic]
 
 	boot   int
 	uptime time.Duration
@@ -66,6 +69,8 @@ type history struct {
 	links  [2]map[InterfaceID]Interface
 	counts [2]map[InterfaceID]InterfaceCounters
 	socks  [2]map[SocketID]modelSocket
+	moved  [2]map[TrafficID]Int // NULL: it rests
+	lives  int                  // of subjects in moved, so far
 
 	limits Limits
 	shots  []shot
@@ -95,6 +100,7 @@ func newHistory(t testing.TB, seed uint64) *history {
 		h.links[i] = map[InterfaceID]Interface{}
 		h.counts[i] = map[InterfaceID]InterfaceCounters{}
 		h.socks[i] = map[SocketID]modelSocket{}
+		h.moved[i] = map[TrafficID]Int{}
 	}
 	return h
 }
@@ -116,7 +122,9 @@ func (h *history) start() {
 		h.interfaces[i] = NewSet(h.sources[i], Interfaces)
 		h.counters[i] = NewSet(h.sources[i], InterfaceCountersTable)
 		h.sockets[i] = NewSet(h.sources[i], Sockets)
+		h.sums[i] = NewSet(h.sources[i], TrafficTable)
 	}
+	h.resting = map[TrafficID]*Subject[TrafficID, Traffic]{}
 	h.handles = map[SocketID]*Subject[SocketID, Socket]{}
 }
 
@@ -150,6 +158,8 @@ func (h *history) restart() {
 	if h.rand.IntN(3) == 0 {
 		h.boot++
 		h.uptime = 0
+		clear(h.moved[0])
+		clear(h.moved[1])
 	}
 	h.start()
 }
@@ -168,6 +178,21 @@ func (h *history) change(i int) {
 		c := h.counts[i][id]
 		c.RxBytes = Of(c.RxBytes.Or(0) + int64(h.rand.IntN(100)))
 		h.counts[i][id] = c
+	}
+	ids := slices.SortedFunc(maps.Keys(h.moved[i]), func(a, b TrafficID) int { return int(a.NetNS.Or(0) - b.NetNS.Or(0)) })
+	for _, id := range ids {
+		switch _, shown := h.moved[i][id].Get(); {
+		case h.rand.IntN(60) == 0:
+			delete(h.moved[i], id)
+		case shown && h.rand.IntN(4) == 0:
+			h.moved[i][id] = Int{}
+		case h.rand.IntN(12) == 0: // it may rest for longer than is kept
+			h.moved[i][id] = pick(100)
+		}
+	}
+	if len(ids) < 8 {
+		h.lives++
+		h.moved[i][TrafficID{NetNS: Of(h.lives)}] = pick(100)
 	}
 	for range h.rand.IntN(6) {
 		id := SocketID{NetNS: Of(1), Proto: "tcp", LocalAddr: "10.0.0.1", LocalPort: Of(h.rand.IntN(40)), Cookie: Of(1000 * i)}
@@ -309,13 +334,25 @@ func (h *history) keepable(i int) bool {
 			open++
 		}
 	}
-	return open == len(h.socks[i]) && h.interfaces[i].open == len(h.links[i])
+	return open == len(h.socks[i]) && h.interfaces[i].open == len(h.links[i]) && h.sums[i].open == len(now.rows["traffic"])
 }
 
 func (h *history) put(i int, refs map[int64]Ref) {
 	for id, v := range h.links[i] {
 		h.interfaces[i].Put(id, v)
 		h.counters[i].Put(id, h.counts[i][id])
+	}
+	for id, sent := range h.moved[i] {
+		if _, shown := sent.Get(); shown {
+			h.resting[id] = h.sums[i].Put(id, Traffic{BytesSent: sent})
+		} else {
+			h.sums[i].Rest(h.resting[id])
+		}
+	}
+	for id := range h.sums[i].Dormant() {
+		if _, there := h.moved[i][id]; there {
+			h.resting[id] = h.sums[i].RestNamed(id)
+		}
 	}
 	for id, v := range h.socks[i] {
 		v.Process = refs[v.pid]
@@ -345,6 +382,11 @@ func (h *history) expect(s shot, i int) {
 		s.rows["interfaces"] = append(s.rows["interfaces"], fmt.Sprint(show(id.IfIndex), show(v.MTU), text(v.OperState)))
 		s.rows["interface_counters"] = append(s.rows["interface_counters"], fmt.Sprint(show(id.IfIndex), show(h.counts[i][id].RxBytes)))
 	}
+	for id, sent := range h.moved[i] {
+		if n, shown := sent.Get(); shown {
+			s.rows["traffic"] = append(s.rows["traffic"], fmt.Sprint(show(id.NetNS), n))
+		}
+	}
 	for id, v := range h.socks[i] {
 		var pid any
 		if v.pid != 0 {
@@ -358,6 +400,7 @@ func (h *history) expect(s shot, i int) {
 var lawQueries = map[string]string{
 	"interfaces":         "SELECT ifindex, mtu, operstate FROM interfaces WHERE ts = ?",
 	"interface_counters": "SELECT ifindex, rx_bytes FROM interface_counters WHERE ts = ?",
+	"traffic":            "SELECT netns, bytes_sent FROM traffic WHERE ts = ?",
 	"sockets":            "SELECT local_port, cookie, state, recv_q, bytes_sent, rtt_ms, pid FROM sockets WHERE ts = ?",
 }
 
@@ -371,6 +414,9 @@ func (h *history) check() {
 	var ok string
 	if err := db.QueryRow("PRAGMA integrity_check").Scan(&ok); err != nil || ok != "ok" {
 		h.t.Fatalf("integrity check: %s, %v", ok, err)
+	}
+	if twice := texts(h.t, db, "SELECT netns, count(*) FROM traffic_sum GROUP BY 1 HAVING count(*) > 1"); len(twice) > 0 {
+		h.t.Fatalf("subjects that rested and came back as others, and their number: %s", twice)
 	}
 	var first float64
 	if err := db.QueryRow("SELECT min(ts) FROM samples").Scan(&first); err != nil {

@@ -53,7 +53,8 @@ const pageSize = 4096
 // after it. All that is to be swept is found in the file again after a crash.
 //
 //   - Spans and logs are in the order of time: the oldest are one range of the key.
-//   - A subject goes when its last sample has. Who outlives his first sample keeps its time, in since.
+//   - A subject goes when its last sample has. Who outlives his first sample keeps its time, in since. One that rests, of a table whose
+//     subjects may, stays until it is gone: it may be seen again. See Set.Rest.
 //   - Subjects that others point to go later by an eighth of the time that is kept, a day at the most: a
 //     connection in TIME_WAIT still names the process that held it.
 //   - Interned tuples have no time. Those that are in use are moved behind the newest now and then; see retuple. All before
@@ -214,8 +215,12 @@ func (w *Writer) keepSince(ctx context.Context, t *Table, b int64) (int64, error
 	if err != nil || first == next {
 		return next, err
 	}
+	outlives := "last_sample IS NULL OR last_sample >= ?"
+	if t.rests {
+		outlives += " OR gone_sample IS NULL"
+	}
 	_, err = w.conn.ExecContext(ctx, fmt.Sprintf(`UPDATE %s SET since = (SELECT ts FROM sample WHERE id = first_sample)
-		WHERE id >= ? AND id < ? AND since IS NULL AND (last_sample IS NULL OR last_sample >= ?)`, t.Subject), first, next, b)
+		WHERE id >= ? AND id < ? AND since IS NULL AND (%s)`, t.Subject, outlives), first, next, b)
 	return next, err
 }
 
@@ -279,10 +284,14 @@ func (w *Writer) sweeping() []stage {
 		if pointed[t] {
 			last = referred
 		}
+		resting := "" // it may come back
+		if t.rests {
+			resting = fmt.Sprintf(" AND (gone_sample IS NOT NULL OR last_sample < %d)", w.bootSample)
+		}
 		stages = append(stages, w.deleteWhere(fmt.Sprintf(
-			"DELETE FROM %[1]s WHERE id IN (SELECT id FROM %[1]s WHERE last_sample IS NOT NULL AND last_sample < %[2]d ORDER BY last_sample LIMIT %[3]d)"+
+			"DELETE FROM %[1]s WHERE id IN (SELECT id FROM %[1]s WHERE last_sample IS NOT NULL AND last_sample < %[2]d%[4]s ORDER BY last_sample LIMIT %[3]d)"+
 				" AND id < (SELECT max(id) FROM %[1]s)", // no number is given twice
-			t.Subject, last, sweepRows/4)))
+			t.Subject, last, sweepRows/4, resting)))
 		if len(t.rare) > 0 {
 			stages = append(stages, w.dropTuples(t))
 		}

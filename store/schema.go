@@ -27,6 +27,9 @@ func (t *Table) Schema() []string {
 			row("gone_sample", "INTEGER") + columns(t.id) + ",\n" + row("since", "REAL") + "\n) STRICT",
 		fmt.Sprintf("CREATE INDEX %s_last ON %s (last_sample) WHERE last_sample IS NOT NULL", name, name),
 	}
+	if t.rests {
+		s = append(s, fmt.Sprintf("CREATE INDEX %s_resting ON %s (last_sample) WHERE gone_sample IS NULL AND last_sample IS NOT NULL", name, name))
+	}
 	if len(t.rare) > 0 {
 		s = append(s, "CREATE TABLE "+name+"_tuple (\n"+row("id", "INTEGER PRIMARY KEY")+columns(t.rare)+"\n) STRICT")
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"hash/maphash"
+	"iter"
 	"maps"
 )
 
@@ -53,6 +54,9 @@ type Set[ID, V comparable] struct {
 	open   int  // subjects with an open span
 	kept   int  // of those, seen in this sample
 	behind bool // the last sample was not written: what it saw, the recording does not have
+
+	resting int               // subjects that rest in this sample
+	paused  []*Subject[ID, V] // of those, the ones with an open span, which ends
 }
 
 // A change is a span that begins with this sample.
@@ -133,6 +137,47 @@ func (set *Set[ID, V]) Keep(s *Subject[ID, V]) bool {
 	return true
 }
 
+// Rest says that the subject is still there, but has nothing to show in this sample: a process that holds no socket. Its span
+// ends, and it stays the same subject until it is Put again. It must be said in each sample: a subject of which nothing is said is
+// gone. Only tables that rest have such subjects. It answers false when the recording does not have the subject.
+func (set *Set[ID, V]) Rest(s *Subject[ID, V]) bool {
+	if !set.table.table.rests {
+		panic(set.table.table.Name + " does not rest")
+	}
+	if s == nil || s.set != set {
+		return false
+	}
+	if s.seen == set.table.writer.attempt {
+		return true
+	}
+	s.seen = set.table.writer.attempt
+	set.resting++
+	if s.open() {
+		set.paused = append(set.paused, s)
+	}
+	return true
+}
+
+// RestNamed is Rest for the subject of that name, also for one that the last run of the recorder left. It returns the subject, nil when the
+// recording does not have it.
+func (set *Set[ID, V]) RestNamed(id ID) *Subject[ID, V] {
+	k := set.table.hashes.key(id)
+	s := set.byKey[k]
+	if s == nil {
+		if s = set.table.wake(k); s == nil {
+			return nil
+		}
+		s.set, set.byKey[k] = set, s
+	}
+	set.Rest(s)
+	return s
+}
+
+// Dormant lists what the last run of the recorder left, in the same boot, in a table that rests, as far as nothing has been said
+// of it yet: of all sets of the table. Use RestNamed for what is still there. The rest is gone as soon as all sources of the table have been
+// read.
+func (set *Set[ID, V]) Dormant() iter.Seq[ID] { return maps.Values(maps.Clone(set.table.names)) }
+
 // KeepAll says that every subject is there as it was, for a reader that returns ErrKept then. It answers false when the
 // recording does not have them so: after a sample that was not written, or in which the source failed. Then Put them all.
 func (set *Set[ID, V]) KeepAll() bool { return !set.behind && set.open == len(set.byKey) }
@@ -180,6 +225,8 @@ func (set *Set[ID, V]) drop() {
 	}
 	clear(set.staged)
 	set.staged, set.kept = set.staged[:0], 0
+	clear(set.paused)
+	set.paused, set.resting = set.paused[:0], 0
 }
 
 // forget is drop for all that the recording had: every subject must be Put again.

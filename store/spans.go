@@ -35,8 +35,10 @@ type spanWriter[ID, V comparable] struct {
 	sets   []*Set[ID, V]
 	hashes hashes[ID, V]
 
-	// dormant are the subjects of the last run that have not been seen again yet.
+	// dormant are the subjects of the last run that have not been seen again yet, and names what they are called, in a table
+	// that rests.
 	dormant map[key]*Subject[ID, V]
+	names   map[key]ID
 	// wheel are the subjects by when their spans are looked at; see cut.
 	wheel [][]*Subject[ID, V]
 
@@ -50,7 +52,7 @@ type spanWriter[ID, V comparable] struct {
 	cuts    []*Subject[ID, V] // spans that end, and go on as another
 	ends    []*Subject[ID, V] // spans that end without another
 	closed  []*Subject[ID, V] // all whose span ends
-	lost    []*Subject[ID, V] // of ends, those that may be there still: their source was not read
+	lost    []*Subject[ID, V] // of ends, those that may be there still: their source was not read, or they rest
 	gone    []departed[ID, V] // subjects known not to be there any more
 
 	tuple []byte
@@ -103,10 +105,17 @@ func (t *spanWriter[ID, V]) subject() *Subject[ID, V] {
 // wake returns the subject as the last run knew it; nil when it did not.
 func (t *spanWriter[ID, V]) wake(k key) *Subject[ID, V] {
 	s := t.dormant[k]
-	if delete(t.dormant, k); len(t.dormant) == 0 {
-		t.dormant = nil
-	}
+	t.leave(k)
 	return s
+}
+
+// leave takes a subject out of the dormant ones.
+func (t *spanWriter[ID, V]) leave(k key) {
+	delete(t.dormant, k)
+	delete(t.names, k)
+	if len(t.dormant) == 0 {
+		t.dormant, t.names = nil, nil
+	}
 }
 
 // load ends the spans that the last run left open, at its last sample. In the same boot
@@ -168,14 +177,31 @@ func lastID[N int64 | uint32](ctx context.Context, q *sql.Conn, table string, to
 }
 
 func (t *spanWriter[ID, V]) loadDormant(ctx context.Context, q *sql.Conn) error {
-	rows, err := q.QueryContext(ctx, fmt.Sprintf(
-		"SELECT s.id, coalesce(s.since, (SELECT ts FROM sample WHERE id = s.first_sample), 0.0)%[1]s FROM %[2]s_open o JOIN %[2]s s ON s.id = o.subject",
-		strings.ReplaceAll(stored(t.table.id), ", ", ", s."), t.table.Subject))
+	t.dormant = map[key]*Subject[ID, V]{}
+	columns := "SELECT s.id, coalesce(s.since, (SELECT ts FROM sample WHERE id = s.first_sample), 0.0)" + strings.ReplaceAll(stored(t.table.id), ", ", ", s.")
+	if !t.table.rests {
+		return t.addDormant(ctx, q, fmt.Sprintf("%[1]s FROM %[2]s_open o JOIN %[2]s s ON s.id = o.subject", columns, t.table.Subject))
+	}
+	t.names = map[key]ID{}
+	// Of two of one name, as recorders before format 6 wrote them, the newer one goes on.
+	for _, from := range []string{
+		fmt.Sprintf("%[1]s s INDEXED BY %[1]s_resting WHERE s.gone_sample IS NULL AND s.last_sample >= %[2]d ORDER BY s.id", t.table.Subject, t.writer.bootSample),
+		fmt.Sprintf("%[1]s_open o JOIN %[1]s s ON s.id = o.subject", t.table.Subject),
+	} {
+		if err := t.addDormant(ctx, q, columns+" FROM "+from); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addDormant reads dormant subjects: number, since and identity.
+func (t *spanWriter[ID, V]) addDormant(ctx context.Context, q *sql.Conn, question string) error {
+	rows, err := q.QueryContext(ctx, question)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	t.dormant = map[key]*Subject[ID, V]{}
 	got := make([]any, 2+len(t.table.id))
 	into := make([]any, len(got))
 	for i := range got {
@@ -190,7 +216,11 @@ func (t *spanWriter[ID, V]) loadDormant(ctx context.Context, q *sql.Conn) error 
 		for i, c := range t.table.id {
 			c.kind.set(v.Field(c.index), got[2+i])
 		}
-		t.dormant[t.hashes.key(id)] = &Subject[ID, V]{number: uint32(got[0].(int64)), since: uint32(got[1].(float64))}
+		k := t.hashes.key(id)
+		t.dormant[k] = &Subject[ID, V]{number: uint32(got[0].(int64)), since: uint32(got[1].(float64))}
+		if t.names != nil {
+			t.names[k] = id
+		}
 	}
 	return rows.Err()
 }
@@ -216,13 +246,14 @@ func (t *spanWriter[ID, V]) sortOut(m int64) {
 			set.drop() // usually nothing: there was nothing new to say
 		case Read, Incomplete:
 			t.changes = append(t.changes, set.staged...)
+			for _, s := range set.paused {
+				t.lose(s)
+			}
 			t.unseen(set)
 		default:
 			everyoneLooked = false
 			for _, s := range set.byKey {
-				if t.end(s) {
-					t.lost = append(t.lost, s)
-				}
+				t.lose(s)
 			}
 		}
 	}
@@ -255,9 +286,16 @@ func (t *spanWriter[ID, V]) end(s *Subject[ID, V]) bool {
 	return s.open()
 }
 
+// lose ends the span of a subject that is not known to be gone.
+func (t *spanWriter[ID, V]) lose(s *Subject[ID, V]) {
+	if t.end(s) {
+		t.lost = append(t.lost, s)
+	}
+}
+
 // unseen finds the subjects that a complete reading did not show any more.
 func (t *spanWriter[ID, V]) unseen(set *Set[ID, V]) {
-	if set.rows() == len(set.byKey) {
+	if set.rows()+set.resting == len(set.byKey) {
 		return
 	}
 	for k, s := range set.byKey {
@@ -388,7 +426,7 @@ func (t *spanWriter[ID, V]) committed(m int64) {
 	}
 	for _, g := range t.gone {
 		if g.subject.set == nil {
-			delete(t.dormant, g.key)
+			t.leave(g.key)
 			continue
 		}
 		delete(g.subject.set.byKey, g.key)
@@ -409,7 +447,7 @@ func (t *spanWriter[ID, V]) committed(m int64) {
 		}
 	}
 	for _, set := range t.sets {
-		set.staged, set.behind = emptied(set.staged), false
+		set.staged, set.paused, set.behind = emptied(set.staged), emptied(set.paused), false
 		set.shrink()
 	}
 	t.tuplesKept = t.lastTuple
@@ -449,7 +487,7 @@ func (t *spanWriter[ID, V]) forget() {
 			s.queued = false
 		}
 	}
-	t.dormant, t.wheel = nil, make([][]*Subject[ID, V], t.table.K)
+	t.dormant, t.names, t.wheel = nil, nil, make([][]*Subject[ID, V], t.table.K)
 	t.again()
 	clear(t.tuples)
 }

@@ -7,18 +7,18 @@ package store
 // read, and a longer one spares them rewriting. K may grow in a later version and must never shrink: recordings that
 // were made with the longer spans would lose them from view.
 var (
-	Processes = define[ProcessID, Process]("processes", "process", 120,
-		"Processes that hold sockets, and the first of each network namespace.")
+	Processes = resting(define[ProcessID, Process]("processes", "process", 120,
+		"Processes that hold sockets, and the first of each network namespace."))
 	Sockets = define[SocketID, Socket]("sockets", "socket", 50,
 		"Every socket: both ends, state, queues, owner, and what TCP knows of the path.")
 	SocketOwners = define[SocketOwnerID, SocketOwner]("socket_owners", "socket_owner", 240,
 		"Every process that has a socket open, where sockets shows only the first.")
-	SocketCounts = define[SocketCountID, SocketCount]("socket_counts", "socket_count", 120,
-		"Number of sockets and queued bytes per process, protocol and state.")
-	SocketTrends = define[SocketCountID, SocketTrend]("socket_trends", "socket_trend", 240,
-		"The numbers of socket_counts by themselves, which leaks reads.")
-	TrafficTable = define[TrafficID, Traffic]("traffic", "traffic_sum", 120,
-		"What each process sent and received over TCP since the sample before.")
+	SocketCounts = resting(define[SocketCountID, SocketCount]("socket_counts", "socket_count", 120,
+		"Number of sockets and queued bytes per process, protocol and state."))
+	SocketTrends = resting(define[SocketCountID, SocketTrend]("socket_trends", "socket_trend", 240,
+		"The numbers of socket_counts by themselves, which leaks reads."))
+	TrafficTable = resting(define[TrafficID, Traffic]("traffic", "traffic_sum", 120,
+		"What each process sent and received over TCP since the sample before."))
 	Namespaces = define[NamespaceID, Namespace]("namespaces", "namespace", 240,
 		"Network namespaces that are recorded: their names, containers and processes.")
 	Interfaces = define[InterfaceID, Interface]("interfaces", "interface", 240,

@@ -97,9 +97,11 @@ type Writer struct {
 	gaps    gapLog
 	keeper  keeper
 	present present
-	started float64   // of the boot, as the recording has it
-	synced  time.Time // when the -wal file last was
-	tape    tape
+	started float64 // of the boot, as the recording has it
+	// bootSample is the first sample that can be of this boot: what was seen before it is gone.
+	bootSample int64
+	synced     time.Time // when the -wal file last was
+	tape       tape
 	state
 }
 
@@ -246,6 +248,10 @@ func (w *Writer) begin(ctx context.Context) error {
 			if err := w.enterRun(ctx); err != nil {
 				return err
 			}
+		}
+		if err := w.conn.QueryRowContext(ctx, "SELECT coalesce(min(first_sample), 0) FROM run WHERE id > coalesce((SELECT max(id) FROM run WHERE boot <> ?), 0)", w.boot).
+			Scan(&w.bootSample); err != nil {
+			return err
 		}
 		for _, t := range w.order {
 			if err := t.load(ctx, w.conn, w.last.id, lastBoot.Int64 == w.boot); err != nil {
