@@ -47,6 +47,10 @@ type owners struct {
 	recheck   time.Duration // the longest that a holder may go unnoticed
 
 	byPID   map[int32]*process
+	unknown []store.ProcessID  // processes of the recording that may be there still, and are to be found again; see recognize
+	first   bool               // nothing is known yet of what the last run left
+	resting int                // processes that are there and hold no socket any more, in the last sample
+	living  map[store.Ref]bool // the processes of the recording that are there; see lives
 	byInode map[uint32]*socket // the sockets with an inode, of all protocols
 	wanted  []*socket          // those that have appeared or lost their last holder, and those still not found
 	closed  []*socket          // those of them that are closed since the dump: nobody holds them
@@ -103,6 +107,9 @@ const (
 	rereadBudget = 1024
 	// askedAtOnce is how many sockets without a holder the kernel is asked about, at most; each takes 5 to 10 µs.
 	askedAtOnce = 256
+	// restingRead is how many processes that rest are looked at in a sample, whether they are still the same; each takes
+	// some 10 µs. Of more than that, others in each sample.
+	restingRead = 64
 	// orphanSamples is for how many samples a socket without a holder has processes read in turn.
 	orphanSamples = 16
 )
@@ -123,12 +130,18 @@ func newOwners(w *store.Writer, users *users) *owners {
 	}
 	o.processes = store.NewSet(o.source, store.Processes)
 	o.forgetAll()
+	o.first = true
 	return o
 }
 
 // forgetAll begins anew, when a look failed halfway and its memory cannot be relied on.
 func (o *owners) forgetAll() {
-	o.byPID = map[int32]*process{}
+	for _, p := range o.byPID {
+		if p.subject != nil {
+			o.unknown = append(o.unknown, p.id)
+		}
+	}
+	o.byPID, o.living = map[int32]*process{}, nil
 	o.wanted = o.wanted[:0]
 	for _, e := range o.byInode {
 		e.holders = nil
@@ -158,15 +171,27 @@ func (o *owners) look(ctx context.Context) error {
 	if err := o.search(ctx); err != nil {
 		return err
 	}
+	o.recognize()
 	partial, frozen := o.byPID[1] == nil, false // under hidepid not even init shows
+	o.resting, o.living = 0, nil
 	for _, p := range o.byPID {
 		partial = partial || p.denied
-		if p.held == 0 && !o.named[p.pid] {
+		shown := p.held > 0 || o.named[p.pid]
+		if !shown && p.subject == nil {
 			continue
 		}
-		if p.id == (store.ProcessID{}) || p.renamed {
-			o.identify(p)
+		if p.id == (store.ProcessID{}) || p.renamed && shown {
+			before := p.subject
+			if !o.identify(p) {
+				o.forget(p)
+				continue
+			}
 			o.describe(p)
+			shown = shown || p.subject != before // it runs another program: that is told, even if this one holds nothing
+		}
+		if !shown {
+			o.rest(p)
+			continue
 		}
 		o.report(p)
 		frozen = frozen || p.silent
@@ -196,7 +221,7 @@ func (o *owners) visit(ctx context.Context, now time.Time) error {
 			return err
 		}
 		p := o.byPID[pid]
-		if p != nil && p.held == 0 && now.Before(p.due) {
+		if p != nil && p.held == 0 && now.Before(p.due) && !o.restsAndIsDue(p) {
 			p.gen = o.gen
 			continue
 		}

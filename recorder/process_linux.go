@@ -143,22 +143,37 @@ func (o *owners) readStat(pid int32) (s procStat, gone bool, err error) {
 // identify names the program run for the recording. While start, comm and exe are the
 // same it stays the same: a process that writes into its own command line does not become
 // another. Only an empty one is read again, because in the middle of an exec the new
-// program has its name already and its arguments not yet.
-func (o *owners) identify(p *process) {
+// program has its name already and its arguments not yet. It answers false for a process that the recording has, and that has ended
+// meanwhile: nothing is to be read of it any more, and it would seem to be another one.
+func (o *owners) identify(p *process) bool {
+	if p.subject != nil && p.stat.state == 'Z' {
+		return true // as it was: it has ended, and its parent has not heard of it yet
+	}
 	exe := o.readExe(p.pid)
-	started := o.boot + float64(p.stat.start)/userHZ
+	started := o.started(p)
 	if p.id.Comm == p.stat.comm && p.id.Exe == exe && p.id.Started == started && p.id.Cmdline != "" {
-		return
+		return true
 	}
 	cmdline := bytes.TrimRight(o.cmdline(p), "\x00")
 	id := store.ProcessID{
 		PID: store.Of(p.pid), Started: started, Comm: p.stat.comm, Exe: exe,
 		Cmdline: printable(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})),
 	}
-	if id != p.id {
-		p.id, p.subject = id, nil
+	if id == p.id {
+		return true
 	}
+	if p.subject != nil && exe == "" {
+		stat, gone, err := o.readStat(p.pid)
+		if gone || err == nil && (stat.start != p.stat.start || stat.state == 'Z') {
+			return false
+		}
+	}
+	p.id, p.subject = id, nil
+	return true
 }
+
+// started is when the process was, in unix seconds.
+func (o *owners) started(p *process) float64 { return o.boot + float64(p.stat.start)/userHZ }
 
 // describe reads what seldom changes about a process.
 func (o *owners) describe(p *process) {
@@ -195,6 +210,69 @@ func (o *owners) report(p *process) {
 		p.subject = o.processes.Put(p.id, v)
 	}
 	p.ref, p.reported = p.subject.Ref(), o.gen
+}
+
+// rest says that a process that the recording has is there, and holds no socket.
+func (o *owners) rest(p *process) {
+	if !o.processes.Rest(p.subject) {
+		p.subject = nil
+		return
+	}
+	o.resting++
+}
+
+// restsAndIsDue reports whether p rests and is to be looked at in this sample: it may have ended, and its number be another's, or it may run
+// another program.
+func (o *owners) restsAndIsDue(p *process) bool {
+	turns := uint32(1 + o.resting/restingRead)
+	return p.subject != nil && (uint32(p.pid)+o.gen)%turns == 0
+}
+
+// recognize finds the processes again that the last run of the recorder left, and those that were known before forgetAll. Those that
+// hold a socket would be anyway.
+func (o *owners) recognize() {
+	if o.first {
+		o.first = false
+		o.unknown = slices.AppendSeq(o.unknown, o.processes.Dormant())
+	}
+	for _, id := range o.unknown {
+		p := o.byPID[int32(id.PID.Or(0))]
+		if p == nil || p.subject != nil || o.started(p) != id.Started {
+			continue
+		}
+		if p.id == (store.ProcessID{}) {
+			o.identify(p)
+			o.describe(p)
+		}
+		if p.id == id && (p.held > 0 || o.named[p.pid]) {
+			continue // it is reported, and found by its name
+		}
+		if p.id != id {
+			if p.id.Exe != "" || id.Exe == "" { // else it has just ended
+				o.report(p) // it runs another program by now
+			}
+		} else if p.subject = o.processes.RestNamed(id); p.subject != nil {
+			p.ref = p.subject.Ref()
+		}
+	}
+	o.unknown = nil
+}
+
+// lives reports whether the recording's process of that number is still there; so is nobody, and so may be each while the owners
+// cannot be read.
+func (o *owners) lives(ref store.Ref, owned bool) bool {
+	if ref == 0 || !owned {
+		return true
+	}
+	if o.living == nil {
+		o.living = map[store.Ref]bool{}
+		for _, p := range o.byPID {
+			if p.subject != nil {
+				o.living[p.subject.Ref()] = true
+			}
+		}
+	}
+	return o.living[ref]
 }
 
 // reported is the process of that number and start as this sample has it; 0 when it has not.

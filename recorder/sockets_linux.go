@@ -186,6 +186,7 @@ func (s *sockets) startOver() {
 		clear(p.listeners)
 		clear(p.before)
 		clear(p.counts)
+		p.counted = false
 		for _, m := range [...]map[uint64]*socket{p.known, p.left} {
 			for _, e := range m {
 				e.subject, e.shown, e.last = nil, nobody, 0
@@ -194,6 +195,11 @@ func (s *sockets) startOver() {
 	}
 	for _, p := range s.owners.byPID {
 		p.subject, p.ref, p.reported = nil, 0, 0
+	}
+	s.owners.first, s.owners.unknown, s.owners.living = true, nil, nil
+	for _, t := range s.traffic {
+		clear(t.sums)
+		t.known = false
 	}
 }
 
@@ -237,7 +243,9 @@ func (s *sockets) read(ctx context.Context) {
 		c.source.Read(func() error { return s.reportCloses(c) })
 	}
 	for _, t := range s.traffic {
-		t.source.Read(func() error { return t.report(s.tcpOf(t)) })
+		t.source.Read(func() error {
+			return t.report(s.tcpOf(t), func(process store.Ref) bool { return s.owners.lives(process, owned) })
+		})
 	}
 }
 
@@ -282,6 +290,8 @@ type protocol struct {
 	dump   uint32    // number of the dump
 	ok     bool      // it succeeded
 	counts map[countKey]*count
+
+	counted bool // since this recording is written: what the last run had counted has been looked through
 }
 
 // A socket is what is remembered of one from sample to sample.

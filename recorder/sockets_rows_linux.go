@@ -19,7 +19,7 @@ func (s *sockets) report(p *protocol, owned bool) {
 		s.reportSocket(p, e, owned)
 	}
 	p.countSurplus()
-	p.reportCounts()
+	p.reportCounts(func(process store.Ref) bool { return s.owners.lives(process, owned) })
 	p.reportTraffic()
 }
 
@@ -219,6 +219,7 @@ type count struct {
 	oldest          float64
 	subject         *store.Subject[store.SocketCountID, store.SocketCount]
 	shown           store.SocketCount
+	trend           *store.Subject[store.SocketCountID, store.SocketTrend]
 }
 
 // count adds a socket to its group.
@@ -253,11 +254,15 @@ func (p *protocol) countSurplus() {
 	c.queues = true
 }
 
-// reportCounts puts the groups into the recording and begins anew.
-func (p *protocol) reportCounts() {
+// reportCounts puts the groups into the recording and begins anew. A group that has no sockets rests for as long as its process lives.
+func (p *protocol) reportCounts(lives func(store.Ref) bool) {
 	for key, c := range p.counts {
 		if c.n == 0 {
-			delete(p.counts, key)
+			if !lives(key.process) {
+				delete(p.counts, key)
+			} else if sum, trend := p.sums.Rest(c.subject), p.trends.Rest(c.trend); !sum && !trend {
+				delete(p.counts, key) // the recording does not have it
+			}
 			continue
 		}
 		v := store.SocketCount{Count: store.Of(c.n), Oldest: store.NonZero(int64(c.oldest))}
@@ -268,9 +273,37 @@ func (p *protocol) reportCounts() {
 		if v != c.shown || !p.sums.Keep(c.subject) {
 			c.subject = p.sums.Put(id, v)
 		}
-		p.trends.Put(id, store.SocketTrend{Count: v.Count})
-		*c = count{subject: c.subject, shown: v}
+		c.trend = p.trends.Put(id, store.SocketTrend{Count: v.Count})
+		*c = count{subject: c.subject, shown: v, trend: c.trend}
 	}
+	if p.counted {
+		return
+	}
+	p.counted = true
+	for id := range p.sums.Dormant() { // of the last run, and without sockets now
+		if p.has(id) && lives(id.Process) {
+			p.group(id).subject = p.sums.RestNamed(id)
+		}
+	}
+	for id := range p.trends.Dormant() {
+		if p.has(id) && lives(id.Process) {
+			p.group(id).trend = p.trends.RestNamed(id)
+		}
+	}
+}
+
+// has reports whether a group is of this protocol.
+func (p *protocol) has(id store.SocketCountID) bool {
+	return id.NetNS == p.ns.id && id.Proto == p.proto && id.Family == p.family
+}
+
+// group is what is counted of a group.
+func (p *protocol) group(id store.SocketCountID) *count {
+	key := countKey{id.Process, id.State}
+	if p.counts[key] == nil {
+		p.counts[key] = &count{}
+	}
+	return p.counts[key]
 }
 
 // texts keeps one copy of the texts that many sockets share.

@@ -14,15 +14,22 @@ type traffic struct {
 	source *store.Source
 	set    *store.Set[store.TrafficID, store.Traffic]
 	sums   map[store.Ref]*moved
+	known  bool // since this recording is written: what the last run had summed up has been looked through
 }
 
 // moved is what the connections of a process moved.
 type moved struct {
 	sent, received      uint64
 	retransmits, closed int64
+<<<<<<< HEAD
 	unknown             int64 // of closed, the connections whose numbers the kernel had forgotten
 	there               bool  // it has a socket, though perhaps an idle one
 	known               bool  // what some connection of it moved is known
+=======
+	there               bool // it has a connection, though perhaps an idle one
+
+	subject *store.Subject[store.TrafficID, store.Traffic]
+>>>>>>> 8fb16d6 (recorder: a process without a socket for a while is the same process, and so are its counts)
 }
 
 func newTraffic(w *store.Writer, ns namespace) *traffic {
@@ -71,25 +78,45 @@ func (m *moved) add(g growth) {
 	m.retransmits += int64(g.retransmits)
 }
 
-// report puts the sums into the recording and begins anew.
-func (t *traffic) report(protocols []*protocol) error {
+// report puts the sums into the recording and begins anew. The sum of a process without a connection rests for as long as the process lives.
+func (t *traffic) report(protocols []*protocol, lives func(store.Ref) bool) error {
 	for _, p := range protocols {
 		if !p.ok {
-			clear(t.sums)
+			for _, m := range t.sums {
+				*m = moved{subject: m.subject}
+			}
 			return errors.New(p.name + " could not be read")
 		}
 	}
 	for process, m := range t.sums {
 		if !m.there {
-			delete(t.sums, process)
+			if !lives(process) || !t.set.Rest(m.subject) {
+				delete(t.sums, process)
+			}
 			continue
 		}
+<<<<<<< HEAD
 		v := store.Traffic{Closed: store.Of(m.closed), ClosedUnknown: store.Of(m.unknown)}
 		if m.known || m.unknown == 0 {
 			v.BytesSent, v.BytesReceived, v.Retransmits = store.Of(m.sent), store.Of(m.received), store.Of(m.retransmits)
 		}
 		t.set.Put(store.TrafficID{NetNS: t.ns.id, Process: process}, v)
 		*m = moved{}
+=======
+		subject := t.set.Put(store.TrafficID{NetNS: t.ns.id, Process: process}, store.Traffic{
+			BytesSent: store.Of(m.sent), BytesReceived: store.Of(m.received), Retransmits: store.Of(m.retransmits), Closed: store.Of(m.closed),
+		})
+		*m = moved{subject: subject}
+	}
+	if t.known {
+		return nil
+	}
+	t.known = true
+	for id := range t.set.Dormant() { // of the last run, and without a connection now
+		if id.NetNS == t.ns.id && lives(id.Process) {
+			t.sums[id.Process] = &moved{subject: t.set.RestNamed(id)}
+		}
+>>>>>>> 8fb16d6 (recorder: a process without a socket for a while is the same process, and so are its counts)
 	}
 	return nil
 }

@@ -182,11 +182,11 @@ func (h *history) change(i int) {
 	ids := slices.SortedFunc(maps.Keys(h.moved[i]), func(a, b TrafficID) int { return int(a.NetNS.Or(0) - b.NetNS.Or(0)) })
 	for _, id := range ids {
 		switch _, shown := h.moved[i][id].Get(); {
-		case h.rand.IntN(60) == 0:
+		case h.rand.IntN(150) == 0:
 			delete(h.moved[i], id)
 		case shown && h.rand.IntN(4) == 0:
 			h.moved[i][id] = Int{}
-		case h.rand.IntN(12) == 0: // it may rest for longer than is kept
+		case h.rand.IntN(40) == 0: // it may rest for longer than is kept
 			h.moved[i][id] = pick(100)
 		}
 	}

@@ -3,8 +3,13 @@
 -- ts (unix s): When it happened; where exact is 0, it happened at ts at the latest: the sample that first saw it so, or when
 -- the kernel's word was read.
 -- object: What it happened to: socket, listener, process, interface, address, route, rule, neighbor, setting, gap or note.
+<<<<<<< HEAD
 -- event: What happened: opened, state, closed or released (socket: closed is the end of a connection, released that its process
 -- closed the descriptor, where that came later), up or down (listener), seen, exec or gone (process: with sockets),
+=======
+-- event: What happened: opened, state or closed (socket), up or down (listener), seen, exec or gone (process: it was first seen with
+-- a socket, ran another program, ended; recordings before format 6 also say gone of one that lives and held no socket any more),
+>>>>>>> 8fb16d6 (recorder: a process without a socket for a while is the same process, and so are its counts)
 -- added, changed or removed (what is configured), began or ended (gap), written (note).
 -- what: The thing in words: tcp 10.0.0.5:443 ↔ 10.0.7.9:51712, default via 10.0.0.1 dev eth0, eth0; the text of a note.
 -- was: What it was before.
@@ -104,7 +109,7 @@ told AS (
   UNION ALL
   SELECT ts, 'closed', NULL, NULL, process, 0, count, netns, proto, local_addr, local_port, remote_addr, remote_port, NULL, NULL, NULL, 0, 1
     FROM w CROSS JOIN close_count c ON ts BETWEEN since AND until),
--- Processes that began to hold sockets, and that hold none any more or ended.
+-- Processes that began to hold sockets, and that ended.
 came AS MATERIALIZED (
   SELECT r.id, r.pid, r.started, r.comm, r.cmdline, r.exe, r.first_sample, x.tuple
     FROM (SELECT p.id & 4294967295 AS process, (p.id >> 32) - p.length AS f, p.tuple
@@ -112,17 +117,20 @@ came AS MATERIALIZED (
           UNION ALL
           SELECT p.subject, p.from_sample, p.tuple FROM w CROSS JOIN process_open p ON p.from_sample BETWEEN w.a AND w.z) x
     CROSS JOIN process r ON r.id = x.process AND r.first_sample = x.f),
-went AS MATERIALIZED (
-  SELECT r.id, r.pid, r.started, r.comm, r.cmdline, r.exe, r.gone_sample, p.tuple
-    FROM w CROSS JOIN process r ON r.last_sample BETWEEN w.a - 1 AND w.z - 1 AND r.gone_sample = r.last_sample + 1
-    CROSS JOIN process_span p ON p.id = r.last_sample << 32 | r.id),
 ran AS (
+  -- Of one process there are several rows where it ran another program; before format 6 also where it held no socket for a while.
   SELECT n.first_sample AS sample, CASE WHEN o.id IS NULL THEN 'seen' ELSE 'exec' END AS event, coalesce(n.cmdline, n.exe, n.comm) AS what,
          coalesce(o.cmdline, o.exe, o.comm) AS was, CASE WHEN o.id IS NOT NULL THEN coalesce(n.cmdline, n.exe, n.comm) END AS now, n.pid, n.comm, n.tuple
-    FROM came n LEFT JOIN went o ON o.pid = n.pid AND o.started = n.started AND o.gone_sample = n.first_sample
+    FROM came n LEFT JOIN process o ON o.id = (SELECT max(id) FROM process WHERE pid = n.pid AND started = n.started AND id < n.id)
+   WHERE o.id IS NULL OR o.comm IS NOT n.comm OR o.exe IS NOT n.exe OR o.cmdline IS NOT n.cmdline
   UNION ALL
-  SELECT o.gone_sample, 'gone', coalesce(o.cmdline, o.exe, o.comm), NULL, NULL, o.pid, o.comm, o.tuple
-    FROM went o LEFT JOIN came n ON n.pid = o.pid AND n.started = o.started AND n.first_sample = o.gone_sample WHERE n.id IS NULL)
+  -- The last row of a process ends with it. When it ended is not known where nobody looked in the sample before.
+  SELECT o.gone_sample, 'gone', coalesce(o.cmdline, o.exe, o.comm), NULL, NULL, o.pid, o.comm, p.tuple
+    FROM w CROSS JOIN process o ON o.gone_sample BETWEEN w.a AND w.z LEFT JOIN process_span p ON p.id = o.last_sample << 32 | o.id
+   WHERE NOT EXISTS (SELECT 1 FROM process WHERE pid = o.pid AND started = o.started AND id > o.id)
+     AND (o.gone_sample = o.last_sample + 1 OR NOT EXISTS (
+          SELECT 1 FROM sample b JOIN gap g ON g.source = 'owners' AND g.kind = 'failed' AND g.since < b.ts AND coalesce(g.until, 1e12) > b.ts
+           WHERE b.id = o.gone_sample - 1)))
 -- All together. Not a table of WITH as those above: SQLite keeps these parsed in twice as much memory, in every connection.
 SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
   FROM w CROSS JOIN (
