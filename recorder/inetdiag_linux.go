@@ -117,6 +117,7 @@ func decodeInet(b []byte) (record, error) {
 			}
 		}
 	})
+	r.leaveOutFIN()
 	// TIME_WAIT, SYN_RECV and what is left of an orphan have no struct socket: the kernel
 	// says inode 0 and, for want of a better, uid 0. A root's socket has an inode.
 	if r.inode != 0 || r.uid != 0 {

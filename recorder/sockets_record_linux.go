@@ -45,6 +45,7 @@ const (
 	hasQueues
 	hasPeer // the other end is connected, though its inode may be 0
 	hasLast // retransmits and round-trip time are those of the last record that had tcp_info
+	hasFIN  // the FIN of the other end has come, and is not in bytesRecv
 )
 
 // States of include/net/tcp_states.h. udp, raw and unix sockets use them too.
@@ -54,7 +55,10 @@ const (
 	stateFinWait2    = 5
 	stateTimeWait    = 6
 	stateClose       = 7
+	stateCloseWait   = 8
+	stateLastAck     = 9
 	stateListen      = 10
+	stateClosing     = 11
 	stateNewSynRecv  = 12
 	stateBound       = 13 // TCP_BOUND_INACTIVE, Linux 6.8: bound, neither listening nor connected
 )
@@ -67,10 +71,10 @@ var stateNames = [...]string{
 	stateFinWait2:    "FIN_WAIT2",
 	stateTimeWait:    "TIME_WAIT",
 	stateClose:       "CLOSE",
-	8:                "CLOSE_WAIT",
-	9:                "LAST_ACK",
+	stateCloseWait:   "CLOSE_WAIT",
+	stateLastAck:     "LAST_ACK",
 	stateListen:      "LISTEN",
-	11:               "CLOSING",
+	stateClosing:     "CLOSING",
 	stateNewSynRecv:  "SYN_RECV",
 	stateBound:       "CLOSE",
 }
@@ -93,12 +97,41 @@ func named(names []string, i uint8) string {
 // remember keeps what the connection had moved when tcp_info last told: in TIME_WAIT the kernel
 // tells nothing any more, and who closes first would seem to have sent nothing.
 func (r *record) remember(last *record) {
-	if r.has&hasInfo != 0 || last.has&(hasInfo|hasLast) == 0 {
+	if r.has&hasInfo != 0 {
+		r.rememberFIN(last)
 		return
 	}
-	r.has |= hasLast | last.has&(hasBytesRecv|hasBytesSent|hasSegs)
+	if last.has&(hasInfo|hasLast) == 0 {
+		return
+	}
+	r.has |= hasLast | last.has&(hasBytesRecv|hasBytesSent|hasSegs|hasFIN)
 	r.bytesSent, r.bytesRecv, r.segsOut, r.segsIn = last.bytesSent, last.bytesRecv, last.segsOut, last.segsIn
 	r.retransmits, r.rtt, r.rttvar = last.retransmits, last.rtt, last.rttvar
+}
+
+// leaveOutFIN takes the FIN of the other end out of the bytes received, where the state says that it has come: the kernel counts it as a
+// byte (tcp_rcv_nxt_update in net/ipv4/tcp_input.c).
+func (r *record) leaveOutFIN() {
+	switch r.state {
+	case stateCloseWait, stateLastAck, stateClosing:
+		if r.has&hasBytesRecv != 0 && r.bytesRecv > 0 {
+			r.bytesRecv--
+			r.has |= hasFIN
+		}
+	}
+}
+
+// rememberFIN leaves the FIN out also where only the record before tells that it has come: at the end every state is CLOSE. Nothing can come
+// after a FIN. The kernel reads state and bytes one after the other, so that the last record may have counted a FIN that came in between: then it
+// stays counted, or the number would fall.
+func (r *record) rememberFIN(last *record) {
+	switch {
+	case r.has&hasFIN == 0 && last.has&hasFIN != 0 && r.bytesRecv == last.bytesRecv+1:
+		r.bytesRecv--
+		r.has |= hasFIN
+	case r.has&hasFIN != 0 && last.has&hasInfo != 0 && last.bytesRecv == r.bytesRecv+1:
+		r.bytesRecv++
+	}
 }
 
 // isRemains reports whether only what TIME_WAIT, or FIN_WAIT2 after close, leaves of a connection is there.

@@ -21,15 +21,11 @@ type traffic struct {
 type moved struct {
 	sent, received      uint64
 	retransmits, closed int64
-<<<<<<< HEAD
 	unknown             int64 // of closed, the connections whose numbers the kernel had forgotten
 	there               bool  // it has a socket, though perhaps an idle one
 	known               bool  // what some connection of it moved is known
-=======
-	there               bool // it has a connection, though perhaps an idle one
 
 	subject *store.Subject[store.TrafficID, store.Traffic]
->>>>>>> 8fb16d6 (recorder: a process without a socket for a while is the same process, and so are its counts)
 }
 
 func newTraffic(w *store.Writer, ns namespace) *traffic {
@@ -95,17 +91,11 @@ func (t *traffic) report(protocols []*protocol, lives func(store.Ref) bool) erro
 			}
 			continue
 		}
-<<<<<<< HEAD
 		v := store.Traffic{Closed: store.Of(m.closed), ClosedUnknown: store.Of(m.unknown)}
 		if m.known || m.unknown == 0 {
 			v.BytesSent, v.BytesReceived, v.Retransmits = store.Of(m.sent), store.Of(m.received), store.Of(m.retransmits)
 		}
-		t.set.Put(store.TrafficID{NetNS: t.ns.id, Process: process}, v)
-		*m = moved{}
-=======
-		subject := t.set.Put(store.TrafficID{NetNS: t.ns.id, Process: process}, store.Traffic{
-			BytesSent: store.Of(m.sent), BytesReceived: store.Of(m.received), Retransmits: store.Of(m.retransmits), Closed: store.Of(m.closed),
-		})
+		subject := t.set.Put(store.TrafficID{NetNS: t.ns.id, Process: process}, v)
 		*m = moved{subject: subject}
 	}
 	if t.known {
@@ -116,7 +106,6 @@ func (t *traffic) report(protocols []*protocol, lives func(store.Ref) bool) erro
 		if id.NetNS == t.ns.id && lives(id.Process) {
 			t.sums[id.Process] = &moved{subject: t.set.RestNamed(id)}
 		}
->>>>>>> 8fb16d6 (recorder: a process without a socket for a while is the same process, and so are its counts)
 	}
 	return nil
 }

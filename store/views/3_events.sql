@@ -3,13 +3,9 @@
 -- ts (unix s): When it happened; where exact is 0, it happened at ts at the latest: the sample that first saw it so, or when
 -- the kernel's word was read.
 -- object: What it happened to: socket, listener, process, interface, address, route, rule, neighbor, setting, gap or note.
-<<<<<<< HEAD
 -- event: What happened: opened, state, closed or released (socket: closed is the end of a connection, released that its process
--- closed the descriptor, where that came later), up or down (listener), seen, exec or gone (process: with sockets),
-=======
--- event: What happened: opened, state or closed (socket), up or down (listener), seen, exec or gone (process: it was first seen with
+-- closed the descriptor, where that came later), up or down (listener), seen, exec or gone (process: it was first seen with
 -- a socket, ran another program, ended; recordings before format 6 also say gone of one that lives and held no socket any more),
->>>>>>> 8fb16d6 (recorder: a process without a socket for a while is the same process, and so are its counts)
 -- added, changed or removed (what is configured), began or ended (gap), written (note).
 -- what: The thing in words: tcp 10.0.0.5:443 ↔ 10.0.7.9:51712, default via 10.0.0.1 dev eth0, eth0; the text of a note.
 -- was: What it was before.
