@@ -62,6 +62,7 @@ func TestProcessWithoutASocketIsTheSame(t *testing.T) {
 			unix.Close(s.owners.proc)
 			r.sample(s)
 			s.owners.proc = -1
+			r.sample(s)
 		}
 		if i%2 == 1 {
 			p.do("open")
