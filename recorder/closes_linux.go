@@ -236,7 +236,7 @@ func (c *closes) sampled(end *ending) *socket {
 // drainNow takes what is there, in the goroutine of the samples.
 func (c *closes) drainNow(buf []byte) {
 	if c != nil && c.fd >= 0 {
-		c.drain(buf)
+		c.drain(buf, c.hearer.notBefore())
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 	"netsql/store"
 )
 
-// protocolCounters records everything in /proc/net/{snmp,snmp6,netstat,sockstat,sockstat6}.
+// protocolCounters records everything in /proc/net/{snmp,snmp6,netstat,sockstat,sockstat6}, and from /proc/net/protocols how many
+// sockets there are of the kinds that the table sockets leaves out.
 type protocolCounters struct {
 	source *store.Source
 	ns     namespace
@@ -49,6 +50,7 @@ func newProtocolCounters(w *store.Writer, ns namespace) source {
 		{name: "netstat", parse: parsePairs},
 		{name: "sockstat", parse: parseSockstat},
 		{name: "sockstat6", parse: parseSockstat},
+		{name: "protocols", parse: parseProtocols},
 	}
 	return s
 }
@@ -59,7 +61,7 @@ func (s *protocolCounters) read(context.Context) {
 			path := s.ns.proc + "/net/" + f.name
 			text, err := s.file.read(path)
 			if errors.Is(err, fs.ErrNotExist) && f.name != "snmp" {
-				continue // a kernel without IPv6
+				continue // a kernel without IPv6, say
 			}
 			if err == nil {
 				err = s.record(f, text)
@@ -105,7 +107,7 @@ func (s *protocolCounters) learn(file, proto, name string) knownCounter {
 
 // protocolGauge tells the numbers that go up and down, or are settings.
 func protocolGauge(file, proto, name string) bool {
-	if file == "sockstat" || file == "sockstat6" {
+	if file == "sockstat" || file == "sockstat6" || file == "protocols" {
 		return true
 	}
 	switch proto + "." + name {
@@ -191,6 +193,29 @@ func parseSockstat(text []byte, visit counterVisit) error {
 			}
 			visit(proto, name, value)
 		}
+	}
+	return nil
+}
+
+// parseProtocols reads protocols: after a line of titles, on each line a kind of socket, the size of one, and how many there are. Of some kinds
+// the kernel always says 0 (AF_VSOCK); so only those are taken that it counts, and that are not in the table sockets.
+func parseProtocols(text []byte, visit counterVisit) error {
+	for len(text) > 0 {
+		var line []byte
+		line, text = nextLine(text)
+		kind, rest := nextField(line)
+		switch string(kind) {
+		case "PACKET", "NETLINK", "XDP", "UDP-Lite", "UDPLITEv6", "PING", "PINGv6", "MPTCP", "MPTCPv6", "SCTP", "SCTPv6":
+		default:
+			continue
+		}
+		_, rest = nextField(rest)
+		word, _ := nextField(rest)
+		value, err := counterValue(word)
+		if err != nil {
+			return fmt.Errorf("%.20s: %w", kind, err)
+		}
+		visit(kind, []byte("sockets"), value)
 	}
 	return nil
 }

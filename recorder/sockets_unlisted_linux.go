@@ -148,24 +148,24 @@ func (o *owners) notice(p *process, f fdInode) {
 	if o.other[f.inode] {
 		return
 	}
-	if _, known := o.unknown[f.inode]; known {
+	if _, known := o.strays[f.inode]; known {
 		return
 	}
-	if o.unknown == nil {
-		o.unknown = map[uint32]place{}
+	if o.strays == nil {
+		o.strays = map[uint32]place{}
 	}
-	o.unknown[f.inode] = place{process: p, fd: f.fd, noticed: o.gen}
+	o.strays[f.inode] = place{process: p, fd: f.fd, noticed: o.gen}
 }
 
 // verifyUnknown brings up to date the unknown sockets that samples before have noticed: what the dumps have shown by now, and what is
 // held no more, is forgotten.
 func (o *owners) verifyUnknown() {
-	for inode, at := range o.unknown {
+	for inode, at := range o.strays {
 		if at.noticed == o.gen || at.verified == o.gen {
 			continue
 		}
 		if o.byInode[inode] != nil || o.byPID[at.process.pid] != at.process || !o.leadsTo(at, inode) {
-			delete(o.unknown, inode)
+			delete(o.strays, inode)
 			continue
 		}
 		at.verified = o.gen
@@ -173,11 +173,11 @@ func (o *owners) verifyUnknown() {
 			at.proto = o.protocolAt(at)
 		}
 		if _, ours := unlistedProtocols[at.proto]; !ours {
-			delete(o.unknown, inode)
+			delete(o.strays, inode)
 			o.setAside(inode)
 			continue
 		}
-		o.unknown[inode] = at
+		o.strays[inode] = at
 	}
 }
 
@@ -201,7 +201,7 @@ var unlistedProtocols = map[string]struct {
 // holdsUnknownTCP reports whether a process holds a TCP socket that the dumps have not shown. It may be bound only.
 func (o *owners) holdsUnknownTCP() bool {
 	o.verifyUnknown()
-	for _, at := range o.unknown {
+	for _, at := range o.strays {
 		if at.verified == o.gen && unlistedProtocols[at.proto].proto == "tcp" {
 			return true
 		}
@@ -260,19 +260,19 @@ func (s *sockets) lookForOwners(ctx context.Context) error {
 // listUnknown makes unlisted sockets of the unknown ones, now that this sample's dumps have not shown them either.
 func (s *sockets) listUnknown() {
 	o := s.owners
-	if len(o.unknown) == 0 {
+	if len(o.strays) == 0 {
 		return
 	}
 	o.verifyUnknown()
-	for inode, at := range o.unknown {
+	for inode, at := range o.strays {
 		if at.verified != o.gen {
 			continue
 		}
 		if p := s.unlistedIn(at); p == nil {
 			o.setAside(inode)
-			delete(o.unknown, inode)
+			delete(o.strays, inode)
 		} else if p.ok {
-			delete(o.unknown, inode)
+			delete(o.strays, inode)
 			e := p.leftWith(inode)
 			if e == nil {
 				e = &socket{inode: inode, rec: record{family: p.af}, renamed: true}
@@ -328,7 +328,7 @@ func (s *sockets) hold(p *protocol, e *socket, holder *process) {
 // resume finds again the sockets that the last run of the recorder saw in its last sample, that no dump shows any more, and that a
 // process still holds.
 func (s *sockets) resume(ctx context.Context) {
-	if len(s.owners.unknown) == 0 {
+	if len(s.owners.strays) == 0 {
 		return
 	}
 	for _, p := range s.protocols {
@@ -337,11 +337,11 @@ func (s *sockets) resume(ctx context.Context) {
 		}
 		p.sockets.Remembered(ctx, func(id store.SocketID, v store.Socket) {
 			inode := uint32(id.Inode.Or(0))
-			at, held := s.owners.unknown[inode]
+			at, held := s.owners.strays[inode]
 			if !held || id.NetNS != p.ns.id || id.Proto != p.proto || id.Family != p.family || p.known[uint64(id.Cookie.Or(0))] != nil {
 				return
 			}
-			delete(s.owners.unknown, inode)
+			delete(s.owners.strays, inode)
 			e := &socket{inode: inode, rec: recordOf(p, id, v), ended: v.Ended, renamed: true}
 			if uid, known := v.UID.Get(); known {
 				e.uid, e.uidKnown = uint32(uid), true

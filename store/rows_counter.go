@@ -1,10 +1,10 @@
 package store
 
-// ProtocolCounterID names one line of /proc/net/snmp, snmp6, netstat, sockstat or sockstat6.
+// ProtocolCounterID names one number of /proc/net/snmp, snmp6, netstat, sockstat, sockstat6 or protocols.
 type ProtocolCounterID struct {
 	NetNS Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
-	File  string `col:"file" doc:"File of /proc/net it stands in: snmp, snmp6, netstat, sockstat or sockstat6."`
-	Proto string `col:"proto" doc:"Group within the file: Ip, Icmp, Tcp, Udp, TcpExt, IpExt, Ip6, TCP and so on."`
+	File  string `col:"file" doc:"File of /proc/net it stands in: snmp, snmp6, netstat, sockstat, sockstat6, or protocols (sockets of the kinds that the table sockets leaves out)."`
+	Proto string `col:"proto" doc:"Group within the file: Ip, Icmp, Tcp, Udp, TcpExt, IpExt, Ip6, TCP and so on; in protocols the kind of socket: PACKET, NETLINK, MPTCP and so on."`
 	Name  string `col:"name" doc:"Name of the counter as the kernel spells it: RetransSegs, ListenOverflows and so on."`
 }
 

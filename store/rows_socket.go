@@ -33,7 +33,7 @@ type Socket struct {
 	RecvQ         Int `col:"recv_q,value" stored:"queues,high" unit:"bytes" doc:"Bytes not yet read by the process; on a listener, connections waiting to be accepted."`
 	SendQ         Int `col:"send_q,value" stored:"queues,low" unit:"bytes" doc:"Bytes not yet acknowledged by the other end; on a listener, the backlog that accept may queue."`
 	BytesSent     Int `col:"bytes_sent,counter" unit:"bytes" doc:"Payload sent, retransmits included (tcpi_bytes_sent, Linux 4.19; before that, what was acknowledged); in TIME_WAIT what it was when last seen."`
-	BytesReceived Int `col:"bytes_received,counter" unit:"bytes" doc:"Payload received (tcpi_bytes_received)."`
+	BytesReceived Int `col:"bytes_received,counter" unit:"bytes" doc:"Payload received (tcpi_bytes_received). The kernel counts the other end's FIN as a byte; where the state shows that it came (CLOSE_WAIT, LAST_ACK, CLOSING) it is left out. In TIME_WAIT what it was when last seen."`
 	SegsOut       Int `col:"segs_out,counter" unit:"segments" doc:"Segments sent (tcpi_segs_out)."`
 	SegsIn        Int `col:"segs_in,counter" unit:"segments" doc:"Segments received (tcpi_segs_in)."`
 	Retransmits   Int `col:"retransmits,rare counter" unit:"segments" doc:"Segments sent again (tcpi_total_retrans)."`

@@ -10,7 +10,7 @@ type TrafficID struct {
 // counter: it may be summed up over samples and processes.
 type Traffic struct {
 	BytesSent     Int `col:"bytes_sent,value" unit:"bytes" doc:"Payload that its TCP connections sent since the sample before, retransmits included; of connections that no sample saw, too."`
-	BytesReceived Int `col:"bytes_received,value" unit:"bytes" doc:"Payload that they received since the sample before."`
+	BytesReceived Int `col:"bytes_received,value" unit:"bytes" doc:"Payload that they received since the sample before; one byte more for the FIN of each connection that the other end closed and no sample saw in CLOSE_WAIT, LAST_ACK or CLOSING."`
 	Retransmits   Int `col:"retransmits,value" unit:"segments" doc:"Segments that they sent again since the sample before."`
 	Closed        Int `col:"closed,value" unit:"sockets" doc:"TCP connections of it that were closed since the sample before."`
 

@@ -5,7 +5,7 @@
 -- comm: Name of the program.
 -- cmdline: Its command line.
 -- bytes_sent (bytes): Payload that its connections sent, retransmits included; NULL where nothing of it is known, see closed_unknown.
--- bytes_received (bytes): Payload that they received.
+-- bytes_received (bytes): Payload that they received; see traffic for the byte of a FIN.
 -- retransmits (segments): Segments that they sent again.
 -- closed (sockets): Connections of it that were closed.
 -- closed_unknown (sockets): Of these, connections whose numbers the kernel had forgotten (SO_LINGER 0): what they moved, or moved
@@ -30,7 +30,7 @@ summed AS (
   SELECT subject, sum(bytes_sent * (t - f + 1)) AS sent, sum(bytes_received * (t - f + 1)) AS received,
          sum(retransmits * (t - f + 1)) AS retransmits, sum(closed * (t - f + 1)) AS closed, sum(closed_unknown * (t - f + 1)) AS unknown, min(f) AS f, max(t) AS t
     FROM piece GROUP BY subject)
--- A process that had no connection for a while may be another subject when it has one again.
+-- In recordings before format 6 a process that had no connection for a while is another subject when it has one again.
 SELECT netns, pid, comm, cmdline, iif(known, sent, NULL) AS bytes_sent, iif(known, received, NULL) AS bytes_received,
        iif(known, retransmits, NULL) AS retransmits, closed, closed_unknown, since, until
   FROM (SELECT s.netns, r.pid, r.comm, r.cmdline, sum(g.sent) AS sent, sum(g.received) AS received, sum(g.retransmits) AS retransmits,

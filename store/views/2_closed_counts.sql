@@ -18,7 +18,7 @@
 -- count (sockets): Sockets that were closed.
 -- closed_unknown (sockets): Of these, sockets whose numbers the kernel had forgotten (SO_LINGER 0): they are missing in the sums.
 -- bytes_sent (bytes): Payload they sent in all, retransmits included; NULL for udp, and where nothing is known.
--- bytes_received (bytes): Payload they received in all.
+-- bytes_received (bytes): Payload they received in all, and one more for each whose other end sent a FIN.
 -- segs_out (segments): Segments they sent in all.
 -- segs_in (segments): Segments they received in all.
 -- retransmits (segments): Segments they sent again in all.

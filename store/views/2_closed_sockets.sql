@@ -23,7 +23,8 @@
 -- in its tcp_info. It may have been opened earlier.
 -- sampled: 1 when a sample saw it, 0 when it lived between two of them.
 -- bytes_sent (bytes): Payload sent, retransmits included; NULL for udp.
--- bytes_received (bytes): Payload received.
+-- bytes_received (bytes): Payload received, and one more for the other end's FIN, if that came and no sample saw the socket
+-- in CLOSE_WAIT, LAST_ACK or CLOSING: the kernel counts it, and does not tell at the end.
 -- segs_out (segments): Segments sent.
 -- segs_in (segments): Segments received.
 -- retransmits (segments): Segments sent again.

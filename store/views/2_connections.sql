@@ -30,7 +30,8 @@
 -- owner_candidates (processes): How many listened on the local port, where owner_how is listener.
 -- user: Name of the user who made the socket; NULL when no sample saw it.
 -- bytes_sent (bytes): Payload sent, retransmits included: at the end, or when last seen; NULL where it is not known.
--- bytes_received (bytes): Payload received.
+-- bytes_received (bytes): Payload received: at the end, or when last seen. At the end one more for the other end's FIN, if that came
+-- and no sample saw the socket in CLOSE_WAIT, LAST_ACK or CLOSING: the kernel counts it, and does not tell at the end.
 -- retransmits (segments): Segments sent again.
 -- rtt_ms (ms): Smoothed round-trip time at the end, or when last seen.
 -- cookie: The kernel's number for the socket.
