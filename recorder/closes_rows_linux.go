@@ -77,6 +77,9 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 	}
 	v := store.Close{Lived: store.NonZero(end.lived.Milliseconds()), Late: store.Late(end.late)}
 	if e != nil {
+		if e.rec.state == stateTimeWait {
+			r.leaveOutLastFIN(&e.rec)
+		}
 		r.remember(&e.rec) // what the kernel has forgotten by then
 	}
 	v.Incomplete = store.NonZero(boolean(end.forgotten))

@@ -134,6 +134,15 @@ func (r *record) rememberFIN(last *record) {
 	}
 }
 
+// leaveOutLastFIN leaves the FIN out of the final numbers of a connection that a sample saw in TIME_WAIT: the other end had sent it. last is what that
+// sample remembered.
+func (r *record) leaveOutLastFIN(last *record) {
+	if r.has&hasBytesRecv != 0 && (r.has|last.has)&hasFIN == 0 && r.bytesRecv > last.bytesRecv {
+		r.bytesRecv--
+		r.has |= hasFIN
+	}
+}
+
 // isRemains reports whether only what TIME_WAIT, or FIN_WAIT2 after close, leaves of a connection is there.
 func (r *record) isRemains() bool {
 	return r.has&hasInfo == 0 && (r.state == stateTimeWait || r.state == stateFinWait2)
