@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -63,6 +64,7 @@ type owners struct {
 	// shown is alive.
 	firstDump uint32
 	sizes     bool // the kernel tells the number of descriptors, Linux 6.2
+	noKcmp    bool // and cannot tell whether threads share them
 	// named are processes to report even if they hold no socket, and netns tells where one is.
 	named map[int32]bool
 	// gone asks whether a socket is closed by now; nil: it cannot be asked.
@@ -75,9 +77,12 @@ type owners struct {
 	known     int       // places in processes that hold sockets
 	budget    int       // places up to which all are verified in a sample
 	small     int64     // descriptors of a small process, at most
-	ringPID   int32     // verify goes on with this process,
-	ringFD    uint32    // from this descriptor on
-	turnPID   int32     // and readInTurn with this process
+	nextPID   int32     // verify goes on with this process,
+	nextTable uint32    // this table of it,
+	nextFD    uint32    // from this descriptor on,
+	overdrawn int       // and so many places less: as many more were verified in the last sample than was meant
+	turnPID   int32     // readInTurn goes on with this process
+	asidePID  int32     // and lookAside with this one
 	complete  bool      // all places have been verified in this sample
 	round     time.Time // when they last were for a new socket
 	rereading int64     // descriptors of small processes that may still be read again in this sample
@@ -88,6 +93,10 @@ type owners struct {
 	pids    []int32
 	found   []fdInode // by readSockets
 	passed  []fdInode // those of them that were not read, because they are certain
+	rings   []uint32  // by readSockets: the descriptors that are rings of io_uring
+	threads []int32   // by listThreads
+	sharers []int32   // used by findTables
+	ringed  []byte    // used by readRing
 	path    []byte
 	text    [8192]byte
 	dirents [32 << 10]byte
@@ -176,7 +185,7 @@ func (o *owners) look(ctx context.Context) error {
 	o.resting, o.living = 0, nil
 	for _, p := range o.byPID {
 		partial = partial || p.denied
-		shown := p.held > 0 || o.named[p.pid]
+		shown := p.holds() || o.named[p.pid]
 		if !shown && p.subject == nil {
 			continue
 		}
@@ -221,7 +230,7 @@ func (o *owners) visit(ctx context.Context, now time.Time) error {
 			return err
 		}
 		p := o.byPID[pid]
-		if p != nil && p.held == 0 && now.Before(p.due) && !o.restsAndIsDue(p) {
+		if p != nil && !p.holds() && now.Before(p.due) && !o.restsAndIsDue(p) {
 			p.gen = o.gen
 			continue
 		}
@@ -234,25 +243,17 @@ func (o *owners) visit(ctx context.Context, now time.Time) error {
 			if p.due.IsZero() {
 				how = reading
 			}
-			before, changed := p.counted, p.changed
-			o.walk(p, how)
-			again := o.recheck
-			if p.counted > o.small { // listing its descriptors takes a microsecond for each
-				if again = verifyRound; p.counted == before && !changed {
-					again *= 2
-				}
-			}
-			p.due = now.Add(again/2 + again/2*time.Duration(pid%16)/16)
-			if p.held > 0 || o.named[p.pid] {
+			o.walkDue(&p.table, how, now)
+			if p.holds() || o.named[p.pid] {
 				o.identify(p)
 				o.describe(p)
 			}
 		}
-		if p.held > 0 {
-			if o.count(p); p.changed && p.walked != o.gen {
-				o.reread(p)
+		for t := range p.tables {
+			if t.number != 0 && !now.Before(t.due) {
+				o.walkDue(t, listing, now)
 			}
-			o.known += len(p.sockets)
+			o.recount(t)
 		}
 	}
 	for _, p := range o.byPID {
@@ -263,11 +264,35 @@ func (o *owners) visit(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// reread reads a small process again, as far as the budget goes.
-func (o *owners) reread(p *process) {
-	if p.counted <= o.small && p.counted <= o.rereading {
-		o.rereading -= p.counted
-		o.walk(p, reading)
+// walkDue reads descriptors that have not been listed for long, and says when they are to be again.
+func (o *owners) walkDue(t *table, how effort, now time.Time) {
+	before, changed := t.counted, t.changed
+	o.walk(t, how)
+	again := o.recheck
+	if t.counted > o.small { // listing its descriptors takes a microsecond for each
+		if again = verifyRound; t.counted == before && !changed {
+			again *= 2
+		}
+	}
+	t.due = now.Add(again/2 + again/2*time.Duration(t.process.pid%16)/16)
+}
+
+// recount sees whether the number of descriptors of a table that holds sockets has changed, and reads them again then.
+func (o *owners) recount(t *table) {
+	if t.held == 0 {
+		return
+	}
+	if o.count(t); t.changed && t.walked != o.gen {
+		o.reread(t)
+	}
+	o.known += len(t.sockets)
+}
+
+// reread reads a small table again, as far as the budget goes.
+func (o *owners) reread(t *table) {
+	if t.counted <= o.small && t.counted <= o.rereading {
+		o.rereading -= t.counted
+		o.walk(t, reading)
 	}
 }
 
@@ -282,7 +307,8 @@ func (o *owners) refresh(pid int32, p *process) *process {
 		p = nil
 	}
 	if p == nil {
-		p = &process{pid: pid, born: o.gen, gen: o.gen, counted: -1}
+		p = &process{pid: pid, born: o.gen, gen: o.gen}
+		p.table = table{process: p, counted: -1}
 		o.byPID[pid] = p
 	} else if err == nil && (p.stat.stack != stat.stack || p.stat.comm != stat.comm || p.stat.state != stat.state && stat.state == 'Z') {
 		p.due, p.renamed = time.Time{}, true
@@ -304,24 +330,35 @@ func (o *owners) verify(ctx context.Context, budget int) error {
 	if o.complete = len(o.pids) == 0; o.complete {
 		return nil
 	}
-	first, _ := slices.BinarySearch(o.pids, o.ringPID)
-	for i := range len(o.pids) + 1 { // at the end the first one once more: what came before ringFD
+	budget -= o.overdrawn
+	defer func() { o.overdrawn = max(0, -budget) }()
+	first, _ := slices.BinarySearch(o.pids, o.nextPID)
+	for i := range len(o.pids) + 1 { // at the end the first one once more: what came before nextFD
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		pid := o.pids[(first+i)%len(o.pids)]
 		p := o.byPID[pid]
-		if p == nil || p.held == 0 || p.denied {
+		if p == nil || !p.holds() {
 			continue
 		}
-		from := uint32(0)
-		if i == 0 && pid == o.ringPID {
-			from = o.ringFD
+		table, fd := uint32(0), uint32(0)
+		if i == 0 && pid == o.nextPID {
+			table, fd = o.nextTable, o.nextFD
 		}
-		place := o.verifyPlaces(p, from, &budget)
-		if place < len(p.sockets) && budget <= 0 {
-			o.ringPID, o.ringFD = pid, p.sockets[place].fd
-			return nil
+		for t := range p.tables {
+			if t.number < table || t.held == 0 || t.denied {
+				continue
+			}
+			from := uint32(0)
+			if t.number == table {
+				from = fd
+			}
+			place := o.verifyPlaces(t, from, &budget)
+			if place < len(t.sockets) && budget <= 0 {
+				o.nextPID, o.nextTable, o.nextFD = pid, t.number, t.sockets[place].fd
+				return nil
+			}
 		}
 	}
 	o.complete = true
@@ -333,6 +370,9 @@ func (o *owners) verify(ctx context.Context, budget int) error {
 func (o *owners) search(ctx context.Context) error {
 	o.askParents()
 	err := o.seek(ctx)
+	if err == nil && o.missing() {
+		err = o.lookAside(ctx)
+	}
 	o.wanted = append(o.wanted, o.closed...) // the next dump will not show them
 	clear(o.closed)
 	o.closed = o.closed[:0]
@@ -352,19 +392,24 @@ func (o *owners) seek(ctx context.Context) error {
 	if !o.missing() {
 		return nil
 	}
-	var near, far []*process // those who hold sockets and have changed, and all others
+	var near, far []*table // those that hold sockets and have changed or cannot tell, and all others
 	for _, pid := range o.pids {
 		p := o.byPID[pid]
-		switch {
-		case p == nil || p.kernel || p.denied || p.walked == o.gen:
+		if p == nil || p.kernel {
 			continue
-		case p.freed > 0:
-			o.readFreed(p)
 		}
-		if p.held > 0 && p.changed {
-			near = append(near, p)
-		} else {
-			far = append(far, p)
+		for t := range p.tables {
+			switch {
+			case t.denied || t.walked == o.gen:
+				continue
+			case t.freed > 0 && !t.ring:
+				o.readFreed(t)
+			}
+			if t.held > 0 && t.changed || t.ring {
+				near = append(near, t)
+			} else {
+				far = append(far, t)
+			}
 		}
 	}
 	if err := o.searchIn(ctx, near, probing); err != nil || !o.missing() {
@@ -380,17 +425,17 @@ func (o *owners) seek(ctx context.Context) error {
 		fresh = fresh || e.lost == 0 || e.lost == o.gen
 		young = young || o.gen-e.lost < orphanSamples
 	}
-	var ranks [4][]*process
-	for _, p := range far {
-		o.count(p)
+	var ranks [4][]*table
+	for _, t := range far {
+		o.count(t)
 		rank := 0
-		if !p.changed {
+		if !t.changed {
 			rank = 2
 		}
-		if !users[p.uid] {
+		if !users[t.uid] {
 			rank++
 		}
-		ranks[rank] = append(ranks[rank], p)
+		ranks[rank] = append(ranks[rank], t)
 	}
 	if err := o.searchIn(ctx, slices.Concat(ranks[0], ranks[1]), probing); err != nil || !o.missing() {
 		return err
@@ -419,8 +464,10 @@ func (o *owners) seek(ctx context.Context) error {
 	}
 	near = near[:0]
 	for _, p := range o.byPID {
-		if p.changed && p.held > 0 && !p.kernel && !p.denied {
-			near = append(near, p)
+		for t := range p.tables {
+			if t.changed && t.held > 0 && !p.kernel && !t.denied {
+				near = append(near, t)
+			}
 		}
 	}
 	return o.searchIn(ctx, near, listing)
@@ -453,7 +500,7 @@ func (o *owners) readInTurn() {
 		if budget -= max(p.counted, 1); budget < 0 && i > 0 {
 			return
 		}
-		o.walk(p, listing)
+		o.walk(&p.table, listing)
 	}
 }
 
@@ -472,24 +519,24 @@ func (o *owners) askParents() {
 				p = o.byPID[p.stat.ppid]
 			}
 			if p != nil && p.walked != o.gen && !p.kernel && !p.denied {
-				o.count(p)
-				o.walk(p, probing)
+				o.count(&p.table)
+				o.walk(&p.table, probing)
 			}
 		}
 	}
 }
 
-// searchIn looks for the missing sockets with these processes.
-func (o *owners) searchIn(ctx context.Context, processes []*process, how effort) error {
-	for _, p := range processes {
+// searchIn looks for the missing sockets in these tables.
+func (o *owners) searchIn(ctx context.Context, tables []*table, how effort) error {
+	for _, t := range tables {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if !o.missing() {
 			return nil
 		}
-		if o.byPID[p.pid] == p {
-			o.walk(p, how)
+		if p := t.process; o.byPID[p.pid] == p && !t.gone {
+			o.walk(t, how)
 		}
 	}
 	return nil
@@ -510,94 +557,100 @@ func (o *owners) missing() bool {
 	return len(o.wanted) > 0
 }
 
-// A holder is a process that has a socket open.
+// A holder is a process that has a socket open, with one of its tables.
 type holder struct {
 	process *process
+	table   uint32 // its number
 	fd      uint32 // the lowest
-	shown   uint32 // the one last reported
+	shown   uint32 // the one last reported; noFD: none
 	places  uint32 // number of descriptors
 	subject *store.Subject[store.SocketOwnerID, store.SocketOwner]
 	id      store.SocketOwnerID // of subject
 }
 
-// walk reads the descriptors of p.
-func (o *owners) walk(p *process, how effort) {
-	p.walked = o.gen
-	if p.kernel {
+// walk reads the descriptors of t.
+func (o *owners) walk(t *table, how effort) {
+	t.walked = o.gen
+	if t.process.kernel {
 		return
 	}
-	n, err := o.readSockets(p, how)
+	n, err := o.readSockets(t, how)
 	switch {
 	case err == nil:
-		p.denied, p.changed, p.counted = false, false, n
+		t.denied, t.changed, t.counted = false, false, n
 	case err == unix.EACCES || err == unix.EPERM:
-		p.denied = true
-		o.found, o.passed = o.found[:0], o.passed[:0]
+		t.denied = true
+		o.found, o.passed, o.rings = o.found[:0], o.passed[:0], o.rings[:0]
 	case isGone(err):
-		o.forget(p)
+		o.giveUp(t)
 		return
 	default:
 		return // it stays as it was, and due
 	}
-	o.hold(p)
+	o.hold(t)
 	// A socket that turned up in a second place leaves its first one uncertain.
-	if slices.ContainsFunc(o.passed, func(f fdInode) bool { return !o.certain(p, f) }) {
-		o.walk(p, listing)
+	if slices.ContainsFunc(o.passed, func(f fdInode) bool { return !o.certain(t, f) }) {
+		o.walk(t, listing)
 		return
 	}
-	o.settle(p)
+	o.settle(t)
 }
 
 // settle makes sure who a process is that has been found to hold a socket. One that held nothing so far has not been
 // looked at since it was last due: it may run another program by now, or be another process.
-func (o *owners) settle(p *process) {
-	if p.held == 0 || p.refreshed == o.gen {
+func (o *owners) settle(t *table) {
+	p := t.process
+	if t.held == 0 || p.refreshed == o.gen {
 		return
 	}
 	if q := o.refresh(p.pid, p); q == nil {
 		o.forget(p)
 	} else if q != p {
-		o.walk(q, reading)
+		o.walk(&q.table, reading)
 	}
 }
 
-// certain reports whether descriptor f of p cannot have become another socket.
-func (o *owners) certain(p *process, f fdInode) bool {
+// certain reports whether descriptor f of t cannot have become another socket.
+func (o *owners) certain(t *table, f fdInode) bool {
 	e := o.byInode[f.inode]
-	return e != nil && e.dump >= o.firstDump && len(e.holders) == 1 && e.holders[0].process == p && e.holders[0].places == 1
+	return e != nil && e.dump >= o.firstDump && len(e.holders) == 1 && e.holders[0].of(t) && e.holders[0].places == 1
 }
 
-// hold makes p a holder of the sockets found and of no others.
-func (o *owners) hold(p *process) {
-	for _, f := range p.sockets {
-		if h := o.holder(p, f.inode); h != nil {
+// hold makes t a holder of the sockets found and of no others.
+func (o *owners) hold(t *table) {
+	for _, f := range t.sockets {
+		if h := o.holder(t, f.inode); h != nil {
 			h.places = 0
 		}
 	}
 	for _, f := range o.found {
-		o.place(p, f)
+		o.place(t, f)
 	}
-	for _, f := range p.sockets {
-		if h := o.holder(p, f.inode); h != nil && h.places == 0 {
-			o.release(p, f.inode)
+	for _, f := range t.sockets {
+		if h := o.holder(t, f.inode); h != nil && h.places == 0 {
+			o.release(t, f.inode)
 		}
 	}
-	p.sockets, p.freed = append(p.sockets[:0], o.found...), 0
+	t.sockets, t.freed = append(t.sockets[:0], o.found...), 0
+	t.rings = append(t.rings[:0], o.rings...)
+	o.dropRings(t)
 }
 
-// place makes p a holder of the socket at f, or counts one more place of it.
-func (o *owners) place(p *process, f fdInode) {
+// place makes t a holder of the socket at f, or counts one more place of it.
+func (o *owners) place(t *table, f fdInode) {
 	e := o.byInode[f.inode]
 	if e == nil {
-		o.notice(p, f)
+		o.notice(t, f)
 		return
 	}
-	h := o.holder(p, f.inode)
+	h := o.holder(t, f.inode)
 	if h == nil {
-		i, _ := slices.BinarySearchFunc(e.holders, p.pid, func(h holder, pid int32) int { return int(h.process.pid - pid) })
-		e.holders = slices.Insert(slices.Grow(e.holders, 1), i, holder{process: p})
+		i, _ := slices.BinarySearchFunc(e.holders, t, func(h holder, t *table) int {
+			return cmp.Or(cmp.Compare(h.process.pid, t.process.pid), cmp.Compare(h.table, t.number))
+		})
+		e.holders = slices.Insert(slices.Grow(e.holders, 1), i, holder{process: t.process, table: t.number})
 		h = &e.holders[i]
-		p.held++
+		t.held++
 	}
 	if h.places == 0 {
 		h.fd = f.fd
@@ -606,27 +659,27 @@ func (o *owners) place(p *process, f fdInode) {
 	h.places++
 }
 
-// free notes that the socket of p's i-th place is not there any more.
-func (o *owners) free(p *process, i int) {
-	f := p.sockets[i]
-	p.sockets[i].inode = 0
-	p.freed++
-	h := o.holder(p, f.inode)
+// free notes that the socket of t's i-th place is not there any more.
+func (o *owners) free(t *table, i int) {
+	f := t.sockets[i]
+	t.sockets[i].inode = 0
+	t.freed++
+	h := o.holder(t, f.inode)
 	if h == nil {
 		return
 	}
 	if h.places--; h.places == 0 {
-		o.release(p, f.inode)
-	} else if i := slices.IndexFunc(p.sockets, func(g fdInode) bool { return g.inode == f.inode }); i >= 0 {
-		h.fd = p.sockets[i].fd
+		o.release(t, f.inode)
+	} else if i := slices.IndexFunc(t.sockets, func(g fdInode) bool { return g.inode == f.inode }); i >= 0 {
+		h.fd = t.sockets[i].fd
 	}
 }
 
-// holder is p's hold on the socket of that inode, nil when it has none.
-func (o *owners) holder(p *process, inode uint32) *holder {
+// holder is t's hold on the socket of that inode, nil when it has none.
+func (o *owners) holder(t *table, inode uint32) *holder {
 	if e := o.byInode[inode]; e != nil {
 		for i := range e.holders {
-			if e.holders[i].process == p {
+			if e.holders[i].of(t) {
 				return &e.holders[i]
 			}
 		}
@@ -634,14 +687,14 @@ func (o *owners) holder(p *process, inode uint32) *holder {
 	return nil
 }
 
-func (o *owners) release(p *process, inode uint32) {
+func (o *owners) release(t *table, inode uint32) {
 	e := o.byInode[inode]
 	if e == nil {
 		return
 	}
 	before := len(e.holders)
-	e.holders = slices.DeleteFunc(e.holders, func(h holder) bool { return h.process == p })
-	p.held -= before - len(e.holders)
+	e.holders = slices.DeleteFunc(e.holders, func(h holder) bool { return h.of(t) })
+	t.held -= before - len(e.holders)
 	if len(e.holders) == 0 {
 		e.lost = o.gen
 		o.wanted = append(o.wanted, e) // another may have it
@@ -650,8 +703,8 @@ func (o *owners) release(p *process, inode uint32) {
 
 // forget takes a process that has ended out of memory.
 func (o *owners) forget(p *process) {
-	for _, f := range p.sockets {
-		o.release(p, f.inode)
+	for t := range p.tables {
+		o.drop(t)
 	}
 	if o.byPID[p.pid] == p {
 		delete(o.byPID, p.pid)
@@ -667,14 +720,14 @@ func (o *owners) appeared(e *socket) {
 // vanished takes out a socket that has lost its inode: nobody holds it any more.
 func (o *owners) vanished(e *socket) {
 	for _, h := range e.holders {
-		p := h.process
-		p.held--
+		t := h.process.tableOf(h.table)
+		t.held--
 		// As many descriptors as before would not mean that they are the same.
-		p.changed = true
-		for i := p.index(h.fd); i < len(p.sockets) && h.places > 0; i++ {
-			if p.sockets[i].inode == e.inode {
-				p.sockets[i].inode = 0
-				p.freed++
+		t.changed = true
+		for i := t.index(h.fd); i < len(t.sockets) && h.places > 0; i++ {
+			if t.sockets[i].inode == e.inode {
+				t.sockets[i].inode = 0
+				t.freed++
 				h.places--
 			}
 		}

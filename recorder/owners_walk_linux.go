@@ -35,11 +35,14 @@ func (o *owners) listProcesses() error {
 	})
 }
 
-// readSockets reads the descriptors of p that are sockets into o.found and returns how many
-// descriptors of any kind it has.
-func (o *owners) readSockets(p *process, how effort) (int64, error) {
-	o.found, o.passed = o.found[:0], o.passed[:0]
-	name, err := o.fdFolder(p)
+// readSockets reads the descriptors of t that are sockets into o.found, those that are rings into o.rings, and returns how
+// many descriptors of any kind it has.
+func (o *owners) readSockets(t *table, how effort) (int64, error) {
+	o.found, o.passed, o.rings = o.found[:0], o.passed[:0], o.rings[:0]
+	if t.ring {
+		return o.readRing(t)
+	}
+	name, err := o.fdFolder(t)
 	if name == "" || err != nil {
 		return 0, err
 	}
@@ -48,14 +51,14 @@ func (o *owners) readSockets(p *process, how effort) (int64, error) {
 		return 0, err
 	}
 	defer unix.Close(dir)
-	if how == probing && o.sizes && o.probe(dir, p) {
-		return p.counted, nil
+	if how == probing && o.sizes && o.probe(dir, t) {
+		return t.counted, nil
 	}
-	o.found, o.passed = o.found[:0], o.passed[:0]
-	count, known := int64(0), p.sockets
+	o.found, o.passed, o.rings = o.found[:0], o.passed[:0], o.rings[:0]
+	count, known := int64(0), t.sockets
 	err = o.eachNumber(dir, func(fd uint32, name *byte) error {
 		count++
-		if known = from(known, fd); how != reading && len(known) > 0 && known[0].fd == fd && o.certain(p, known[0]) {
+		if known = from(known, fd); how != reading && len(known) > 0 && known[0].fd == fd && o.certain(t, known[0]) {
 			o.pass(known[0])
 			return nil
 		}
@@ -68,17 +71,17 @@ func (o *owners) readSockets(p *process, how effort) (int64, error) {
 	return count, err
 }
 
-// probe finds the sockets of p without listing its descriptors, which takes a microsecond
+// probe finds the sockets of t without listing its descriptors, which takes a microsecond
 // for each: the kernel gives out the lowest number that is free, so a new one is soon
 // found among those not known for certain. The number of descriptors says when to stop.
 // It reports whether that worked out.
-func (o *owners) probe(dir int, p *process) bool {
-	count, tries := int64(0), p.counted/4+64
-	known := p.sockets
+func (o *owners) probe(dir int, t *table) bool {
+	count, tries := int64(0), t.counted/4+64
+	known := t.sockets
 	var name [11]byte
 	fd := uint32(0)
-	for ; count < p.counted; fd++ {
-		if known = from(known, fd); len(known) > 0 && known[0].fd == fd && o.certain(p, known[0]) {
+	for ; count < t.counted; fd++ {
+		if known = from(known, fd); len(known) > 0 && known[0].fd == fd && o.certain(t, known[0]) {
 			o.pass(known[0])
 			count++
 			continue
@@ -96,20 +99,23 @@ func (o *owners) probe(dir int, p *process) bool {
 	}
 	// One that is open for certain and was not reached: they have changed meanwhile.
 	for _, f := range from(known, fd) {
-		if o.certain(p, f) {
+		if o.certain(t, f) {
 			return false
 		}
 	}
 	return true
 }
 
-// verifyPlaces looks whether the known places of p from a descriptor on still lead to their sockets, and returns the
-// first that it has not come to: the budget is spent, or p has been read again instead.
-func (o *owners) verifyPlaces(p *process, from uint32, budget *int) int {
-	dir, i, moved := -1, p.index(from), false
+// verifyPlaces looks whether the known places of t from a descriptor on still lead to their sockets, and returns the
+// first that it has not come to: the budget is spent, or t has been read again instead.
+func (o *owners) verifyPlaces(t *table, from uint32, budget *int) int {
+	if t.ring {
+		return o.verifyRing(t, budget)
+	}
+	dir, i, moved := -1, t.index(from), false
 	var name [11]byte
-	for ; i < len(p.sockets); i++ {
-		f := p.sockets[i]
+	for ; i < len(t.sockets); i++ {
+		f := t.sockets[i]
 		if f.read == o.gen || o.byInode[f.inode] == nil {
 			continue
 		}
@@ -118,7 +124,8 @@ func (o *owners) verifyPlaces(p *process, from uint32, budget *int) int {
 		}
 		if dir < 0 {
 			var err error
-			if dir, err = o.openFDs(p); err != nil {
+			if dir, err = o.openFDs(t); err != nil {
+				o.ended(t, err)
 				moved = true
 				break
 			}
@@ -130,29 +137,30 @@ func (o *owners) verifyPlaces(p *process, from uint32, budget *int) int {
 			moved = true
 			break
 		}
-		p.sockets[i].read = o.gen
+		t.sockets[i].read = o.gen
 		if inode != f.inode {
 			moved = true
-			o.free(p, i)
-			o.fill(p, i, inode)
+			o.free(t, i)
+			o.fill(t, i, inode)
 		}
 	}
 	if moved {
-		p.changed = true
-		o.reread(p)
+		t.changed = true
+		o.reread(t)
 	}
 	return i
 }
 
-// readFreed reads what has taken the place of p's sockets that are gone.
-func (o *owners) readFreed(p *process) {
-	dir, err := o.openFDs(p)
+// readFreed reads what has taken the place of t's sockets that are gone.
+func (o *owners) readFreed(t *table) {
+	dir, err := o.openFDs(t)
 	if err != nil {
+		o.ended(t, err)
 		return
 	}
 	defer unix.Close(dir)
 	var name [11]byte
-	for i, f := range p.sockets {
+	for i, f := range t.sockets {
 		if f.inode != 0 || f.read == o.gen {
 			continue
 		}
@@ -160,20 +168,20 @@ func (o *owners) readFreed(p *process) {
 		if err != nil && err != unix.ENOENT {
 			return
 		}
-		p.sockets[i].read = o.gen
-		o.fill(p, i, inode)
+		t.sockets[i].read = o.gen
+		o.fill(t, i, inode)
 	}
-	p.sockets = slices.DeleteFunc(p.sockets, func(f fdInode) bool { return f.inode == 0 })
-	p.freed = 0
-	o.settle(p)
+	t.sockets = slices.DeleteFunc(t.sockets, func(f fdInode) bool { return f.inode == 0 })
+	t.freed = 0
+	o.settle(t)
 }
 
-// fill notes that there is another socket in p's i-th place, which was freed; 0: none.
-func (o *owners) fill(p *process, i int, inode uint32) {
+// fill notes that there is another socket in t's i-th place, which was freed; 0: none.
+func (o *owners) fill(t *table, i int, inode uint32) {
 	if inode != 0 {
-		p.sockets[i].inode = inode
-		p.freed--
-		o.place(p, p.sockets[i])
+		t.sockets[i].inode = inode
+		t.freed--
+		o.place(t, t.sockets[i])
 	}
 }
 
@@ -191,13 +199,18 @@ func from(list []fdInode, fd uint32) []fdInode {
 	return list
 }
 
-// readDescriptor reads where a descriptor leads, and notes it when that is a socket.
+// readDescriptor reads where a descriptor leads, and notes it when that is a socket or a ring.
 func (o *owners) readDescriptor(dir int, fd uint32, name *byte) error {
-	inode, err := o.inodeAt(dir, name)
-	if inode != 0 {
-		o.found = append(o.found, fdInode{fd, inode, o.gen})
+	link, err := readlinkat(dir, name, o.text[:64])
+	if err != nil {
+		return err
 	}
-	return err
+	if inode, ok := socketInode(link); ok && inode != 0 {
+		o.found = append(o.found, fdInode{fd, inode, o.gen})
+	} else if string(link) == ringLink {
+		o.rings = append(o.rings, fd)
+	}
+	return nil
 }
 
 // inodeAt is the inode of the socket that a descriptor leads to, 0 when it leads to something else.
@@ -217,9 +230,9 @@ func cNumber(to *[11]byte, n uint32) *byte {
 	return &to[0]
 }
 
-// openFDs opens the folder of p's descriptors.
-func (o *owners) openFDs(p *process) (int, error) {
-	name, err := o.fdFolder(p)
+// openFDs opens the folder of t's descriptors.
+func (o *owners) openFDs(t *table) (int, error) {
+	name, err := o.fdFolder(t)
 	if err != nil {
 		return -1, err
 	}
@@ -229,45 +242,76 @@ func (o *owners) openFDs(p *process) (int, error) {
 	return unix.Openat(o.proc, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
-// fdFolder is the folder of p's descriptors, "" when it has none. A process whose first
-// thread has ended shows them only with its other threads.
-func (o *owners) fdFolder(p *process) (string, error) {
-	if p.stat.state != 'Z' {
-		return o.pidPath(p.pid, "fd"), nil
-	}
-	if p.stat.threads < 2 {
-		return "", nil
-	}
-	dir, err := unix.Openat(o.proc, o.pidPath(p.pid, "task"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return "", err
-	}
-	defer unix.Close(dir)
-	name := ""
-	err = o.eachNumber(dir, func(tid uint32, _ *byte) error {
-		if name == "" && int32(tid) != p.pid {
-			name = o.pidPath(p.pid, "task/"+strconv.FormatUint(uint64(tid), 10)+"/fd")
+// fdFolder is the folder of t's descriptors, "" when it has none.
+func (o *owners) fdFolder(t *table) (string, error) { return o.folder(t, "fd") }
+
+// folder is a folder, fd or fdinfo, of the thread whose descriptors t has, "" when there is no such thread.
+func (o *owners) folder(t *table, name string) (string, error) {
+	p, thread := t.process, t.thread
+	if thread == 0 {
+		var err error
+		if thread, err = o.firstThread(p); err != nil || thread == 0 {
+			return "", err
 		}
-		return nil
-	})
-	return name, err
+	}
+	if thread == p.pid {
+		return o.pidPath(p.pid, name), nil
+	}
+	return o.pidPath(p.pid, "task/"+strconv.Itoa(int(thread))+"/"+name), nil
 }
 
-// count brings p's number of descriptors up to date.
-func (o *owners) count(p *process) {
-	if !o.sizes {
+// firstThread is the thread whose descriptors p shows, 0 when there is none. A process whose first
+// thread has ended shows them only with its other threads.
+func (o *owners) firstThread(p *process) (int32, error) {
+	if p.stat.state != 'Z' {
+		return p.pid, nil
+	}
+	if p.stat.threads < 2 {
+		return 0, nil
+	}
+	if err := o.listThreads(p); err != nil {
+		return 0, err
+	}
+	for _, thread := range o.threads {
+		if thread != p.pid {
+			return thread, nil
+		}
+	}
+	return 0, nil
+}
+
+// listThreads reads which threads p has into o.threads.
+func (o *owners) listThreads(p *process) error {
+	o.threads = o.threads[:0]
+	dir, err := unix.Openat(o.proc, o.pidPath(p.pid, "task"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	return o.eachNumber(dir, func(thread uint32, _ *byte) error {
+		o.threads = append(o.threads, int32(thread))
+		return nil
+	})
+}
+
+// count brings t's number of descriptors up to date.
+func (o *owners) count(t *table) {
+	if !o.sizes || t.ring {
 		return
 	}
-	name, err := o.fdFolder(p)
+	name, err := o.fdFolder(t)
 	if err != nil {
 		return
 	}
 	var stat unix.Stat_t
-	if name != "" && unix.Fstatat(o.proc, name, &stat, 0) != nil {
-		return
+	if name != "" {
+		if err := unix.Fstatat(o.proc, name, &stat, 0); err != nil {
+			o.ended(t, err)
+			return
+		}
 	}
-	p.changed = p.changed || stat.Size != p.counted
-	p.counted, p.uid = stat.Size, stat.Uid
+	t.changed = t.changed || stat.Size != t.counted
+	t.counted, t.uid = stat.Size, stat.Uid
 }
 
 // mayReadDescriptors reports whether this process has what it takes to see the descriptors

@@ -22,25 +22,19 @@ const cmdlineLimit = 4096
 
 // A process is one program run: an exec makes another subject of it.
 type process struct {
-	pid     int32
-	born    uint32 // sample in which it was first seen
-	gen     uint32 // sample in which /proc last listed it
-	stat    procStat
-	kernel  bool      // a kernel thread: it has no files
-	denied  bool      // its descriptors may not be read
-	walked  uint32    // sample in which they were last read
-	counted int64     // descriptors, as last counted; -1 before
-	changed bool      // their number has changed since they were read, or a socket is gone
-	uid     uint32    // owner of their folder, as last counted: the user, or root
-	due     time.Time // when its descriptors are to be listed again; zero: when all are to be read
+	table           // of its first thread
+	others []*table // by rising number
 
-	// sockets are the descriptors that are sockets, of any kind, by rising fd, as last seen.
-	sockets []fdInode
-	freed   int // those of them whose socket is gone
-	held    int // sockets of the recording that it holds
+	pid    int32
+	born   uint32 // sample in which it was first seen
+	gen    uint32 // sample in which /proc last listed it
+	stat   procStat
+	kernel bool // a kernel thread: it has no files
 
-	refreshed uint32 // sample in which its state was last read
-	renamed   bool   // it may run another program since it was described
+	numbers   uint32    // given to others so far
+	compared  time.Time // when its threads last were
+	refreshed uint32    // sample in which its state was last read
+	renamed   bool      // it may run another program since it was described
 
 	silent      bool           // its command line could not be had in time
 	frozen      *cmdlineReader // that waits for it
@@ -61,8 +55,8 @@ type fdInode struct {
 }
 
 // index is where the places from that descriptor on begin.
-func (p *process) index(fd uint32) int {
-	i, _ := slices.BinarySearchFunc(p.sockets, fd, func(f fdInode, fd uint32) int { return cmp.Compare(f.fd, fd) })
+func (t *table) index(fd uint32) int {
+	i, _ := slices.BinarySearchFunc(t.sockets, fd, func(f fdInode, fd uint32) int { return cmp.Compare(f.fd, fd) })
 	return i
 }
 

@@ -139,7 +139,7 @@ func BenchmarkSocketsSample(b *testing.B) {
 				b.Fatal(err)
 			}
 			for _, p := range s.owners.byPID {
-				s.owners.walk(p, reading)
+				s.owners.walk(&p.table, reading)
 			}
 			spent += time.Since(begun)
 			for _, p := range s.owners.byPID {

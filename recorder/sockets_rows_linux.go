@@ -199,10 +199,17 @@ func (s *sockets) socketID(p *protocol, e *socket) store.SocketID {
 func (p *protocol) reportHolders(e *socket) {
 	for i := range e.holders {
 		h := &e.holders[i]
-		id := store.SocketOwnerID{Socket: e.subject.Ref(), Process: h.process.ref}
-		if h.subject == nil || h.shown != h.fd || h.id != id || !p.holders.Keep(h.subject) {
-			h.subject = p.holders.Put(id, store.SocketOwner{FD: store.Of(h.fd)})
-			h.id, h.shown = id, h.fd
+		if i > 0 && e.holders[i-1].process == h.process {
+			continue // with another of its tables too
+		}
+		id, fd := store.SocketOwnerID{Socket: e.subject.Ref(), Process: h.process.ref}, e.fd(i)
+		if h.subject == nil || h.shown != fd || h.id != id || !p.holders.Keep(h.subject) {
+			var v store.SocketOwner
+			if fd != noFD {
+				v.FD = store.Of(fd)
+			}
+			h.subject = p.holders.Put(id, v)
+			h.id, h.shown = id, fd
 		}
 	}
 }
