@@ -110,6 +110,10 @@ func decodeInet(b []byte) (record, error) {
 				r.mark = native.Uint32(v)
 				r.has |= hasMark
 			}
+		case inetDiagULPInfo:
+			if isSubflow(v) {
+				r.has |= hasMPTCP
+			}
 		case inetDiagCgroupID:
 			if len(v) >= 8 {
 				r.cgroup = native.Uint64(v)

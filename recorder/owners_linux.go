@@ -48,15 +48,16 @@ type owners struct {
 	recheck   time.Duration // the longest that a holder may go unnoticed
 
 	byPID   map[int32]*process
-	unknown []store.ProcessID  // processes of the recording that may be there still, and are to be found again; see recognize
-	first   bool               // nothing is known yet of what the last run left
-	resting int                // processes that are there and hold no socket any more, in the last sample
-	living  map[store.Ref]bool // the processes of the recording that are there; see lives
-	byInode map[uint32]*socket // the sockets with an inode, of all protocols
-	wanted  []*socket          // those that have appeared or lost their last holder, and those still not found
-	closed  []*socket          // those of them that are closed since the dump: nobody holds them
-	strays  map[uint32]place   // descriptors of sockets that no dump has shown so far, by inode
-	other   map[uint32]bool    // inodes of sockets of other kinds
+	unknown []store.ProcessID    // processes of the recording that may be there still, and are to be found again; see recognize
+	first   bool                 // nothing is known yet of what the last run left
+	resting int                  // processes that are there and hold no socket any more, in the last sample
+	living  map[store.Ref]bool   // the processes of the recording that are there; see lives
+	byInode map[uint32]*socket   // the sockets with an inode, of all protocols
+	twins   map[uint32][]*socket // further sockets with the same inode: subflows of one MPTCP connection
+	wanted  []*socket            // those that have appeared or lost their last holder, and those still not found
+	closed  []*socket            // those of them that are closed since the dump: nobody holds them
+	strays  map[uint32]place     // descriptors of sockets that no dump has shown so far, by inode
+	other   map[uint32]bool      // inodes of sockets of other kinds
 	// doubtful are sockets that the dumps of this sample do not show as alive; a process may still hold them.
 	doubtful []*socket
 	gen      uint32 // number of the sample
@@ -152,9 +153,12 @@ func (o *owners) forgetAll() {
 	}
 	o.byPID, o.living = map[int32]*process{}, nil
 	o.wanted = o.wanted[:0]
-	for _, e := range o.byInode {
+	for inode, e := range o.byInode {
 		e.holders = nil
 		o.wanted = append(o.wanted, e)
+		for _, twin := range o.twins[inode] {
+			twin.holders = nil
+		}
 	}
 }
 
@@ -180,6 +184,7 @@ func (o *owners) look(ctx context.Context) error {
 	if err := o.search(ctx); err != nil {
 		return err
 	}
+	o.matchTwins()
 	o.recognize()
 	partial, frozen := o.byPID[1] == nil, false // under hidepid not even init shows
 	o.resting, o.living = 0, nil
@@ -476,11 +481,12 @@ func (o *owners) seek(ctx context.Context) error {
 // setClosedAside takes out of the wanted sockets those that are closed by now. Short connections are, which a busy machine has
 // in every sample.
 func (o *owners) setClosedAside(ctx context.Context) {
-	if o.gone == nil || len(o.wanted) > askedAtOnce {
+	if o.gone == nil {
 		return
 	}
+	few := len(o.wanted) <= askedAtOnce
 	o.wanted = slices.DeleteFunc(o.wanted, func(e *socket) bool {
-		if !o.gone(ctx, e) {
+		if !few && e.rec.has&hasMPTCP == 0 || !o.gone(ctx, e) {
 			return false
 		}
 		o.closed = append(o.closed, e)
@@ -713,12 +719,23 @@ func (o *owners) forget(p *process) {
 
 // appeared enters a socket that has just got its inode.
 func (o *owners) appeared(e *socket) {
+	switch first := o.byInode[e.inode]; {
+	case first == nil || first == e:
+	case first.unlisted: // no dump had shown it so far
+		o.vanished(first)
+	default:
+		o.appearedTwice(e)
+		return
+	}
 	o.byInode[e.inode] = e
 	o.wanted = append(o.wanted, e)
 }
 
 // vanished takes out a socket that has lost its inode: nobody holds it any more.
 func (o *owners) vanished(e *socket) {
+	if o.leaveTwins(e) {
+		return
+	}
 	for _, h := range e.holders {
 		t := h.process.tableOf(h.table)
 		t.held--

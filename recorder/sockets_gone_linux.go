@@ -20,7 +20,10 @@ func (inetExact) Len() int { return 56 }
 
 func (r inetExact) Serialize() []byte {
 	b := inetRequest{r.rec.family, r.protocol}.Serialize()
-	b[2] = 0 // nothing of it but that it is there
+	b[2] = 0 // nothing of it but that it is there,
+	if r.rec.has&hasMPTCP != 0 {
+		b[2] = 1 << (inetDiagInfo - 1) // and with tcp_info the kernel tells the token
+	}
 	from, to := b[8:], b[10:]
 	fromAddr, toAddr := b[12:28], b[28:44]
 	if r.protocol == unix.IPPROTO_UDP {
@@ -66,7 +69,7 @@ func (s *sockets) isGone(ctx context.Context, e *socket) bool {
 		} else {
 			req.AddData(inetExact{p.number, &e.rec})
 		}
-		held := false
+		held, token := false, uint32(0)
 		err := p.diag.ask(ctx, req, func(msg []byte) (err error) {
 			var r record
 			if p.af == unix.AF_UNIX {
@@ -75,11 +78,14 @@ func (s *sockets) isGone(ctx context.Context, e *socket) bool {
 				r, err = decodeInet(msg)
 			}
 			held = r.inode == e.rec.inode // TIME_WAIT keeps the cookie, and has none
+			if r.has&hasMPTCP != 0 {
+				token = subflowToken(msg)
+			}
 			return err
 		})
 		switch {
 		case err == nil:
-			return !held
+			return !held || token != 0 && s.isAbandoned(ctx, p, e, token)
 		case errors.Is(err, unix.ESTALE): // another has its place: of a connection, a later one or its listener
 			return p.proto == "tcp" && e.rec.dport != 0
 		}

@@ -315,6 +315,7 @@ type socket struct {
 	// What TIME_WAIT and the like do not tell any more.
 	inode, peer, uid uint32
 	uidKnown         bool
+	abandoned        bool // a subflow whose MPTCP connection is closed by its process
 	dirty            bool // rec differs from what was last reported
 	renamed          bool // and in what identifies the socket
 	moved            bool // and in its state
@@ -522,6 +523,9 @@ func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
 	if e.dump != p.dump {
 		e.dump, e.place = p.dump, uint32(len(p.seen))
 		p.seen = append(p.seen, e)
+	}
+	if e.abandoned {
+		r.inode = 0 // nobody can have it open
 	}
 	r.remember(&e.rec)
 	if e.rec == *r && e.name == string(name) && !e.unlisted {

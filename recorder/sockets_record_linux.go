@@ -43,9 +43,10 @@ const (
 	hasCgroup
 	hasUID
 	hasQueues
-	hasPeer // the other end is connected, though its inode may be 0
-	hasLast // retransmits and round-trip time are those of the last record that had tcp_info
-	hasFIN  // the FIN of the other end has come, and is not in bytesRecv
+	hasPeer  // the other end is connected, though its inode may be 0
+	hasMPTCP // it is a subflow of an MPTCP connection
+	hasLast  // retransmits and round-trip time are those of the last record that had tcp_info
+	hasFIN   // the FIN of the other end has come, and is not in bytesRecv
 )
 
 // States of include/net/tcp_states.h. udp, raw and unix sockets use them too.

@@ -1,0 +1,162 @@
+package recorder
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"netsql/store"
+)
+
+// A connection of MPTCP is a socket of its own, and has one TCP socket or more under it, its subflows. The dumps show the
+// subflows, all with the inode of the connection. When the process closes it, they may be there for a minute or longer,
+// and since Linux 6.17 they show the inode still, though no process can have it any more. Only the
+// connection itself, which the kernel finds by its token, says that it is closed.
+
+const (
+	inetDiagULPInfo = 19 // what runs on top of TCP; its parts (INET_ULP_INFO_…):
+	ulpName         = 1
+	ulpMPTCP        = 3 // of a subflow; its parts (MPTCP_SUBFLOW_ATTR_…):
+	subflowTokenLoc = 2 // only with CAP_NET_ADMIN
+
+	inetDiagReqProtocol = 3 // INET_DIAG_REQ_PROTOCOL, for numbers that do not fit into a byte
+	protocolMPTCP       = 262
+)
+
+// isSubflow reports whether the value of inetDiagULPInfo is that of a subflow.
+func isSubflow(info []byte) bool {
+	found := false
+	eachAttribute(info, func(kind uint16, v []byte) {
+		found = found || kind == ulpName && string(v) == "mptcp\x00"
+	})
+	return found
+}
+
+// subflowToken is the token of the connection that an inet_diag message of a subflow tells; 0: none.
+func subflowToken(msg []byte) (token uint32) {
+	if len(msg) < inetDiagMsgSize {
+		return 0
+	}
+	eachAttribute(msg[inetDiagMsgSize:], func(kind uint16, v []byte) {
+		if kind != inetDiagULPInfo {
+			return
+		}
+		eachAttribute(v, func(kind uint16, v []byte) {
+			if kind != ulpMPTCP {
+				return
+			}
+			eachAttribute(v, func(kind uint16, v []byte) {
+				if kind == subflowTokenLoc && len(v) >= 4 {
+					token = binary.NativeEndian.Uint32(v)
+				}
+			})
+		})
+	})
+	return token
+}
+
+// mptcpExact asks for the connection of that token.
+type mptcpExact struct {
+	family uint8
+	token  uint32
+}
+
+func (mptcpExact) Len() int { return 56 + 8 }
+
+func (r mptcpExact) Serialize() []byte {
+	b := append(inetRequest{r.family, unix.IPPROTO_RAW}.Serialize(), make([]byte, 8)...)
+	b[2] = 0
+	putCookie(b[48:], uint64(r.token))
+	binary.NativeEndian.PutUint16(b[56:], 8)
+	binary.NativeEndian.PutUint16(b[58:], inetDiagReqProtocol)
+	binary.NativeEndian.PutUint32(b[60:], protocolMPTCP)
+	return b
+}
+
+// isAbandoned asks the kernel whether the connection that subflow e is of has been closed by its process. When in doubt it has not.
+// Then all its subflows are abandoned.
+func (s *sockets) isAbandoned(ctx context.Context, p *protocol, e *socket, token uint32) bool {
+	req := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_ACK)
+	req.AddData(mptcpExact{e.rec.family, token})
+	closed := false
+	err := p.diag.ask(ctx, req, func(msg []byte) error {
+		r, err := decodeInet(msg)
+		closed = r.inode == 0
+		return err
+	})
+	if err != nil || !closed {
+		return false
+	}
+	e.abandoned = true
+	for _, twin := range s.owners.twins[e.inode] {
+		twin.abandoned = true
+	}
+	return true
+}
+
+// appearedTwice enters a further socket with the inode of e.
+func (o *owners) appearedTwice(e *socket) {
+	if o.twins == nil {
+		o.twins = map[uint32][]*socket{}
+	}
+	o.twins[e.inode] = append(o.twins[e.inode], e)
+}
+
+// leaveTwins takes e, which vanishes, out of those with its inode. It reports whether there are others, which
+// the holders still hold.
+func (o *owners) leaveTwins(e *socket) bool {
+	inode := e.inode
+	twins := o.twins[inode]
+	if len(twins) == 0 {
+		return false
+	}
+	if o.byInode[inode] == e {
+		next := twins[0]
+		next.holdLike(e)
+		next.lost = e.lost
+		if o.byInode[inode] = next; len(next.holders) == 0 {
+			o.wanted = append(o.wanted, next)
+		}
+		twins = twins[1:]
+	} else {
+		i := slices.Index(twins, e)
+		if i < 0 {
+			return false
+		}
+		twins = slices.Delete(twins, i, i+1)
+	}
+	if o.twins[inode] = twins; len(twins) == 0 {
+		delete(o.twins, inode)
+	}
+	e.holders = nil
+	return true
+}
+
+// matchTwins has the sockets of one inode held by the same processes.
+func (o *owners) matchTwins() {
+	for inode, twins := range o.twins {
+		first := o.byInode[inode]
+		for _, e := range twins {
+			e.holdLike(first)
+			e.lost = first.lost
+		}
+	}
+}
+
+// holdLike gives e the holders of another socket. What was reported of its own stays known.
+func (e *socket) holdLike(other *socket) {
+	own := e.holders
+	e.holders = slices.Clone(other.holders)
+	for i := range e.holders {
+		h := &e.holders[i]
+		h.subject, h.id, h.shown = nil, store.SocketOwnerID{}, 0
+		for _, was := range own {
+			if was.process == h.process && was.table == h.table {
+				h.subject, h.id, h.shown = was.subject, was.id, was.shown
+			}
+		}
+	}
+}
