@@ -486,7 +486,10 @@ func (o *owners) setClosedAside(ctx context.Context) {
 	}
 	few := len(o.wanted) <= askedAtOnce
 	o.wanted = slices.DeleteFunc(o.wanted, func(e *socket) bool {
-		if !few && e.rec.has&hasMPTCP == 0 || !o.gone(ctx, e) {
+		if !few && e.rec.has&hasMPTCP == 0 {
+			return false
+		}
+		if e.onItsWay = !o.gone(ctx, e); e.onItsWay {
 			return false
 		}
 		o.closed = append(o.closed, e)
@@ -702,7 +705,7 @@ func (o *owners) release(t *table, inode uint32) {
 	e.holders = slices.DeleteFunc(e.holders, func(h holder) bool { return h.of(t) })
 	t.held -= before - len(e.holders)
 	if len(e.holders) == 0 {
-		e.lost = o.gen
+		e.lost, e.onItsWay = o.gen, false
 		o.wanted = append(o.wanted, e) // another may have it
 	}
 }

@@ -315,6 +315,7 @@ type socket struct {
 	// What TIME_WAIT and the like do not tell any more.
 	inode, peer, uid uint32
 	uidKnown         bool
+	onItsWay         bool // nobody has had it since lost, and it is not closed: a process is passing it to another
 	abandoned        bool // a subflow whose MPTCP connection is closed by its process
 	dirty            bool // rec differs from what was last reported
 	renamed          bool // and in what identifies the socket

@@ -106,7 +106,7 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 		}
 		return e.shown // it listened when this was first seen
 	case !owned:
-	case e.lost == s.gen && e.last != 0:
+	case e.lost == s.gen && e.last != 0 && !e.onItsWay:
 		return ownership{process: store.Ref(e.last), how: byCookie} // closed between the dump and the search for its owner
 	}
 	return nobody
