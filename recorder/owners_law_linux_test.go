@@ -31,7 +31,13 @@ import (
 // in the plain way. Once in ten samples, in which everything is read again, all holders are known.
 //
 // NETSQL_TEST_SEEDS has it try so many histories, and NETSQL_TEST_SEED one again.
-func TestOwnersLaw(t *testing.T) {
+func TestOwnersLaw(t *testing.T) { testOwnersLaw(t, false) }
+
+// The same with threads that have descriptors of their own, begin with a copy of their process's, and do with them what their
+// process does: the process is named. Where others hold the socket too, such threads may be missing among the owners.
+func TestOwnersLawOfThreads(t *testing.T) { testOwnersLaw(t, true) }
+
+func testOwnersLaw(t *testing.T, threads bool) {
 	if os.Getenv("NETSQL_TEST_NAMESPACE") != t.Name() {
 		inProcessNamespace(t)
 		return
@@ -49,7 +55,7 @@ func TestOwnersLaw(t *testing.T) {
 	}
 	for range seeds {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			h := &history{t: t, size: sizes[seed%uint64(len(sizes))], rand: rand.New(rand.NewPCG(seed, 0)), reuses: reuses, alone: alone, dir: t.TempDir(), stats: map[string]int{}}
+			h := &history{t: t, threads: threads, size: sizes[seed%uint64(len(sizes))], rand: rand.New(rand.NewPCG(seed, 0)), reuses: reuses, alone: alone, dir: t.TempDir(), stats: map[string]int{}}
 			h.run(150)
 		})
 		seed++
@@ -125,6 +131,7 @@ type history struct {
 	rand          *rand.Rand
 	dir           string
 	reuses, alone bool
+	threads       bool
 	made          int
 	actors        []*actor
 	frozen        []frozen
@@ -140,6 +147,8 @@ type actor struct {
 	in, out *os.File
 	lines   *bufio.Reader
 	dead    bool
+	threads []int // those with descriptors of their own
+	started int
 }
 
 // A frozen child is a fork of an actor that only holds what it was born with.
@@ -162,6 +171,9 @@ func (h *history) run(steps int) {
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	s.owners.small, s.owners.budget = h.size.small, h.size.budget
+	if h.threads && h.size.budget >= verifyBudget {
+		s.owners.budget *= 16 // with copies of everything there are more places
+	}
 	for step := range steps {
 		for range 1 + h.rand.IntN(5) {
 			h.change()
@@ -190,7 +202,7 @@ func (h *history) run(steps int) {
 // check compares what the last sample says with who holds what. Holders besides the one that is named may be missing,
 // unless everything has been read.
 func (h *history) check(db *sql.DB, all bool) string {
-	held := h.holders()
+	held, aside := h.holders()
 	var wrong []string
 	there := map[int64]bool{}
 	h.each(db, "SELECT inode, proto, coalesce(pid, 0), owner_how FROM sockets_now WHERE inode IS NOT NULL", func(scan func(...any)) {
@@ -201,12 +213,14 @@ func (h *history) check(db *sql.DB, all bool) string {
 		there[inode] = true
 		_, right := held[inode][pid]
 		switch {
-		case len(held[inode]) == 0 && how != "fd":
+		case len(held[inode])+len(aside[inode]) == 0 && how != "fd":
 			h.stats["on the way"]++
+		case how == "fd" && !right && aside[inode][pid] != nil:
+			h.stats["right, by a thread"]++
 		case right && how == "fd":
 			h.stats["right"]++
 		default:
-			wrong = append(wrong, fmt.Sprintf("%s socket %d: named %d by %s, held by %v", proto, inode, pid, how, held[inode]))
+			wrong = append(wrong, fmt.Sprintf("%s socket %d: named %d by %s, held by %v, by threads %v", proto, inode, pid, how, held[inode], aside[inode]))
 		}
 	})
 	named := map[int64]map[int]int{}
@@ -220,9 +234,16 @@ func (h *history) check(db *sql.DB, all bool) string {
 		named[inode][pid] = fd
 	})
 	for inode, holders := range named {
-		for pid := range holders {
-			if _, right := held[inode][pid]; !right {
+		for pid, fd := range holders {
+			_, right := held[inode][pid]
+			switch threads := aside[inode][pid]; {
+			case right:
+			case threads == nil:
 				wrong = append(wrong, fmt.Sprintf("socket %d: an owner %d, held by %v", inode, pid, held[inode]))
+			case all && !slices.Contains(threads, fd):
+				wrong = append(wrong, fmt.Sprintf("socket %d: with threads of %d, at %d: it has it at %v", inode, pid, fd, threads))
+			default:
+				delete(holders, pid) // it is right, and held says nothing of it
 			}
 		}
 	}
@@ -260,37 +281,59 @@ func (h *history) each(db *sql.DB, query string, do func(scan func(...any))) {
 	}
 }
 
-// holders is who holds which sockets, as pid and lowest descriptor, by inode.
-func (h *history) holders() map[int64]map[int]int {
+// holders is who holds which sockets, as pid and lowest descriptor, by inode. aside is who holds them with threads that do not
+// show in /proc/PID/fd, with the lowest descriptor of each.
+func (h *history) holders() (held map[int64]map[int]int, aside map[int64]map[int][]int) {
 	h.t.Helper()
-	held := map[int64]map[int]int{}
-	pids, err := os.ReadDir("/proc")
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	for _, entry := range pids {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
-		}
-		dir := "/proc/" + entry.Name() + "/fd/"
-		fds, _ := os.ReadDir(dir)
-		for _, entry := range fds {
-			inode := int64(0)
-			link, _ := os.Readlink(dir + entry.Name())
-			if _, err := fmt.Sscanf(link, "socket:[%d]", &inode); err != nil {
-				continue
-			}
-			fd, _ := strconv.Atoi(entry.Name())
+	held, aside = map[int64]map[int]int{}, map[int64]map[int][]int{}
+	for _, pid := range numbersIn("/proc") {
+		process := fmt.Sprintf("/proc/%d", pid)
+		for inode, fd := range socketsIn(process + "/fd") {
 			if held[inode] == nil {
 				held[inode] = map[int]int{}
 			}
-			if lowest, seen := held[inode][pid]; !seen || fd < lowest {
-				held[inode][pid] = fd
+			held[inode][pid] = fd
+		}
+		if !h.threads {
+			continue
+		}
+		for _, tid := range numbersIn(process + "/task") {
+			for inode, fd := range socketsIn(fmt.Sprintf("%s/task/%d/fd", process, tid)) {
+				if aside[inode] == nil {
+					aside[inode] = map[int][]int{}
+				}
+				aside[inode][pid] = append(aside[inode][pid], fd)
 			}
 		}
 	}
-	return held
+	return held, aside
+}
+
+// numbersIn are the names in a folder that are numbers.
+func numbersIn(dir string) (numbers []int) {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		if n, err := strconv.Atoi(entry.Name()); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// socketsIn is the lowest descriptor of each socket in a folder of descriptors, by inode.
+func socketsIn(dir string) map[int64]int {
+	lowest := map[int64]int{}
+	for _, fd := range numbersIn(dir) {
+		inode := int64(0)
+		link, _ := os.Readlink(fmt.Sprintf("%s/%d", dir, fd))
+		if _, err := fmt.Sscanf(link, "socket:[%d]", &inode); err != nil {
+			continue
+		}
+		if before, seen := lowest[inode]; !seen || fd < before {
+			lowest[inode] = fd
+		}
+	}
+	return lowest
 }
 
 // change lets one thing happen.
@@ -298,6 +341,10 @@ func (h *history) change() {
 	a := h.actors[h.rand.IntN(len(h.actors))]
 	b := h.actors[h.rand.IntN(len(h.actors))]
 	i, j := h.rand.IntN(1000), h.rand.IntN(1000)
+	if h.threads && h.rand.IntN(2) == 0 {
+		h.changeThread(a, b, i, j)
+		return
+	}
 	switch h.rand.IntN(24) {
 	case 0, 1, 2:
 		h.tell(a, "open %d", i)
@@ -345,6 +392,7 @@ func (h *history) change() {
 		}
 	case 21:
 		h.tell(a, "exec %d", i)
+		a.threads = nil
 	case 22:
 		if n := len(h.frozen); n > 0 {
 			f := h.frozen[i%n]
@@ -367,6 +415,52 @@ func (h *history) change() {
 			a.in.Close()
 			a.out.Close()
 		}
+	}
+}
+
+// changeThread lets one thing happen to a thread with descriptors of its own.
+func (h *history) changeThread(a, b *actor, i, j int) {
+	what := h.rand.IntN(14)
+	if what == 0 || len(a.threads) == 0 {
+		if len(a.threads) < 3 {
+			a.started++
+			h.tell(a, "thread %d", a.started)
+			a.threads = append(a.threads, a.started)
+		}
+		return
+	}
+	k := i % len(a.threads)
+	in := func(format string, args ...any) { h.tell(a, "in %d "+format, append([]any{a.threads[k]}, args...)...) }
+	switch what {
+	case 1:
+		h.tell(a, "end %d", a.threads[k])
+		a.threads = slices.Delete(a.threads, k, k+1)
+	case 2, 3:
+		in("open %d", j)
+	case 4, 5, 6:
+		in("close %d", j)
+	case 7:
+		in("dup %d %d", i, j%40)
+	case 8:
+		in("dup2 %d %d", i, j)
+	case 9:
+		in("close %d", i)
+		in("open %d", j)
+	case 10: // passed on
+		in("send %d %d", j, b.id)
+		in("close %d", j)
+		h.tell(b, "receive")
+	case 11: // and taken by the thread
+		h.tell(b, "send %d %d", i, a.id)
+		h.tell(b, "close %d", i)
+		in("receive")
+	case 12: // what its process closes, it has still
+		h.tell(a, "close %d", i)
+	case 13: // it has nothing more but what it opens
+		for range 40 {
+			in("close 0")
+		}
+		in("open %d", j)
 	}
 }
 
@@ -539,6 +633,32 @@ type performer struct {
 	id      string
 	fds     []int // sockets, and files that are none
 	mailbox int
+	threads map[string]*performingThread
+}
+
+// A performingThread does things with descriptors of its own.
+type performingThread struct {
+	tid     int
+	orders  chan []string
+	answers chan func() (string, error)
+}
+
+func (p *performer) start(number string) *performingThread {
+	th := &performingThread{orders: make(chan []string), answers: make(chan func() (string, error))}
+	own := &performer{id: p.id, fds: slices.Clone(p.fds), mailbox: p.mailbox}
+	answer := func(said string, err error) { th.answers <- func() (string, error) { return said, err } }
+	onThread(false, func() {
+		th.tid = unix.Gettid()
+		answer(fmt.Sprintf("thread %s: %d", number, th.tid), unix.Unshare(unix.CLONE_FILES))
+		for words := range th.orders {
+			answer(own.do(words))
+		}
+	})
+	if p.threads == nil {
+		p.threads = map[string]*performingThread{}
+	}
+	p.threads[number] = th
+	return th
 }
 
 var errNothing = errors.New("nothing")
@@ -623,6 +743,23 @@ func (p *performer) perform(words []string) (string, error) {
 		fds, err := unix.ParseUnixRights(&messages[0])
 		p.fds = append(p.fds, fds...)
 		return fmt.Sprintf("received %d", fds), err
+	case "thread":
+		return (<-p.start(words[1]).answers)()
+	case "in":
+		th := p.threads[words[1]]
+		th.orders <- words[2:]
+		said, err := (<-th.answers)()
+		return fmt.Sprintf("thread %s %s", words[1], said), err
+	case "end":
+		th := p.threads[words[1]]
+		delete(p.threads, words[1])
+		close(th.orders)
+		for {
+			if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", th.tid)); err != nil {
+				return "ended thread " + words[1], nil
+			}
+			runtime.Gosched()
+		}
 	case "fork":
 		pid, err := fork()
 		return fmt.Sprintf("forked %d", pid), err

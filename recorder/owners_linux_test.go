@@ -55,7 +55,9 @@ func at(pid, fd int) string { return fmt.Sprintf("%d:%d", pid, fd) }
 // everythingDue makes the next sample read all descriptors, as it would after recheck.
 func everythingDue(s *sockets) {
 	for _, p := range s.owners.byPID {
-		p.due = time.Time{}
+		for t := range p.tables {
+			t.due = time.Time{}
+		}
 	}
 }
 

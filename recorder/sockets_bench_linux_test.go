@@ -153,8 +153,10 @@ func BenchmarkSocketsSample(b *testing.B) {
 // elapse lets the owners think that so much time has gone by.
 func elapse(o *owners, d time.Duration) {
 	for _, p := range o.byPID {
-		if !p.due.IsZero() {
-			p.due = p.due.Add(-d)
+		for t := range p.tables {
+			if !t.due.IsZero() {
+				t.due = t.due.Add(-d)
+			}
 		}
 	}
 	o.looked, o.round = o.looked.Add(-d), o.round.Add(-d)
