@@ -34,12 +34,14 @@ import (
 //   - while somebody's socket stays without a holder, which is on its way from one process to
 //     another or the kernel's own: the processes that have changed, and for some samples others in turn;
 //   - the descriptors of every small process once per recheck, and of every other once per verifyRound, or in twice that
-//     while their number stays the same, save those passed over as above: it may have got a socket that others hold too.
+//     while their number stays the same, save those passed over as above: it may have got a socket that others hold too;
+//   - last, while a socket stays without a holder, for some samples: threads with descriptors of their own, and files registered
+//     with io_uring. Those that are found are read like the others from then on; see table.
 //
 // So on a machine with few sockets the process named for one holds it at the time of the sample, whatever was
 // passed on; on a large one a socket that was passed on may show its old owner for
 // verifyRound, if the numbers of descriptors of both processes hide it. A socket that nobody is seen to hold has no
-// owner.
+// owner: it may be on its way from one process to another, which no process shows.
 type owners struct {
 	source    *store.Source
 	processes *store.Set[store.ProcessID, store.Process]
@@ -642,7 +644,6 @@ func (o *owners) hold(t *table) {
 	}
 	t.sockets, t.freed = append(t.sockets[:0], o.found...), 0
 	t.rings = append(t.rings[:0], o.rings...)
-	o.dropRings(t)
 }
 
 // place makes t a holder of the socket at f, or counts one more place of it.

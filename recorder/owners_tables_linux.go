@@ -114,8 +114,6 @@ func (o *owners) giveUp(t *table) {
 		return
 	}
 	o.drop(t)
-	t.rings = nil
-	o.dropRings(t)
 	t.process.others = slices.DeleteFunc(slices.Clone(t.process.others), func(u *table) bool { return u.gone })
 }
 
@@ -133,18 +131,6 @@ func (o *owners) drop(t *table) {
 		o.release(t, f.inode)
 	}
 	t.sockets, t.freed, t.gone = nil, 0, t.number != 0
-}
-
-// dropRings gives up the rings of a table that it has no more.
-func (o *owners) dropRings(t *table) {
-	if t.ring {
-		return
-	}
-	for _, u := range t.process.others {
-		if u.ring && !u.gone && u.thread == t.thread && !slices.Contains(t.rings, u.ringFD) {
-			o.giveUp(u)
-		}
-	}
 }
 
 // lookAside looks for the missing sockets in tables that are not known yet, for some samples after they appeared, with other

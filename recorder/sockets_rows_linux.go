@@ -200,7 +200,8 @@ func (p *protocol) reportHolders(e *socket) {
 	for i := range e.holders {
 		h := &e.holders[i]
 		if i > 0 && e.holders[i-1].process == h.process {
-			continue // with another of its tables too
+			h.subject = nil // with another of its tables too, whose descriptor is shown
+			continue
 		}
 		id, fd := store.SocketOwnerID{Socket: e.subject.Ref(), Process: h.process.ref}, e.fd(i)
 		if h.subject == nil || h.shown != fd || h.id != id || !p.holders.Keep(h.subject) {

@@ -42,7 +42,7 @@ type Socket struct {
 	Cwnd          Int `col:"cwnd,value" unit:"segments" doc:"Congestion window (tcpi_snd_cwnd)."`
 	Drops         Int `col:"drops,rare counter" unit:"packets" doc:"Packets dropped at this socket: full receive buffer, or a listener's full queue (sk_drops)."`
 
-	OwnerHow string `col:"owner_how,rare" doc:"How the process is known: fd (seen in /proc/PID/fd), cookie (it held the socket until it closed it), listener (it listens on the local port, and nobody holds the socket itself), none."`
+	OwnerHow string `col:"owner_how,rare" doc:"How the process is known: fd (seen in /proc/PID/fd, with a thread that has descriptors of its own, or among the files registered with io_uring), cookie (it held the socket until it closed it), listener (it listens on the local port, and nobody holds the socket itself), none."`
 
 	Ended      float64 `col:"ended,rare" doc:"When the connection ended, where the process still has its descriptor: the first sample that saw it in TIME_WAIT or dead (CLOSE); NULL while it lives."`
 	Candidates Int     `col:"owner_candidates,rare" unit:"processes" doc:"How many processes listen on the local port, where owner_how is listener: with more than one, pid is NULL."`
@@ -56,7 +56,7 @@ type SocketOwnerID struct {
 
 // SocketOwner says how the process holds the socket.
 type SocketOwner struct {
-	FD Int `col:"fd,value" doc:"Lowest file descriptor of the process that is this socket, as lsof prints it."`
+	FD Int `col:"fd,value" doc:"Lowest file descriptor of the process that is this socket, as lsof prints it; NULL where the socket has none, but is registered with io_uring."`
 }
 
 // SocketCountID names a group of sockets that are counted together.
