@@ -58,7 +58,7 @@ type owners struct {
 	twins   map[uint32][]*socket // further sockets with the same inode: subflows of one MPTCP connection
 	wanted  []*socket            // those that have appeared or lost their last holder, and those still not found
 	closed  []*socket            // those of them that are closed since the dump: nobody holds them
-	strays  map[uint32]place     // descriptors of sockets that no dump has shown so far, by inode
+	strays  map[uint32]stray     // descriptors of sockets that no dump has shown so far, by inode
 	other   map[uint32]bool      // inodes of sockets of other kinds
 	// doubtful are sockets that the dumps of this sample do not show as alive; a process may still hold them.
 	doubtful []*socket

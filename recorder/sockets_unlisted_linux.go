@@ -3,6 +3,7 @@ package recorder
 import (
 	"bytes"
 	"context"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -29,7 +30,7 @@ func (p *protocol) mayBeHeld(e *socket) bool {
 func (o *owners) verifyDoubtful() {
 	for _, e := range o.doubtful {
 		for _, h := range slices.Clone(e.holders) {
-			o.verifyHolder(h.process, e)
+			o.verifyHolder(h.process.tableOf(h.table), e)
 		}
 		if len(e.holders) == 0 {
 			o.vanished(e)
@@ -37,18 +38,23 @@ func (o *owners) verifyDoubtful() {
 	}
 }
 
-// verifyHolder reads the places where p holds the socket, unless they have been read in this sample.
-func (o *owners) verifyHolder(p *process, e *socket) {
+// verifyHolder reads the places where t has the socket, unless they have been read in this sample.
+func (o *owners) verifyHolder(t *table, e *socket) {
+	if t.ring {
+		budget := math.MaxInt
+		o.verifyRing(t, &budget)
+		return
+	}
 	dir := -1
 	var name [11]byte
-	for i := range p.sockets {
-		f := p.sockets[i]
+	for i := range t.sockets {
+		f := t.sockets[i]
 		if f.inode != e.inode || f.read == o.gen {
 			continue
 		}
 		if dir < 0 {
 			var err error
-			if dir, err = o.openFDs(p); err != nil {
+			if dir, err = o.openFDs(t); err != nil {
 				return
 			}
 			defer unix.Close(dir)
@@ -57,11 +63,11 @@ func (o *owners) verifyHolder(p *process, e *socket) {
 		if err != nil && err != unix.ENOENT {
 			return
 		}
-		p.sockets[i].read = o.gen
+		t.sockets[i].read = o.gen
 		if inode != f.inode {
-			p.changed = true
-			o.free(p, i)
-			o.fill(p, i, inode)
+			t.changed = true
+			o.free(t, i)
+			o.fill(t, i, inode)
 		}
 	}
 }
@@ -131,9 +137,9 @@ func (p *protocol) relist(e *socket, r *record) {
 	}
 }
 
-// A place is where a process has a descriptor of a socket that no dump has shown so far.
-type place struct {
-	process  *process
+// A stray is a descriptor of a socket that no dump has shown so far.
+type stray struct {
+	table    *table
 	fd       uint32
 	noticed  uint32 // sample in which it was read
 	verified uint32 // sample in which it was read again
@@ -143,28 +149,27 @@ type place struct {
 // otherLimit is how many sockets of other kinds are remembered, so that each is asked once what it is.
 const otherLimit = 8192
 
-// notice takes note of a descriptor that leads to a socket of no dump. The next dump may show it: it may just have been made.
-func (o *owners) notice(p *process, f fdInode) {
-	if o.other[f.inode] {
+// notice takes note of a descriptor that leads to a socket that no dump has shown. The next dump may show it: it may just have been made.
+func (o *owners) notice(t *table, f fdInode) {
+	if t.ring || o.other[f.inode] {
 		return
 	}
 	if _, known := o.strays[f.inode]; known {
 		return
 	}
 	if o.strays == nil {
-		o.strays = map[uint32]place{}
+		o.strays = map[uint32]stray{}
 	}
-	o.strays[f.inode] = place{process: p, fd: f.fd, noticed: o.gen}
+	o.strays[f.inode] = stray{table: t, fd: f.fd, noticed: o.gen}
 }
 
-// verifyUnknown brings up to date the unknown sockets that samples before have noticed: what the dumps have shown by now, and what is
-// held no more, is forgotten.
-func (o *owners) verifyUnknown() {
+// verifyStrays brings up to date the strays of the samples before. A stray is forgotten when a dump has shown its socket by now, or when it is closed.
+func (o *owners) verifyStrays() {
 	for inode, at := range o.strays {
 		if at.noticed == o.gen || at.verified == o.gen {
 			continue
 		}
-		if o.byInode[inode] != nil || o.byPID[at.process.pid] != at.process || !o.leadsTo(at, inode) {
+		if o.byInode[inode] != nil || at.table.gone || o.byPID[at.table.process.pid] != at.table.process || !o.leadsTo(at, inode) {
 			delete(o.strays, inode)
 			continue
 		}
@@ -200,7 +205,7 @@ var unlistedProtocols = map[string]struct {
 
 // holdsUnknownTCP reports whether a process holds a TCP socket that the dumps have not shown. It may be bound only.
 func (o *owners) holdsUnknownTCP() bool {
-	o.verifyUnknown()
+	o.verifyStrays()
 	for _, at := range o.strays {
 		if at.verified == o.gen && unlistedProtocols[at.proto].proto == "tcp" {
 			return true
@@ -209,8 +214,8 @@ func (o *owners) holdsUnknownTCP() bool {
 	return false
 }
 
-func (o *owners) leadsTo(at place, inode uint32) bool {
-	dir, err := o.openFDs(at.process)
+func (o *owners) leadsTo(at stray, inode uint32) bool {
+	dir, err := o.openFDs(at.table)
 	if err != nil {
 		return false
 	}
@@ -221,8 +226,8 @@ func (o *owners) leadsTo(at place, inode uint32) bool {
 }
 
 // protocolAt is the name of the socket's protocol as the kernel has it (the attribute system.sockprotoname of sockfs, Linux 2.6.39).
-func (o *owners) protocolAt(at place) string {
-	folder, err := o.fdFolder(at.process)
+func (o *owners) protocolAt(at stray) string {
+	folder, err := o.fdFolder(at.table)
 	if err != nil || folder == "" {
 		return "?"
 	}
@@ -243,7 +248,7 @@ func (s *sockets) lookForOwners(ctx context.Context) error {
 			o.doubtful = append(o.doubtful, p.doubtful...)
 		}
 	}
-	s.listUnknown()
+	s.listStrays()
 	err := o.look(ctx)
 	if s.fresh {
 		s.fresh = false
@@ -257,13 +262,13 @@ func (s *sockets) lookForOwners(ctx context.Context) error {
 	return err
 }
 
-// listUnknown makes unlisted sockets of the unknown ones, now that this sample's dumps have not shown them either.
-func (s *sockets) listUnknown() {
+// listStrays makes unlisted sockets of the unknown ones, now that this sample's dumps have not shown them either.
+func (s *sockets) listStrays() {
 	o := s.owners
 	if len(o.strays) == 0 {
 		return
 	}
-	o.verifyUnknown()
+	o.verifyStrays()
 	for inode, at := range o.strays {
 		if at.verified != o.gen {
 			continue
@@ -277,18 +282,18 @@ func (s *sockets) listUnknown() {
 			if e == nil {
 				e = &socket{inode: inode, rec: record{family: p.af}, renamed: true}
 			}
-			s.hold(p, e, at.process)
+			s.hold(p, e, at.table)
 		}
 	}
 }
 
 // unlistedIn is the protocol of an unknown socket. Which network namespace it is of the kernel does not tell: it is taken to be
 // that of its process.
-func (s *sockets) unlistedIn(at place) *protocol {
+func (s *sockets) unlistedIn(at stray) *protocol {
 	if s.owners.netns == nil {
 		return nil
 	}
-	netns := s.owners.netns(at.process.pid, at.process.stat.start)
+	netns := s.owners.netns(at.table.process.pid, at.table.process.stat.start)
 	of := unlistedProtocols[at.proto]
 	for _, p := range s.protocols {
 		if p.ns.id == netns && p.proto == of.proto && p.af == of.af {
@@ -312,7 +317,7 @@ func (p *protocol) leftWith(inode uint32) *socket {
 }
 
 // hold makes e an unlisted socket that the process holds.
-func (s *sockets) hold(p *protocol, e *socket, holder *process) {
+func (s *sockets) hold(p *protocol, e *socket, holder *table) {
 	p.unlist(e, s.writer.Now())
 	p.mu.Lock()
 	p.known[e.key()] = e
@@ -346,7 +351,7 @@ func (s *sockets) resume(ctx context.Context) {
 			if uid, known := v.UID.Get(); known {
 				e.uid, e.uidKnown = uint32(uid), true
 			}
-			s.hold(p, e, at.process)
+			s.hold(p, e, at.table)
 		})
 	}
 }
