@@ -299,9 +299,18 @@ func (e *ending) ages(info []byte) {
 		return
 	}
 	sent, received, acked := native.Uint32(info[44:]) /* last_data_sent */, native.Uint32(info[52:]) /* last_data_recv */, native.Uint32(info[56:]) /* last_ack_recv */
-	e.lived = time.Duration(max(sent, received, acked)) * time.Millisecond
+	e.lived = max(0, time.Duration(max(sent, received, acked))*time.Millisecond-kernelTick())
 	e.idle = time.Duration(min(sent, received, acked)) * time.Millisecond
 }
+
+// kernelTick is how coarse the ages in tcp_info are: what happened just before a tick seems to be one old just after it.
+var kernelTick = sync.OnceValue(func() time.Duration {
+	var tick unix.Timespec
+	if unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &tick) != nil {
+		return 10 * time.Millisecond
+	}
+	return time.Duration(tick.Nano())
+})
 
 // collect takes what was heard since the last time, and finds the sockets that samples have seen.
 func (c *closes) collect() {
