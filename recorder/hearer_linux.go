@@ -114,12 +114,16 @@ func (h *hearer) loop() {
 	events := make([]unix.EpollEvent, 64)
 	var last time.Time
 	for {
-		n, since, err := h.wait(events)
+		n, since, parked, err := h.wait(events)
 		if err != nil || n < 0 {
 			return // end has closed it
 		}
+		pause := h.gather(time.Since(last))
+		if parked { // the first of them has woken us
+			since = max(since, h.wokenAfter(pause))
+		}
 		h.since.Store(int64(since))
-		if pause := h.gather(time.Since(last)); pause > 0 {
+		if pause > 0 {
 			time.Sleep(pause)
 		}
 		for _, e := range events[:n] {
@@ -130,12 +134,11 @@ func (h *hearer) loop() {
 	}
 }
 
-// wait returns which descriptors are ready, and since when at the earliest.
-func (h *hearer) wait(events []unix.EpollEvent) (n int, since time.Duration, err error) {
-	var at time.Duration
-	parked := false
+// wait returns which descriptors are ready, since when at the earliest, and whether it had to wait for that.
+func (h *hearer) wait(events []unix.EpollEvent) (n int, since time.Duration, parked bool, err error) {
 	err = h.conn.Read(func(fd uintptr) bool {
-		since, at = h.looked, sinceBoot()
+		at := sinceBoot()
+		since = h.looked
 		var err error
 		n, err = unix.EpollWait(int(fd), events, 0)
 		if n < len(events) {
@@ -145,10 +148,16 @@ func (h *hearer) wait(events []unix.EpollEvent) (n int, since time.Duration, err
 		parked = parked || !done
 		return done
 	})
-	if parked && n > 0 { // the first of them has woken us
-		since = max(since, h.busy.before(at)-h.delays.grown())
+	return n, since, parked, err
+}
+
+// wokenAfter is the earliest moment at which what has woken us can have come. Where messages gather that need not be known well.
+func (h *hearer) wokenAfter(pause time.Duration) time.Duration {
+	now := sinceBoot()
+	if pause > 0 {
+		return now - pause
 	}
-	return n, since, err
+	return h.busy.before(now) - h.delays.grown()
 }
 
 // notBefore is for who takes messages in place of the hearer: they came after it.

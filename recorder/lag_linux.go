@@ -1,9 +1,9 @@
 package recorder
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -43,36 +43,35 @@ type runDelay struct {
 	last time.Duration
 }
 
-// grown is by how much that of the calling thread has grown since it was last asked for. A thread that is woken waits
-// for no longer than that.
-func (d runDelays) grown() time.Duration {
+// grown is by how much they have grown since they were last asked for: of the calling thread, and of those that called before, of
+// which one may have woken it. What is woken waits for no longer than that.
+func (d runDelays) grown() (sum time.Duration) {
 	tid := unix.Gettid()
-	t := d[tid]
-	if t == nil {
+	if d[tid] == nil {
 		fd, err := unix.Open(fmt.Sprintf("/proc/self/task/%d/schedstat", tid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			fd = -1
 		}
-		t = &runDelay{fd: fd}
-		d[tid] = t
+		d[tid] = &runDelay{fd: fd}
 	}
-	var buf [80]byte
-	n, err := unix.Pread(t.fd, buf[:], 0)
-	if err != nil {
-		if t.fd >= 0 { // the thread had ended, and another has its number
+	for tid, t := range d {
+		if t.fd < 0 {
+			continue
+		}
+		var buf [80]byte
+		n, err := unix.Pread(t.fd, buf[:], 0)
+		if err != nil { // the thread has ended
 			unix.Close(t.fd)
 			delete(d, tid)
+			continue
 		}
-		return 0
+		if words := bytes.Fields(buf[:n]); len(words) > 1 {
+			ns, _ := strconv.ParseInt(string(words[1]), 10, 64)
+			sum += time.Duration(ns) - t.last
+			t.last = time.Duration(ns)
+		}
 	}
-	words := strings.Fields(string(buf[:n]))
-	if len(words) < 2 {
-		return 0
-	}
-	ns, _ := strconv.ParseInt(words[1], 10, 64)
-	was := t.last
-	t.last = time.Duration(ns)
-	return t.last - was
+	return sum
 }
 
 func (d runDelays) close() {

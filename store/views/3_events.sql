@@ -17,8 +17,7 @@
 -- netns: Inode number of the network namespace; NULL for what is of the whole machine.
 WITH
 w AS MATERIALIZED (
-  SELECT since, until, a, z, z + 1 AS y, coalesce((SELECT ts FROM sample WHERE id = a - 1), since) AS before,
-         coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12) AS beyond
+  SELECT since, until, a, z, z + 1 AS y
     FROM (SELECT since, until,
                  (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
                  (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z
@@ -41,7 +40,7 @@ stood AS (
 -- Of one that its process closed in FIN_WAIT2 that state stays, as TIME_WAIT does, when the kernel has given the socket up.
 turned AS MATERIALIZED (
   SELECT socket, state, f, process, ended, lag(state) OVER (PARTITION BY socket ORDER BY f) AS was,
-         over OR state = 'FIN_WAIT2' AND (SELECT c.ts FROM close c WHERE c.socket = stood.socket AND c.ended IS NULL) <= (SELECT ts FROM sample WHERE id = f) IS TRUE AS over
+         over OR state = 'FIN_WAIT2' AND (SELECT sample FROM close c WHERE c.socket = stood.socket AND c.ended IS NULL) <= f IS TRUE AS over
     FROM stood),
 begun AS MATERIALIZED (
   SELECT s.id, s.netns, s.proto, s.cookie, s.first_sample, iif(t.over, NULL, t.state) AS state, t.process
@@ -52,7 +51,7 @@ ended AS MATERIALIZED (
     FROM w CROSS JOIN socket s ON s.last_sample BETWEEN w.a - 1 AND w.z AND s.gone_sample = s.last_sample + 1),
 -- Closes that the kernel told of by a socket that the recording does not name; what samples saw of them is not told again.
 logged AS MATERIALIZED (
-  SELECT c.cookie, c.netns FROM w CROSS JOIN close c ON c.ts BETWEEN w.before AND w.beyond WHERE c.socket IS NULL),
+  SELECT c.cookie, c.netns FROM w CROSS JOIN close c ON c.ts BETWEEN coalesce((SELECT ts FROM sample WHERE id = a - 1), since) AND coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12) WHERE c.socket IS NULL),
 -- What samples saw of sockets, each with its sample, and with at where it is known to have been earlier. A socket of the same cookie
 -- that takes the place of another is the same, of which more became known (its inode, once it is accepted): it was neither
 -- closed nor opened.
@@ -85,11 +84,11 @@ told AS (
     CROSS JOIN sample m ON m.id = e.sample CROSS JOIN run mr ON mr.id = m.run
     CROSS JOIN sample b ON b.id = e.sample - 1 CROSS JOIN run br ON br.id = b.run AND br.boot = mr.boot
   UNION ALL
-  -- One that lived between two samples.
+  -- One that lived between two samples, not one whose close came so late that it is not named.
   SELECT ts - coalesce(lived_ms, 0) / 1000.0, 'opened', NULL, NULL, process, 0, 1,
          netns, proto, local_addr, local_port, remote_addr, remote_port, NULL, NULL, NULL, proto = 'udp' AND coalesce(remote_port, 0) = 0, 1
-    FROM w CROSS JOIN close c ON ts BETWEEN since AND beyond
-   WHERE socket IS NULL AND owner_how IS NOT 'cookie'
+    FROM w CROSS JOIN close c ON ts BETWEEN since AND coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12)
+   WHERE socket IS NULL AND owner_how IS NOT 'cookie' AND (cookie, netns) IN (SELECT cookie, netns FROM ended) IS NOT TRUE
   UNION ALL
   -- Where the connection had ended before, a sample has told of that, or this tells both.
   SELECT iif(died, c.ended, c.ts), iif(died OR c.ended IS NULL, 'closed', 'released'), iif(died OR c.ended IS NULL, t.state, NULL), NULL,
@@ -98,7 +97,7 @@ told AS (
          coalesce(c.remote_addr, s.remote_addr), coalesce(c.remote_port, s.remote_port), NULL, NULL, NULL,
          -- A tcp socket that no sample saw may have been bound only.
          coalesce(c.remote_port, s.remote_port, 0) = 0 AND (t.state IS 'LISTEN' OR coalesce(c.proto, s.proto) = 'udp'), 1
-    FROM w CROSS JOIN close c ON c.ts BETWEEN w.since AND w.beyond CROSS JOIN (SELECT 0 AS died UNION ALL SELECT 1) ON NOT died OR c.ended IS NOT NULL
+    FROM w CROSS JOIN close c ON c.ts BETWEEN w.since AND coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12) CROSS JOIN (SELECT 0 AS died UNION ALL SELECT 1) ON NOT died OR c.ended IS NOT NULL
     LEFT JOIN socket s ON s.id = c.socket
     LEFT JOIN (SELECT socket, iif(over, NULL, state) AS state, process, max(iif(over, -1, f)), total(over) AS overs FROM turned GROUP BY socket) t ON t.socket = c.socket
    WHERE NOT died OR overs IS NOT TRUE
