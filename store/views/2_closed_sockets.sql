@@ -35,7 +35,7 @@
 -- mss (bytes): Sending maximum segment size.
 -- pmtu (bytes): Path MTU.
 -- cookie: The kernel's number for the socket.
-SELECT c.ts AS ts, c.late_ms AS late_ms, coalesce(c.netns, s.netns) AS netns, coalesce(c.proto, s.proto) AS proto, coalesce(c.family, s.family) AS family,
+SELECT c.ts AS ts, coalesce(c.netns, s.netns) AS netns, coalesce(c.proto, s.proto) AS proto, coalesce(c.family, s.family) AS family,
        coalesce(c.local_addr, s.local_addr) AS local_addr, coalesce(c.local_port, s.local_port) AS local_port,
        coalesce(c.remote_addr, s.remote_addr) AS remote_addr, coalesce(c.remote_port, s.remote_port) AS remote_port,
        r.pid AS pid, r.comm AS comm, r.exe AS exe, r.cmdline AS cmdline, c.owner_how AS owner_how,
