@@ -197,6 +197,8 @@ func parseSockstat(text []byte, visit counterVisit) error {
 	return nil
 }
 
+var socketsWord = []byte("sockets")
+
 // parseProtocols reads protocols: after a line of titles, on each line a kind of socket, the size of one, and how many there are. Of some kinds
 // the kernel always says 0 (AF_VSOCK); so only those are taken that it counts, and that are not in the table sockets.
 func parseProtocols(text []byte, visit counterVisit) error {
@@ -215,7 +217,7 @@ func parseProtocols(text []byte, visit counterVisit) error {
 		if err != nil {
 			return fmt.Errorf("%.20s: %w", kind, err)
 		}
-		visit(kind, []byte("sockets"), value)
+		visit(kind, socketsWord, value)
 	}
 	return nil
 }
