@@ -44,7 +44,10 @@ func (p *protocol) seeRemains(r *record, msg []byte) {
 func (s *sockets) settleRemains(p *protocol) {
 	for i := range p.remains {
 		r := &p.remains[i]
-		if p.known[r.rec.cookie] != nil {
+		if e := p.known[r.rec.cookie]; e != nil { // found again after a restart, and held
+			if e.dump != p.dump {
+				s.see(p, r.rec.cookie, &r.rec, nil)
+			}
 			continue
 		}
 		end, ok := p.closes.closeOf(r)

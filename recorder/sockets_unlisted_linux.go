@@ -92,9 +92,6 @@ func (s *sockets) settle(p *protocol, owned bool) {
 		}
 	}
 	p.unlisted = slices.DeleteFunc(p.unlisted, func(e *socket) bool {
-		if !e.unlisted {
-			return true
-		}
 		if !e.closed && (len(e.holders) > 0 || !owned) {
 			return false
 		}
@@ -132,7 +129,8 @@ func (p *protocol) unlist(e *socket, now float64) {
 // relist is for an unlisted socket that the dump shows again; r is what it shows.
 func (p *protocol) relist(e *socket, r *record) {
 	e.unlisted = false
-	if r.state != stateClose || r.dport == 0 {
+	p.unlisted = slices.DeleteFunc(p.unlisted, func(o *socket) bool { return o == e })
+	if r.state != stateClose && !r.isRemains() || r.dport == 0 {
 		e.ended = 0 // it was connected once more
 	}
 }
