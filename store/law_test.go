@@ -94,7 +94,8 @@ type shot struct {
 func newHistory(t testing.TB, seed uint64) *history {
 	h := &history{
 		t: t, rand: rand.New(rand.NewPCG(seed, 7)), path: filepath.Join(t.TempDir(), "law.db"),
-		wall: time.Unix(1_700_000_000, 0),
+		wall:  time.Unix(1_700_000_000, 0),
+		lives: int(seed) * 1e6, // another history may go on in the same recording
 	}
 	for i := range 2 {
 		h.links[i] = map[InterfaceID]Interface{}
