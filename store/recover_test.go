@@ -332,7 +332,8 @@ func TestCheckLaws(t *testing.T) {
 		{"first seen out of order", "UPDATE socket SET first_sample = 1 WHERE id = (SELECT id FROM socket WHERE first_sample > 60 LIMIT 1)", "was first seen before one with a lower number"},
 		{"a process that never was", "UPDATE socket_tuple SET process = 4711 WHERE id = 1", "which never was"},
 		{"a sample out of time", "UPDATE sample SET ts = ts + 5000 WHERE id = 70", "is not after the one before it"},
-		{"a sample that is missing", "DELETE FROM sample WHERE id = 70", "no gap says why"},
+		{"a sample that is missing", `DELETE FROM sample WHERE id = (SELECT min(m.id) FROM sample m JOIN sample a ON a.id = m.id - 1 JOIN sample z ON z.id = m.id + 1
+			WHERE m.id >= 70 AND NOT EXISTS (SELECT 1 FROM gap WHERE source IS NULL AND since <= a.ts AND until >= z.ts))`, "no gap says why"},
 		{"a sample of no run", "UPDATE sample SET run = 99 WHERE id = 70", "which is not there"},
 		{"a run of no boot", "DELETE FROM boot", "which is not there"},
 		{"a gap that ends early", "UPDATE gap SET until = since - 1 WHERE id = (SELECT min(id) FROM gap)", "ends before it begins"},
