@@ -33,7 +33,8 @@ type closes struct {
 
 	singles map[endpoints]int // ends of the closes that were kept one by one when the dumps began
 	got     *ledger           // what this sample has collected; nil: nothing can be heard
-	latest  map[endpoints]int // of the closes in it that are kept one by one, the last between the same ends
+	latest  map[endpoints]int // of the closes in it that are kept one by one, the last between the same ends,
+	earlier []int             // and for each of them the one before
 	gotErr  error
 
 	hearer *hearer
@@ -340,7 +341,7 @@ func (c *closes) collect() {
 	}
 	for _, p := range c.protocols {
 		if len(p.remains) > 0 && c.latest == nil {
-			c.latest = got.lastOf()
+			c.latest, c.earlier = got.lastOf()
 		}
 	}
 }

@@ -71,6 +71,8 @@ func (h *ledgerHistory) live() {
 		port := uint16(1000 + h.rand.IntN(ledgerPorts))
 		c := h.conns[port]
 		switch {
+		case c != nil && c.closed != 0 && sinceBoot()-c.closed < 4*kernelTick():
+			// The kernel tells of TIME_WAIT by ticks.
 		case c == nil || c.closed != 0: // the same ends once more
 			h.conns[port] = &madeUp{port: port, waits: h.rand.IntN(3) > 0}
 			h.made++

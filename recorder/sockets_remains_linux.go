@@ -75,7 +75,7 @@ func (c *closes) awaits(r *record) bool {
 	}
 	if c.singles == nil {
 		c.mu.Lock()
-		c.singles = c.ledger.lastOf()
+		c.singles, _ = c.ledger.lastOf()
 		c.mu.Unlock()
 	}
 	_, there := c.singles[r.endpoints()]
@@ -87,12 +87,22 @@ func (c *closes) closeOf(r *remains) (end *ending, ok bool) {
 	if c.got == nil {
 		return nil, true
 	}
-	if i, there := c.latest[r.rec.endpoints()]; there {
-		end := &c.got.single[i]
-		// An earlier connection between the same ends is another one.
-		if end.socket == nil && (r.began == 0 || end.at > r.began-inFlight) {
-			return end, true
+	// Of several connections between the same ends, the one that TIME_WAIT began with: the first to close since.
+	i, there := c.latest[r.rec.endpoints()]
+	for ; there && i >= 0; i = c.earlier[i] {
+		e := &c.got.single[i]
+		if r.began != 0 && e.at < r.began-2*kernelTick() {
+			break
 		}
+		if e.socket == nil {
+			end = e
+		}
+		if r.began == 0 {
+			break
+		}
+	}
+	if end != nil {
+		return end, true
 	}
 	if c.fresh > 0 {
 		c.fresh--
@@ -101,13 +111,18 @@ func (c *closes) closeOf(r *remains) (end *ending, ok bool) {
 	return nil, false
 }
 
-// lastOf are the last of the TCP closes between the same ends, by their place among the single ones.
-func (l *ledger) lastOf() map[endpoints]int {
-	m := make(map[endpoints]int, len(l.single))
+// lastOf are the last of the TCP closes between the same ends, by their place among the single ones, and for each the one before it; -1: none.
+func (l *ledger) lastOf() (last map[endpoints]int, earlier []int) {
+	last, earlier = make(map[endpoints]int, len(l.single)), make([]int, len(l.single))
 	for i := range l.single {
-		if l.single[i].proto == unix.IPPROTO_TCP {
-			m[l.single[i].rec.endpoints()] = i
+		if earlier[i] = -1; l.single[i].proto != unix.IPPROTO_TCP {
+			continue
 		}
+		ends := l.single[i].rec.endpoints()
+		if before, there := last[ends]; there {
+			earlier[i] = before
+		}
+		last[ends] = i
 	}
-	return m
+	return last, earlier
 }
