@@ -285,7 +285,7 @@ func isTime(name string) bool {
 var windowed = sync.OnceValue(func() map[string]bool {
 	names := map[string]bool{}
 	for _, v := range store.Views() {
-		if strings.Contains(v.Body, `"window"`) {
+		if strings.Contains(v.Body, `"window"`) || strings.Contains(v.Body, "FROM growth") {
 			names[v.Name] = true
 		}
 	}

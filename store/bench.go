@@ -264,7 +264,7 @@ func openToAsk(ctx context.Context, path string) (*sql.DB, error) {
 		switch v.Name {
 		case "window":
 			body = "SELECT min(ts) AS since, max(ts) AS until FROM main.sample"
-		case "leaks":
+		case "leaks", "growth":
 		default:
 			continue
 		}

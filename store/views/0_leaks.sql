@@ -1,0 +1,30 @@
+-- Which process opens sockets and does not close them? More and more of these are held at the end of the window; the steadiest growth stands first.
+--
+-- since (unix s): Begin of what was looked at: of the window or of its last half, quarter or eighth, whichever shows it best; not before the process first held a socket.
+-- until (unix s): End of it: the last sample of the window.
+-- netns: Inode number of the network namespace.
+-- pid: Process id; NULL in the row of a program, and where the owner is not known.
+-- comm: Name of the program.
+-- cmdline: Its command line; of a program, of its newest process.
+-- proto: tcp, udp, raw or unix.
+-- family: 4 for IPv4, 6 for IPv6, NULL for unix sockets.
+-- state: State of the sockets; many in CLOSE_WAIT mean: the other end has closed, the process has not.
+-- first_count (sockets): Sockets in this state at the begin.
+-- last_count (sockets): Sockets in this state at the end.
+-- min_count (sockets): Fewest in between; of a program, not more than that.
+-- max_count (sockets): Most in between; of a program, not fewer than that.
+-- per_hour (sockets/h): Slope of the straight line that fits the count best (least squares, weighted by time).
+-- r2: How well that line fits: 1 is a straight line; of a program, it is fitted to 64 averages.
+-- oldest_s (s): Age of the oldest of these sockets at the end.
+-- began (unix s): When growth began: there have been more sockets than then ever since.
+-- goes_on: 1 where the number still grows at its pace, 0 where it has stood still for longer than the pace explains.
+-- processes: Processes that hold the sockets at the end: 1, or those of a program in which no single process grows.
+-- remote: Where most of the sockets go: address and port of a service elsewhere; of sockets that were accepted here, the address of the other end. NULL where it is not known.
+-- remote_count (sockets): How many of them go there.
+-- local_port: Port of the service here that accepted most of the sockets; NULL where they were opened from here.
+-- limit_name: What they run into first: descriptors (of the process) or ports (for connections to remote, net.ipv4.ip_local_port_range).
+-- limit_used: How many of these are in use at the end.
+-- limit_count: How many there may be.
+-- limit_at (unix s): Forecast: when that is, if they go on at per_hour; NULL where they do not go on.
+SELECT since, until, netns, pid, comm, cmdline, proto, family, state, first_count, last_count, min_count, max_count, per_hour, r2, oldest_s, began, goes_on, processes, remote, remote_count, local_port, limit_name, limit_used, limit_count, limit_at
+  FROM growth WHERE leak

@@ -1,0 +1,303 @@
+-- Where are more sockets held at the end of the window than before, healthy or not? What is a leak stands first; see leaks.
+--
+-- since (unix s): Begin of what was looked at: of the window or of its last half, quarter or eighth, whichever shows it best; not before the process first held a socket.
+-- until (unix s): End of it: the last sample of the window.
+-- netns: Inode number of the network namespace.
+-- pid: Process id; NULL in the row of a program, and where the owner is not known.
+-- comm: Name of the program.
+-- cmdline: Its command line; of a program, of its newest process.
+-- proto: tcp, udp, raw or unix.
+-- family: 4 for IPv4, 6 for IPv6, NULL for unix sockets.
+-- state: State of the sockets; many in CLOSE_WAIT mean: the other end has closed, the process has not.
+-- first_count (sockets): Sockets in this state at the begin.
+-- last_count (sockets): Sockets in this state at the end.
+-- min_count (sockets): Fewest in between; of a program, not more than that.
+-- max_count (sockets): Most in between; of a program, not fewer than that.
+-- per_hour (sockets/h): Slope of the straight line that fits the count best (least squares, weighted by time).
+-- r2: How well that line fits: 1 is a straight line; of a program, it is fitted to 64 averages.
+-- oldest_s (s): Age of the oldest of these sockets at the end.
+-- began (unix s): When growth began: there have been more sockets than then ever since.
+-- goes_on: 1 where the number still grows at its pace, 0 where it has stood still for longer than the pace explains.
+-- processes: Processes that hold the sockets at the end: 1, or those of a program in which no single process grows.
+-- remote: Where most of the sockets go: address and port of a service elsewhere; of sockets that were accepted here, the address of the other end. NULL where it is not known.
+-- remote_count (sockets): How many of them go there.
+-- local_port: Port of the service here that accepted most of the sockets; NULL where they were opened from here.
+-- limit_name: What they run into first: descriptors (of the process) or ports (for connections to remote, net.ipv4.ip_local_port_range).
+-- limit_used: How many of these are in use at the end.
+-- limit_count: How many there may be.
+-- limit_at (unix s): Forecast: when that is, if they go on at per_hour; NULL where they do not go on.
+-- leak: 1 where leaks lists it.
+WITH RECURSIVE
+-- One row, read once: it stands in expressions that SQLite would expand in every place.
+w AS MATERIALIZED (
+  SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
+         (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z
+    FROM "window"),
+-- The runs of the recorder in the window. Within a run samples are taken to be evenly spaced, step seconds apart, so that sums
+-- over samples are integrals over time; nobody looked between runs, and nothing is said about then.
+stretch AS MATERIALIZED (
+  SELECT b.id AS a, e.id AS z, s.run, s.z AS stopped,
+         CASE e.id - b.id WHEN 0 THEN 1.0 ELSE (e.ts - b.ts) / (e.id - b.id) END AS step,
+         b.ts - (SELECT ts FROM sample WHERE id = w.a) AS x
+    FROM w
+   CROSS JOIN (SELECT id AS run, first_sample AS a, lead(first_sample, 1, 1 << 31) OVER (ORDER BY id) - 1 AS z
+                 FROM run WHERE first_sample IS NOT NULL) s ON s.a <= w.z AND s.z >= w.a
+   CROSS JOIN sample b ON b.id = (SELECT id FROM sample WHERE id >= max(s.a, w.a) ORDER BY id LIMIT 1)
+   CROSS JOIN sample e ON e.id = (SELECT id FROM sample WHERE id <= min(s.z, w.z) ORDER BY id DESC LIMIT 1) AND e.id >= b.id),
+-- Of each, whole blocks u … v whose sums are there, the long ones first; edge and rest are what they leave. Near the end of the
+-- window a block must be short beside what follows it, or it would hide what happened last.
+long AS MATERIALIZED (
+  SELECT r.a AS run, r.stopped, r.z,
+         (SELECT id FROM long_block WHERE id BETWEEN r.a AND r.z AND id + samples - 1 <= r.z ORDER BY id LIMIT 1) AS u,
+         (SELECT id + samples - 1 FROM long_block WHERE id BETWEEN r.a AND r.z AND id + samples - 1 <= r.z
+             AND (id + 9 * samples <= w.z OR 64 * samples <= w.z - w.a) ORDER BY id DESC LIMIT 1) AS v
+    FROM w CROSS JOIN stretch r),
+-- Here and below, two rows of one are a join: a CTE is worked out once, but parsed again wherever it is named.
+edge AS (
+  SELECT run, stopped, CASE i WHEN 0 THEN run ELSE v + 1 END AS a, CASE WHEN i OR v IS NULL THEN z ELSE u - 1 END AS z
+    FROM long CROSS JOIN (SELECT 0 AS i UNION ALL SELECT 1)),
+short AS MATERIALIZED (
+  SELECT r.*,
+         (SELECT id FROM short_block WHERE id BETWEEN r.a AND r.z AND id + samples - 1 <= r.z ORDER BY id LIMIT 1) AS u,
+         (SELECT id + samples - 1 FROM short_block WHERE id BETWEEN r.a AND r.z AND id + samples - 1 <= r.z
+             AND (id + 9 * samples <= w.z OR 64 * samples <= w.z - w.a) ORDER BY id DESC LIMIT 1) AS v
+    FROM w CROSS JOIN edge r WHERE r.a <= r.z),
+rest AS MATERIALIZED (
+  SELECT * FROM (SELECT run, stopped, CASE i WHEN 0 THEN a ELSE v + 1 END AS a, CASE WHEN i OR v IS NULL THEN z ELSE u - 1 END AS z
+    FROM short CROSS JOIN (SELECT 0 AS i UNION ALL SELECT 1)) WHERE a <= z),
+-- The window in 64 slots of as many samples each. One that would begin within a block begins with the next block. Samples in which
+-- a source failed say nothing: there may have been something.
+slot AS MATERIALIZED (
+  SELECT s.*, (SELECT coalesce(sum(max(0, (SELECT count(*) FROM sample m WHERE m.ts > g.since AND m.ts < coalesce(g.until, 1e99) AND m.id BETWEEN s.a AND s.z))), 0)
+                 FROM gap g WHERE g.kind IN ('failed', 'incomplete') AND g.source IS NOT NULL AND g.since < s.until AND coalesce(g.until, 1e99) > s.since) AS failed
+    FROM (SELECT k, a, z, n, (SELECT ts FROM sample WHERE id >= a ORDER BY id LIMIT 1) AS since, (SELECT ts FROM sample WHERE id <= z ORDER BY id DESC LIMIT 1) AS until
+            FROM (SELECT k, n, a, lead(a, 1, last + 1) OVER (ORDER BY k) - 1 AS z
+                    FROM (SELECT k, n, last, max(q,
+                                   coalesce((SELECT id + samples FROM long_block b WHERE b.id < q AND b.id >= wa AND id + samples <= last + 1 AND (id + 9 * samples <= last OR 64 * samples < n) ORDER BY id DESC LIMIT 1), 0),
+                                   coalesce((SELECT id + samples FROM short_block b WHERE b.id < q AND b.id >= wa AND id + samples <= last + 1 AND (id + 9 * samples <= last OR 64 * samples < n) ORDER BY id DESC LIMIT 1), 0)) AS a
+                            FROM (SELECT k, a AS wa, z AS last, z - a + 1 AS n, z + 1 - ((64 - k) * (z - a + 1) + 63) / 64 AS q
+                                    FROM w CROSS JOIN (WITH RECURSIVE number (k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM number WHERE k < 63) SELECT k FROM number))))
+           WHERE a <= z) s),
+-- g is the number of a process and state, whatever the subjects are that it has; h that of its program, which has several; fa and fh when
+-- they first held a socket. Sockets that the kernel ends by itself are nobody's.
+member AS MATERIALIZED (
+  SELECT *, min(g) OVER program AS h, min(fa) OVER program AS fh, min(g) OVER program < max(g) OVER program AND pid IS NOT NULL AS several
+    FROM (SELECT s.id, s.netns, s.process, s.proto, s.family, s.state, p.pid, p.comm, p.exe, p.cmdline, s.last_sample,
+                 CASE WHEN p.exe GLOB '*/python*' OR p.exe GLOB '*/java' OR p.exe GLOB '*/node*' OR p.exe GLOB '*/ruby*' OR p.exe GLOB '*/perl*'
+                        OR p.exe GLOB '*/php*' OR p.exe GLOB '*/*sh' THEN p.cmdline END AS script,
+                 min(s.id) OVER process AS g, max(w.a, coalesce(min(p.first_sample) OVER process, 0)) AS fa
+            FROM w CROSS JOIN (SELECT s.id FROM w CROSS JOIN socket_trend s ON s.last_sample >= w.a UNION SELECT subject FROM socket_trend_open) u
+            CROSS JOIN socket_trend s ON s.id = u.id AND s.first_sample <= w.z LEFT JOIN process p ON p.id = s.process
+           WHERE s.state <> 'TIME_WAIT' AND (s.process IS NOT NULL OR s.proto <> 'tcp' OR s.state IN ('ESTABLISHED', 'CLOSE_WAIT', 'LISTEN', 'SYN_SENT', 'CLOSE'))
+          WINDOW process AS (PARTITION BY s.netns, s.proto, s.family, s.state, p.pid, p.started, p.comm, p.exe, p.cmdline)) s
+  WINDOW program AS (PARTITION BY netns, proto, family, state, comm, exe, script)),
+-- Spans and rows of sums there (see store/sums.go): stretches of samples f … t, counted from the begin of the run. n is NULL where
+-- the count stood still. CASE instead of min() and max(), and one key for run and subject: there are thousands of rows, and both count.
+raw AS MATERIALIZED (
+  SELECT r.run << 32 | (p.id & 4294967295) AS key,
+         CASE WHEN (p.id >> 32) - p.length < r.a THEN r.a - r.run ELSE (p.id >> 32) - p.length - r.run END AS f,
+         CASE WHEN p.id >> 32 > r.z THEN r.z - r.run ELSE (p.id >> 32) - r.run END AS t,
+         p.count AS least, p.count AS most, NULL AS n, NULL AS total, NULL AS moment, NULL AS squares, NULL AS first, NULL AS last
+    FROM rest r CROSS JOIN socket_trend_span p
+      ON p.id BETWEEN r.a << 32 AND ((min(r.z + K_socket_trends - 1, r.stopped) + 1) << 32) - 1 AND (p.id >> 32) - p.length <= r.z
+  UNION ALL
+  SELECT r.run << 32 | p.subject, CASE WHEN p.from_sample < r.a THEN r.a - r.run ELSE p.from_sample - r.run END, r.z - r.run,
+         p.count, p.count, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM rest r CROSS JOIN socket_trend_open p ON p.from_sample <= r.z
+   WHERE r.run = (SELECT a FROM stretch WHERE run = (SELECT run FROM sample ORDER BY id DESC LIMIT 1))
+  UNION ALL
+  SELECT r.run << 32 | (p.id & 4294967295),
+         CASE WHEN p.id >> 32 < r.u THEN r.u ELSE p.id >> 32 END - r.run,
+         CASE WHEN (p.id >> 32) + p.samples > r.v THEN r.v ELSE (p.id >> 32) + p.samples - 1 END - r.run,
+         p.least, p.most, p.n, p.total, p.moment, p.squares, p.first, p.last
+    FROM long r CROSS JOIN socket_trend_long p
+      ON p.id BETWEEN (SELECT base FROM long_block WHERE id = r.u) << 32 AND ((r.v + 1) << 32) - 1 AND (p.id >> 32) + p.samples > r.u
+  UNION ALL
+  SELECT r.run << 32 | (p.id & 4294967295),
+         CASE WHEN p.id >> 32 < r.u THEN r.u ELSE p.id >> 32 END - r.run,
+         CASE WHEN (p.id >> 32) + p.samples > r.v THEN r.v ELSE (p.id >> 32) + p.samples - 1 END - r.run,
+         p.least, p.most, p.n, p.total, p.moment, p.squares, p.first, p.last
+    FROM short r CROSS JOIN socket_trend_short p
+      ON p.id BETWEEN (SELECT base FROM short_block WHERE id = r.u) << 32 AND ((r.v + 1) << 32) - 1 AND (p.id >> 32) + p.samples > r.u),
+-- Only those are looked at of which there are at least three more than there were once: processes (one), and programs of several (many).
+-- The row zero of each says nothing of what there was, but makes it be looked at in every slot.
+kept AS (
+  SELECT run, g, h, fa, fh, one, many, zero, CASE zero WHEN 0 THEN f ELSE fa - run END AS f, CASE zero WHEN 0 THEN t ELSE wz - run END AS t,
+         CASE zero WHEN 0 THEN least END AS least, CASE zero WHEN 0 THEN most END AS most, CASE zero WHEN 0 THEN n END AS n,
+         CASE zero WHEN 0 THEN total END AS total, CASE zero WHEN 0 THEN moment END AS moment, CASE zero WHEN 0 THEN squares END AS squares,
+         CASE zero WHEN 0 THEN first END AS first, CASE zero WHEN 0 THEN last END AS last, wa, wz
+    FROM (SELECT *, ends - CASE WHEN there < wz - fa + 1 THEN 0 ELSE lo END >= 3 AS one,
+                 several AND sum(CASE nr WHEN 1 THEN ends - CASE WHEN there < wz - fh + 1 THEN 0 ELSE lo END ELSE 0 END) OVER (PARTITION BY h) >= 3 AS many
+            FROM (SELECT r.*, r.key >> 32 AS run, m.g, m.h, m.fa, m.fh, m.several, w.a AS wa, w.z AS wz, row_number() OVER g AS nr,
+                         sum(coalesce(n, t - f + 1)) OVER g AS there, min(least) OVER g AS lo,
+                         max(CASE WHEN (r.key >> 32) + t >= w.z - 100 THEN ((r.key >> 32) + t) << 32 | CASE WHEN n IS NULL THEN least ELSE last & 4294967295 END ELSE 0 END) OVER g & 4294967295 AS ends
+                    FROM w CROSS JOIN raw r CROSS JOIN member m ON m.id = r.key & 4294967295
+                  WINDOW g AS (PARTITION BY m.g)))
+   CROSS JOIN (SELECT 0 AS zero UNION ALL SELECT 1) ON NOT zero OR nr = 1
+   WHERE one OR many),
+-- What reaches over several slots, once for each.
+spread AS (
+  SELECT run, g, h, fa, fh, one, many, zero, f, t, least, most, n, total, moment, squares, first, last, 63 - (wz - f - run) * 64 / (wz - wa + 1) AS k,
+         63 - (wz - CASE WHEN n IS NULL THEN t ELSE f END - run) * 64 / (wz - wa + 1) AS kt
+    FROM kept
+  UNION ALL
+  SELECT run, g, h, fa, fh, one, many, zero, f, t, least, most, n, total, moment, squares, first, last, k + 1, kt FROM spread WHERE k < kt),
+-- Sums over samples. A group that is absent counts 0 and adds nothing. Products with the sample are summed in two parts, or they
+-- would be beyond 64 bits in a month of 10,000 sockets every 100 ms.
+summed AS (
+  SELECT g, h, fa, fh, one, many, run, k, a, z, failed, sum(CASE zero WHEN 0 THEN coalesce(n, t - f + 1) ELSE 0 END) AS n,
+         min(least << 32 | 4294967295 - run - t) AS lo, max(most) AS hi, sum(coalesce(total, least * (t - f + 1))) AS sy,
+         sum(coalesce(total, least * (t - f + 1)) * (f >> 13)) AS high,
+         sum(coalesce(moment + total * (f & 8191), least * ((t - f + 1) * ((f & 8191) + t - (f >> 13 << 13)) / 2))) AS low,
+         sum(coalesce(squares, least * least * (t - f + 1))) AS syy, min(coalesce(first, least) + (f << 32)) AS first, max(coalesce(last, least) + (t << 32)) AS final
+    FROM (SELECT p.run, p.g, p.h, p.fa, p.fh, p.one, p.many, p.zero, p.k, p.least, p.most, p.n, p.total, p.moment, p.squares, p.first, p.last, s.a, s.z, s.failed, s.since, s.until,
+                 CASE WHEN p.n IS NULL AND p.f < s.a - p.run THEN s.a - p.run ELSE p.f END AS f,
+                 CASE WHEN p.n IS NULL AND p.t > s.z - p.run THEN s.z - p.run ELSE p.t END AS t
+            FROM spread p CROSS JOIN slot s ON s.k = p.k)
+   WHERE f <= t GROUP BY g, run, k),
+-- On the time axis: sample i of a run stands at x + i * step seconds, and for step seconds.
+part AS (
+  SELECT g.g, g.h, g.fa, g.fh, g.one, g.many, g.k, g.a, g.z, g.failed, max(r.step) * (g.z - g.a + 1) AS seconds, sum(g.n) AS n, min(g.lo) >> 32 AS lo, 4294967295 - (min(g.lo) & 4294967295) AS lo_at,
+         max(g.hi) AS hi, sum(g.sy * r.step) AS sy, sum((g.sy * r.x + (8192.0 * g.high + g.low) * r.step) * r.step) AS sxy, sum(g.syy * r.step) AS syy,
+         min(g.first + (r.a << 32)) AS first, max(g.final + (r.a << 32)) AS final
+    FROM summed g CROSS JOIN stretch r ON r.a = g.run GROUP BY g.g, g.k),
+-- The floor m of each slot: how many there were all the time; m_at is the last sample with so few. A process and state is a unit, and a
+-- program is: of that it is the sum of those of its processes, at most the true one.
+floor AS MATERIALIZED (
+  SELECT unit, program, h, fa, k, a, z, sum(m) AS m, CASE program WHEN 0 THEN m_at ELSE z END AS m_at, max(hi) AS hi, coalesce(sum(sy), 0) AS sy, coalesce(sum(sxy), 0) AS sxy,
+         CASE program WHEN 0 THEN coalesce(sum(syy), 0) ELSE coalesce(sum(sy) * sum(sy), 0) / seconds END AS syy, sum(first) AS first, sum(last) AS last
+    FROM (SELECT unit, program, h, fa, k, a, z, seconds, hi, sy, sxy, syy,
+                 CASE WHEN n + failed >= z - max(a, fa) + 1 THEN lo ELSE 0 END AS m,
+                 CASE WHEN n + failed >= z - max(a, fa) + 1 THEN lo_at WHEN n = z - (first >> 32) + 1 THEN (first >> 32) - 1 ELSE z END AS m_at,
+                 CASE WHEN first >> 32 = max(a, fa) THEN first & 4294967295 ELSE 0 END AS first,
+                 CASE WHEN k = 63 AND final >> 32 >= z - failed THEN final & 4294967295 ELSE 0 END AS last
+            FROM (SELECT p.*, i AS program, CASE i WHEN 0 THEN p.g ELSE p.h + 4294967296 END AS unit, CASE i WHEN 0 THEN p.fg ELSE p.fh END AS fa
+                    FROM (SELECT g, h, fa AS fg, fh, one, many, k, a, z, failed, seconds, n, lo, lo_at, hi, sy, sxy, syy, first, final FROM part) p
+                   CROSS JOIN (SELECT 0 AS i UNION ALL SELECT 1) ON CASE i WHEN 0 THEN one ELSE many END))
+   GROUP BY unit, k),
+-- The same in 8, 16, 32 and 64 parts. Growth is looked for in the last eight of each: in all the window, its half, quarter and eighth.
+coarse AS (
+  SELECT unit, program, h, e.shift, k >> e.shift > (63 >> e.shift) - 8 AS recent, k >> e.shift AS j, max(fa, min(a)) AS fa, min(m) AS m, max(max(hi), max(m)) AS hi,
+         sum(sy) AS sy, sum(sxy) AS sxy, sum(syy) AS syy, min(k << 32 | first) & 4294967295 AS first, sum(last) AS last
+    FROM floor CROSS JOIN (SELECT 3 AS shift UNION ALL SELECT 2 UNION ALL SELECT 1 UNION ALL SELECT 0) e
+   GROUP BY unit, e.shift, j),
+-- b is the last of them in which there were so few.
+low AS (
+  SELECT *, max(CASE WHEN recent AND m <= base THEN j END) OVER (PARTITION BY unit, shift) AS b
+    FROM (SELECT *, max(CASE WHEN j = 63 >> shift THEN m END) OVER (PARTITION BY unit, shift) AS top, min(CASE WHEN recent THEN m END) OVER (PARTITION BY unit, shift) AS base
+            FROM coarse)
+   WHERE top - base >= 3),
+-- Since then: in how many parts it rose above all before, the greatest step, and how far it fell below what it had been. Before it there
+-- were not many more: those were given back, and these may be, too.
+climb AS (
+  SELECT unit, program, h, shift, base, top, min(CASE WHEN recent THEN fa END) AS fa, min(CASE WHEN recent THEN m END) AS min_count, max(CASE WHEN recent THEN hi END) AS hi,
+         sum(CASE WHEN recent THEN sy END) AS sy, sum(CASE WHEN recent THEN sxy END) AS sxy, sum(CASE WHEN recent THEN syy END) AS syy,
+         min(CASE WHEN recent THEN j << 32 | first END) & 4294967295 AS first_count, sum(last) AS last_count,
+         sum(j > b AND m > was) AS rises, max(CASE WHEN j > b THEN m - before END) AS step, max(CASE WHEN j > b THEN max(was, m) - m END) AS fell
+    FROM (SELECT *, lag(m) OVER o AS before, max(CASE WHEN j >= b THEN m END) OVER (o ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS was
+            FROM low
+          WINDOW o AS (PARTITION BY unit, shift ORDER BY j))
+   GROUP BY unit, shift
+  HAVING top - base >= 2 * coalesce(max(CASE WHEN j < b THEN m END) - base, 0)),
+-- In slots, since the last in which there were so few: how far it swings, and how unevenly it comes (half of the squares of the changes of its pace).
+swing AS (
+  SELECT *, max(m) OVER (PARTITION BY unit, shift) AS most, max(peak - m) OVER (PARTITION BY unit, shift) AS swing
+    FROM (SELECT *, max(m) OVER o AS peak, row_number() OVER o AS nr, m - 2 * lag(m) OVER o + lag(m, 2) OVER o AS bend
+            FROM (SELECT *, max(CASE WHEN z <= kz THEN m END) OVER (PARTITION BY unit, shift) AS past
+                    FROM (SELECT c.*, f.k, f.m, f.a, f.z, max(CASE WHEN f.m <= c.base THEN f.z END) OVER (PARTITION BY c.unit, c.shift) AS kz,
+                                 max(CASE WHEN f.m <= c.base THEN f.z << 32 | f.m_at END) OVER (PARTITION BY c.unit, c.shift) & 4294967295 AS onset
+                            FROM climb c CROSS JOIN floor f ON f.unit = c.unit))
+           WHERE a > kz
+          WINDOW o AS (PARTITION BY unit, shift ORDER BY k))),
+-- below is when it was last below what it holds but for its swings; gap the time that one socket more takes; v how unevenly.
+paced AS (
+  SELECT *, uneven / len * gap AS v
+    FROM (SELECT *, 1.0 * max(1, below - kz) / max(1, most - swing - base) AS gap
+            FROM (SELECT *, max(kz, coalesce(max(CASE WHEN m < most - swing THEN z END), 0)) AS below,
+                         avg(CASE WHEN nr > 2 THEN bend * bend / 2.0 END) AS uneven, max(z - a + 1) AS len
+                    FROM swing GROUP BY unit, shift))),
+judged AS (
+  SELECT p.*, w.a AS wa, w.z AS wz,
+         -- It rose in several parts, not in one step, and by far more than it swings.
+         top - base >= 5 AND uneven IS NOT NULL AND top - base >= 3 * fell AND top - base >= 2 * swing AS grew,
+         rises >= 3 AND 2 * step <= top - base AS steady,
+         -- It goes on if it rests for no longer than some more sockets would take, the more of them the less evenly they come.
+         w.z - below <= gap * (1.5 + 3.5 * min(v, 1) + 1.5 * max(min(v, 12) - 1, 0)) + 1.5 * len AS goes_on
+    FROM w CROSS JOIN paced p),
+fit AS (
+  SELECT *, sxx / sw - (sx / sw) * (sx / sw) AS vx, syy / sw - (sy / sw) * (sy / sw) AS vy, sxy / sw - (sx / sw) * (sy / sw) AS vxy
+    FROM (SELECT *, sum(n * step_s) AS sw, sum((n * x + step_s * i) * step_s) AS sx, sum((n * x * x + 2 * x * step_s * i + step_s * step_s * ii) * step_s) AS sxx
+            FROM (SELECT *, v1 - u1 + 1 AS n, (v1 - u1 + 1) * (u1 + v1) / 2.0 AS i, (v1 * (v1 + 1) * (2 * v1 + 1) - (u1 - 1) * u1 * (2 * u1 - 1)) / 6.0 AS ii
+                    FROM (SELECT j.*, r.step AS step_s, r.x, max(j.fa, r.a) - r.a AS u1, r.z - r.a AS v1 FROM judged j CROSS JOIN stretch r ON r.z >= j.fa))
+           GROUP BY unit, shift)),
+-- Of each the longest that shows it about as well as any; of a program only where no process of it does. What is of no more use need not
+-- go on, but it stays for a tenth of the window.
+best AS (
+  SELECT *
+    FROM (SELECT *, row_number() OVER (PARTITION BY unit ORDER BY leak DESC, r2 >= most_r2 - 0.05 DESC, shift DESC) AS place, max(CASE program WHEN 0 THEN leak END) OVER (PARTITION BY h) AS single
+            FROM (SELECT *, max(r2) OVER (PARTITION BY unit, leak) AS most_r2
+                    FROM (SELECT f.*, m.netns, m.pid, m.comm, m.cmdline, m.proto, m.family, m.state, vxy / vx AS slope, CASE WHEN vy > 0 THEN vxy * vxy / (vx * vy) END AS r2,
+                                 grew AND (steady AND goes_on OR (m.state = 'CLOSE_WAIT' OR m.state = 'CLOSE' AND m.proto = 'tcp') AND 10 * (wz - kz) >= wz - wa AND top - base >= 2 * (past - base)) AS leak
+                            FROM fit f CROSS JOIN member m ON m.id = f.unit & 4294967295 WHERE vxy > 0 AND vx > 0)))
+   WHERE place = 1 AND (NOT program OR coalesce(single < leak, 1))),
+-- What these hold at the end of the window: when the oldest was seen, and descriptors in use.
+aged AS (
+  SELECT b.*, min(c.oldest) AS oldest, count(DISTINCT CASE WHEN c.oldest THEN m.g END) AS processes, max(d.fds) AS fds, max(d.fd_limit) AS fd_limit
+    FROM best b CROSS JOIN member m ON m.h = b.h AND (b.program OR m.g = b.unit)
+    LEFT JOIN (SELECT s.*, p.oldest
+                 FROM (SELECT p.id & 4294967295 AS id, p.oldest FROM w CROSS JOIN socket_count_span p
+                           ON p.id BETWEEN w.z << 32 AND ((w.z + K_socket_counts) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
+                       UNION ALL
+                       SELECT p.subject, p.oldest FROM w CROSS JOIN socket_count_open p ON p.from_sample <= w.z) p CROSS JOIN socket_count s ON s.id = p.id) c
+           ON c.process IS m.process AND c.state = m.state AND c.proto = m.proto AND c.family IS m.family AND c.netns IS m.netns
+    LEFT JOIN (SELECT p.id, p.fds, t.fd_limit
+                 FROM (SELECT p.id & 4294967295 AS id, p.tuple, p.fds FROM w CROSS JOIN process_span p
+                           ON p.id BETWEEN w.z << 32 AND ((w.z + K_processes) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
+                       UNION ALL
+                       SELECT p.subject, p.tuple, p.fds FROM w CROSS JOIN process_open p ON p.from_sample <= w.z) p CROSS JOIN process_tuple t ON t.id = p.tuple) d
+           ON d.id = m.process
+   GROUP BY b.unit),
+-- Where most go, each as a number of ten digits and who it is: to one port elsewhere (with all sockets that go there), from one port here, to one host.
+peered AS (
+  SELECT *, max(printf('%010d%010d', there_n, used) || CASE WHEN remote_addr LIKE '%:%' THEN '[' || remote_addr || ']' ELSE remote_addr END || ':' || remote_port) AS there,
+         max(printf('%010d', here_n) || local_port) AS here, max(printf('%010d', host_n) || remote_addr) AS host
+    FROM (SELECT b.*, o.local_port, o.remote_addr, o.remote_port, o.used, count(*) OVER (PARTITION BY b.unit, o.remote_addr, o.remote_port) AS there_n,
+                 count(*) OVER (PARTITION BY b.unit, o.local_port) AS here_n, count(*) OVER (PARTITION BY b.unit, o.remote_addr) AS host_n
+            FROM (SELECT b.*, m.process FROM aged b CROSS JOIN member m ON m.h = b.h AND (b.program OR m.g = b.unit)) b
+            LEFT JOIN (SELECT s.netns, s.proto, s.family, s.local_port, s.remote_addr, s.remote_port, t.state, t.process,
+                              count(*) OVER (PARTITION BY s.netns, s.proto, s.remote_addr, s.remote_port) AS used
+                         FROM (SELECT p.id & 4294967295 AS id, p.tuple FROM w CROSS JOIN socket_span p
+                                   ON p.id BETWEEN w.z << 32 AND ((w.z + K_sockets) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
+                               UNION ALL
+                               SELECT p.subject, p.tuple FROM w CROSS JOIN socket_open p ON p.from_sample <= w.z) p
+                        CROSS JOIN socket s ON s.id = p.id AND s.remote_port > 0 CROSS JOIN socket_tuple t ON t.id = p.tuple) o
+                   ON b.leak AND o.process IS b.process AND o.state = b.state AND o.proto = b.proto AND o.family IS b.family AND o.netns IS b.netns)
+   GROUP BY unit),
+bound AS (
+  SELECT *, CASE WHEN fd_left <= coalesce(ports_left, fd_left) THEN 'descriptors' WHEN ports_left NOT NULL THEN 'ports' END AS limit_name
+    FROM (SELECT *, CASE program WHEN 0 THEN fd_limit - fds END AS fd_left, ports - CAST(substr(there, 11, 10) AS INTEGER) AS ports_left
+            FROM (SELECT p.*, substr(here, 1, 10) > substr(there, 1, 10) AS accepted,
+                         CASE WHEN proto = 'tcp' AND substr(here, 1, 10) <= substr(there, 1, 10)
+                              THEN CAST(substr(v.value, instr(v.value, ' ') + 1) AS INTEGER) - CAST(v.value AS INTEGER) + 1 END AS ports
+                    FROM peered p
+                    LEFT JOIN (SELECT s.netns, t.value
+                                 FROM (SELECT p.id & 4294967295 AS id, p.tuple FROM w CROSS JOIN setting_span p
+                                           ON p.id BETWEEN w.z << 32 AND ((w.z + K_settings) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
+                                       UNION ALL
+                                       SELECT p.subject, p.tuple FROM w CROSS JOIN setting_open p ON p.from_sample <= w.z) p
+                                CROSS JOIN setting s ON s.id = p.id AND s.name = 'net.ipv4.ip_local_port_range' CROSS JOIN setting_tuple t ON t.id = p.tuple) v
+                           ON v.netns IS p.netns)))
+SELECT a.ts AS since, e.ts AS until, b.netns, CASE b.program WHEN 0 THEN b.pid END AS pid, b.comm, b.cmdline, b.proto, b.family, b.state,
+       b.first_count, b.last_count, b.min_count, max(b.hi, b.last_count, b.first_count) AS max_count,
+       round(3600 * b.slope, 1) AS per_hour, round(b.r2, 3) AS r2, round(e.ts - b.oldest) AS oldest_s, g.ts AS began, b.goes_on,
+       CASE WHEN b.pid IS NOT NULL THEN max(b.processes, 1) END AS processes,
+       CASE WHEN b.accepted THEN substr(b.host, 11) ELSE substr(b.there, 21) END AS remote,
+       CAST(CASE WHEN b.accepted THEN substr(b.host, 1, 10) ELSE substr(b.there, 1, 10) END AS INTEGER) AS remote_count,
+       CASE WHEN b.accepted THEN CAST(substr(b.here, 11) AS INTEGER) END AS local_port, b.limit_name,
+       CASE b.limit_name WHEN 'ports' THEN b.ports - b.ports_left WHEN 'descriptors' THEN b.fds END AS limit_used,
+       CASE b.limit_name WHEN 'ports' THEN b.ports WHEN 'descriptors' THEN b.fd_limit END AS limit_count,
+       CASE WHEN b.goes_on THEN round(e.ts + CASE b.limit_name WHEN 'ports' THEN b.ports_left WHEN 'descriptors' THEN b.fd_left END / b.slope) END AS limit_at,
+       b.leak AND coalesce(e.ts - b.oldest >= 0.75 * (e.ts - g.ts), 1) AS leak
+  FROM bound b CROSS JOIN sample a ON a.id = (SELECT id FROM sample WHERE id >= b.fa ORDER BY id LIMIT 1) CROSS JOIN sample e ON e.id = b.wz
+ CROSS JOIN sample g ON g.id = (SELECT id FROM sample WHERE id <= b.onset ORDER BY id DESC LIMIT 1)
+ ORDER BY leak DESC, b.slope * coalesce(b.r2, 0) DESC
