@@ -64,6 +64,7 @@ type Table struct {
 	Columns []Column
 
 	id, rare, span []Column // the columns by where they are kept
+	shows          string   // which rows the history shows, as SQL; "": all
 	newWriter      func(*Writer) tableWriter
 	rests          bool      // a subject may be there and show nothing for a while; see Set.Rest
 	events         *LogTable // of what happens to its subjects between samples; nil when nothing tells of that
@@ -99,6 +100,12 @@ func define[ID, V comparable](name, subject string, k int64, doc string) Spans[I
 // resting is t, whose subjects may rest.
 func resting[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
 	t.rests = true
+	return t
+}
+
+// showing is t, of which the history shows only the rows that the condition, in SQL, holds for.
+func showing[ID, V comparable](condition string, t Spans[ID, V]) Spans[ID, V] {
+	t.shows = condition
 	return t
 }
 

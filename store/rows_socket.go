@@ -19,7 +19,7 @@ type SocketID struct {
 
 // Socket is what changes in the life of a socket.
 type Socket struct {
-	State      string `col:"state,rare" doc:"LISTEN, ESTABLISHED, TIME_WAIT, CLOSE_WAIT …, as netstat prints them; CLOSE for an unconnected udp or raw socket."`
+	State      string `col:"state,rare" doc:"LISTEN, ESTABLISHED, TIME_WAIT, CLOSE_WAIT …, as netstat prints them; CLOSE for an unconnected udp or raw socket, and for a tcp socket that is not connected (any more) while a process holds it, which ss does not show."`
 	Process    Ref    `col:"process,rare" ref:"processes:pid,comm,exe,cmdline" doc:"The process that holds the socket, the one with the lowest pid when several do; see owner_how."`
 	UID        Int    `col:"uid,rare" doc:"User id of the socket's creator."`
 	User       string `col:"user,rare" doc:"Name of that user."`
@@ -42,7 +42,7 @@ type Socket struct {
 	Cwnd          Int `col:"cwnd,value" unit:"segments" doc:"Congestion window (tcpi_snd_cwnd)."`
 	Drops         Int `col:"drops,rare counter" unit:"packets" doc:"Packets dropped at this socket: full receive buffer, or a listener's full queue (sk_drops)."`
 
-	OwnerHow string `col:"owner_how,rare" doc:"How the process is known: fd (seen in /proc/PID/fd, with a thread that has descriptors of its own, or among the files registered with io_uring), cookie (it held the socket until it closed it), listener (it listens on the local port, and nobody holds the socket itself), none."`
+	OwnerHow string `col:"owner_how,rare" doc:"How the process is known: fd (seen in /proc/PID/fd, with a thread that has descriptors of its own, or among the files registered with io_uring), cookie (it held the socket until it closed it), listener (it listens on the local port, and nobody holds the socket itself; with owner_candidates above 1 it is not known which process does), none."`
 
 	Ended      float64 `col:"ended,rare" doc:"When the connection ended, where the process still has its descriptor: the first sample that saw it in TIME_WAIT or dead (CLOSE); NULL while it lives."`
 	Candidates Int     `col:"owner_candidates,rare" unit:"processes" doc:"How many processes listen on the local port, where owner_how is listener: with more than one, pid is NULL."`

@@ -155,11 +155,14 @@ func (t *Table) openSpans() string {
 }
 
 func (t *Table) historyView() View {
-	columns := "SELECT ts" + t.selected() + "\n  "
+	columns, shows := "SELECT ts"+t.selected()+"\n  ", ""
+	if t.shows != "" {
+		shows = "\n WHERE " + t.shows
+	}
 	return View{
 		Name: t.Name, Doc: t.Doc, From: t,
 		Columns: append([]Column{tsColumn}, t.Shown()...),
-		Body:    columns + t.from(t.closedSpans()) + "\nUNION ALL\n" + columns + t.from(t.openSpans()),
+		Body:    columns + t.from(t.closedSpans()) + shows + "\nUNION ALL\n" + columns + t.from(t.openSpans()) + shows,
 	}
 }
 

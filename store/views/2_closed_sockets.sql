@@ -1,4 +1,4 @@
--- Every TCP and UDP socket that was closed, at its exact time, with what TCP knew at the end; beyond a budget, see closed_counts.
+-- Every TCP and UDP socket that was closed, with its time and what TCP knew at the end; beyond a budget, see closed_counts.
 --
 -- ts (unix s): When the kernel gave the socket up; of one that goes on in TIME_WAIT, when that began. It may be late by late_ms.
 -- netns: Inode number of the network namespace.

@@ -111,7 +111,7 @@ came AS MATERIALIZED (
             FROM w CROSS JOIN process_span p ON p.id BETWEEN w.a << 32 AND ((w.z + K_processes) << 32) - 1 AND (p.id >> 32) - p.length BETWEEN w.a AND w.z
           UNION ALL
           SELECT p.subject, p.from_sample, p.tuple FROM w CROSS JOIN process_open p ON p.from_sample BETWEEN w.a AND w.z) x
-    CROSS JOIN process r ON r.id = x.process AND r.first_sample = x.f),
+    CROSS JOIN process r ON r.id = x.process AND r.first_sample = x.f AND r.pid IS NOT NULL),
 ran AS (
   -- Of one process there are several rows where it ran another program; before format 6 also where it held no socket for a while.
   SELECT n.first_sample AS sample, CASE WHEN o.id IS NULL THEN 'seen' ELSE 'exec' END AS event, coalesce(n.cmdline, n.exe, n.comm) AS what,
@@ -121,7 +121,7 @@ ran AS (
   UNION ALL
   -- The last row of a process ends with it. When it ended is not known where nobody looked in the sample before.
   SELECT o.gone_sample, 'gone', coalesce(o.cmdline, o.exe, o.comm), NULL, NULL, o.pid, o.comm, p.tuple
-    FROM w CROSS JOIN process o ON o.gone_sample BETWEEN w.a AND w.z LEFT JOIN process_span p ON p.id = o.last_sample << 32 | o.id
+    FROM w CROSS JOIN process o ON o.gone_sample BETWEEN w.a AND w.z AND o.pid IS NOT NULL LEFT JOIN process_span p ON p.id = o.last_sample << 32 | o.id
    WHERE NOT EXISTS (SELECT 1 FROM process WHERE pid = o.pid AND started = o.started AND id > o.id)
      AND (o.gone_sample = o.last_sample + 1 OR NOT EXISTS (
           SELECT 1 FROM sample b JOIN gap g ON g.source = 'owners' AND g.kind = 'failed' AND g.since < b.ts AND coalesce(g.until, 1e12) > b.ts
