@@ -132,9 +132,11 @@ func (s *sockets) endOf(c *closes, end *ending, e *socket) float64 {
 	switch {
 	case e != nil && e.ended != 0:
 		return e.ended
+	case e != nil && e.waits != 0 && end.at-end.late > e.waits+toldAtOnce:
+		return s.endedWaiting(e) // no sample looked whether its descriptor was open
 	case e != nil && e.gone != 0 && end.at > e.left+toldAtOnce && !e.rec.isRemains():
 		return s.sampleAfter(e.left)
-	case e == nil && end.idle > 0 && c.before > 0 && end.at-end.idle < c.before-toldAtOnce:
+	case e == nil && end.idle > 0 && c.before > 0 && end.at-end.idle < c.before-2*kernelTick():
 		// The last sample did not see it alive: it had ended by then.
 		return s.sampleAfter(end.at - end.idle)
 	}

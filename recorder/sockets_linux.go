@@ -309,6 +309,7 @@ type socket struct {
 	gone    uint32        // sample whose dump did not show it any more,
 	left    time.Duration // and when that began, since boot
 	ended   float64       // when its connection ended, where the descriptor outlives it; else 0
+	waits   time.Duration // since boot: when its TIME_WAIT began; 0 where that is not known
 
 	unlisted bool // no dump shows it, though a process holds it
 	closed   bool // the kernel told of its end
@@ -462,9 +463,13 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.Netlink
 		if p.second != nil && r.family == p.second.af {
 			p = p.second
 		}
-		if p.closes != nil && r.isRemains() && p.known[r.cookie] == nil {
-			p.seeRemains(&r, msg)
-			return nil
+		if r.isRemains() {
+			if e := p.known[r.cookie]; e != nil && e.waits == 0 {
+				e.waits = timeWaitBegan(&r, msg)
+			} else if e == nil && p.closes != nil {
+				p.seeRemains(&r, msg)
+				return nil
+			}
 		}
 		s.see(p, r.cookie, &r, name)
 		return nil

@@ -27,17 +27,29 @@ const (
 // seeRemains takes note of remains that a dump shows and that are not known. Those whose close may be in the ledger wait until it
 // is collected; the others are only counted.
 func (p *protocol) seeRemains(r *record, msg []byte) {
-	left := remains{rec: *r}
-	if r.state == stateTimeWait {
-		expires := time.Duration(binary.NativeEndian.Uint32(msg[52:])) * time.Millisecond // idiag_expires
-		left.began = sinceBoot() - timeWait + expires
-	}
+	left := remains{rec: *r, began: timeWaitBegan(r, msg)}
 	recent := left.began == 0 || left.began > p.closes.since-inFlight
 	if len(p.remains) < remainsLimit && (recent || p.closes.awaits(r)) {
 		p.remains = append(p.remains, left)
 		return
 	}
 	p.surplus++
+}
+
+// timeWaitBegan is when TIME_WAIT began, since boot, to two ticks of the kernel; 0 where that is not known.
+func timeWaitBegan(r *record, msg []byte) time.Duration {
+	if r.state != stateTimeWait {
+		return 0
+	}
+	return sinceBoot() - timeWait + time.Duration(binary.NativeEndian.Uint32(msg[52:]))*time.Millisecond // idiag_expires
+}
+
+// endedWaiting is when a connection ended that has gone into TIME_WAIT: not before that began.
+func (s *sockets) endedWaiting(e *socket) float64 {
+	if e.waits == 0 {
+		return s.writer.Now()
+	}
+	return min(s.tsOf(e.waits+2*kernelTick()), s.writer.Now())
 }
 
 // settleRemains makes sockets of the remains whose close is kept by itself.
@@ -56,9 +68,10 @@ func (s *sockets) settleRemains(p *protocol) {
 			continue
 		}
 		s.see(p, r.rec.cookie, &r.rec, nil)
+		e := p.known[r.rec.cookie]
+		e.waits = r.began
 		if end != nil {
-			end.socket = p.known[r.rec.cookie]
-			end.socket.closed = true
+			end.socket, e.closed = e, true
 		}
 	}
 	clear(p.remains)

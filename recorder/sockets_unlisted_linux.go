@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"math"
 	"net/netip"
@@ -80,7 +81,7 @@ func (s *sockets) settle(p *protocol, owned bool) {
 		case e.unlisted || p.known[e.rec.cookie] != e:
 		case listed && held: // in TIME_WAIT, and its descriptor is open
 			if e.ended == 0 {
-				e.ended, e.dirty = s.writer.Now(), true
+				e.ended, e.dirty = s.endedWaiting(e), true
 			}
 		case held:
 			p.unlist(e, s.writer.Now())
@@ -382,7 +383,7 @@ func recordOf(p *protocol, id store.SocketID, v store.Socket) record {
 	return r
 }
 
-// A dumpTime is when the dumps of a sample began, since boot, and the sample's ts.
+// A dumpTime is when a sample was taken, since boot, and its ts.
 type dumpTime struct {
 	at time.Duration
 	ts float64
@@ -395,11 +396,26 @@ func (s *sockets) rememberTime() {
 	if len(s.dumped) == dumpTimes {
 		s.dumped = append(s.dumped[:0], s.dumped[dumpTimes/2:]...)
 	}
-	s.dumped = append(s.dumped, dumpTime{sinceBoot(), s.writer.Now()})
+	now, ts := sinceBoot(), s.writer.Now()
+	since := time.Duration((s.writer.Moment(now) - ts) * float64(time.Second))
+	s.dumped = append(s.dumped, dumpTime{now - since, ts})
 }
 
-// sampleAfter is the ts of the first sample whose dumps began after that time; of the oldest that is remembered at the most.
+// tsOf is the ts of a moment of the past, between those of the samples before and after it.
+func (s *sockets) tsOf(at time.Duration) float64 {
+	i, _ := slices.BinarySearchFunc(s.dumped, at, func(d dumpTime, at time.Duration) int { return cmp.Compare(d.at, at) })
+	switch {
+	case i == len(s.dumped):
+		return s.writer.Moment(at)
+	case i == 0:
+		return s.dumped[0].ts
+	}
+	before := s.dumped[i-1]
+	return min(before.ts+(at-before.at).Seconds(), s.dumped[i].ts)
+}
+
+// sampleAfter is the ts of the first sample after that time; of the oldest that is remembered at the most.
 func (s *sockets) sampleAfter(at time.Duration) float64 {
-	i, _ := slices.BinarySearchFunc(s.dumped, at, func(d dumpTime, at time.Duration) int { return int(d.at - at) })
+	i, _ := slices.BinarySearchFunc(s.dumped, at, func(d dumpTime, at time.Duration) int { return cmp.Compare(d.at, at) })
 	return s.dumped[min(i, len(s.dumped)-1)].ts
 }

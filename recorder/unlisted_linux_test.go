@@ -89,9 +89,11 @@ func TestDescriptorsOutliveConnections(t *testing.T) {
 	isDead(t, held)
 	first.CloseWrite()
 	io.ReadAll(second)
+	from := wallNow()
 	second.CloseWrite()
 	io.ReadAll(first)
 	eventually(t, "TIME_WAIT has begun", func() bool { return tcpState(t, first) == stateClose && tcpState(t, second) == stateClose })
+	to := wallNow()
 
 	port := func(c *net.TCPConn, end func(*net.TCPConn) net.Addr) int { return end(c).(*net.TCPAddr).Port }
 	local, remote := (*net.TCPConn).LocalAddr, (*net.TCPConn).RemoteAddr
@@ -119,6 +121,10 @@ func TestDescriptorsOutliveConnections(t *testing.T) {
 			t.Errorf("%s: shut down: %v, closed was %v", when, row, shut)
 		}
 		shut = row["closed"]
+		// The kernel tells by ticks how long TIME_WAIT lasts still.
+		if began := shut.(float64); began < from-0.01 || began > to+0.05 {
+			t.Errorf("%s: TIME_WAIT began at %f, want %f to %f", when, began, from, to)
+		}
 		// One was reset before any sample saw it: of it only the descriptor is known.
 		rows := r.rows(`SELECT inode, local_addr, remote_port, owner_how FROM sockets_now WHERE proto = 'tcp' AND state = 'CLOSE' AND pid = ? AND cookie IS NULL`, os.Getpid())
 		if want := tcpInode(t, unseen); len(rows) != 1 || rows[0]["inode"] != want || rows[0]["local_addr"] != nil || rows[0]["remote_port"] != nil {
