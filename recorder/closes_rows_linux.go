@@ -105,11 +105,20 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 		}
 	}
 	v.Ended = s.endOf(c, end, e)
+	if v.Ended == 0 && end.idle > 2*kernelTick() {
+		// A FIN would have been answered just now. So it was reset, by this end now or by the other end before: the descriptor may have outlived
+		// the connection.
+		ago := end.idle
+		if c.before > 0 {
+			ago = min(ago, end.at-c.before)
+		}
+		v.Late = store.Late(max(end.late, ago))
+	}
 	if e != nil && e.subject != nil && (p.ok || e.dump != p.dump) {
 		v.Socket = e.subject.Ref()
 	} else {
 		// Nobody saw it in the last sample, so it is not older than that, unless it had ended by then.
-		if c.before > 0 && v.Ended == 0 {
+		if c.before > 0 && v.Ended == 0 && end.at-end.idle > c.before {
 			v.Lived = store.NonZero(max(0, min(end.lived, end.at-c.before)).Milliseconds())
 		}
 		v.NetNS, v.Proto, v.Family, v.Cookie = p.ns.id, p.proto, p.family, store.NonZero(r.cookie)
@@ -136,7 +145,7 @@ func (s *sockets) endOf(c *closes, end *ending, e *socket) float64 {
 		return s.endedWaiting(e) // no sample looked whether its descriptor was open
 	case e != nil && e.gone != 0 && end.at > e.left+toldAtOnce && !e.rec.isRemains():
 		return s.sampleAfter(e.left)
-	case e == nil && end.idle > 0 && c.before > 0 && end.at-end.idle < c.before-2*kernelTick():
+	case e == nil && end.idle > 0 && c.before > 0 && end.at-end.idle < c.before-toldAtOnce:
 		// The last sample did not see it alive: it had ended by then.
 		return s.sampleAfter(end.at - end.idle)
 	}

@@ -203,6 +203,9 @@ func TestEventsOfConnections(t *testing.T) {
 		if len(order) == 0 || !strings.HasSuffix(order[0], " opened") {
 			t.Errorf("%s %s: %v", life.how, ends, order)
 		}
+		if n := len(order); n > 1 && strings.HasSuffix(order[n-1], " released") { // a sample saw it dead before it was closed
+			order = order[:n-1]
+		}
 		if life.over > 0 && len(order) > 0 && !strings.HasSuffix(order[len(order)-1], " closed") {
 			t.Errorf("%s %s: %v", life.how, ends, order)
 		}

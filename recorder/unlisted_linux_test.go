@@ -152,6 +152,7 @@ func TestDescriptorsOutliveConnections(t *testing.T) {
 			look(fmt.Sprintf("sample %d after a restart", i))
 		}
 	}
+	eventually(t, "a close is told at once no more", func() bool { return wallNow() > to+0.3 })
 	before := wallNow()
 	for _, c := range []*net.TCPConn{held, first, second, unseen} {
 		c.Close()
@@ -285,6 +286,42 @@ func TestNothingKnownIsNull(t *testing.T) {
 		row := r.rows("SELECT sum(bytes_sent) AS sent, sum(bytes_received) AS received FROM " + table + " WHERE closed = closed_unknown AND closed > 0")[0]
 		if row["sent"] != want["sent"] || row["received"] != want["received"] {
 			t.Errorf("%s: %v, want NULL", table, row)
+		}
+	}
+}
+
+// Of a connection that was reset between two samples, and whose descriptor was closed before the second, it is not known when it ended: nothing
+// says that the time of the close is that.
+func TestResetBetweenSamplesIsNotExact(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	loopback(t)
+	r := newRecording(t)
+	s := hearing(t, r, 100)
+	l := listen(t, "tcp4", "127.0.0.1:0")
+	peer, held := tcpPair(t, l)
+	peer.Write(make([]byte, 10))
+	io.ReadFull(held, make([]byte, 10))
+	port := held.RemoteAddr().(*net.TCPAddr).Port
+	r.sampleNow(s)
+	r.sampleNow(s)
+	before := wallNow()
+	reset(t, peer)
+	isDead(t, held)
+	const rest = 100 // ms
+	eventually(t, "time passes", func() bool { return wallNow() > before+rest/1000.0 })
+	held.Close()
+	heard(t, s, 2)
+	r.sampleNow(s)
+	row := r.rows("SELECT ts, late_ms, ended FROM closed_sockets WHERE remote_port = ?", port)[0]
+	late, _ := row["late_ms"].(int64)
+	if ts := row["ts"].(float64); row["ended"] != nil || ts-float64(late)/1000 > before+0.02 || ts < before+rest/1000.0-0.02 {
+		t.Errorf("closed at %f, late by %d ms, ended %v; it ended at %f, and was closed %d ms later", ts, late, row["ended"], before, rest)
+	}
+	for _, e := range r.rows("SELECT exact FROM events WHERE event = 'closed' AND what LIKE '%:' || ?", port) {
+		if e["exact"] != int64(0) {
+			t.Error("its end is called exact")
 		}
 	}
 }

@@ -17,7 +17,8 @@
 -- owner_candidates (processes): How many listened there, where owner_how is listener: with more than one, pid is NULL.
 -- ended (unix s): When the connection ended, where the process closed its descriptor only later: the first sample that saw it
 -- dead, or did not see it any more; NULL where both are one.
--- late_ms (ms): How much ts may be late; NULL where it is known to a millisecond.
+-- late_ms (ms): How much ts may be late: because the kernel's word was read later, or because the connection was reset, and its
+-- process may have closed the descriptor only later. NULL where it is known to a millisecond.
 -- incomplete: 1 where the kernel had forgotten the numbers (SO_LINGER 0): they are those of the last sample that saw it, else NULL.
 -- opened (unix s): When it is known to have been there at the latest: in the first sample that saw it, or by the ages
 -- in its tcp_info. It may have been opened earlier.

@@ -81,7 +81,7 @@ SELECT min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended
   LEFT JOIN process r ON r.id = coalesce(c.process, t.process)
 UNION ALL
 SELECT c.ts - coalesce(c.lived_ms, 0) / 1000.0,
-       (SELECT a.ts FROM sample a CROSS JOIN sample b ON b.id = c.sample AND a.run = b.run WHERE a.id = c.sample - 1 AND c.ended IS NULL),
+       (SELECT a.ts FROM sample a CROSS JOIN sample b ON b.id = c.sample AND a.run = b.run WHERE a.id = c.sample - 1 AND a.ts <= c.ts - coalesce(c.lived_ms, 0) / 1000.0),
        coalesce(c.ended, c.ts), c.ts, NULL, round(coalesce(c.ended, c.ts) - (c.ts - coalesce(c.lived_ms, 0) / 1000.0), 6), 0, 'close', c.netns, c.proto, c.family,
        c.local_addr, c.local_port, c.remote_addr, c.remote_port,
        NULL, r.pid, r.comm, r.exe, r.cmdline, c.owner_how, c.owner_candidates, NULL,
