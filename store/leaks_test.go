@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,6 +106,75 @@ func TestLeaks(t *testing.T) {
 	}
 	if steepest := texts(t, db, "SELECT comm FROM leaks ORDER BY per_hour * r2 DESC LIMIT 1"); !slices.Equal(steepest, got[:1]) {
 		t.Errorf("the steadiest growth does not stand first: %v", got)
+	}
+}
+
+// Who asks for leaks twice in one statement gets both, or a plain error of SQLite, and no wrong answer.
+func TestLeaksTwice(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "leaks.db")
+	countsRecording(t, path, 120, leakers()[:1])
+	db, err := sql.Open("sqlite", DSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if once := texts(t, db, "SELECT count(*) FROM leaks"); !slices.Equal(once, []string{"1"}) {
+		t.Fatalf("%v leaks, not 1", once)
+	}
+	var n int
+	err = db.QueryRow("SELECT count(*) FROM leaks a JOIN leaks b ON b.comm = a.comm").Scan(&n)
+	if err != nil && !strings.Contains(err.Error(), "nested too deep") || err == nil && n != 1 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+}
+
+// The last blocks of sums of a run may be shorter than those before it. They do not make a window read blocks that are longer than its
+// slots: what never fell to 0 would seem to have.
+func TestLeaksOfShortRuns(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "runs.db")
+	noise := rand.New(rand.NewPCG(7, 7))
+	const runs, samples = 4, 100
+	for run := range runs {
+		w, err := Create(t.Context(), Options{Path: path, Interval: 10 * time.Second, Boot: Boot{ID: "b"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.keeper.sums.sizes = blockSizes{short: 5, shortest: 2, together: 6}
+		src := w.Source("tcp4")
+		procs, trends := NewSet(src, Processes), NewSet(src, SocketTrends)
+		for i := run * samples; i < (run+1)*samples; i++ {
+			up := 10 * time.Second * time.Duration(i+1)
+			w.Begin(Clock{Wall: shapedAt(i), Uptime: up, Awake: up})
+			src.Read(func() error {
+				ref := procs.Put(ProcessID{PID: Of(1), Started: 1.6e9, Comm: "grows"}, Process{}).Ref()
+				trends.Put(SocketCountID{Process: ref, Proto: "tcp", Family: Of(4), State: "ESTABLISHED"}, SocketTrend{Count: Of(20 + i/5 + noise.IntN(5))})
+				return nil
+			})
+			if err := w.Commit(t.Context(), Cost{}); err != nil {
+				t.Fatal(err)
+			}
+			for due := true; due; {
+				if due, err = w.sumUpDue(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := w.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if mixed := ask(t, path, "SELECT min(samples) < max(samples) FROM long_block"); mixed[0] != "1" {
+		t.Fatal("all long blocks have the same length")
+	}
+	for first := 0; first < 150; first += 7 {
+		db := openLeaks(t, path, unixSeconds(shapedAt(first)), unixSeconds(shapedAt(runs*samples-1)), false)
+		got := texts(t, db, "SELECT min_count >= 20 AND first_count >= 20 AND last_count >= 95 AND leak FROM growth")
+		db.Close()
+		if !slices.Equal(got, []string{"1"}) {
+			t.Errorf("from sample %d: %v", first, got)
+		}
 	}
 }
 

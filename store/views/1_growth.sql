@@ -36,36 +36,39 @@ w AS MATERIALIZED (
 -- The runs of the recorder in the window. Within a run samples are taken to be evenly spaced, step seconds apart, so that sums
 -- over samples are integrals over time; nobody looked between runs, and nothing is said about then.
 stretch AS MATERIALIZED (
-  SELECT b.id AS a, e.id AS z, s.run, s.z AS stopped,
+  SELECT w.a AS wa, w.z AS wz, b.id AS a, e.id AS z, s.run, s.z AS stopped,
          CASE e.id - b.id WHEN 0 THEN 1.0 ELSE (e.ts - b.ts) / (e.id - b.id) END AS step,
          b.ts - (SELECT ts FROM sample WHERE id = w.a) AS x
     FROM w
-   CROSS JOIN (SELECT id AS run, first_sample AS a, lead(first_sample, 1, 1 << 31) OVER (ORDER BY id) - 1 AS z
-                 FROM run WHERE first_sample IS NOT NULL) s ON s.a <= w.z AND s.z >= w.a
+   CROSS JOIN (SELECT id AS run, first_sample AS a, coalesce((SELECT first_sample FROM run n WHERE n.id > r.id AND n.first_sample IS NOT NULL ORDER BY n.id LIMIT 1), 1 << 31) - 1 AS z
+                 FROM run r WHERE first_sample IS NOT NULL) s ON s.a <= w.z AND s.z >= w.a
    CROSS JOIN sample b ON b.id = (SELECT id FROM sample WHERE id >= max(s.a, w.a) ORDER BY id LIMIT 1)
    CROSS JOIN sample e ON e.id = (SELECT id FROM sample WHERE id <= min(s.z, w.z) ORDER BY id DESC LIMIT 1) AND e.id >= b.id),
 -- Of each, whole blocks u … v whose sums are there, the long ones first; edge and rest are what they leave. Near the end of the
--- window a block must be short beside what follows it, or it would hide what happened last.
+-- window a block must be short beside what follows it, or it would hide what happened last. None is used after one that is too long:
+-- the last block of a run may be shorter than those before it.
 long AS MATERIALIZED (
-  SELECT r.a AS run, r.stopped, r.z,
+  SELECT r.wa, r.wz, r.a AS run, r.stopped, r.z,
          (SELECT id FROM long_block WHERE id BETWEEN r.a AND r.z AND id + samples - 1 <= r.z ORDER BY id LIMIT 1) AS u,
-         (SELECT id + samples - 1 FROM long_block WHERE id BETWEEN r.a AND r.z AND id + samples - 1 <= r.z
-             AND (id + 9 * samples <= w.z OR 64 * samples <= w.z - w.a) ORDER BY id DESC LIMIT 1) AS v
-    FROM w CROSS JOIN stretch r),
+         (SELECT id + samples - 1 FROM long_block WHERE id BETWEEN r.a AND coalesce(
+            (SELECT id - 1 FROM long_block WHERE id BETWEEN r.a AND r.z AND (id + samples - 1 > r.z OR id + 9 * samples > r.wz AND 64 * samples > r.wz - r.wa)
+              ORDER BY id LIMIT 1), r.z) ORDER BY id DESC LIMIT 1) AS v
+    FROM stretch r),
 -- Here and below, two rows of one are a join: a CTE is worked out once, but parsed again wherever it is named.
 edge AS (
-  SELECT run, stopped, CASE i WHEN 0 THEN run ELSE v + 1 END AS a, CASE WHEN i OR v IS NULL THEN z ELSE u - 1 END AS z
+  SELECT wa, wz, run, stopped, CASE i WHEN 0 THEN run ELSE v + 1 END AS a, CASE WHEN i OR v IS NULL THEN z ELSE u - 1 END AS z
     FROM long CROSS JOIN (SELECT 0 AS i UNION ALL SELECT 1)),
 short AS MATERIALIZED (
   SELECT r.*,
          (SELECT id FROM short_block WHERE id BETWEEN r.a AND r.z AND id + samples - 1 <= r.z ORDER BY id LIMIT 1) AS u,
-         (SELECT id + samples - 1 FROM short_block WHERE id BETWEEN r.a AND r.z AND id + samples - 1 <= r.z
-             AND (id + 9 * samples <= w.z OR 64 * samples <= w.z - w.a) ORDER BY id DESC LIMIT 1) AS v
-    FROM w CROSS JOIN edge r WHERE r.a <= r.z),
+         (SELECT id + samples - 1 FROM short_block WHERE id BETWEEN r.a AND coalesce(
+            (SELECT id - 1 FROM short_block WHERE id BETWEEN r.a AND r.z AND (id + samples - 1 > r.z OR id + 9 * samples > r.wz AND 64 * samples > r.wz - r.wa)
+              ORDER BY id LIMIT 1), r.z) ORDER BY id DESC LIMIT 1) AS v
+    FROM edge r WHERE r.a <= r.z),
 rest AS MATERIALIZED (
   SELECT * FROM (SELECT run, stopped, CASE i WHEN 0 THEN a ELSE v + 1 END AS a, CASE WHEN i OR v IS NULL THEN z ELSE u - 1 END AS z
     FROM short CROSS JOIN (SELECT 0 AS i UNION ALL SELECT 1)) WHERE a <= z),
--- The window in 64 slots of as many samples each. One that would begin within a block begins with the next block. Samples in which
+-- The window in 64 slots of as many samples each. One that would begin within a block (that is used) begins with the next block. Samples in which
 -- a source failed say nothing: there may have been something.
 slot AS MATERIALIZED (
   SELECT s.*, (SELECT coalesce(sum(max(0, (SELECT count(*) FROM sample m WHERE m.ts > g.since AND m.ts < coalesce(g.until, 1e99) AND m.id BETWEEN s.a AND s.z))), 0)
@@ -73,8 +76,8 @@ slot AS MATERIALIZED (
     FROM (SELECT k, a, z, n, (SELECT ts FROM sample WHERE id >= a ORDER BY id LIMIT 1) AS since, (SELECT ts FROM sample WHERE id <= z ORDER BY id DESC LIMIT 1) AS until
             FROM (SELECT k, n, a, lead(a, 1, last + 1) OVER (ORDER BY k) - 1 AS z
                     FROM (SELECT k, n, last, max(q,
-                                   coalesce((SELECT id + samples FROM long_block b WHERE b.id < q AND b.id >= wa AND id + samples <= last + 1 AND (id + 9 * samples <= last OR 64 * samples < n) ORDER BY id DESC LIMIT 1), 0),
-                                   coalesce((SELECT id + samples FROM short_block b WHERE b.id < q AND b.id >= wa AND id + samples <= last + 1 AND (id + 9 * samples <= last OR 64 * samples < n) ORDER BY id DESC LIMIT 1), 0)) AS a
+                                   coalesce((SELECT id + samples FROM long_block WHERE id < q AND id >= (SELECT u FROM long WHERE u < q AND v >= q ORDER BY u DESC LIMIT 1) ORDER BY id DESC LIMIT 1), 0),
+                                   coalesce((SELECT id + samples FROM short_block WHERE id < q AND id >= (SELECT u FROM short WHERE u < q AND v >= q ORDER BY u DESC LIMIT 1) ORDER BY id DESC LIMIT 1), 0)) AS a
                             FROM (SELECT k, a AS wa, z AS last, z - a + 1 AS n, z + 1 - ((64 - k) * (z - a + 1) + 63) / 64 AS q
                                     FROM w CROSS JOIN (WITH RECURSIVE number (k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM number WHERE k < 63) SELECT k FROM number))))
            WHERE a <= z) s),
@@ -119,53 +122,52 @@ raw AS MATERIALIZED (
          p.least, p.most, p.n, p.total, p.moment, p.squares, p.first, p.last
     FROM short r CROSS JOIN socket_trend_short p
       ON p.id BETWEEN (SELECT base FROM short_block WHERE id = r.u) << 32 AND ((r.v + 1) << 32) - 1 AND (p.id >> 32) + p.samples > r.u),
--- Only those are looked at of which there are at least three more than there were once: processes (one), and programs of several (many).
--- The row zero of each says nothing of what there was, but makes it be looked at in every slot.
-kept AS (
-  SELECT run, g, h, fa, fh, one, many, zero, CASE zero WHEN 0 THEN f ELSE fa - run END AS f, CASE zero WHEN 0 THEN t ELSE wz - run END AS t,
-         CASE zero WHEN 0 THEN least END AS least, CASE zero WHEN 0 THEN most END AS most, CASE zero WHEN 0 THEN n END AS n,
-         CASE zero WHEN 0 THEN total END AS total, CASE zero WHEN 0 THEN moment END AS moment, CASE zero WHEN 0 THEN squares END AS squares,
-         CASE zero WHEN 0 THEN first END AS first, CASE zero WHEN 0 THEN last END AS last, wa, wz
-    FROM (SELECT *, ends - CASE WHEN there < wz - fa + 1 THEN 0 ELSE lo END >= 3 AS one,
-                 several AND sum(CASE nr WHEN 1 THEN ends - CASE WHEN there < wz - fh + 1 THEN 0 ELSE lo END ELSE 0 END) OVER (PARTITION BY h) >= 3 AS many
-            FROM (SELECT r.*, r.key >> 32 AS run, m.g, m.h, m.fa, m.fh, m.several, w.a AS wa, w.z AS wz, row_number() OVER g AS nr,
-                         sum(coalesce(n, t - f + 1)) OVER g AS there, min(least) OVER g AS lo,
-                         max(CASE WHEN (r.key >> 32) + t >= w.z - 100 THEN ((r.key >> 32) + t) << 32 | CASE WHEN n IS NULL THEN least ELSE last & 4294967295 END ELSE 0 END) OVER g & 4294967295 AS ends
-                    FROM w CROSS JOIN raw r CROSS JOIN member m ON m.id = r.key & 4294967295
-                  WINDOW g AS (PARTITION BY m.g)))
-   CROSS JOIN (SELECT 0 AS zero UNION ALL SELECT 1) ON NOT zero OR nr = 1
+-- Only those are looked at of which there are at least three more, towards the end, than there were once: processes (one), and
+-- programs of several (many). What they count is the least of the rows that begin in the last slot or reach the end; where there is none, the last value, if it is not older
+-- than 100 samples.
+pick AS MATERIALIZED (
+  SELECT id, g, h, fa, fh, z, n, nr, ff, one, many
+    FROM (SELECT *, top - CASE WHEN there < z - fa + 1 THEN 0 ELSE lo END >= 3 AS one,
+                 several AND sum(CASE nr WHEN 1 THEN top - CASE WHEN there < z - fh + 1 THEN 0 ELSE lo END ELSE 0 END) OVER (PARTITION BY h) >= 3 AS many
+            FROM (SELECT id, g, h, fa, fh, several, z, n, nr, ff, there, lo, min(ends & 4294967295, coalesce(top, ends & 4294967295)) AS top
+                    FROM (SELECT r.id, m.g, m.h, m.fa, m.fh, m.several, w.z, w.z - w.a + 1 AS n, row_number() OVER g AS nr, sum(r.there) OVER g AS there,
+                                 min(r.lo) OVER g AS lo, max(r.ends) OVER g AS ends, min(r.top) OVER g AS top, r.ff
+                            FROM w CROSS JOIN (SELECT r.key & 4294967295 AS id, sum(coalesce(r.n, r.t - r.f + 1)) AS there, min(r.least) AS lo, min((r.key >> 32) + r.f) AS ff,
+                                         max(CASE WHEN (r.key >> 32) + r.t >= w.z - 100 THEN ((r.key >> 32) + r.t) << 32 | CASE WHEN r.n IS NULL THEN r.least ELSE r.last & 4294967295 END ELSE 0 END) AS ends,
+                                         min(CASE WHEN (r.key >> 32) + r.f > w.z - (w.z - w.a + 64) / 64 OR (r.key >> 32) + r.t = w.z THEN r.least END) AS top
+                                    FROM w CROSS JOIN raw r GROUP BY id) r
+                           CROSS JOIN member m ON m.id = r.id
+                          WINDOW g AS (PARTITION BY m.g))))
    WHERE one OR many),
--- What reaches over several slots, once for each.
-spread AS (
-  SELECT run, g, h, fa, fh, one, many, zero, f, t, least, most, n, total, moment, squares, first, last, 63 - (wz - f - run) * 64 / (wz - wa + 1) AS k,
-         63 - (wz - CASE WHEN n IS NULL THEN t ELSE f END - run) * 64 / (wz - wa + 1) AS kt
-    FROM kept
-  UNION ALL
-  SELECT run, g, h, fa, fh, one, many, zero, f, t, least, most, n, total, moment, squares, first, last, k + 1, kt FROM spread WHERE k < kt),
--- Sums over samples. A group that is absent counts 0 and adds nothing. Products with the sample are summed in two parts, or they
--- would be beyond 64 bits in a month of 10,000 sockets every 100 ms.
-summed AS (
-  SELECT g, h, fa, fh, one, many, run, k, a, z, failed, sum(CASE zero WHEN 0 THEN coalesce(n, t - f + 1) ELSE 0 END) AS n,
-         min(least << 32 | 4294967295 - run - t) AS lo, max(most) AS hi, sum(coalesce(total, least * (t - f + 1))) AS sy,
-         sum(coalesce(total, least * (t - f + 1)) * (f >> 13)) AS high,
-         sum(coalesce(moment + total * (f & 8191), least * ((t - f + 1) * ((f & 8191) + t - (f >> 13 << 13)) / 2))) AS low,
-         sum(coalesce(squares, least * least * (t - f + 1))) AS syy, min(coalesce(first, least) + (f << 32)) AS first, max(coalesce(last, least) + (t << 32)) AS final
-    FROM (SELECT p.run, p.g, p.h, p.fa, p.fh, p.one, p.many, p.zero, p.k, p.least, p.most, p.n, p.total, p.moment, p.squares, p.first, p.last, s.a, s.z, s.failed, s.since, s.until,
-                 CASE WHEN p.n IS NULL AND p.f < s.a - p.run THEN s.a - p.run ELSE p.f END AS f,
-                 CASE WHEN p.n IS NULL AND p.t > s.z - p.run THEN s.z - p.run ELSE p.t END AS t
-            FROM spread p CROSS JOIN slot s ON s.k = p.k)
-   WHERE f <= t GROUP BY g, run, k),
--- On the time axis: sample i of a run stands at x + i * step seconds, and for step seconds.
+-- Their rows, in samples of the recording, and the slots k … kt that each is in; sample f stands at x seconds, and each for step seconds.
+-- Another row of each, without step, says nothing of what there was, but makes it be looked at in every slot.
+piece AS MATERIALIZED (
+  SELECT p.g, p.h, p.fa, p.fh, p.one, p.many, CASE i WHEN 0 THEN e.a + r.f ELSE p.fa END AS f, CASE i WHEN 0 THEN e.a + r.t ELSE p.z END AS t,
+         CASE i WHEN 0 THEN r.least END AS least, CASE i WHEN 0 THEN r.most END AS most, CASE i WHEN 0 THEN r.n ELSE 0 END AS n, CASE i WHEN 0 THEN r.total END AS total,
+         CASE i WHEN 0 THEN r.moment END AS moment, CASE i WHEN 0 THEN r.squares END AS squares, CASE i WHEN 0 THEN r.first END AS first, CASE i WHEN 0 THEN r.last END AS last,
+         e.x + e.step * r.f AS x, CASE i WHEN 0 THEN e.step END AS step, 63 - (p.z - CASE i WHEN 0 THEN e.a + r.f ELSE p.fa END) * 64 / p.n AS k,
+         CASE i WHEN 0 THEN 63 - (p.z - CASE WHEN r.n IS NULL THEN r.t ELSE r.f END - e.a) * 64 / p.n ELSE 63 END AS kt
+    FROM raw r CROSS JOIN pick p ON p.id = r.key & 4294967295 CROSS JOIN stretch e ON e.a = r.key >> 32
+   CROSS JOIN (SELECT 0 AS i UNION ALL SELECT 1) ON NOT i OR p.nr = 1 AND e.a + r.f = p.ff),
+-- Sums over samples, in each slot. A group that is absent counts 0 and adds nothing.
 part AS (
-  SELECT g.g, g.h, g.fa, g.fh, g.one, g.many, g.k, g.a, g.z, g.failed, max(r.step) * (g.z - g.a + 1) AS seconds, sum(g.n) AS n, min(g.lo) >> 32 AS lo, 4294967295 - (min(g.lo) & 4294967295) AS lo_at,
-         max(g.hi) AS hi, sum(g.sy * r.step) AS sy, sum((g.sy * r.x + (8192.0 * g.high + g.low) * r.step) * r.step) AS sxy, sum(g.syy * r.step) AS syy,
-         min(g.first + (r.a << 32)) AS first, max(g.final + (r.a << 32)) AS final
-    FROM summed g CROSS JOIN stretch r ON r.a = g.run GROUP BY g.g, g.k),
+  SELECT g, h, fa, fh, one, many, k, a, z, failed, max(step) * (z - a + 1) AS seconds, sum(coalesce(n, t - f + 1)) AS n,
+         min(lo) >> 32 AS lo, 4294967295 - (min(lo) & 4294967295) AS lo_at, max(most) AS hi,
+         sum(coalesce(total, least * (t - f + 1)) * step) AS sy,
+         sum((coalesce(total, least * (t - f + 1)) * x + coalesce(moment, least * ((t - f + 1) * (t - f) / 2)) * step) * step) AS sxy,
+         sum(coalesce(squares, least * least * (t - f + 1)) * step) AS syy,
+         min(coalesce(first, least) + (f << 32)) AS first, max(coalesce(last, least) + (t << 32)) AS final
+    FROM (SELECT p.g, p.h, p.fa, p.fh, p.one, p.many, s.k, s.a, s.z, s.failed, p.least, p.most, p.n, p.total, p.moment, p.squares, p.first, p.last, p.step,
+                 p.least << 32 | 4294967295 - CASE WHEN p.n IS NULL AND p.t > s.z THEN s.z ELSE p.t END AS lo,
+                 CASE WHEN p.n IS NULL AND p.f < s.a THEN s.a ELSE p.f END AS f, CASE WHEN p.n IS NULL AND p.t > s.z THEN s.z ELSE p.t END AS t,
+                 CASE WHEN p.n IS NULL AND p.f < s.a THEN p.x + (s.a - p.f) * p.step ELSE p.x END AS x
+            FROM piece p CROSS JOIN slot s ON s.k BETWEEN p.k AND p.kt AND s.z >= p.f AND (p.n NOT NULL OR s.a <= p.t))
+   GROUP BY g, k),
 -- The floor m of each slot: how many there were all the time; m_at is the last sample with so few. A process and state is a unit, and a
 -- program is: of that it is the sum of those of its processes, at most the true one.
 floor AS MATERIALIZED (
   SELECT unit, program, h, fa, k, a, z, sum(m) AS m, CASE program WHEN 0 THEN m_at ELSE z END AS m_at, max(hi) AS hi, coalesce(sum(sy), 0) AS sy, coalesce(sum(sxy), 0) AS sxy,
-         CASE program WHEN 0 THEN coalesce(sum(syy), 0) ELSE coalesce(sum(sy) * sum(sy), 0) / seconds END AS syy, sum(first) AS first, sum(last) AS last
+         CASE program WHEN 0 THEN coalesce(sum(syy), 0) ELSE coalesce(sum(sy) * sum(sy), 0) / max(seconds) END AS syy, sum(first) AS first, sum(last) AS last
     FROM (SELECT unit, program, h, fa, k, a, z, seconds, hi, sy, sxy, syy,
                  CASE WHEN n + failed >= z - max(a, fa) + 1 THEN lo ELSE 0 END AS m,
                  CASE WHEN n + failed >= z - max(a, fa) + 1 THEN lo_at WHEN n = z - (first >> 32) + 1 THEN (first >> 32) - 1 ELSE z END AS m_at,
@@ -177,8 +179,7 @@ floor AS MATERIALIZED (
    GROUP BY unit, k),
 -- The same in 8, 16, 32 and 64 parts. Growth is looked for in the last eight of each: in all the window, its half, quarter and eighth.
 coarse AS (
-  SELECT unit, program, h, e.shift, k >> e.shift > (63 >> e.shift) - 8 AS recent, k >> e.shift AS j, max(fa, min(a)) AS fa, min(m) AS m, max(max(hi), max(m)) AS hi,
-         sum(sy) AS sy, sum(sxy) AS sxy, sum(syy) AS syy, min(k << 32 | first) & 4294967295 AS first, sum(last) AS last
+  SELECT unit, e.shift, k >> e.shift > (63 >> e.shift) - 8 AS recent, k >> e.shift AS j, min(m) AS m
     FROM floor CROSS JOIN (SELECT 3 AS shift UNION ALL SELECT 2 UNION ALL SELECT 1 UNION ALL SELECT 0) e
    GROUP BY unit, e.shift, j),
 -- b is the last of them in which there were so few.
@@ -190,34 +191,39 @@ low AS (
 -- Since then: in how many parts it rose above all before, the greatest step, and how far it fell below what it had been. Before it there
 -- were not many more: those were given back, and these may be, too.
 climb AS (
-  SELECT unit, program, h, shift, base, top, min(CASE WHEN recent THEN fa END) AS fa, min(CASE WHEN recent THEN m END) AS min_count, max(CASE WHEN recent THEN hi END) AS hi,
-         sum(CASE WHEN recent THEN sy END) AS sy, sum(CASE WHEN recent THEN sxy END) AS sxy, sum(CASE WHEN recent THEN syy END) AS syy,
-         min(CASE WHEN recent THEN j << 32 | first END) & 4294967295 AS first_count, sum(last) AS last_count,
-         sum(j > b AND m > was) AS rises, max(CASE WHEN j > b THEN m - before END) AS step, max(CASE WHEN j > b THEN max(was, m) - m END) AS fell
+  SELECT unit, shift, base, top, sum(j > b AND m > was) AS rises, max(CASE WHEN j > b THEN m - before END) AS step, max(CASE WHEN j > b THEN max(was, m) - m END) AS fell
     FROM (SELECT *, lag(m) OVER o AS before, max(CASE WHEN j >= b THEN m END) OVER (o ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS was
             FROM low
           WINDOW o AS (PARTITION BY unit, shift ORDER BY j))
    GROUP BY unit, shift
   HAVING top - base >= 2 * coalesce(max(CASE WHEN j < b THEN m END) - base, 0)),
--- In slots, since the last in which there were so few: how far it swings, and how unevenly it comes (half of the squares of the changes of its pace).
+-- In slots: what to fit a line to, and, since the last slot in which there were so few: how far it swings, and how unevenly it comes (half of
+-- the squares of the changes of its pace).
 swing AS (
   SELECT *, max(m) OVER (PARTITION BY unit, shift) AS most, max(peak - m) OVER (PARTITION BY unit, shift) AS swing
     FROM (SELECT *, max(m) OVER o AS peak, row_number() OVER o AS nr, m - 2 * lag(m) OVER o + lag(m, 2) OVER o AS bend
             FROM (SELECT *, max(CASE WHEN z <= kz THEN m END) OVER (PARTITION BY unit, shift) AS past
-                    FROM (SELECT c.*, f.k, f.m, f.a, f.z, max(CASE WHEN f.m <= c.base THEN f.z END) OVER (PARTITION BY c.unit, c.shift) AS kz,
-                                 max(CASE WHEN f.m <= c.base THEN f.z << 32 | f.m_at END) OVER (PARTITION BY c.unit, c.shift) & 4294967295 AS onset
-                            FROM climb c CROSS JOIN floor f ON f.unit = c.unit))
+                    FROM (SELECT c.*, f.program, f.h, f.k, f.m, f.a, f.z, max(CASE WHEN f.m <= c.base THEN f.z END) OVER u AS kz,
+                                 max(CASE WHEN f.m <= c.base THEN f.z << 32 | f.m_at END) OVER u & 4294967295 AS onset,
+                                 min(CASE WHEN f.k >> c.shift > (63 >> c.shift) - 8 THEN max(f.fa, f.a) END) OVER u AS fa,
+                                 max(CASE WHEN f.k >> c.shift > (63 >> c.shift) - 8 THEN max(coalesce(f.hi, f.m), coalesce(f.m, f.hi)) END) OVER u AS hi,
+                                 sum(CASE WHEN f.k >> c.shift > (63 >> c.shift) - 8 THEN f.sy END) OVER u AS sy,
+                                 sum(CASE WHEN f.k >> c.shift > (63 >> c.shift) - 8 THEN f.sxy END) OVER u AS sxy,
+                                 sum(CASE WHEN f.k >> c.shift > (63 >> c.shift) - 8 THEN f.syy END) OVER u AS syy,
+                                 min(CASE WHEN f.k >> c.shift > (63 >> c.shift) - 8 THEN f.k << 32 | f.first END) OVER u & 4294967295 AS first_count, sum(f.last) OVER u AS last_count
+                            FROM climb c CROSS JOIN floor f ON f.unit = c.unit
+                          WINDOW u AS (PARTITION BY c.unit, c.shift)))
            WHERE a > kz
           WINDOW o AS (PARTITION BY unit, shift ORDER BY k))),
 -- below is when it was last below what it holds but for its swings; gap the time that one socket more takes; v how unevenly.
 paced AS (
   SELECT *, uneven / len * gap AS v
     FROM (SELECT *, 1.0 * max(1, below - kz) / max(1, most - swing - base) AS gap
-            FROM (SELECT *, max(kz, coalesce(max(CASE WHEN m < most - swing THEN z END), 0)) AS below,
+            FROM (SELECT unit, shift, program, h, base, top, rises, step, fell, kz, onset, past, fa, hi, sy, sxy, syy, first_count, last_count, most, swing, max(kz, coalesce(max(CASE WHEN m < most - swing THEN z END), 0)) AS below,
                          avg(CASE WHEN nr > 2 THEN bend * bend / 2.0 END) AS uneven, max(z - a + 1) AS len
                     FROM swing GROUP BY unit, shift))),
 judged AS (
-  SELECT p.*, w.a AS wa, w.z AS wz,
+  SELECT unit, shift, program, h, base, top, past, kz, onset, fa, hi, sy, sxy, syy, first_count, last_count, w.a AS wa, w.z AS wz,
          -- It rose in several parts, not in one step, and by far more than it swings.
          top - base >= 5 AND uneven IS NOT NULL AND top - base >= 3 * fell AND top - base >= 2 * swing AS grew,
          rises >= 3 AND 2 * step <= top - base AS steady,
@@ -288,7 +294,7 @@ bound AS (
                                 CROSS JOIN setting s ON s.id = p.id AND s.name = 'net.ipv4.ip_local_port_range' CROSS JOIN setting_tuple t ON t.id = p.tuple) v
                            ON v.netns IS p.netns)))
 SELECT a.ts AS since, e.ts AS until, b.netns, CASE b.program WHEN 0 THEN b.pid END AS pid, b.comm, b.cmdline, b.proto, b.family, b.state,
-       b.first_count, b.last_count, b.min_count, max(b.hi, b.last_count, b.first_count) AS max_count,
+       b.first_count, b.last_count, b.base AS min_count, max(b.hi, b.last_count, b.first_count) AS max_count,
        round(3600 * b.slope, 1) AS per_hour, round(b.r2, 3) AS r2, round(e.ts - b.oldest) AS oldest_s, g.ts AS began, b.goes_on,
        CASE WHEN b.pid IS NOT NULL THEN max(b.processes, 1) END AS processes,
        CASE WHEN b.accepted THEN substr(b.host, 11) ELSE substr(b.there, 21) END AS remote,
