@@ -20,7 +20,6 @@ type shaped struct {
 	y      []int
 	oldest []int // for each sample, when the oldest socket was opened
 	stop   int
-	id     SocketCountID
 }
 
 // shapedRecording writes all shapes, four seeds of each, as processes of one recording, a sample every ten seconds. In it something begins
@@ -235,7 +234,6 @@ func modelGrowth(p *shaped, pid, a, z int, useless bool) string {
 		slope         float64
 		goesOn        bool
 		first, lo, hi int
-		longest       int
 	}
 	var all []candidate
 	for width := 8; width > 0; width /= 2 {
