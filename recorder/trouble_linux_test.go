@@ -83,11 +83,22 @@ func (r *running) said(words string) int {
 	return n
 }
 
-// hear waits until the words have been said so often.
+// hear waits until the words have been said so often, for as long as the recorder goes on with its samples, but not for
+// more than 1,000 of them: how long a sample takes is the machine's affair.
 func (r *running) hear(words string, times int) {
 	r.t.Helper()
-	for r.said(words) < times {
-		r.wait("the words "+words, r.heard)
+	for samples := 0; r.said(words) < times; {
+		select {
+		case <-r.heard:
+		case <-r.sampled:
+			if samples++; samples > 1000 {
+				r.t.Fatalf("%d samples went by, and %q was not said; said: %q", samples, words, r.notices)
+			}
+		case err := <-r.done:
+			r.t.Fatalf("waiting for the words %q, the recorder ended: %v", words, err)
+		case <-time.After(30 * time.Second):
+			r.t.Fatalf("waited in vain for the words %q; said: %q", words, r.notices)
+		}
 	}
 }
 
