@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -245,9 +246,32 @@ type schemaObject struct {
 	columns int    // of a table
 }
 
+// schemas is what schemaOf has made: fifty changes of tables take as long as the check of a small recording.
+var schemas struct {
+	sync.Mutex
+	objects map[int][]schemaObject
+	roots   map[int]map[string]uint32
+}
+
 // schemaOf is what the migrations up to that format make, and the pages at which its tables begin in every recording:
 // in a file that is auto-vacuumed roots stand at its front, in the order in which they were made.
-func schemaOf(ctx context.Context, format int) (objects []schemaObject, roots map[string]uint32, err error) {
+func schemaOf(ctx context.Context, format int) ([]schemaObject, map[string]uint32, error) {
+	schemas.Lock()
+	defer schemas.Unlock()
+	if schemas.objects == nil {
+		schemas.objects, schemas.roots = map[int][]schemaObject{}, map[int]map[string]uint32{}
+	}
+	if schemas.objects[format] == nil {
+		objects, roots, err := makeSchema(ctx, format)
+		if err != nil {
+			return nil, nil, err
+		}
+		schemas.objects[format], schemas.roots[format] = objects, roots
+	}
+	return schemas.objects[format], schemas.roots[format], nil
+}
+
+func makeSchema(ctx context.Context, format int) (objects []schemaObject, roots map[string]uint32, err error) {
 	steps, err := migrations.All()
 	if err != nil {
 		return nil, nil, err

@@ -40,7 +40,10 @@ var (
 
 // DSN is the data source name that opens the file read-only: of a recording that is being
 // written as well as of one in a folder where the user may not write.
-func DSN(path string) string { return dsn(path, "ro", "busy_timeout=10000", "cache_size=-64000") }
+func DSN(path string) string { return readOnly(path) + "&_pragma=cache_size(-64000)" }
+
+// readOnly is DSN without what makes SQLite read the schema at once.
+func readOnly(path string) string { return dsn(path, "ro", "busy_timeout=10000") }
 
 func dsn(path, mode string, pragmas ...string) string {
 	q := url.Values{"mode": {mode}, "_pragma": pragmas}
@@ -77,13 +80,13 @@ func openable(ctx context.Context, path string) (dsn string, version int, err er
 		return "", 0, Explain(path, err)
 	}
 	dsn = DSN(path)
-	version, err = versionOf(ctx, dsn, path)
+	version, err = versionOf(ctx, readOnly(path), path)
 	if _, none := os.Stat(path + "-wal"); err != nil && errors.Is(none, fs.ErrNotExist) {
 		// A copy in a folder where the user may not write: SQLite cannot make the -wal file that it
 		// wants to look into. Nobody records into it, or there would be one, so it may take
 		// the file for one that never changes.
 		dsn += "&immutable=1"
-		version, err = versionOf(ctx, dsn, path)
+		version, err = versionOf(ctx, readOnly(path)+"&immutable=1", path)
 	}
 	return dsn, version, Explain(path, err)
 }
@@ -112,7 +115,7 @@ func checkWritable(ctx context.Context, path string) error {
 	if err := checkReadable(path); err != nil {
 		return err
 	}
-	_, err = versionOf(ctx, DSN(path), path)
+	_, err = versionOf(ctx, readOnly(path), path)
 	if errors.Is(err, ErrNotRecording) && isBlank(ctx, path) {
 		return nil
 	}
@@ -133,16 +136,24 @@ func isBlank(ctx context.Context, path string) bool {
 	return err == nil && id == 0 && version == 0 && tables == 0
 }
 
-// versionOf opens the file without changing it.
+// versionOf opens the file without changing it. It asks for nothing that would make SQLite read the schema, which takes longer than all
+// else here.
 func versionOf(ctx context.Context, dsn, path string) (int, error) {
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return 0, err
 	}
 	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
 	var id, version int
-	if err := db.QueryRowContext(ctx, "SELECT application_id, user_version FROM pragma_application_id, pragma_user_version").
-		Scan(&id, &version); err != nil {
+	if err := conn.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+		return 0, err
+	}
+	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return 0, err
 	}
 	latest, err := latestVersion()
