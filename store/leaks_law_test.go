@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,29 +23,37 @@ type shaped struct {
 	stop   int
 }
 
+// beginOf is the sample with which something begins: by chance, and late enough for a window before it.
+func beginOf(seed, w int) int { return w + w/10 + rand.New(rand.NewPCG(uint64(seed), 1)).IntN(w/3) }
+
+func newShaped(i, seed, b, w int) *shaped {
+	p := &shaped{shape: shapes[i], name: fmt.Sprintf("%s, seed %d", shapes[i].name, seed)}
+	n := b + w + 1
+	var life int
+	p.y, p.stop, life = p.count(rand.New(rand.NewPCG(uint64(seed), uint64(i))), b, w, n)
+	p.oldest = make([]int, n)
+	for j := range p.y {
+		if j > 0 && p.y[j-1] > 0 {
+			p.oldest[j] = p.oldest[j-1]
+		} else {
+			p.oldest[j] = j
+		}
+		if life > 0 {
+			p.oldest[j] = max(p.oldest[j], j-life)
+		}
+	}
+	return p
+}
+
 // shapedRecording writes all shapes, four seeds of each, as processes of one recording, a sample every ten seconds. In it something begins
 // with sample b.
 func shapedRecording(t *testing.T, path string, seed, w int, state string, sizes blockSizes) (all []*shaped, b int) {
 	t.Helper()
-	b = w + w/10 + rand.New(rand.NewPCG(uint64(seed), 1)).IntN(w/3)
+	b = beginOf(seed, w)
 	n := b + w + 1
-	for i, s := range shapes {
+	for i := range shapes {
 		for k := range 4 {
-			p := &shaped{shape: s, name: fmt.Sprintf("%s, seed %d", s.name, 4*seed+k)}
-			var life int
-			p.y, p.stop, life = s.count(rand.New(rand.NewPCG(uint64(4*seed+k), uint64(i))), b, w, n)
-			p.oldest = make([]int, n)
-			for j := range p.y {
-				if j > 0 && p.y[j-1] > 0 {
-					p.oldest[j] = p.oldest[j-1]
-				} else {
-					p.oldest[j] = j
-				}
-				if life > 0 {
-					p.oldest[j] = max(p.oldest[j], j-life)
-				}
-			}
-			all = append(all, p)
+			all = append(all, newShaped(i, 4*seed+k, b, w))
 		}
 	}
 	wr, err := Create(t.Context(), Options{Path: path, Interval: 10 * time.Second, Boot: Boot{ID: "b"}})
@@ -88,9 +97,26 @@ func shapedRecording(t *testing.T, path string, seed, w int, state string, sizes
 
 func shapedAt(i int) time.Time { return time.Unix(1_700_000_000+10*int64(i), 0) }
 
-// The law of leaks: what grows for ever is listed once it has grown by ten and for a tenth of the window, and what only looks like it
-// is not once it has stopped (by a twentieth of the window, in which one cannot tell). Of all, one in a hundred may be wrong of what comes by chance: it may rest for long enough
-// to be missed, or go on for long enough to be listed. It holds from the spans and from sums, and in a window that begins with what grows.
+// wanted is whether leaks lists it at sample z, where that can be told: a leak that began with sample b has grown by ten, beyond what it
+// swings, in at least four steps; what has stopped did so a twentieth of the window ago.
+func (p *shaped) wanted(b, z, w int) (listed, ok bool) {
+	if !p.leaks {
+		return false, p.stop == 0 || z > p.stop+w/20
+	}
+	before := slices.Max(p.y[b-w/8 : b])
+	steps, most := 0, before
+	for _, y := range p.y[b : z+1] {
+		if y > most {
+			steps, most = steps+1, y
+		}
+	}
+	return true, steps >= 4 && slices.Min(p.y[z-3:z+1])-before >= 10
+}
+
+// The law of leaks: what grows for ever is listed once it has grown by ten, in four steps, and for a tenth of the window; what only looks
+// like it is not, once it has stopped (by a twentieth of the window, in which one cannot tell). Where chance says how many there are, one
+// moment of a hundred may be wrong: it may rest for long enough to be missed, or go on for long enough to be listed. The law holds from
+// the spans and from sums, and in a window that begins with what grows.
 func TestLeaksLaw(t *testing.T) {
 	t.Parallel()
 	for seed := range 5 {
@@ -116,20 +142,9 @@ func TestLeaksLaw(t *testing.T) {
 				}
 				db.Close()
 				for _, p := range all {
-					want := p.leaks
-					if p.leaks {
-						low, before := p.y[z], 0
-						for i := z - 3; i <= z; i++ {
-							low = min(low, p.y[i])
-						}
-						for i := b - w/8; i < b; i++ {
-							before = max(before, p.y[i])
-						}
-						if low-before < 10 {
-							continue // it has not grown by ten yet, beyond what it swings
-						}
-					} else if p.stop > 0 && z <= p.stop+w/20 {
-						continue // it may still grow
+					want, ok := p.wanted(b, z, w)
+					if !ok {
+						continue
 					}
 					asked++
 					if listed[p.name] == want {
@@ -147,6 +162,45 @@ func TestLeaksLaw(t *testing.T) {
 				t.Errorf("of %d moments, %d are wrong by chance", asked, byChance)
 			}
 		})
+	}
+}
+
+// How seldom leaks is wrong, as the README says: in one moment of 400, and of no shape in more than one of 25; where chance does not say how many
+// there are, in one of 10,000. It is the model that is asked here, with many more seeds; TestGrowthColumns says that the view is as the model.
+func TestLeaksAreSeldomWrong(t *testing.T) {
+	t.Parallel()
+	asked, wrong, certain, wrongOfCertain := 0, 0, 0, 0
+	for i, s := range shapes {
+		shapeAsked, shapeWrong := 0, 0
+		for _, w := range []int{120, 360, 720} {
+			for seed := range 100 {
+				b := beginOf(seed, w)
+				p := newShaped(i, seed, b, w)
+				for tenth := 1; tenth <= 10; tenth++ {
+					z := b + tenth*w/10
+					if want, ok := p.wanted(b, z, w); ok {
+						shapeAsked++
+						if strings.HasSuffix(modelGrowth(p, 1, z-w, z, false), "|1|1") != want {
+							shapeWrong++
+						}
+					}
+				}
+			}
+		}
+		if shapeAsked < 1000 || shapeWrong > shapeAsked/25 {
+			t.Errorf("%s: %d of %d moments are wrong", s.name, shapeWrong, shapeAsked)
+		}
+		if shapeWrong > 0 {
+			t.Logf("%s: %d of %d", s.name, shapeWrong, shapeAsked)
+		}
+		asked, wrong = asked+shapeAsked, wrong+shapeWrong
+		if !s.random {
+			certain, wrongOfCertain = certain+shapeAsked, wrongOfCertain+shapeWrong
+		}
+	}
+	t.Logf("%d of %d moments are wrong, and %d of %d where chance has no say", wrong, asked, wrongOfCertain, certain)
+	if wrong > asked/400 || wrongOfCertain > certain/10_000 {
+		t.Errorf("too many")
 	}
 }
 
@@ -174,8 +228,13 @@ func TestGrowthColumns(t *testing.T) {
 				got := texts(t, db, `SELECT printf('%d|%s|%d|%d|%d|%d|%d|%d|%.1f|%.3f|%d|%d|%d|%d|%d', pid, state, since, until, first_count, last_count, min_count, max_count,
 					per_hour, r2, oldest_s, began, goes_on, leak, processes) FROM growth ORDER BY pid`)
 				listed := texts(t, db, "SELECT pid FROM leaks ORDER BY pid")
-				flagged := texts(t, db, "SELECT pid FROM growth WHERE leak ORDER BY pid")
 				db.Close()
+				var flagged []string
+				for _, row := range got {
+					if c := strings.Split(row, "|"); c[13] == "1" {
+						flagged = append(flagged, c[0])
+					}
+				}
 				if diff := cmp.Diff(want, got, cmp.Comparer(nearlyGrowth)); diff != "" {
 					t.Fatalf("samples %d to %d (-model +growth):\n%s", a, z, diff)
 				}
@@ -304,6 +363,11 @@ func modelGrowth(p *shaped, pid, a, z int, useless bool) string {
 				bends += math.Pow(float64(x-2*f[j-1]+f[j-2]), 2) / 2
 			}
 		}
+		for _, much := range []float64{4, 16} {
+			if len(f) > 2 && bends/float64(len(f)-2) >= much {
+				swing++
+			}
+		}
 		below := last[kb]
 		for j, x := range f {
 			if x < most-swing {
@@ -315,7 +379,7 @@ func modelGrowth(p *shaped, pid, a, z int, useless bool) string {
 		grew, steady := false, rises >= 3 && 2*step <= rose
 		if len(f) > 2 {
 			v := bends / float64(len(f)-2) / float64(length) * gap
-			c.goesOn = float64(z-below) <= gap*(1.5+3.5*math.Min(v, 1)+1.5*math.Max(math.Min(v, 12)-1, 0))+1.5*float64(length)
+			c.goesOn = float64(z-below) <= gap*(1.5+5*math.Min(v, 1)+2*math.Max(math.Min(v, 12)-1, 0))+1.5*float64(length)
 			grew = rose >= 5 && rose >= 3*fell && rose >= 2*swing
 		}
 		c.leak = grew && (steady && c.goesOn || useless && 10*(z-last[kb]) >= z-a && rose >= 2*(past-base))

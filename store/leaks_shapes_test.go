@@ -3,6 +3,7 @@ package store
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 // A shape is how the number of sockets of a process goes over time. In its n samples something begins with sample b: a leak, or what
@@ -10,7 +11,7 @@ import (
 type shape struct {
 	name   string
 	leaks  bool
-	random bool // what comes by chance may pause, or not come back for a while
+	random bool // chance says how many there are: they may pause, or not go back for a while
 	// count makes the numbers. life is how many samples the sockets stay at most; 0 is for ever.
 	count func(r *rand.Rand, b, w, n int) (y []int, stop, life int)
 }
@@ -86,7 +87,7 @@ var shapes = []shape{
 		rate, l := between(r, 100, 400)/float64(w), between(r, 1, 5)
 		return series(n, func(i int) float64 { return float64(poisson(r, l)) + rate*after(i, b) }), 0, 0
 	}},
-	{"under a sawtooth", true, true, func(r *rand.Rand, b, w, n int) ([]int, int, int) {
+	{"under a sawtooth", true, false, func(r *rand.Rand, b, w, n int) ([]int, int, int) {
 		rate, p, a := between(r, 150, 400)/float64(w), r.IntN(w/50)+w/60, between(r, 5, 20)
 		return series(n, func(i int) float64 { return float64(i%p)/float64(p)*a + rate*after(i, b) }), 0, 0
 	}},
@@ -103,11 +104,11 @@ var shapes = []shape{
 		return series(n, func(i int) float64 { return 3 + k*math.Sqrt(after(i, b)/float64(w)) }), 0, 0
 	}},
 	{"in small steps", true, false, func(r *rand.Rand, b, w, n int) ([]int, int, int) {
-		s, p := 2+r.IntN(3), w/90+r.IntN(w/90)
+		s, p := 2+r.IntN(3), w/90+r.IntN(w/15)
 		return series(n, func(i int) float64 { return 4 + float64(s*(int(after(i, b))/p)) }), 0, 0
 	}},
 	{"by a job every some minutes", true, false, func(r *rand.Rand, b, w, n int) ([]int, int, int) {
-		s, p := 3+r.IntN(8), w/60+r.IntN(w/90)
+		s, p := 3+r.IntN(8), w/60+r.IntN(w/10)
 		return series(n, func(i int) float64 { return float64(s * (int(after(i, b)) / p)) }), 0, 0
 	}},
 	{"jittered", true, false, func(r *rand.Rand, b, w, n int) ([]int, int, int) {
@@ -142,7 +143,7 @@ var shapes = []shape{
 			return float64(c)
 		}), 0, 0
 	}},
-	{"with pauses", true, true, func(r *rand.Rand, b, w, n int) ([]int, int, int) {
+	{"with pauses", true, false, func(r *rand.Rand, b, w, n int) ([]int, int, int) {
 		rate, p := between(r, 250, 500)/float64(w), w/40+r.IntN(w/60)
 		c := 2.0
 		return series(n, func(i int) float64 {
@@ -185,7 +186,7 @@ var shapes = []shape{
 		p, a, ph := w/20+r.IntN(w/3), between(r, 15, 60), r.IntN(w)
 		return series(n, func(i int) float64 { return 1 + float64((i+ph)%p)/float64(p)*a }), 0, 0
 	}},
-	{"uneven sawtooth", false, false, func(r *rand.Rand, b, w, n int) ([]int, int, int) {
+	{"uneven sawtooth", false, true, func(r *rand.Rand, b, w, n int) ([]int, int, int) {
 		c, top := 0.0, between(r, 20, 50)
 		rate := between(r, 100, 600) / float64(w)
 		t := top
@@ -230,10 +231,10 @@ var shapes = []shape{
 		h, d, z := between(r, 40, 200), w/20+r.IntN(w/2), between(r, 2, 10)
 		return series(n, func(i int) float64 { return 5 + between(r, 0, z) + h*math.Min(1, after(i, b)/float64(d)) }), b + d, 0
 	}},
-	{"warm-up that slows down", false, true, func(r *rand.Rand, b, w, n int) ([]int, int, int) {
+	{"warm-up that slows down", false, false, func(r *rand.Rand, b, w, n int) ([]int, int, int) {
 		h, d := between(r, 40, 100), float64(w)*between(r, .02, .08)
-		stop := b + int(d*math.Log(h)) // then less than one is missing
-		return series(n, func(i int) float64 { return 5 + h*(1-math.Exp(-after(i, b)/d)) }), stop, 0
+		y := series(n, func(i int) float64 { return 5 + h*(1-math.Exp(-after(i, b)/d)) })
+		return y, slices.Index(y, y[n-1]) + w/20, 0 // it comes ever more slowly, so that its end takes longer to be seen
 	}},
 	{"idle keep-alive", false, true, func(r *rand.Rand, b, w, n int) ([]int, int, int) {
 		rate, life := between(r, 100, 300)/float64(w), w/20+r.IntN(w/4)

@@ -50,7 +50,7 @@ func TestLeaksFromSums(t *testing.T) {
 			tidyUp(t, m.w)
 			m.compare()
 			m.stop()
-			for range 30 {
+			for range 15 {
 				m.compare()
 			}
 			requireSound(t, m.path)

@@ -22,7 +22,7 @@
 -- remote: Where most of the sockets go: address and port of a service elsewhere; of sockets that were accepted here, the address of the other end. NULL where it is not known.
 -- remote_count (sockets): How many of them go there.
 -- local_port: Port of the service here that accepted most of the sockets; NULL where they were opened from here.
--- limit_name: What they run into first: descriptors (of the process) or ports (for connections to remote, net.ipv4.ip_local_port_range).
+-- limit_name: What they run into first: descriptors (of the process), ports (for connections to remote, net.ipv4.ip_local_port_range) or memory (net.ipv4.tcp_mem or udp_mem, in pages, which are taken to be of 4 KiB, if others hold as many unread and unacknowledged bytes as these do).
 -- limit_used: How many of these are in use at the end.
 -- limit_count: How many there may be.
 -- limit_at (unix s): Forecast: when that is, if they go on at per_hour; NULL where they do not go on.

@@ -22,7 +22,7 @@
 -- remote: Where most of the sockets go: address and port of a service elsewhere; of sockets that were accepted here, the address of the other end. NULL where it is not known.
 -- remote_count (sockets): How many of them go there.
 -- local_port: Port of the service here that accepted most of the sockets; NULL where they were opened from here.
--- limit_name: What they run into first: descriptors (of the process) or ports (for connections to remote, net.ipv4.ip_local_port_range).
+-- limit_name: What they run into first: descriptors (of the process), ports (for connections to remote, net.ipv4.ip_local_port_range) or memory (net.ipv4.tcp_mem or udp_mem, in pages, which are taken to be of 4 KiB, if others hold as many unread and unacknowledged bytes as these do).
 -- limit_used: How many of these are in use at the end.
 -- limit_count: How many there may be.
 -- limit_at (unix s): Forecast: when that is, if they go on at per_hour; NULL where they do not go on.
@@ -197,10 +197,11 @@ climb AS (
           WINDOW o AS (PARTITION BY unit, shift ORDER BY j))
    GROUP BY unit, shift
   HAVING top - base >= 2 * coalesce(max(CASE WHEN j < b THEN m END) - base, 0)),
--- In slots: what to fit a line to, and, since the last slot in which there were so few: how far it swings, and how unevenly it comes (half of
--- the squares of the changes of its pace).
+-- In slots: what to fit a line to, and, since the last slot in which there were so few: how unevenly it comes (half of the squares of the
+-- changes of its pace), and how far it swings: as far as it fell, and a little more where it is uneven, for it may not have swung as far as it can.
 swing AS (
-  SELECT *, max(m) OVER (PARTITION BY unit, shift) AS most, max(peak - m) OVER (PARTITION BY unit, shift) AS swing
+  SELECT *, max(m) OVER p AS most, avg(CASE WHEN nr > 2 THEN bend * bend / 2.0 END) OVER p AS uneven,
+         max(peak - m) OVER p + coalesce((avg(CASE WHEN nr > 2 THEN bend * bend / 2.0 END) OVER p >= 4) + (avg(CASE WHEN nr > 2 THEN bend * bend / 2.0 END) OVER p >= 16), 0) AS swing
     FROM (SELECT *, max(m) OVER o AS peak, row_number() OVER o AS nr, m - 2 * lag(m) OVER o + lag(m, 2) OVER o AS bend
             FROM (SELECT *, max(CASE WHEN z <= kz THEN m END) OVER (PARTITION BY unit, shift) AS past
                     FROM (SELECT c.*, f.program, f.h, f.k, f.m, f.a, f.z, max(CASE WHEN f.m <= c.base THEN f.z END) OVER u AS kz,
@@ -214,13 +215,14 @@ swing AS (
                             FROM climb c CROSS JOIN floor f ON f.unit = c.unit
                           WINDOW u AS (PARTITION BY c.unit, c.shift)))
            WHERE a > kz
-          WINDOW o AS (PARTITION BY unit, shift ORDER BY k))),
+          WINDOW o AS (PARTITION BY unit, shift ORDER BY k))
+  WINDOW p AS (PARTITION BY unit, shift)),
 -- below is when it was last below what it holds but for its swings; gap the time that one socket more takes; v how unevenly.
 paced AS (
   SELECT *, uneven / len * gap AS v
     FROM (SELECT *, 1.0 * max(1, below - kz) / max(1, most - swing - base) AS gap
             FROM (SELECT unit, shift, program, h, base, top, rises, step, fell, kz, onset, past, fa, hi, sy, sxy, syy, first_count, last_count, most, swing, max(kz, coalesce(max(CASE WHEN m < most - swing THEN z END), 0)) AS below,
-                         avg(CASE WHEN nr > 2 THEN bend * bend / 2.0 END) AS uneven, max(z - a + 1) AS len
+                         uneven, max(z - a + 1) AS len
                     FROM swing GROUP BY unit, shift))),
 judged AS (
   SELECT unit, shift, program, h, base, top, past, kz, onset, fa, hi, sy, sxy, syy, first_count, last_count, w.a AS wa, w.z AS wz,
@@ -228,7 +230,7 @@ judged AS (
          top - base >= 5 AND uneven IS NOT NULL AND top - base >= 3 * fell AND top - base >= 2 * swing AS grew,
          rises >= 3 AND 2 * step <= top - base AS steady,
          -- It goes on if it rests for no longer than some more sockets would take, the more of them the less evenly they come.
-         w.z - below <= gap * (1.5 + 3.5 * min(v, 1) + 1.5 * max(min(v, 12) - 1, 0)) + 1.5 * len AS goes_on
+         w.z - below <= gap * (1.5 + 5 * min(v, 1) + 2 * max(min(v, 12) - 1, 0)) + 1.5 * len AS goes_on
     FROM w CROSS JOIN paced p),
 fit AS (
   SELECT *, sxx / sw - (sx / sw) * (sx / sw) AS vx, syy / sw - (sy / sw) * (sy / sw) AS vy, sxy / sw - (sx / sw) * (sy / sw) AS vxy
@@ -246,15 +248,16 @@ best AS (
                                  grew AND (steady AND goes_on OR (m.state = 'CLOSE_WAIT' OR m.state = 'CLOSE' AND m.proto = 'tcp') AND 10 * (wz - kz) >= wz - wa AND top - base >= 2 * (past - base)) AS leak
                             FROM fit f CROSS JOIN member m ON m.id = f.unit & 4294967295 WHERE vxy > 0 AND vx > 0)))
    WHERE place = 1 AND (NOT program OR coalesce(single < leak, 1))),
--- What these hold at the end of the window: when the oldest was seen, and descriptors in use.
+-- What these hold at the end of the window: when the oldest was seen, what waits in them, and descriptors in use.
 aged AS (
-  SELECT b.*, min(c.oldest) AS oldest, count(DISTINCT CASE WHEN c.oldest THEN m.g END) AS processes, max(d.fds) AS fds, max(d.fd_limit) AS fd_limit
+  SELECT b.*, min(c.oldest) AS oldest, sum(CASE WHEN b.state <> 'LISTEN' THEN c.queued END) AS queued, count(DISTINCT CASE WHEN c.oldest THEN m.g END) AS processes,
+         max(d.fds) AS fds, max(d.fd_limit) AS fd_limit
     FROM best b CROSS JOIN member m ON m.h = b.h AND (b.program OR m.g = b.unit)
-    LEFT JOIN (SELECT s.*, p.oldest
-                 FROM (SELECT p.id & 4294967295 AS id, p.oldest FROM w CROSS JOIN socket_count_span p
+    LEFT JOIN (SELECT s.*, p.oldest, p.queued
+                 FROM (SELECT p.id & 4294967295 AS id, p.oldest, p.recv_q + p.send_q AS queued FROM w CROSS JOIN socket_count_span p
                            ON p.id BETWEEN w.z << 32 AND ((w.z + K_socket_counts) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
                        UNION ALL
-                       SELECT p.subject, p.oldest FROM w CROSS JOIN socket_count_open p ON p.from_sample <= w.z) p CROSS JOIN socket_count s ON s.id = p.id) c
+                       SELECT p.subject, p.oldest, p.recv_q + p.send_q FROM w CROSS JOIN socket_count_open p ON p.from_sample <= w.z) p CROSS JOIN socket_count s ON s.id = p.id) c
            ON c.process IS m.process AND c.state = m.state AND c.proto = m.proto AND c.family IS m.family AND c.netns IS m.netns
     LEFT JOIN (SELECT p.id, p.fds, t.fd_limit
                  FROM (SELECT p.id & 4294967295 AS id, p.tuple, p.fds FROM w CROSS JOIN process_span p
@@ -279,20 +282,31 @@ peered AS (
                         CROSS JOIN socket s ON s.id = p.id AND s.remote_port > 0 CROSS JOIN socket_tuple t ON t.id = p.tuple) o
                    ON b.leak AND o.process IS b.process AND o.state = b.state AND o.proto = b.proto AND o.family IS b.family AND o.netns IS b.netns)
    GROUP BY unit),
+-- Settings at the end of the window: the first and the last of their numbers.
+sysctl AS (
+  SELECT s.netns, s.name, CAST(t.value AS INTEGER) AS lowest, CAST(replace(t.value, rtrim(t.value, '0123456789'), '') AS INTEGER) AS highest
+    FROM (SELECT p.id & 4294967295 AS id, p.tuple FROM w CROSS JOIN setting_span p
+              ON p.id BETWEEN w.z << 32 AND ((w.z + K_settings) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
+          UNION ALL
+          SELECT p.subject, p.tuple FROM w CROSS JOIN setting_open p ON p.from_sample <= w.z) p
+   CROSS JOIN setting s ON s.id = p.id AND s.name IN ('net.ipv4.ip_local_port_range', 'net.ipv4.tcp_mem', 'net.ipv4.udp_mem')
+   CROSS JOIN setting_tuple t ON t.id = p.tuple),
+-- What they run into, in sockets that are left until then; memory if each holds as much as these do.
 bound AS (
-  SELECT *, CASE WHEN fd_left <= coalesce(ports_left, fd_left) THEN 'descriptors' WHEN ports_left NOT NULL THEN 'ports' END AS limit_name
-    FROM (SELECT *, CASE program WHEN 0 THEN fd_limit - fds END AS fd_left, ports - CAST(substr(there, 11, 10) AS INTEGER) AS ports_left
+  SELECT *, CASE WHEN fd_left <= min(coalesce(ports_left, fd_left), coalesce(memory_left, fd_left)) THEN 'descriptors'
+                 WHEN ports_left <= coalesce(memory_left, ports_left) THEN 'ports' WHEN memory_left NOT NULL THEN 'memory' END AS limit_name
+    FROM (SELECT *, CASE program WHEN 0 THEN fd_limit - fds END AS fd_left, ports - CAST(substr(there, 11, 10) AS INTEGER) AS ports_left,
+                 CAST(max(0, pages - pages_used) * 4096 * last_count / queued AS INTEGER) AS memory_left
             FROM (SELECT p.*, substr(here, 1, 10) > substr(there, 1, 10) AS accepted,
-                         CASE WHEN proto = 'tcp' AND substr(here, 1, 10) <= substr(there, 1, 10)
-                              THEN CAST(substr(v.value, instr(v.value, ' ') + 1) AS INTEGER) - CAST(v.value AS INTEGER) + 1 END AS ports
-                    FROM peered p
-                    LEFT JOIN (SELECT s.netns, t.value
-                                 FROM (SELECT p.id & 4294967295 AS id, p.tuple FROM w CROSS JOIN setting_span p
-                                           ON p.id BETWEEN w.z << 32 AND ((w.z + K_settings) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
-                                       UNION ALL
-                                       SELECT p.subject, p.tuple FROM w CROSS JOIN setting_open p ON p.from_sample <= w.z) p
-                                CROSS JOIN setting s ON s.id = p.id AND s.name = 'net.ipv4.ip_local_port_range' CROSS JOIN setting_tuple t ON t.id = p.tuple) v
-                           ON v.netns IS p.netns)))
+                         CASE WHEN proto = 'tcp' AND substr(here, 1, 10) <= substr(there, 1, 10) THEN v.highest - v.lowest + 1 END AS ports,
+                         CASE WHEN leak AND queued > 0 THEN (SELECT max(highest) FROM sysctl WHERE name = 'net.ipv4.' || p.proto || '_mem') END AS pages,
+                         CASE WHEN leak AND queued > 0 THEN (SELECT max(c.value)
+                            FROM (SELECT p.id & 4294967295 AS id, p.value FROM w CROSS JOIN protocol_counter_span p
+                                      ON p.id BETWEEN w.z << 32 AND ((w.z + K_protocol_counters) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
+                                  UNION ALL
+                                  SELECT p.subject, p.value FROM w CROSS JOIN protocol_counter_open p ON p.from_sample <= w.z) c
+                           CROSS JOIN protocol_counter s ON s.id = c.id AND s.file = 'sockstat' AND s.proto = upper(p.proto) AND s.name = 'mem') END AS pages_used
+                    FROM peered p LEFT JOIN sysctl v ON v.name = 'net.ipv4.ip_local_port_range' AND v.netns IS p.netns)))
 SELECT a.ts AS since, e.ts AS until, b.netns, CASE b.program WHEN 0 THEN b.pid END AS pid, b.comm, b.cmdline, b.proto, b.family, b.state,
        b.first_count, b.last_count, b.base AS min_count, max(b.hi, b.last_count, b.first_count) AS max_count,
        round(3600 * b.slope, 1) AS per_hour, round(b.r2, 3) AS r2, round(e.ts - b.oldest) AS oldest_s, g.ts AS began, b.goes_on,
@@ -300,9 +314,9 @@ SELECT a.ts AS since, e.ts AS until, b.netns, CASE b.program WHEN 0 THEN b.pid E
        CASE WHEN b.accepted THEN substr(b.host, 11) ELSE substr(b.there, 21) END AS remote,
        CAST(CASE WHEN b.accepted THEN substr(b.host, 1, 10) ELSE substr(b.there, 1, 10) END AS INTEGER) AS remote_count,
        CASE WHEN b.accepted THEN CAST(substr(b.here, 11) AS INTEGER) END AS local_port, b.limit_name,
-       CASE b.limit_name WHEN 'ports' THEN b.ports - b.ports_left WHEN 'descriptors' THEN b.fds END AS limit_used,
-       CASE b.limit_name WHEN 'ports' THEN b.ports WHEN 'descriptors' THEN b.fd_limit END AS limit_count,
-       CASE WHEN b.goes_on THEN round(e.ts + CASE b.limit_name WHEN 'ports' THEN b.ports_left WHEN 'descriptors' THEN b.fd_left END / b.slope) END AS limit_at,
+       CASE b.limit_name WHEN 'ports' THEN b.ports - b.ports_left WHEN 'descriptors' THEN b.fds WHEN 'memory' THEN b.pages_used END AS limit_used,
+       CASE b.limit_name WHEN 'ports' THEN b.ports WHEN 'descriptors' THEN b.fd_limit WHEN 'memory' THEN b.pages END AS limit_count,
+       CASE WHEN b.goes_on THEN round(e.ts + CASE b.limit_name WHEN 'ports' THEN b.ports_left WHEN 'descriptors' THEN b.fd_left WHEN 'memory' THEN b.memory_left END / b.slope) END AS limit_at,
        b.leak AND coalesce(e.ts - b.oldest >= 0.75 * (e.ts - g.ts), 1) AS leak
   FROM bound b CROSS JOIN sample a ON a.id = (SELECT id FROM sample WHERE id >= b.fa ORDER BY id LIMIT 1) CROSS JOIN sample e ON e.id = b.wz
  CROSS JOIN sample g ON g.id = (SELECT id FROM sample WHERE id <= b.onset ORDER BY id DESC LIMIT 1)
