@@ -44,20 +44,23 @@ func TestLeaksSayWhereAndWhen(t *testing.T) {
 		fds     int
 		sockets func(k int) where
 		want    string
+		how     string // owner_how
 	}{
 		// 100 ports of 200 are used for connections to 10.0.0.9:443, 20 of them by "other", which leaks none.
-		{"client", "tcp", Of(4), host, "ESTABLISHED", n, 0, 200, mix(to("10.0.0.9", 443), to("10.0.0.8", 80)), "10.0.0.9:443 80 | ports 100 of 200 in 1000 s"},
-		{"client whose descriptors end", "tcp", Of(4), host, "ESTABLISHED", n, 0, 1000, to("10.0.0.9", 5432), "10.0.0.9:5432 100 | descriptors 1000 of 1024 in 240 s"},
-		{"server", "tcp", Of(4), host, "CLOSE_WAIT", n, 0, 900, mix(from(8080, "10.1.0.7"), from(8081, "10.1.0.8")), "10.1.0.7 80 at port 8080 | descriptors 900 of 1024 in 1240 s"},
-		{"IPv6", "tcp", Of(6), host, "ESTABLISHED", n, 0, 300, to("2001:db8::1", 443), "[2001:db8::1]:443 100 | ports 100 of 200 in 1000 s"},
-		{"box", "tcp", Of(4), box, "ESTABLISHED", n, 0, 300, to("10.0.0.9", 443), "10.0.0.9:443 100 | ports 100 of 150 in 500 s"},
+		{"client", "tcp", Of(4), host, "ESTABLISHED", n, 0, 200, mix(to("10.0.0.9", 443), to("10.0.0.8", 80)), "10.0.0.9:443 80 | ports 100 of 200 in 1000 s", "fd"},
+		{"client whose descriptors end", "tcp", Of(4), host, "ESTABLISHED", n, 0, 1000, to("10.0.0.9", 5432), "10.0.0.9:5432 100 | descriptors 1000 of 1024 in 240 s", "fd"},
+		{"server", "tcp", Of(4), host, "CLOSE_WAIT", n, 0, 900, mix(from(8080, "10.1.0.7"), from(8081, "10.1.0.8")), "10.1.0.7 80 at port 8080 | descriptors 900 of 1024 in 1240 s", "fd"},
+		{"IPv6", "tcp", Of(6), host, "ESTABLISHED", n, 0, 300, to("2001:db8::1", 443), "[2001:db8::1]:443 100 | ports 100 of 200 in 1000 s", "fd"},
+		{"box", "tcp", Of(4), box, "ESTABLISHED", n, 0, 300, to("10.0.0.9", 443), "10.0.0.9:443 100 | ports 100 of 150 in 500 s", "fd"},
 		// Of 2,000 pages 1,500 are used, and each socket holds 10.
-		{"unread", "tcp", Of(4), host, "CLOSE_WAIT", n, 40960, 10, from(8080, "10.1.0.7"), "10.1.0.7 100 at port 8080 | memory 1500 of 2000 in 500 s"},
-		{"unread datagrams", "udp", Of(4), host, "CLOSE", n, 4096, 10, nil, "- | memory 700 of 740 in 400 s"},
-		{"unix", "unix", Int{}, host, "ESTABLISHED", n, 0, 100, nil, "- | descriptors 100 of 1024 in 9240 s"},
-		{"dead", "tcp", Of(4), host, "CLOSE", n / 2, 0, 900, nil, "- | descriptors 900 of 1024, it stands still"},
-		{"datagrams that stand still", "udp", Of(4), host, "CLOSE", n / 2, 0, 900, nil, ""},
-		{"established that stand still", "tcp", Of(4), host, "ESTABLISHED", n / 2, 0, 900, nil, ""},
+		{"unread", "tcp", Of(4), host, "CLOSE_WAIT", n, 40960, 10, from(8080, "10.1.0.7"), "10.1.0.7 100 at port 8080 | memory 1500 of 2000 in 500 s", "fd"},
+		{"unread datagrams", "udp", Of(4), host, "CLOSE", n, 4096, 10, nil, "- | memory 700 of 740 in 400 s", "fd"},
+		{"unix", "unix", Int{}, host, "ESTABLISHED", n, 0, 100, nil, "- | descriptors 100 of 1024 in 9240 s", "fd"},
+		{"half closed", "tcp", Of(4), host, "FIN_WAIT2", n, 0, 900, to("10.0.0.6", 443), "10.0.0.6:443 100 | ports 100 of 200 in 1000 s", "fd"},
+		{"closed, not by the other end", "tcp", Of(4), host, "FIN_WAIT2", n, 0, 900, to("10.0.0.6", 444), "", "cookie"},
+		{"dead", "tcp", Of(4), host, "CLOSE", n / 2, 0, 900, nil, "- | descriptors 900 of 1024, it stands still", "fd"},
+		{"datagrams that stand still", "udp", Of(4), host, "CLOSE", n / 2, 0, 900, nil, "", "fd"},
+		{"established that stand still", "tcp", Of(4), host, "ESTABLISHED", n / 2, 0, 900, nil, "", "fd"},
 	}
 	path := filepath.Join(t.TempDir(), "where.db")
 	w, err := Create(t.Context(), Options{Path: path, Interval: 10 * time.Second, Boot: Boot{ID: "b"}})
@@ -80,10 +83,10 @@ func TestLeaksSayWhereAndWhen(t *testing.T) {
 				counters.Put(ProtocolCounterID{Of(host), "sockstat", proto, "inuse"}, ProtocolCounter{Kind: "gauge", Value: Of(1_000_000)})
 			}
 			cookie := 0
-			hold := func(netns int, proto string, family Int, state string, ref Ref, at where) {
+			hold := func(netns int, proto string, family Int, state, how string, ref Ref, at where) {
 				cookie++
 				sockets.Put(SocketID{NetNS: Of(netns), Proto: proto, Family: family, LocalAddr: at.localAddr, LocalPort: Of(at.localPort),
-					RemoteAddr: at.remoteAddr, RemotePort: Of(at.remotePort), Inode: Of(1000*int(ref) + cookie), Cookie: Of(1000*int(ref) + cookie)}, Socket{State: state, Process: ref})
+					RemoteAddr: at.remoteAddr, RemotePort: Of(at.remotePort), Inode: Of(1000*int(ref) + cookie), Cookie: Of(1000*int(ref) + cookie)}, Socket{State: state, Process: ref, OwnerHow: how})
 			}
 			group := func(ref Ref, netns int, proto string, family Int, state string, count, queue, oldest int) {
 				id := SocketCountID{NetNS: Of(netns), Process: ref, Proto: proto, Family: family, State: state}
@@ -96,7 +99,7 @@ func TestLeaksSayWhereAndWhen(t *testing.T) {
 				cookie = 0
 				for k := range count {
 					if who.sockets != nil {
-						hold(who.netns, who.proto, who.family, who.state, ref, who.sockets(k))
+						hold(who.netns, who.proto, who.family, who.state, who.how, ref, who.sockets(k))
 					}
 				}
 				group(ref, who.netns, who.proto, who.family, who.state, count, count*who.queue, 0)
@@ -104,7 +107,7 @@ func TestLeaksSayWhereAndWhen(t *testing.T) {
 			other := procs.Put(ProcessID{PID: Of(500), Started: 1.6e9, Comm: "other"}, Process{}).Ref()
 			cookie = 0
 			for k := range 20 {
-				hold(host, "tcp", Of(4), "ESTABLISHED", other, where{"10.0.0.1", 40150 + k, "10.0.0.9", 443})
+				hold(host, "tcp", Of(4), "ESTABLISHED", "fd", other, where{"10.0.0.1", 40150 + k, "10.0.0.9", 443})
 			}
 			group(other, host, "tcp", Of(4), "ESTABLISHED", 20, 0, 0)
 			// A program that forks: each of its processes holds two, for ever.
@@ -112,7 +115,7 @@ func TestLeaksSayWhereAndWhen(t *testing.T) {
 				ref := procs.Put(ProcessID{PID: Of(1000 + k), Started: 1.6e9 + float64(k), Comm: "forker", Exe: "/usr/bin/forker", Cmdline: fmt.Sprintf("forker %d", k)}, Process{FDs: Of(9), FDLimit: Of(10)}).Ref()
 				cookie = 0
 				for j := range 2 {
-					hold(host, "tcp", Of(4), "ESTABLISHED", ref, where{"10.0.0.1", 40000 + 2*k + j, "10.0.0.7", 6379})
+					hold(host, "tcp", Of(4), "ESTABLISHED", "fd", ref, where{"10.0.0.1", 40000 + 2*k + j, "10.0.0.7", 6379})
 				}
 				group(ref, host, "tcp", Of(4), "ESTABLISHED", 2, 0, 2*k)
 			}

@@ -8,7 +8,7 @@
 -- cmdline: Its command line; of a program, of its newest process.
 -- proto: tcp, udp, raw or unix.
 -- family: 4 for IPv4, 6 for IPv6, NULL for unix sockets.
--- state: State of the sockets; many in CLOSE_WAIT mean: the other end has closed, the process has not.
+-- state: State of the sockets; many in CLOSE_WAIT mean: the other end has closed, the process has not. What a process has closed and the kernel still keeps (FIN_WAIT2 and so on) is no leak of its.
 -- first_count (sockets): Sockets in this state at the begin.
 -- last_count (sockets): Sockets in this state at the end.
 -- min_count (sockets): Fewest in between; of a program, not more than that.

@@ -8,7 +8,7 @@
 -- cmdline: Its command line; of a program, of its newest process.
 -- proto: tcp, udp, raw or unix.
 -- family: 4 for IPv4, 6 for IPv6, NULL for unix sockets.
--- state: State of the sockets; many in CLOSE_WAIT mean: the other end has closed, the process has not.
+-- state: State of the sockets; many in CLOSE_WAIT mean: the other end has closed, the process has not. What a process has closed and the kernel still keeps (FIN_WAIT2 and so on) is no leak of its.
 -- first_count (sockets): Sockets in this state at the begin.
 -- last_count (sockets): Sockets in this state at the end.
 -- min_count (sockets): Fewest in between; of a program, not more than that.
@@ -266,14 +266,14 @@ aged AS (
                        SELECT p.subject, p.tuple, p.fds FROM w CROSS JOIN process_open p ON p.from_sample <= w.z) p CROSS JOIN process_tuple t ON t.id = p.tuple) d
            ON d.id = m.process
    GROUP BY b.unit),
--- Where most go, each as a number of ten digits and who it is: to one port elsewhere (with all sockets that go there), from one port here, to one host.
+-- How many are held: of what a process has closed the kernel waits for the other end. Where most go, each as a number of ten digits and who it is: to one port elsewhere (with all sockets that go there), from one port here, to one host.
 peered AS (
   SELECT *, max(printf('%010d%010d', there_n, used) || CASE WHEN remote_addr LIKE '%:%' THEN '[' || remote_addr || ']' ELSE remote_addr END || ':' || remote_port) AS there,
-         max(printf('%010d', here_n) || local_port) AS here, max(printf('%010d', host_n) || remote_addr) AS host
-    FROM (SELECT b.*, o.local_port, o.remote_addr, o.remote_port, o.used, count(*) OVER (PARTITION BY b.unit, o.remote_addr, o.remote_port) AS there_n,
+         max(printf('%010d', here_n) || local_port) AS here, max(printf('%010d', host_n) || remote_addr) AS host, sum(owner_how = 'fd') AS held
+    FROM (SELECT b.*, o.local_port, o.remote_addr, o.remote_port, o.used, o.owner_how, count(*) OVER (PARTITION BY b.unit, o.remote_addr, o.remote_port) AS there_n,
                  count(*) OVER (PARTITION BY b.unit, o.local_port) AS here_n, count(*) OVER (PARTITION BY b.unit, o.remote_addr) AS host_n
             FROM (SELECT b.*, m.process FROM aged b CROSS JOIN member m ON m.h = b.h AND (b.program OR m.g = b.unit)) b
-            LEFT JOIN (SELECT s.netns, s.proto, s.family, s.local_port, s.remote_addr, s.remote_port, t.state, t.process,
+            LEFT JOIN (SELECT s.netns, s.proto, s.family, s.local_port, s.remote_addr, s.remote_port, t.state, t.process, t.owner_how,
                               count(*) OVER (PARTITION BY s.netns, s.proto, s.remote_addr, s.remote_port) AS used
                          FROM (SELECT p.id & 4294967295 AS id, p.tuple FROM w CROSS JOIN socket_span p
                                    ON p.id BETWEEN w.z << 32 AND ((w.z + K_sockets) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
@@ -317,7 +317,7 @@ SELECT a.ts AS since, e.ts AS until, b.netns, CASE b.program WHEN 0 THEN b.pid E
        CASE b.limit_name WHEN 'ports' THEN b.ports - b.ports_left WHEN 'descriptors' THEN b.fds WHEN 'memory' THEN b.pages_used END AS limit_used,
        CASE b.limit_name WHEN 'ports' THEN b.ports WHEN 'descriptors' THEN b.fd_limit WHEN 'memory' THEN b.pages END AS limit_count,
        CASE WHEN b.goes_on THEN round(e.ts + CASE b.limit_name WHEN 'ports' THEN b.ports_left WHEN 'descriptors' THEN b.fd_left WHEN 'memory' THEN b.memory_left END / b.slope) END AS limit_at,
-       b.leak AND coalesce(e.ts - b.oldest >= 0.75 * (e.ts - g.ts), 1) AS leak
+       b.leak AND coalesce(e.ts - b.oldest >= 0.75 * (e.ts - g.ts), 1) AND (b.state NOT IN ('FIN_WAIT1', 'FIN_WAIT2', 'CLOSING', 'LAST_ACK') OR 2 * coalesce(b.held, 0) > b.last_count) AS leak
   FROM bound b CROSS JOIN sample a ON a.id = (SELECT id FROM sample WHERE id >= b.fa ORDER BY id LIMIT 1) CROSS JOIN sample e ON e.id = b.wz
  CROSS JOIN sample g ON g.id = (SELECT id FROM sample WHERE id <= b.onset ORDER BY id DESC LIMIT 1)
  ORDER BY leak DESC, b.slope * coalesce(b.r2, 0) DESC
