@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -187,7 +188,7 @@ func (c *closes) date(since time.Duration) (now time.Duration) {
 	return now
 }
 
-// drainRest takes what the hearer has not yet taken, before the socket is closed.
+// drainRest takes what the hearer has not yet taken.
 func (c *closes) drainRest() {
 	if c.fd >= 0 {
 		c.drain(make([]byte, 8<<10), c.hearer.notBefore())
@@ -319,6 +320,9 @@ func (c *closes) collect() {
 	if c.fd < 0 && (c.failed != nil || c.ledger == nil) {
 		c.gotErr = closesError(c.failed)
 		return
+	}
+	if slices.ContainsFunc(c.protocols, func(p *protocol) bool { return len(p.remains) > 0 }) {
+		c.drainRest() // their closes may wait to be heard
 	}
 	c.mu.Lock()
 	got, failed, missed, garbled := c.ledger, c.failed, c.missed, c.garbled

@@ -466,3 +466,56 @@ func FuzzClosedSocketMessages(f *testing.F) {
 		}
 	})
 }
+
+// A TIME_WAIT is in the first sample that shows it, also while the message of its close still waits to be taken.
+func TestTimeWaitWhoseCloseWaitsToBeHeard(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r := newRecording(t)
+	s := hearing(t, r, 1000)
+	r.sampleNow(s)
+	told, err := multicast(unix.NETLINK_INET_DIAG, closesBuffer, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(told)
+	const each = 5
+	buf := make([]byte, longestMessage)
+	for round := 1; round <= 10; round++ {
+		for range each {
+			client, err := net.Dial("tcp4", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			server, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			client.Close()
+			server.Read(buf) // its FIN, so that it is the client's end that waits
+			server.Close()
+		}
+		for n := 0; n < 2*each; { // the kernel has told of all
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(told), Events: unix.POLLIN}}, 10_000); err != nil && err != unix.EINTR {
+				t.Fatal(err)
+			}
+			for {
+				if _, err := unix.Read(told, buf); err != nil {
+					break
+				}
+				n++
+			}
+		}
+		r.sampleNow(s)
+		if got := r.rows("SELECT count(*) AS n FROM sockets_now WHERE state = 'TIME_WAIT'")[0]["n"]; got != int64(round*each) {
+			t.Errorf("round %d: %v are in TIME_WAIT, want %d", round, got, round*each)
+		}
+	}
+}

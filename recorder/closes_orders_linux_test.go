@@ -55,6 +55,7 @@ type ledgerHistory struct {
 	rand    *rand.Rand
 	s       *sockets
 	c       *closes
+	diag    *diagnostics // that tells the dump
 	cookies uint64
 	conns   map[uint16]*madeUp // alive or in TIME_WAIT, by port
 	late    []*madeUp          // closed, and the kernel's message is under way
@@ -159,7 +160,9 @@ func (h *ledgerHistory) dump(each func(msg []byte) error) error {
 				c.tailCookie = h.cookies
 			}
 			b = h.message(c, stateTimeWait, c.tailCookie)
-			binary.NativeEndian.PutUint32(b[52:], uint32((timeWait-(sinceBoot()-c.closed))/time.Millisecond))
+			// We come to look at it up to a second late: on a busy machine.
+			h.diag.filled = sinceBoot() - time.Duration(h.rand.Int64N(int64(time.Second)))
+			binary.NativeEndian.PutUint32(b[52:], uint32((timeWait-(h.diag.filled-c.closed))/time.Millisecond))
 		}
 		// What the kernel has written we read later.
 		if h.rand.IntN(3) == 0 {
@@ -197,6 +200,7 @@ func (h *ledgerHistory) run(samples int) {
 					return h.dump(each)
 				}
 			}()}
+			h.diag = p.diag
 		}
 	}
 	r.sampleNow(h.s)

@@ -24,6 +24,10 @@ const diagPatience = 10 * time.Second
 type diagnostics struct {
 	socket *nl.NetlinkSocket
 	buf    []byte
+	// filled is a moment, since boot, shortly before the kernel wrote the messages that are being read: it writes the first while the
+	// request is sent, and the next whenever some are read. Ages in them count from then, however late we come to look at them.
+	filled  time.Duration
+	filling time.Duration // the same of those that are read next
 	// instead of the kernel tells the messages of a dump: a test decides what happens between two of them.
 	instead func(each func(msg []byte) error) error
 }
@@ -58,6 +62,7 @@ func (d *diagnostics) dump(ctx context.Context, request *nl.NetlinkRequest, each
 	if err := d.open(); err != nil {
 		return fmt.Errorf("open sock_diag: %w", err)
 	}
+	d.filling = sinceBoot()
 	err := d.socket.Send(request)
 	if err == nil {
 		err = d.receive(ctx, request.Seq, func(kind uint16, msg []byte) error {
@@ -102,6 +107,7 @@ func (d *diagnostics) next(ctx context.Context) (int, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
+		begun := sinceBoot()
 		n, _, flags, from, err := unix.Recvmsg(fd, d.buf, nil, 0)
 		switch {
 		case err == unix.EINTR:
@@ -118,6 +124,7 @@ func (d *diagnostics) next(ctx context.Context) (int, error) {
 			return 0, fmt.Errorf("an answer longer than %d bytes", len(d.buf))
 		default:
 			if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == nl.PidKernel {
+				d.filled, d.filling = d.filling, begun
 				return n, nil
 			}
 		}

@@ -465,9 +465,9 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.Netlink
 		}
 		if r.isRemains() {
 			if e := p.known[r.cookie]; e != nil && e.waits == 0 {
-				e.waits = timeWaitBegan(&r, msg)
+				e.waits = timeWaitBegan(&r, msg, p.diag.filled)
 			} else if e == nil && p.closes != nil {
-				p.seeRemains(&r, msg)
+				p.seeRemains(&r, msg, p.diag.filled)
 				return nil
 			}
 		}

@@ -26,8 +26,8 @@ const (
 
 // seeRemains takes note of remains that a dump shows and that are not known. Those whose close may be in the ledger wait until it
 // is collected; the others are only counted.
-func (p *protocol) seeRemains(r *record, msg []byte) {
-	left := remains{rec: *r, began: timeWaitBegan(r, msg)}
+func (p *protocol) seeRemains(r *record, msg []byte, filled time.Duration) {
+	left := remains{rec: *r, began: timeWaitBegan(r, msg, filled)}
 	recent := left.began == 0 || left.began > p.closes.since-inFlight
 	if len(p.remains) < remainsLimit && (recent || p.closes.awaits(r)) {
 		p.remains = append(p.remains, left)
@@ -36,12 +36,12 @@ func (p *protocol) seeRemains(r *record, msg []byte) {
 	p.surplus++
 }
 
-// timeWaitBegan is when TIME_WAIT began, since boot, to two ticks of the kernel; 0 where that is not known.
-func timeWaitBegan(r *record, msg []byte) time.Duration {
+// timeWaitBegan is when TIME_WAIT began, since boot, to two ticks of the kernel, where filled is when it wrote the message; 0 where that is not known.
+func timeWaitBegan(r *record, msg []byte, filled time.Duration) time.Duration {
 	if r.state != stateTimeWait {
 		return 0
 	}
-	return sinceBoot() - timeWait + time.Duration(binary.NativeEndian.Uint32(msg[52:]))*time.Millisecond // idiag_expires
+	return filled - timeWait + time.Duration(binary.NativeEndian.Uint32(msg[52:]))*time.Millisecond // idiag_expires
 }
 
 // endedWaiting is when a connection ended that has gone into TIME_WAIT: not before that began.
