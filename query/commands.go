@@ -200,7 +200,7 @@ func (s *Shell) schema(ctx context.Context, arg string) error {
 			}
 		}
 	}
-	rows, err := s.recording.conn.QueryContext(ctx, "SELECT sql FROM (SELECT name, sql, type FROM main.sqlite_schema UNION ALL SELECT name, sql, type FROM temp.sqlite_schema) WHERE type = 'table' AND sql IS NOT NULL AND (? = '' OR name = ?)", arg, arg)
+	rows, err := s.recording.conn.Conn.QueryContext(ctx, "SELECT sql FROM (SELECT name, sql, type FROM main.sqlite_schema UNION ALL SELECT name, sql, type FROM temp.sqlite_schema) WHERE type = 'table' AND sql IS NOT NULL AND (? = '' OR name = ?)", arg, arg)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,7 @@
 // # What it does
 //
 // Open gives a Recording, also one that is being written or that the user may only read. Its connection has the views of
-// this program as TEMP views, so that they work on a file of an older version and can be moved: the window
+// this program as TEMP views, each made when a statement first names it, so that they work on a file of an older version and can be moved: the window
 // that leaks, connections and listeners look at is a view of one row, which SetWindow replaces. at() is a function of the
 // recording; the others, listed in functions.go, need none.
 //

@@ -6,9 +6,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,8 +24,8 @@ type Recording struct {
 	Path string
 
 	db   *sql.DB
-	conn *sql.Conn // pinned: the TEMP views and what the user makes live on it
-	look *sql.DB   // for at(), which is called while conn is busy
+	conn *conn   // pinned: the TEMP views and what the user makes live on it
+	look *sql.DB // for at(), which is called while conn is busy
 
 	at    time.Time // what .at set; zero: the newest sample
 	since time.Time // the window; zero: an hour before its end
@@ -56,17 +56,12 @@ func (r *Recording) open(ctx context.Context, dsn string) error {
 		Scalar: func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) { return r.sampleAt(args) }})
 	r.look = sql.OpenDB(connector{&sqlite.Driver{}, dsn})
 	r.db = sql.OpenDB(connector{d, dsn})
-	var err error
-	if r.conn, err = r.db.Conn(ctx); err != nil {
+	pinned, err := r.db.Conn(ctx)
+	if err != nil {
 		return err
 	}
-	// The file may have been written by an older version: this one's views read it all the same.
-	var script strings.Builder
-	for _, v := range store.Views() {
-		fmt.Fprintf(&script, "CREATE TEMP VIEW \"%s\" AS\n%s;\n", v.Name, v.Body)
-	}
-	_, err = r.conn.ExecContext(ctx, script.String())
-	return err
+	r.conn = &conn{Conn: pinned, made: map[string]bool{}}
+	return nil
 }
 
 // connector opens connections of a driver that is not registered by name.
@@ -92,15 +87,19 @@ func (r *Recording) Close() error {
 	return errors.Join(errs...)
 }
 
+// asksAt is a statement with at() in it.
+var asksAt = regexp.MustCompile(`(?i)\bat\b`)
+
 // Query runs one statement. What at() in it means is settled when it begins; Notes then says
 // what the user should know about that.
 func (r *Recording) Query(ctx context.Context, statement string, args ...any) (*sql.Rows, error) {
-	var newest sql.NullInt64
-	if err := r.look.QueryRowContext(ctx, "SELECT max(id) FROM sample").Scan(&newest); err != nil {
-		return nil, store.Explain(r.Path, err)
+	if asksAt.MatchString(statement) {
+		if err := r.refreshLimit(ctx); err != nil {
+			return nil, err
+		}
 	}
 	r.mu.Lock()
-	r.limit, r.notes = newest.Int64, nil
+	r.notes = nil
 	r.mu.Unlock()
 	rows, err := r.conn.QueryContext(ctx, statement, args...)
 	if err != nil {
@@ -310,7 +309,7 @@ func (r *Recording) Names(ctx context.Context) Names {
 	for _, f := range Functions() {
 		n.Functions = append(n.Functions, f.Name)
 	}
-	rows, err := r.conn.QueryContext(ctx, `SELECT m.name, c.name FROM temp.sqlite_schema m JOIN pragma_table_info(m.name, 'temp') c WHERE m.type IN ('table', 'view')`)
+	rows, err := r.conn.Conn.QueryContext(ctx, `SELECT m.name, c.name FROM temp.sqlite_schema m JOIN pragma_table_info(m.name, 'temp') c WHERE m.type IN ('table', 'view')`)
 	if err != nil {
 		return n // completion does without them
 	}

@@ -71,7 +71,7 @@ func Check(ctx context.Context, path string, o CheckOptions) (CheckReport, error
 	if err != nil {
 		return r, err
 	}
-	db, err := sql.Open("sqlite", dsn)
+	db, err := sql.Open("sqlite", dsn+manyPages)
 	if err != nil {
 		return r, err
 	}

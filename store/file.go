@@ -40,7 +40,10 @@ var (
 
 // DSN is the data source name that opens the file read-only: of a recording that is being
 // written as well as of one in a folder where the user may not write.
-func DSN(path string) string { return readOnly(path) + "&_pragma=cache_size(-64000)" }
+func DSN(path string) string { return readOnly(path) + manyPages }
+
+// manyPages is a cache of 64 MB, which makes SQLite read the schema at once.
+const manyPages = "&_pragma=cache_size(-64000)"
 
 // readOnly is DSN without what makes SQLite read the schema at once.
 func readOnly(path string) string { return dsn(path, "ro", "busy_timeout=10000") }
@@ -79,14 +82,14 @@ func openable(ctx context.Context, path string) (dsn string, version int, err er
 	if err := checkReadable(path); err != nil {
 		return "", 0, Explain(path, err)
 	}
-	dsn = DSN(path)
-	version, err = versionOf(ctx, readOnly(path), path)
+	dsn = readOnly(path)
+	version, err = versionOf(ctx, dsn, path)
 	if _, none := os.Stat(path + "-wal"); err != nil && errors.Is(none, fs.ErrNotExist) {
 		// A copy in a folder where the user may not write: SQLite cannot make the -wal file that it
 		// wants to look into. Nobody records into it, or there would be one, so it may take
 		// the file for one that never changes.
 		dsn += "&immutable=1"
-		version, err = versionOf(ctx, readOnly(path)+"&immutable=1", path)
+		version, err = versionOf(ctx, dsn, path)
 	}
 	return dsn, version, Explain(path, err)
 }
