@@ -37,7 +37,11 @@ func (r CheckReport) Write(w io.Writer) error {
 		}
 	}
 	if r.Sound() {
-		fmt.Fprintf(&b, "sound: %s, %s", r.extent(), plural(r.Spans, "span"))
+		looked := plural(r.Spans, "span")
+		if r.Quick {
+			looked = "as far as was looked: spans, logs and sums were not"
+		}
+		fmt.Fprintf(&b, "sound: %s, %s", r.extent(), looked)
 		if r.Recovered {
 			b.WriteString("; it was saved from a damaged one: SELECT * FROM gaps WHERE kind = 'damaged' says what is missing")
 		}

@@ -366,6 +366,17 @@ func TestCheckLaws(t *testing.T) {
 			if !slices.ContainsFunc(r.Findings, func(f Finding) bool { return strings.Contains(f.Text, c.want) }) {
 				t.Errorf("findings %v, want %q", r.Findings, c.want)
 			}
+			// A quick look finds the same of what it looks at, and nothing else.
+			var looked []Finding
+			for _, f := range r.Findings {
+				if f.Kind == "schema" || f.Kind == "sample" || f.Kind == "run" || f.Kind == "gap" {
+					looked = append(looked, f)
+				}
+			}
+			quick, err := Check(t.Context(), path, CheckOptions{Quick: true})
+			if err != nil || !quick.Quick || quick.Spans != 0 || !slices.Equal(looked, quick.Findings) {
+				t.Errorf("a quick look finds %v in %d spans, %v, want %v", quick.Findings, quick.Spans, err, looked)
+			}
 			if _, err := Recover(t.Context(), path, saved, RecoverOptions{}); err != nil {
 				t.Fatal(err)
 			}

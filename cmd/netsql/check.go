@@ -11,7 +11,7 @@ import (
 func check(ctx context.Context, args []string, std stdio) error {
 	var o query.CheckOptions
 	f := newFlags("check", "[--quick] [RECORDING]")
-	f.BoolVar(&o.Quick, "quick", false, "do not compare each index with its table")
+	f.BoolVar(&o.Quick, "quick", false, "look at pages, schema and samples only, in a tenth of the time")
 	words, err := f.parse(args, std)
 	if err != nil {
 		return err
