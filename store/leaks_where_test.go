@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -8,6 +9,58 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 )
+
+// Samples in which the source failed say nothing of what was held, neither that it was nor that it was not: a leak that goes on over them is one,
+// and one that ended in them is none.
+func TestLeaksOverFailedSamples(t *testing.T) {
+	t.Parallel()
+	const n = 120
+	path := filepath.Join(t.TempDir(), "failed.db")
+	w, err := Create(t.Context(), Options{Path: path, Interval: 10 * time.Second, Boot: Boot{ID: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owners, src := w.Source("owners"), w.Source("tcp4")
+	procs, counts, trends := NewSet(owners, Processes), NewSet(src, SocketCounts), NewSet(src, SocketTrends)
+	for i := range n {
+		up := 10 * time.Second * time.Duration(i+1)
+		w.Begin(Clock{Wall: shapedAt(i), Uptime: up, Awake: up})
+		var refs []Ref
+		owners.Read(func() error {
+			for p, name := range []string{"goes on", "given back meanwhile"} {
+				refs = append(refs, procs.Put(ProcessID{PID: Of(p + 1), Started: 1.6e9, Comm: name}, Process{}).Ref())
+			}
+			return nil
+		})
+		src.Read(func() error {
+			if i%40 >= 30 && i%40 < 36 {
+				return errors.New("the kernel is busy")
+			}
+			for p, count := range []int{20 + i, 20 + i%40} {
+				id := SocketCountID{Process: refs[p], Proto: "tcp", Family: Of(4), State: "ESTABLISHED"}
+				trends.Put(id, SocketTrend{Count: Of(count)})
+				counts.Put(id, SocketCount{Count: Of(count), Oldest: Of(shapedAt(0).Unix())})
+			}
+			return nil
+		})
+		if err := w.Commit(t.Context(), Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if failed := ask(t, path, "SELECT count(*) FROM gaps WHERE kind = 'failed' AND source = 'tcp4'"); failed[0] != "3" {
+		t.Fatalf("the source failed %s times", failed[0])
+	}
+	for _, since := range []int{0, 25} {
+		db := openLeaks(t, path, unixSeconds(shapedAt(since)), unixSeconds(shapedAt(n-1)), false)
+		if diff := cmp.Diff([]string{fmt.Sprintf("goes on|%d|139", 20+since)}, texts(t, db, "SELECT comm || '|' || min_count || '|' || last_count FROM leaks")); diff != "" {
+			t.Errorf("from sample %d (-want +got):\n%s", since, diff)
+		}
+		db.Close()
+	}
+}
 
 // A row of leaks says where most of the sockets go, what they run into first, and when. Each process here opens one more in each of 100 samples.
 func TestLeaksSayWhereAndWhen(t *testing.T) {
@@ -128,7 +181,7 @@ func TestLeaksSayWhereAndWhen(t *testing.T) {
 	if err := w.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"forker": "10.0.0.7:6379 100 | ports 100 of 200 in 1000 s | 50 processes"}
+	want := map[string]string{"forker": "10.0.0.7:6379 100 | ports 100 of 200 in 1000 s | 50 processes | forker 0"}
 	for _, who := range people {
 		if who.want != "" {
 			want[who.name] = who.want + " | 1 processes"
@@ -138,7 +191,7 @@ func TestLeaksSayWhereAndWhen(t *testing.T) {
 	db := openLeaks(t, path, unixSeconds(shapedAt(0)), unixSeconds(shapedAt(n-1)), false)
 	defer db.Close()
 	rows, err := db.Query(`SELECT comm, coalesce(remote || ' ' || remote_count, '-') || coalesce(' at port ' || local_port, '') || printf(' | %s %d of %d', limit_name, limit_used, limit_count)
-		|| iif(limit_at IS NULL, ', it stands still', printf(' in %.0f s', round((limit_at - until) / 10) * 10)) || ' | ' || processes || ' processes' FROM leaks`)
+		|| iif(limit_at IS NULL, ', it stands still', printf(' in %.0f s', round((limit_at - until) / 10) * 10)) || ' | ' || processes || ' processes' || coalesce(' | ' || cmdline, '') FROM leaks`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@
 -- netns: Inode number of the network namespace.
 -- pid: Process id; NULL in the row of a program, and where the owner is not known.
 -- comm: Name of the program.
--- cmdline: Its command line; of a program, of its newest process.
+-- cmdline: Its command line; of a program, that of the first of its processes.
 -- proto: tcp, udp, raw or unix.
 -- family: 4 for IPv4, 6 for IPv6, NULL for unix sockets.
 -- state: State of the sockets; many in CLOSE_WAIT mean: the other end has closed, the process has not. What a process has closed and the kernel still keeps (FIN_WAIT2 and so on) is no leak of its.
