@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -472,12 +473,8 @@ func TestTimeWaitWhoseCloseWaitsToBeHeard(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	command(t, "ip", "link", "set", "lo", "up")
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	loopback(t)
+	l := listen(t, "tcp4", "127.0.0.1:0")
 	r := newRecording(t)
 	s := hearing(t, r, 1000)
 	r.sampleNow(s)
@@ -517,5 +514,41 @@ func TestTimeWaitWhoseCloseWaitsToBeHeard(t *testing.T) {
 		if got := r.rows("SELECT count(*) AS n FROM sockets_now WHERE state = 'TIME_WAIT'")[0]["n"]; got != int64(round*each) {
 			t.Errorf("round %d: %v are in TIME_WAIT, want %d", round, got, round*each)
 		}
+	}
+}
+
+// Where the other end closes later, TIME_WAIT begins long after the kernel has told of the close.
+func TestTimeWaitLongAfterItsClose(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	loopback(t)
+	r := newRecording(t)
+	s := hearing(t, r, 1000)
+	l := listen(t, "tcp4", "127.0.0.1:0")
+	r.sampleNow(s)
+	client, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Close()
+	heard(t, s, 1)
+	// So long that the kernel's clock shows it.
+	for began := sinceBoot(); sinceBoot() < began+5*kernelTick(); {
+		runtime.Gosched()
+	}
+	client.Close()
+	heard(t, s, 2)
+	r.sampleNow(s)
+	got := r.rows("SELECT owner_how, local_port FROM sockets_now WHERE state = 'TIME_WAIT'")
+	if want := []map[string]any{{"owner_how": "listener", "local_port": int64(l.Addr().(*net.TCPAddr).Port)}}; !cmp.Equal(want, got) {
+		t.Errorf("in TIME_WAIT are %v, want %v", got, want)
+	}
+	if n := r.rows("SELECT count(*) AS n FROM connections")[0]["n"]; n != int64(2) {
+		t.Errorf("%v ends of connections, want 2", n)
 	}
 }

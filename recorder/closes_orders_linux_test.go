@@ -86,6 +86,9 @@ func (h *ledgerHistory) live() {
 				h.late = append(h.late, c)
 			} else {
 				h.tell(c)
+				if c.waits && h.rand.IntN(3) == 0 { // the other end closes later
+					c.closed += time.Duration(h.rand.Int64N(int64(100 * time.Millisecond)))
+				}
 			}
 			if !c.waits {
 				delete(h.conns, port)

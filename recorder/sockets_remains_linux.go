@@ -100,17 +100,17 @@ func (c *closes) closeOf(r *remains) (end *ending, ok bool) {
 	if c.got == nil {
 		return nil, true
 	}
-	// Of several connections between the same ends, the one that TIME_WAIT began with: the first to close since.
+	// Of several connections between the same ends, the one that TIME_WAIT began with: the first to close since. Where there is none it has gone
+	// through FIN_WAIT2: the kernel tells of the close then, and TIME_WAIT begins when the other end has closed, too. Meanwhile there can be no other
+	// connection between these ends: it was the last to close before.
 	i, there := c.latest[r.rec.endpoints()]
 	for ; there && i >= 0; i = c.earlier[i] {
 		e := &c.got.single[i]
-		if r.began != 0 && e.at < r.began-2*kernelTick() {
-			break
-		}
-		if e.socket == nil {
+		since := r.began == 0 || e.at >= r.began-2*kernelTick()
+		if e.socket == nil && (since || end == nil) {
 			end = e
 		}
-		if r.began == 0 {
+		if r.began == 0 || !since {
 			break
 		}
 	}
