@@ -266,20 +266,23 @@ aged AS (
                        SELECT p.subject, p.tuple, p.fds FROM w CROSS JOIN process_open p ON p.from_sample <= w.z) p CROSS JOIN process_tuple t ON t.id = p.tuple) d
            ON d.id = m.process
    GROUP BY b.unit),
--- How many are held: of what a process has closed the kernel waits for the other end. Where most go, each as a number of ten digits and who it is: to one port elsewhere (with all sockets that go there), from one port here, to one host.
+-- How many are known one by one, are held (of what a process has closed the kernel waits for the other end), and are not of the last quarter of the
+-- growth: where nearly all are, they come and go. Where most go, each as a number of ten digits and who it is: to one port elsewhere (with
+-- all sockets that go there), from one port here, to one host.
 peered AS (
-  SELECT *, max(printf('%010d%010d', there_n, used) || CASE WHEN remote_addr LIKE '%:%' THEN '[' || remote_addr || ']' ELSE remote_addr END || ':' || remote_port) AS there,
-         max(printf('%010d', here_n) || local_port) AS here, max(printf('%010d', host_n) || remote_addr) AS host, sum(owner_how = 'fd') AS held
-    FROM (SELECT b.*, o.local_port, o.remote_addr, o.remote_port, o.used, o.owner_how, count(*) OVER (PARTITION BY b.unit, o.remote_addr, o.remote_port) AS there_n,
+  SELECT *, max(CASE WHEN remote_port > 0 THEN printf('%010d%010d', there_n, used) || CASE WHEN remote_addr LIKE '%:%' THEN '[' || remote_addr || ']' ELSE remote_addr END || ':' || remote_port END) AS there,
+         max(CASE WHEN remote_port > 0 THEN printf('%010d', here_n) || local_port END) AS here, max(CASE WHEN remote_port > 0 THEN printf('%010d', host_n) || remote_addr END) AS host,
+         count(seen) AS known, sum(owner_how = 'fd') AS held, sum(4 * (seen - onset) <= 3 * (wz - onset)) AS older
+    FROM (SELECT b.*, o.local_port, o.remote_addr, o.remote_port, o.used, o.owner_how, o.seen, count(*) OVER (PARTITION BY b.unit, o.remote_addr, o.remote_port) AS there_n,
                  count(*) OVER (PARTITION BY b.unit, o.local_port) AS here_n, count(*) OVER (PARTITION BY b.unit, o.remote_addr) AS host_n
             FROM (SELECT b.*, m.process FROM aged b CROSS JOIN member m ON m.h = b.h AND (b.program OR m.g = b.unit)) b
-            LEFT JOIN (SELECT s.netns, s.proto, s.family, s.local_port, s.remote_addr, s.remote_port, t.state, t.process, t.owner_how,
+            LEFT JOIN (SELECT s.netns, s.proto, s.family, s.local_port, s.remote_addr, s.remote_port, s.first_sample AS seen, t.state, t.process, t.owner_how,
                               count(*) OVER (PARTITION BY s.netns, s.proto, s.remote_addr, s.remote_port) AS used
                          FROM (SELECT p.id & 4294967295 AS id, p.tuple FROM w CROSS JOIN socket_span p
                                    ON p.id BETWEEN w.z << 32 AND ((w.z + K_sockets) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
                                UNION ALL
                                SELECT p.subject, p.tuple FROM w CROSS JOIN socket_open p ON p.from_sample <= w.z) p
-                        CROSS JOIN socket s ON s.id = p.id AND s.remote_port > 0 CROSS JOIN socket_tuple t ON t.id = p.tuple) o
+                        CROSS JOIN socket s ON s.id = p.id CROSS JOIN socket_tuple t ON t.id = p.tuple) o
                    ON b.leak AND o.process IS b.process AND o.state = b.state AND o.proto = b.proto AND o.family IS b.family AND o.netns IS b.netns)
    GROUP BY unit),
 -- Settings at the end of the window: the first and the last of their numbers.
@@ -317,7 +320,8 @@ SELECT a.ts AS since, e.ts AS until, b.netns, CASE b.program WHEN 0 THEN b.pid E
        CASE b.limit_name WHEN 'ports' THEN b.ports - b.ports_left WHEN 'descriptors' THEN b.fds WHEN 'memory' THEN b.pages_used END AS limit_used,
        CASE b.limit_name WHEN 'ports' THEN b.ports WHEN 'descriptors' THEN b.fd_limit WHEN 'memory' THEN b.pages END AS limit_count,
        CASE WHEN b.goes_on THEN round(e.ts + CASE b.limit_name WHEN 'ports' THEN b.ports_left WHEN 'descriptors' THEN b.fd_left WHEN 'memory' THEN b.memory_left END / b.slope) END AS limit_at,
-       b.leak AND coalesce(e.ts - b.oldest >= 0.75 * (e.ts - g.ts), 1) AND (b.state NOT IN ('FIN_WAIT1', 'FIN_WAIT2', 'CLOSING', 'LAST_ACK') OR 2 * coalesce(b.held, 0) > b.last_count) AS leak
+       b.leak AND coalesce(e.ts - b.oldest >= 0.75 * (e.ts - g.ts), 1) AND (b.state NOT IN ('FIN_WAIT1', 'FIN_WAIT2', 'CLOSING', 'LAST_ACK') OR 2 * coalesce(b.held, 0) > b.last_count)
+         AND (2 * b.known < b.last_count OR 10 * coalesce(b.older, 0) >= b.top - b.base) AS leak
   FROM bound b CROSS JOIN sample a ON a.id = (SELECT id FROM sample WHERE id >= b.fa ORDER BY id LIMIT 1) CROSS JOIN sample e ON e.id = b.wz
  CROSS JOIN sample g ON g.id = (SELECT id FROM sample WHERE id <= b.onset ORDER BY id DESC LIMIT 1)
  ORDER BY leak DESC, b.slope * coalesce(b.r2, 0) DESC
