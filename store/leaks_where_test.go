@@ -111,6 +111,7 @@ func TestLeaksSayWhereAndWhen(t *testing.T) {
 		{"unix", "unix", Int{}, host, "ESTABLISHED", n, 0, 100, nil, "- | descriptors 100 of 1024 in 9240 s", "fd"},
 		{"half closed", "tcp", Of(4), host, "FIN_WAIT2", n, 0, 900, to("10.0.0.6", 443), "10.0.0.6:443 100 | ports 100 of 200 in 1000 s", "fd"},
 		{"closed, not by the other end", "tcp", Of(4), host, "FIN_WAIT2", n, 0, 900, to("10.0.0.6", 444), "", "cookie"},
+		{"comes and goes", "tcp", Of(4), host, "ESTABLISHED", n, 0, 900, to("10.0.0.5", 443), "", "fd"},
 		{"dead", "tcp", Of(4), host, "CLOSE", n / 2, 0, 900, nil, "- | descriptors 900 of 1024, it stands still", "fd"},
 		{"datagrams that stand still", "udp", Of(4), host, "CLOSE", n / 2, 0, 900, nil, "", "fd"},
 		{"established that stand still", "tcp", Of(4), host, "ESTABLISHED", n / 2, 0, 900, nil, "", "fd"},
@@ -150,6 +151,9 @@ func TestLeaksSayWhereAndWhen(t *testing.T) {
 				ref := procs.Put(ProcessID{PID: Of(p + 1), Started: 1.6e9, Comm: who.name}, Process{FDs: Of(who.fds), FDLimit: Of(1024)}).Ref()
 				count := min(i+1, who.upto)
 				cookie = 0
+				if who.name == "comes and goes" {
+					cookie = 1_000_000 * (i + 1) // others in each sample
+				}
 				for k := range count {
 					if who.sockets != nil {
 						hold(who.netns, who.proto, who.family, who.state, who.how, ref, who.sockets(k))
