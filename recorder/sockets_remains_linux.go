@@ -100,17 +100,18 @@ func (c *closes) closeOf(r *remains) (end *ending, ok bool) {
 	if c.got == nil {
 		return nil, true
 	}
-	// Of several connections between the same ends, the one that TIME_WAIT began with: the first to close since. Where there is none it has gone
-	// through FIN_WAIT2: the kernel tells of the close then, and TIME_WAIT begins when the other end has closed, too. Meanwhile there can be no other
-	// connection between these ends: it was the last to close before.
+	// Of several connections between the same ends, the one that TIME_WAIT began with: the first to close since. Where none did, or only surely later,
+	// it has gone through FIN_WAIT2: the kernel tells of the close then, and TIME_WAIT begins when the other end has closed, too. Meanwhile there
+	// can be no other connection between these ends: it was the last to close before.
+	later := false
 	i, there := c.latest[r.rec.endpoints()]
 	for ; there && i >= 0; i = c.earlier[i] {
 		e := &c.got.single[i]
-		since := r.began == 0 || e.at >= r.began-2*kernelTick()
-		if e.socket == nil && (since || end == nil) {
-			end = e
+		before := r.began != 0 && e.at < r.began-2*kernelTick()
+		if e.socket == nil && (!before || end == nil || later) {
+			end, later = e, r.began != 0 && e.at-e.late > r.began+2*kernelTick()
 		}
-		if r.began == 0 || !since {
+		if before || r.began == 0 {
 			break
 		}
 	}
