@@ -85,7 +85,7 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 	v.Incomplete = store.NonZero(boolean(end.forgotten))
 	var owner ownership
 	if e != nil && e.last != 0 {
-		owner = ownership{process: store.Ref(e.last), how: byCookie}
+		owner = ownership{process: e.last, how: byCookie}
 	} else {
 		owner = s.listenerOf(p, r.src, r.sport)
 	}

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -74,6 +75,13 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		t.Errorf("%d bytes were taken, and nothing was given back", len(taken))
 	}
 	runtime.KeepAlive(taken)
+}
+
+// There are tens of thousands of them: one of 289 bytes would take up 320.
+func TestSocketIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(socket{}); size > 288 {
+		t.Errorf("what is remembered of a socket takes %d bytes", size)
+	}
 }
 
 func FuzzCleanMappings(f *testing.F) {

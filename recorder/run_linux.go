@@ -75,6 +75,7 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(leastGarbage))
+	dropProgram() // what opened the recording, before the first sample
 	r, err := newRun(w, ns, c)
 	if err != nil {
 		return errors.Join(err, w.Close(whole))

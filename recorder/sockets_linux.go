@@ -302,7 +302,7 @@ type socket struct {
 	holders []holder      // by rising pid
 	shown   ownership     // the one last reported
 	since   uint32        // when it was first seen in its state, in unix seconds
-	last    uint32        // the last process seen to hold it, a store.Ref
+	last    store.Ref     // the last process seen to hold it
 	dump    uint32        // in which it was last seen,
 	place   uint32        // and its place in that
 	lost    uint32        // sample in which its last holder went
@@ -311,16 +311,18 @@ type socket struct {
 	ended   float64       // when its connection ended, where the descriptor outlives it; else 0
 	waits   time.Duration // since boot: when its TIME_WAIT began; 0 where that is not known
 
-	unlisted bool // no dump shows it, though a process holds it
-	closed   bool // the kernel told of its end
 	// What TIME_WAIT and the like do not tell any more.
 	inode, peer, uid uint32
 	uidKnown         bool
-	onItsWay         bool // nobody has had it since lost, and it is not closed: a process is passing it to another
-	abandoned        bool // a subflow whose MPTCP connection is closed by its process
-	dirty            bool // rec differs from what was last reported
-	renamed          bool // and in what identifies the socket
-	moved            bool // and in its state
+
+	// There are tens of thousands of these: at more than 288 bytes each would take up 320.
+	unlisted  bool // no dump shows it, though a process holds it
+	closed    bool // the kernel told of its end
+	onItsWay  bool // nobody has had it since lost, and it is not closed: a process is passing it to another
+	abandoned bool // a subflow whose MPTCP connection is closed by its process
+	dirty     bool // rec differs from what was last reported
+	renamed   bool // and in what identifies the socket
+	moved     bool // and in its state
 }
 
 // dump reads a protocol's sockets into memory.

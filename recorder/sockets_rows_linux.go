@@ -34,7 +34,7 @@ func (s *sockets) reportSocket(p *protocol, e *socket, owned bool) {
 	if owned {
 		p.reportHolders(e)
 		if owner.how != byListener {
-			e.last = uint32(owner.process)
+			e.last = owner.process
 		}
 	}
 	p.count(e, owner.process)
@@ -98,7 +98,7 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 	case e.rec.inode == 0 && e.last != 0:
 		// Closed by its process, but not over: TIME_WAIT, LAST_ACK. Who had it last is
 		// known for certain, because the cookie says that it is the same socket.
-		return ownership{process: store.Ref(e.last), how: byCookie}
+		return ownership{process: e.last, how: byCookie}
 	case e.rec.inode == 0:
 		// Not accepted yet, or closed before a sample saw it.
 		if o := s.ownerOf(p.listeners.at(e.rec.src, e.rec.sport)); o != nobody || e.shown.how != byListener {
@@ -107,7 +107,7 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 		return e.shown // it listened when this was first seen
 	case !owned:
 	case e.lost == s.gen && e.last != 0 && !e.onItsWay:
-		return ownership{process: store.Ref(e.last), how: byCookie} // closed between the dump and the search for its owner
+		return ownership{process: e.last, how: byCookie} // closed between the dump and the search for its owner
 	}
 	return nobody
 }

@@ -526,7 +526,7 @@ func appendTuple(key []byte, v reflect.Value, cols []Column) []byte {
 		case kindInt:
 			key = binary.AppendVarint(key, f.Field(0).Int())
 		case kindRef:
-			key = binary.AppendVarint(key, f.Int())
+			key = binary.AppendUvarint(key, f.Uint())
 		}
 	}
 	return key

@@ -53,9 +53,9 @@ func (i Int) Or(n int64) int64 {
 	return n
 }
 
-// Ref points to a subject of another table: the process that owns a socket. Its zero
-// value is NULL.
-type Ref int64
+// Ref points to a subject of another table: the process that owns a socket. It is the number of
+// the subject, which is half of the key of a span. Its zero value is NULL.
+type Ref uint32
 
 // half says which part of a stored column a column is. Two that are nearly always 0, or that are unknown together, share one: a column
 // takes a byte of each row even where it holds nothing.
@@ -144,8 +144,8 @@ func (k kind) arg(v reflect.Value, before any) any {
 			return boxed(t, before)
 		}
 	case kindRef:
-		if r := v.Int(); r != 0 {
-			return boxed(r, before)
+		if r := v.Uint(); r != 0 {
+			return boxed(int64(r), before)
 		}
 	}
 	return nil
@@ -169,7 +169,7 @@ func (k kind) set(v reflect.Value, got any) {
 		case kindInt:
 			v.Set(reflect.ValueOf(Of(x)))
 		case kindRef:
-			v.SetInt(x)
+			v.SetUint(uint64(uint32(x)))
 		case kindTime:
 			v.SetFloat(float64(x))
 		}
