@@ -60,7 +60,7 @@ func (r *Recording) open(ctx context.Context, dsn string) error {
 	if err != nil {
 		return err
 	}
-	r.conn = &conn{Conn: pinned, made: map[string]bool{}}
+	r.conn = &conn{Conn: pinned, made: map[string]string{}}
 	return nil
 }
 

@@ -15,8 +15,8 @@ import (
 // all of them takes longer than most answers.
 type conn struct {
 	*sql.Conn
-	reads bool // something was read, so that the schema is known
-	made  map[string]bool
+	reads bool              // something was read, so that the schema is known
+	made  map[string]string // what each view was made as
 }
 
 // aWord is what may be the name of a view, wherever it stands. One too many does no harm.
@@ -83,18 +83,95 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 		c.reads = true
 		script.WriteString("PRAGMA cache_size = -64000;\n") // kilobytes
 	}
+	apart := selfJoined(statement)
 	for name := range found {
-		if !c.made[name] {
-			c.made[name] = true
-			fmt.Fprintf(&script, "CREATE TEMP VIEW \"%s\" AS\n%s;\n", name, views[strings.ToLower(name)].Body)
-		}
+		v := views[strings.ToLower(name)]
+		c.make(&script, v.Name, v.bodyFor(apart))
 	}
 	if script.Len() == 0 {
 		return nil
 	}
 	// A statement that was cancelled must not leave half of them.
+	if _, err := c.Conn.ExecContext(context.WithoutCancel(ctx), script.String()); err != nil || len(apart) == 0 {
+		return err
+	}
+	if !c.readsEverySample(ctx, statement) {
+		return nil
+	}
+	script.Reset() // moments that are no constants do not drive a view that is set apart
+	for name := range apart {
+		if v, is := views[name]; is {
+			c.make(&script, v.Name, v.Body)
+		}
+	}
 	_, err := c.Conn.ExecContext(context.WithoutCancel(ctx), script.String())
 	return err
+}
+
+// make adds to the script what makes the view so, unless it is so.
+func (c *conn) make(script *strings.Builder, name, body string) {
+	before, is := c.made[name]
+	if is && before == body {
+		return
+	}
+	if is {
+		fmt.Fprintf(script, "DROP VIEW temp.\"%s\";\n", name)
+	}
+	c.made[name] = body
+	fmt.Fprintf(script, "CREATE TEMP VIEW \"%s\" AS\n%s;\n", name, body)
+}
+
+// readsEverySample reports whether the plan of a statement goes through all samples of a view of them, where they are called m.
+// What is wrong with a statement its own run tells.
+func (c *conn) readsEverySample(ctx context.Context, statement string) bool {
+	rows, err := c.Conn.QueryContext(ctx, "EXPLAIN QUERY PLAN "+explained.ReplaceAllString(statement, ""))
+	if err != nil {
+		return false
+	}
+	defer rows.Close()
+	every := false
+	for rows.Next() {
+		var id, parent, unused int64
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			return false
+		}
+		every = every || detail == "SCAN m" || strings.HasPrefix(detail, "SCAN m USING ")
+	}
+	return every
+}
+
+// explained is what stands before a statement whose plan is asked for.
+var explained = regexp.MustCompile(`(?i)^\s*explain\b(\s+query\s+plan\b)?`)
+
+// aSource is what may be a view or table of a FROM clause, or the SELECT with which another begins.
+var aSource = regexp.MustCompile(`(?i)(?:\b(?:from|join)\s+|,\s*)(?:\w+\.)?"?(\w+)"?|\bselect\b`)
+
+// selfJoined are the names, in small letters, that stand twice in one FROM clause. Columns and strings may be taken for names: then a view
+// is set apart that need not be.
+func selfJoined(statement string) map[string]bool {
+	here, twice := map[string]bool{}, map[string]bool{}
+	for _, m := range aSource.FindAllStringSubmatch(statement, -1) {
+		name := strings.ToLower(m[1])
+		if name == "" {
+			clear(here)
+			continue
+		}
+		if here[name] {
+			twice[name] = true
+		}
+		here[name] = true
+	}
+	return twice
+}
+
+// bodyFor is the view for a statement that joins some to themselves. Such a one is set apart, as a compound view, which SQLite works out
+// once for each place where it stands and gives an index: as it is, it would be read again for every row of the other side.
+func (v viewNeeds) bodyFor(apart map[string]bool) string {
+	if !apart[strings.ToLower(v.Name)] || v.From == nil || v.Rollup != nil {
+		return v.Body
+	}
+	return v.Body + "\nUNION ALL SELECT NULL" + strings.Repeat(", NULL", len(v.Columns)-1) + " WHERE 0"
 }
 
 func (c *conn) QueryContext(ctx context.Context, statement string, args ...any) (*sql.Rows, error) {

@@ -52,20 +52,36 @@ func makeViews() []View {
 var tsColumn = Column{Name: "ts", Unit: "unix s", kind: kindTime,
 	Doc: "Time of the sample; the same in every table, so tables join on it."}
 
-// source is a piece of a view over one table: the closed spans or the open ones.
+// spans reads what held at a sample m: p are the spans that have ended by now, o those that still hold. Every sample
+// is joined to a pair of rows, with one of which only p is looked for and with the other only o, so that of each column one is NULL.
 //
-// The loops are nested as written (CROSS JOIN): first the samples, which a condition on ts
-// narrows down, then the short range of spans, then the look-ups by number.
+// A UNION ALL of both would say the same. But SQLite does not flatten a compound view into a join: a list of moments beside it would not
+// drive it, and it would be worked out for the whole recording.
+//
+// The loops are nested as written (CROSS JOIN, LEFT JOIN): first the samples, which a condition on ts narrows down, then the short
+// range of spans, then the look-ups by number. More are columns worked out from m, and what is joined to it.
+func (t *Table) spans(samples, more string) string {
+	var b strings.Builder
+	b.WriteString("(SELECT m.ts, coalesce(p.id & 4294967295, o.subject) AS subject" + more)
+	if len(t.rare) > 0 {
+		b.WriteString(", coalesce(p.tuple, o.tuple) AS tuple")
+	}
+	for _, c := range inFile(t.span) {
+		fmt.Fprintf(&b, ", coalesce(p.%[1]s, o.%[1]s) AS %[1]s", c.stored)
+	}
+	fmt.Fprintf(&b, `
+          FROM %[3]s JOIN (SELECT 0 AS i UNION ALL SELECT 1)
+          LEFT JOIN %[1]s_span p ON p.id BETWEEN CASE i WHEN 0 THEN m.id << 32 END AND ((m.id + %[2]d) << 32) - 1 AND (p.id >> 32) - p.length <= m.id
+          LEFT JOIN %[1]s_open o ON o.subject >= CASE i WHEN 1 THEN 0 END AND o.from_sample <= m.id) p`, t.Subject, t.K, samples)
+	return b.String()
+}
+
+// from joins to spans what the numbers in them stand for.
 func (t *Table) from(spans string) string {
 	var b strings.Builder
-	b.WriteString(spans)
-	subject := "subject"
-	if strings.Contains(spans, "_span p") {
-		subject = "p.id & 4294967295"
-	}
-	fmt.Fprintf(&b, "\n  CROSS JOIN %s s ON s.id = %s", t.Subject, subject)
+	fmt.Fprintf(&b, "FROM %s\n  JOIN %s s ON s.id = p.subject", spans, t.Subject)
 	if len(t.rare) > 0 {
-		fmt.Fprintf(&b, "\n  CROSS JOIN %s_tuple t ON t.id = tuple", t.Subject)
+		fmt.Fprintf(&b, "\n  JOIN %s_tuple t ON t.id = tuple", t.Subject)
 	}
 	for i, c := range t.refs() {
 		fmt.Fprintf(&b, "\n  LEFT JOIN %s r%d ON r%d.id = %s.%s", c.Ref.Subject, i, i, c.home("p", "t"), c.stored)
@@ -144,25 +160,15 @@ func (t *Table) selected() string {
 	return b.String()
 }
 
-// closedSpans are the spans of sample m that have ended; openSpans those that still hold.
-func (t *Table) closedSpans() string {
-	return fmt.Sprintf("FROM sample m CROSS JOIN %s_span p ON p.id BETWEEN m.id << 32 AND ((m.id + %d) << 32) - 1 AND (p.id >> 32) - length <= m.id",
-		t.Subject, t.K)
-}
-
-func (t *Table) openSpans() string {
-	return fmt.Sprintf("FROM sample m CROSS JOIN %s_open p ON from_sample <= m.id", t.Subject)
-}
-
 func (t *Table) historyView() View {
-	columns, shows := "SELECT ts"+t.selected()+"\n  ", ""
+	shows := ""
 	if t.shows != "" {
 		shows = "\n WHERE " + t.shows
 	}
 	return View{
 		Name: t.Name, Doc: t.Doc, From: t,
 		Columns: append([]Column{tsColumn}, t.Shown()...),
-		Body:    columns + t.from(t.closedSpans()) + shows + "\nUNION ALL\n" + columns + t.from(t.openSpans()) + shows,
+		Body:    "SELECT ts" + t.selected() + "\n  " + t.from(t.spans("sample m", "")) + shows,
 	}
 }
 
@@ -172,7 +178,7 @@ func (t *Table) nowView() View {
 	v := t.historyView()
 	v.Name += "_now"
 	v.Doc = "The newest sample of " + t.Name + "."
-	v.Body = strings.ReplaceAll(v.Body, "FROM sample m", "FROM (SELECT id, ts FROM sample ORDER BY id DESC LIMIT 1) m")
+	v.Body = "SELECT * FROM " + t.Name + " WHERE ts = (SELECT max(ts) FROM sample)"
 	return v
 }
 
@@ -242,14 +248,10 @@ func (t *Table) deltasOf(counters []Column) View {
 	if t == ProtocolCounters.Table {
 		joins += "\n WHERE kind = 'counter'"
 	}
-	piece := func(spans, first string) string {
-		// The sample before counts only within the same boot.
-		spans = strings.Replace(spans, "FROM sample m",
-			"FROM sample m LEFT JOIN sample b ON b.id = m.id - 1 AND (SELECT boot FROM run WHERE id = b.run) = (SELECT boot FROM run WHERE id = m.run)\n         ", 1)
-		return names + "\n  " + t.from(fmt.Sprintf("FROM (SELECT m.ts, m.uptime_s - b.uptime_s AS elapsed_s, b.id AS before, CASE WHEN %s <= b.id THEN 0 END AS still, p.*\n          %s) p",
-			first, spans)) + joins
-	}
-	v.Body = piece(t.closedSpans(), "(p.id >> 32) - length") + "\nUNION ALL\n" + piece(t.openSpans(), "from_sample")
+	// The sample before counts only within the same boot.
+	before := "sample m LEFT JOIN sample b ON b.id = m.id - 1 AND (SELECT boot FROM run WHERE id = b.run) = (SELECT boot FROM run WHERE id = m.run)\n         "
+	more := ", m.uptime_s - b.uptime_s AS elapsed_s, b.id AS before, CASE WHEN coalesce((p.id >> 32) - p.length, o.from_sample) <= b.id THEN 0 END AS still"
+	v.Body = names + "\n  " + t.from(t.spans(before, more)) + joins
 	return v
 }
 
