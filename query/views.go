@@ -83,9 +83,13 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 		c.reads = true
 		script.WriteString("PRAGMA cache_size = -64000;\n") // kilobytes
 	}
-	apart := selfJoined(statement)
+	apart, anyMoment := selfJoined(statement), asksAnyMoment(statement)
 	for name := range found {
 		v := views[strings.ToLower(name)]
+		if anyMoment && v.Lives != "" && len(found) == 1 {
+			c.make(&script, v.Name, v.Lives)
+			continue
+		}
 		c.make(&script, v.Name, v.bodyFor(apart))
 	}
 	if script.Len() == 0 {
@@ -164,6 +168,50 @@ func selfJoined(statement string) map[string]bool {
 	}
 	return twice
 }
+
+// asksAnyMoment reports whether a statement compares something, such as an address, and no ts, or sums up all that there was without a
+// word of ts: it asks for the whole past, and not for samples.
+func asksAnyMoment(statement string) bool {
+	var all []string
+	for _, t := range tokens(statement) {
+		if !t.blank() {
+			all = append(all, strings.ToUpper(statement[t.start:t.end]))
+		}
+	}
+	at := func(i int) string {
+		if i < 0 || i >= len(all) {
+			return ""
+		}
+		return all[i]
+	}
+	compares, sums, limited := false, false, false
+	for i, word := range all {
+		switch {
+		case word == "LIMIT":
+			limited = true
+		case word == "DISTINCT" || word == "GROUP" || word == "COUNT":
+			sums = true
+		case word == "TS" || word == `"TS"`:
+			for _, beside := range []string{at(i - 1), at(i + 1)} {
+				if comparisons[beside] {
+					return false
+				}
+			}
+			if at(i-1) == "(" && at(i-2) == "USING" || at(i-1) == "." && comparisons[at(i-3)] {
+				return false
+			}
+			limited = true // if only the last of them is asked for
+		case word == "NATURAL":
+			return false
+		default:
+			compares = compares || comparisons[word]
+		}
+	}
+	return compares || sums && !limited
+}
+
+var comparisons = map[string]bool{"=": true, "==": true, "<": true, ">": true, "<=": true, ">=": true, "<>": true, "!=": true, "!": true,
+	"IN": true, "IS": true, "BETWEEN": true, "LIKE": true, "GLOB": true, "NOT": true}
 
 // bodyFor is the view for a statement that joins some to themselves. Such a one is set apart, as a compound view, which SQLite works out
 // once for each place where it stands and gives an index: as it is, it would be read again for every row of the other side.

@@ -162,3 +162,48 @@ func TestViewsJoinedToThemselves(t *testing.T) {
 		}
 	}
 }
+
+// A question about a few things in all of the past reads their lives, and one about moments, or the last of them, samples.
+func TestWholePastIsReadSubjectBySubject(t *testing.T) {
+	t.Parallel()
+	d := eventful(t)
+	r := openRecording(t, d.path)
+	defer r.Close()
+	for statement, lives := range map[string]bool{
+		"SELECT * FROM sockets WHERE local_port = 443":                                               true,
+		"SELECT * FROM Sockets s WHERE s.remote_addr LIKE '10.%' LIMIT 1":                            true,
+		"SELECT max(ts), min(ts) FROM sockets WHERE cookie IN (1, 2)":                                true,
+		"SELECT ts, value FROM protocol_counters WHERE name = 'InSegs' ORDER BY ts":                  true,
+		"SELECT DISTINCT comm FROM sockets":                                                          true,
+		"SELECT count(*) FROM sockets":                                                               true,
+		"SELECT * FROM sockets":                                                                      false,
+		"SELECT * FROM sockets LIMIT 5":                                                              false,
+		"SELECT max(ts) FROM sockets":                                                                false,
+		"SELECT ts, count(*) FROM sockets GROUP BY ts":                                               false,
+		"SELECT * FROM sockets WHERE local_port = 443 AND ts = 5":                                    false,
+		"SELECT * FROM sockets s WHERE 5 < s.ts AND local_port = 443":                                false,
+		"SELECT * FROM sockets WHERE \"ts\" BETWEEN 1 AND 2 AND local_port = 443":                    false,
+		"SELECT * FROM sockets s JOIN (SELECT max(ts) AS ts FROM sample) USING (ts) WHERE pid = 4":   false,
+		"SELECT * FROM sockets NATURAL JOIN (SELECT max(ts) AS ts FROM sample) WHERE local_port = 4": false,
+		"SELECT * FROM sockets_now WHERE local_port = 443":                                           false,
+		"SELECT 'ts = 5' FROM sockets WHERE local_port = 443 -- AND ts = 5":                          true,
+	} {
+		rows, err := r.Query(t.Context(), "EXPLAIN QUERY PLAN "+statement)
+		if err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+		plan := ""
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+				t.Fatal(err)
+			}
+			plan += detail + "\n"
+		}
+		rows.Close()
+		if got := strings.Contains(plan, "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"); got != lives {
+			t.Errorf("%s\nreads lives: %v\n%s", statement, got, plan)
+		}
+	}
+}

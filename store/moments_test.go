@@ -94,3 +94,53 @@ func ofSamples(v View) bool {
 func readsEverySample(plan string) bool {
 	return strings.Contains(plan, "SCAN m") || !strings.Contains(plan, "SEARCH m ")
 }
+
+// A history read subject by subject has the rows that it has read sample by sample: after kills, pauses and failed sources, with what has gone
+// by now and what holds, and when the oldest samples are gone.
+func TestHistoriesSubjectBySubject(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		h := newHistory(t, 90+seed)
+		h.run(120)
+		db, err := sql.Open("sqlite", DSN(h.path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		db.SetMaxOpenConns(1)
+		rows := 0
+		for _, v := range Views() {
+			if v.Lives == "" {
+				continue
+			}
+			if _, err := db.Exec("CREATE TEMP VIEW lives AS " + v.Lives); err != nil {
+				t.Fatalf("%s: %v", v.Name, err)
+			}
+			// GROUP BY all, and not EXCEPT alone, which does not see a row that is there twice.
+			all := func(from string) string {
+				var columns []string
+				for _, c := range v.Columns {
+					columns = append(columns, `"`+c.Name+`"`)
+				}
+				list := strings.Join(columns, ", ")
+				return "SELECT count(*), " + list + " FROM " + from + " GROUP BY " + list
+			}
+			for _, pair := range [][2]string{{"lives", v.Name}, {v.Name, "lives"}} {
+				if more := texts(t, db, all(pair[0])+" EXCEPT "+all(pair[1])); len(more) > 0 {
+					t.Errorf("seed %d, %s: %d rows are in %s and not in %s, the first %s", seed, v.Name, len(more), pair[0], pair[1], more[0])
+				}
+			}
+			n := 0
+			if err := db.QueryRow("SELECT count(*) FROM lives").Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			rows += n
+			if _, err := db.Exec("DROP VIEW lives"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if rows < 1000 {
+			t.Errorf("seed %d: only %d rows", seed, rows)
+		}
+	}
+}

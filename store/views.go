@@ -24,6 +24,7 @@ type View struct {
 	Doc     string // one sentence
 	Columns []Column
 	Body    string  // the SELECT
+	Lives   string  // of a history: the same rows, read subject by subject and not sample by sample; see lives
 	From    *Table  // the table whose history, newest sample or changes it shows, if one
 	Rollup  *Rollup // that it shows, if one
 }
@@ -78,14 +79,44 @@ func (t *Table) spans(samples, more string) string {
 
 // from joins to spans what the numbers in them stand for.
 func (t *Table) from(spans string) string {
+	return fmt.Sprintf("FROM %s\n  JOIN %s s ON s.id = p.subject%s", spans, t.Subject, t.meanings("p"))
+}
+
+// meanings joins what tuples and references stand for, of spans with that alias.
+func (t *Table) meanings(spans string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "FROM %s\n  JOIN %s s ON s.id = p.subject", spans, t.Subject)
 	if len(t.rare) > 0 {
 		fmt.Fprintf(&b, "\n  JOIN %s_tuple t ON t.id = tuple", t.Subject)
 	}
 	for i, c := range t.refs() {
-		fmt.Fprintf(&b, "\n  LEFT JOIN %s r%d ON r%d.id = %s.%s", c.Ref.Subject, i, i, c.home("p", "t"), c.stored)
+		fmt.Fprintf(&b, "\n  LEFT JOIN %s r%d ON r%d.id = %s.%s", c.Ref.Subject, i, i, c.home(spans, "t"), c.stored)
 	}
+	return b.String()
+}
+
+// lives reads the spans of one subject after the other. Where one of few is asked for in all of the past, that is far less than all
+// samples: a span ends with one of the samples from the first of its subject to the last, and is found by its key.
+//
+// The loops are nested as written: first the subjects, then for each the samples of its life and the span that ends with each, if one
+// does, or in their place the one that holds still; then the samples in which a span holds.
+func (t *Table) lives() string {
+	var b strings.Builder
+	b.WriteString("(SELECT m.ts")
+	for _, c := range inFile(t.id) {
+		b.WriteString(", s." + c.stored)
+	}
+	if len(t.rare) > 0 {
+		b.WriteString(", coalesce(p.tuple, o.tuple) AS tuple")
+	}
+	for _, c := range inFile(t.span) {
+		fmt.Fprintf(&b, ", coalesce(p.%[1]s, o.%[1]s) AS %[1]s", c.stored)
+	}
+	fmt.Fprintf(&b, `
+          FROM %[1]s s CROSS JOIN (SELECT 0 AS i UNION ALL SELECT 1)
+          LEFT JOIN sample e ON e.id BETWEEN CASE i WHEN 0 THEN s.first_sample END AND coalesce(s.last_sample, 1 << 32)
+          LEFT JOIN %[1]s_span p ON p.id = e.id << 32 | s.id
+          LEFT JOIN %[1]s_open o ON o.subject = CASE i WHEN 1 THEN s.id END
+         CROSS JOIN sample m ON m.id BETWEEN coalesce((p.id >> 32) - p.length, o.from_sample) AND coalesce(p.id >> 32, 1 << 32)) s`, t.Subject)
 	return b.String()
 }
 
@@ -143,13 +174,13 @@ func (t *Table) selects(alias string, c Column) string {
 	return name
 }
 
-// selected are the columns of the history view as SQL.
-func (t *Table) selected() string {
+// selected are the columns of the history view as SQL, where spans have that alias.
+func (t *Table) selected(spans string) string {
 	var b strings.Builder
 	ref := 0
 	for _, c := range t.Columns {
 		if c.Ref == nil {
-			b.WriteString(",\n       " + t.selects(c.home("p", "t"), c))
+			b.WriteString(",\n       " + t.selects(c.home(spans, "t"), c))
 			continue
 		}
 		for _, shown := range c.Show {
@@ -168,7 +199,8 @@ func (t *Table) historyView() View {
 	return View{
 		Name: t.Name, Doc: t.Doc, From: t,
 		Columns: append([]Column{tsColumn}, t.Shown()...),
-		Body:    "SELECT ts" + t.selected() + "\n  " + t.from(t.spans("sample m", "")) + shows,
+		Body:    "SELECT ts" + t.selected("p") + "\n  " + t.from(t.spans("sample m", "")) + shows,
+		Lives:   "SELECT ts" + t.selected("s") + "\n  FROM " + t.lives() + t.meanings("s") + shows,
 	}
 }
 
@@ -178,7 +210,7 @@ func (t *Table) nowView() View {
 	v := t.historyView()
 	v.Name += "_now"
 	v.Doc = "The newest sample of " + t.Name + "."
-	v.Body = "SELECT * FROM " + t.Name + " WHERE ts = (SELECT max(ts) FROM sample)"
+	v.Body, v.Lives = "SELECT * FROM "+t.Name+" WHERE ts = (SELECT max(ts) FROM sample)", ""
 	return v
 }
 
