@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -83,10 +84,10 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 		c.reads = true
 		script.WriteString("PRAGMA cache_size = -64000;\n") // kilobytes
 	}
-	apart, anyMoment := selfJoined(statement), asksAnyMoment(statement)
+	apart := selfJoined(statement)
 	for name := range found {
 		v := views[strings.ToLower(name)]
-		if anyMoment && v.Lives != "" && len(found) == 1 {
+		if v.Lives != "" && len(found) == 1 && asksAnyMoment(statement, v.View) {
 			c.make(&script, v.Name, v.Lives)
 			continue
 		}
@@ -169,13 +170,14 @@ func selfJoined(statement string) map[string]bool {
 	return twice
 }
 
-// asksAnyMoment reports whether a statement compares something, such as an address, and no ts, or sums up all that there was without a
-// word of ts: it asks for the whole past, and not for samples.
-func asksAnyMoment(statement string) bool {
+// asksAnyMoment reports whether a statement about one history asks for the past of a few subjects, or for all there was, and not for
+// samples: it compares no ts, but what few have in common, such as an address; or anything, or it sums up, where it does not want just the
+// first or the last of what it finds.
+func asksAnyMoment(statement string, history store.View) bool {
 	var all []string
 	for _, t := range tokens(statement) {
 		if !t.blank() {
-			all = append(all, strings.ToUpper(statement[t.start:t.end]))
+			all = append(all, strings.ToLower(strings.Trim(statement[t.start:t.end], `"`)))
 		}
 	}
 	at := func(i int) string {
@@ -184,34 +186,35 @@ func asksAnyMoment(statement string) bool {
 		}
 		return all[i]
 	}
-	compares, sums, limited := false, false, false
+	few, compares, sums, some := false, false, false, false
 	for i, word := range all {
 		switch {
-		case word == "LIMIT":
-			limited = true
-		case word == "DISTINCT" || word == "GROUP" || word == "COUNT":
-			sums = true
-		case word == "TS" || word == `"TS"`:
-			for _, beside := range []string{at(i - 1), at(i + 1)} {
-				if comparisons[beside] {
-					return false
-				}
-			}
-			if at(i-1) == "(" && at(i-2) == "USING" || at(i-1) == "." && comparisons[at(i-3)] {
+		case word == "ts":
+			if comparisons[at(i-1)] || comparisons[at(i+1)] || at(i-1) == "(" && at(i-2) == "using" || at(i-1) == "." && comparisons[at(i-3)] {
 				return false
 			}
-			limited = true // if only the last of them is asked for
-		case word == "NATURAL":
+			some = true
+		case word == "natural":
 			return false
-		default:
-			compares = compares || comparisons[word]
+		case word == "limit":
+			some = true
+		case word == "distinct" || word == "group" || word == "count":
+			sums = true
+		case comparisons[word]:
+			compares = true
+			few = few || word != "not" && word != "!" && slices.ContainsFunc(history.From.Columns, func(c store.Column) bool {
+				return c.Role == store.Identity && c.Name == at(i-1) && !shared[c.Name]
+			})
 		}
 	}
-	return compares || sums && !limited
+	return few || (compares || sums) && !some
 }
 
+// shared are the identity columns that most subjects have in common.
+var shared = map[string]bool{"netns": true, "proto": true, "family": true, "type": true, "file": true, "local_addr": true}
+
 var comparisons = map[string]bool{"=": true, "==": true, "<": true, ">": true, "<=": true, ">=": true, "<>": true, "!=": true, "!": true,
-	"IN": true, "IS": true, "BETWEEN": true, "LIKE": true, "GLOB": true, "NOT": true}
+	"in": true, "is": true, "between": true, "like": true, "glob": true, "not": true}
 
 // bodyFor is the view for a statement that joins some to themselves. Such a one is set apart, as a compound view, which SQLite works out
 // once for each place where it stands and gives an index: as it is, it would be read again for every row of the other side.
