@@ -188,7 +188,7 @@ func (r *Recording) lastSample(ctx context.Context, moment time.Time) (ts float6
 		return 0, "", fmt.Errorf("%s is in the future: at() is the newest sample", localTime(moment))
 	}
 	asked := unixSeconds(moment)
-	err = r.look.QueryRowContext(ctx, "SELECT ts FROM sample WHERE ts <= ? AND id <= ? ORDER BY ts DESC LIMIT 1", asked, limit).Scan(&ts)
+	err = r.look.QueryRowContext(ctx, "SELECT ts FROM sample WHERE ts <= ? AND id <= ? AND back IS NOT 0 ORDER BY ts DESC LIMIT 1", asked, limit).Scan(&ts)
 	if errors.Is(err, sql.ErrNoRows) {
 		var first sql.NullFloat64
 		if err := r.look.QueryRowContext(ctx, "SELECT min(ts) FROM sample").Scan(&first); err != nil {
@@ -231,6 +231,12 @@ func (r *Recording) pauseAt(ctx context.Context, moment time.Time, ts float64) s
 			localTime(unixTime(ts)), localTime(unixTime(until.Float64)))
 	case !errors.Is(err, sql.ErrNoRows):
 		return ""
+	}
+	var detail string
+	var next sql.NullFloat64
+	if err := r.look.QueryRowContext(ctx, `SELECT detail, (SELECT min(ts) FROM sample WHERE ts > ?1 AND back IS NOT 0) FROM gap
+		WHERE kind = 'thinned' AND since <= ?1 AND until > ?1 AND EXISTS (SELECT 1 FROM sample WHERE ts > ?2 AND ts <= ?1)`, asked, ts).Scan(&detail, &next); err == nil {
+		return fmt.Sprintf("of %s %s: this is %s; the next sample is of %s", localTime(moment), detail, localTime(unixTime(ts)), localTime(unixTime(next.Float64)))
 	}
 	var interval float64
 	if err := r.look.QueryRowContext(ctx, "SELECT interval_s FROM run ORDER BY id DESC LIMIT 1").Scan(&interval); err == nil && asked-ts > 2*interval+1 {
@@ -293,7 +299,7 @@ func exact(t time.Time) string { return strconv.FormatFloat(unixSeconds(t), 'f',
 // Window is the stretch of time that the summing views look at now, and how many samples lie in it.
 func (r *Recording) Window(ctx context.Context) (since, until time.Time, samples int, err error) {
 	var a, z sql.NullFloat64
-	err = r.conn.QueryRowContext(ctx, `SELECT since, until, (SELECT count(*) FROM sample WHERE ts BETWEEN since AND until) FROM "window"`).
+	err = r.conn.QueryRowContext(ctx, `SELECT since, until, (SELECT count(*) FROM sample WHERE ts BETWEEN since AND until AND back IS NOT 0) FROM "window"`).
 		Scan(&a, &z, &samples)
 	return unixTime(a.Float64), unixTime(z.Float64), samples, err
 }
@@ -332,7 +338,7 @@ func (r *Recording) Names(ctx context.Context) Names {
 // Extent is what the recording holds: the times of its first and last sample, and how many there are.
 func (r *Recording) Extent(ctx context.Context) (first, last time.Time, samples int, err error) {
 	var a, z sql.NullFloat64
-	err = r.look.QueryRowContext(ctx, "SELECT min(ts), max(ts), count(*) FROM sample").Scan(&a, &z, &samples)
+	err = r.look.QueryRowContext(ctx, "SELECT min(ts), max(ts), count(*) FROM sample WHERE back IS NOT 0").Scan(&a, &z, &samples)
 	if err != nil {
 		return first, last, 0, store.Explain(r.Path, err)
 	}

@@ -54,3 +54,47 @@ func TestMomentsThatAreNotKept(t *testing.T) {
 		t.Errorf("status does not say %q:\n%s", want, text.String())
 	}
 }
+
+// A moment between two samples that are kept of a thinned time is answered with the one before it, and the note says so; status tells up to
+// when that is.
+func TestMomentsThatAreThinned(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 11, 23, 3, 0, 0, 0, time.Local)
+	d := newDiary(t, began)
+	d.start()
+	for range 1000 { // 83 minutes, of which the last hour is not thinned
+		d.sample(nil)
+	}
+	d.stop()
+	d.limits = store.Limits{MaxSize: 1} // whatever the size
+	d.start()
+	d.sample(nil)
+	r := openRecording(t, d.path)
+	until := 0.0
+	for steps := 0; until < unixSeconds(began.Add(20*time.Minute)); steps++ {
+		if more, err := d.w.Tidy(t.Context()); err != nil || !more || steps > 10_000 {
+			t.Fatalf("after %d steps: thinned until %f, %v", steps, until, err)
+		}
+		if err := r.ask(t.Context(), "SELECT coalesce(max(until), 0) FROM gaps WHERE kind = 'thinned'", &until); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.stop()
+
+	got, note, err := r.SetAt(t.Context(), began.Add(10*time.Minute+40*time.Second))
+	if err != nil || got.Format("15:04:05") != "03:10:00" {
+		t.Errorf("at 03:10:40: %v, %v", got, err)
+	}
+	if want := "of 2026-11-23 03:10:40 one sample in each minute is kept, for want of room (--max-size): this is 2026-11-23 03:10:00; the next sample is of 2026-11-23 03:11:00"; note != want {
+		t.Errorf("the note is %q, want %q", note, want)
+	}
+	for _, at := range []time.Duration{10*time.Minute + 2*time.Second, 70*time.Minute + 40*time.Second} { // none was dropped before them
+		if _, note, err := r.SetAt(t.Context(), began.Add(at)); err != nil || note != "" {
+			t.Errorf("at %s: %q, %v", at, note, err)
+		}
+	}
+	s, text := readStatus(t, r)
+	if want := "; before 2026-11-23 03:2"; !strings.Contains(text, want) || len(s.Thinned) != 1 || s.Gaps != 1 || s.Samples > 900 {
+		t.Errorf("status: %+v\n%s", s, text)
+	}
+}

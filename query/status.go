@@ -47,6 +47,7 @@ type Status struct {
 
 	KeepS    *float64 `json:"keep_s"`         // samples are kept so long; null: for ever
 	MaxBytes *int64   `json:"max_size_bytes"` // the recording may grow to; null: without limit
+	Thinned  []Gap    `json:"thinned"`        // of these times not every sample is kept
 	Rollups  Moment   `json:"first_rollup"`   // roll-ups of minutes, hours or days go back to
 
 	Gaps       int     `json:"gaps"`
@@ -201,7 +202,7 @@ func (s *Status) readSamples(ctx context.Context, r *Recording) error {
 }
 
 func (s *Status) readGaps(ctx context.Context, r *Recording) error {
-	if err := r.ask(ctx, "SELECT count(*) FROM gaps", &s.Gaps); err != nil {
+	if err := r.ask(ctx, "SELECT count(*) FROM gaps WHERE kind <> 'thinned'", &s.Gaps); err != nil {
 		return err
 	}
 	// Gaps of no one source do not overlap, so their lengths add up.
@@ -211,7 +212,11 @@ func (s *Status) readGaps(ctx context.Context, r *Recording) error {
 	s.RecordedS = max(0, s.Last.Sub(s.First.Time).Seconds()-s.UnwatchedS)
 	// Of those that go on every one counts, however old.
 	var err error
-	s.LatestGaps, err = r.gaps(ctx, "SELECT since, until, source, kind, detail FROM gaps ORDER BY coalesce(until, 1e15) DESC, since DESC LIMIT 3")
+	s.LatestGaps, err = r.gaps(ctx, "SELECT since, until, source, kind, detail FROM gaps WHERE kind <> 'thinned' ORDER BY coalesce(until, 1e15) DESC, since DESC LIMIT 3")
+	if err != nil {
+		return err
+	}
+	s.Thinned, err = r.gaps(ctx, "SELECT since, until, source, kind, detail FROM gaps WHERE kind = 'thinned' ORDER BY since DESC")
 	return err
 }
 
@@ -378,6 +383,9 @@ func (s Status) limitsText() string {
 		size = "up to " + bytesText(float64(*s.MaxBytes))
 	}
 	text := fmt.Sprintf("samples are kept %s, %s", keep, size)
+	for _, g := range s.Thinned {
+		text += fmt.Sprintf("; before %s %s", localTime(g.Until.Truncate(time.Second)), g.Detail)
+	}
 	if !s.Rollups.IsZero() && s.Rollups.Before(s.First.Time) {
 		text += "; roll-ups go back to " + localTime(s.Rollups.Time)
 	}

@@ -50,6 +50,7 @@ const (
 	gapFailed     = "failed"     // a source could not be read
 	gapIncomplete = "incomplete" // a source could not be read completely
 	gapLost       = "lost"       // events were lost since the sample before
+	gapThinned    = "thinned"    // samples were taken, but are not kept for want of room; see thin
 	gapDamaged    = "damaged"    // it was recorded, and could not be saved from a damaged file: see Recover
 )
 

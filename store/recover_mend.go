@@ -28,13 +28,13 @@ func (s *salvage) mendSamples(ctx context.Context) error {
 			break
 		}
 	}
-	n, err := s.change(ctx, `INSERT OR IGNORE INTO sample (id, ts, run, uptime_s)
-		SELECT id, ts, run, CASE
+	n, err := s.change(ctx, `INSERT OR IGNORE INTO sample (id, ts, run, back, uptime_s)
+		SELECT id, ts, run, back, CASE
 		       WHEN run0 = run AND run2 = run THEN up0 + (ts - ts0) / (ts2 - ts0) * (up2 - up0)
 		       WHEN run0 = run THEN up0 + ts - ts0
 		       WHEN run2 = run THEN up2 + ts - ts2
 		       ELSE ts - coalesce((SELECT b.started FROM run u JOIN boot b ON b.id = u.boot WHERE u.id = run), 0) END
-		  FROM (SELECT i.id, i.ts, a.ts AS ts0, a.run AS run0, a.uptime_s AS up0, z.ts AS ts2, z.run AS run2, z.uptime_s AS up2,
+		  FROM (SELECT i.id, i.ts, CASE WHEN a.back IS NOT NULL AND z.back IS NOT NULL THEN 0 END AS back /* of a stretch that is thinned */, a.ts AS ts0, a.run AS run0, a.uptime_s AS up0, z.ts AS ts2, z.run AS run2, z.uptime_s AS up2,
 		               min(max(coalesce((SELECT max(id) FROM run WHERE started <= i.ts), 1), coalesce(a.run, 1)), coalesce(z.run, 9e18)) AS run
 		          FROM indexed i
 		          LEFT JOIN sample a ON a.id = (SELECT max(id) FROM sample WHERE id < i.id)

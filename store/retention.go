@@ -75,7 +75,8 @@ type keeper struct {
 	upto    int64            // its tuples up to this number are moved
 	marked  int64            // sample at which tuples are looked at again
 
-	sums summing
+	sums     summing
+	thinning thinning
 
 	// Tuples are moved when so many samples were taken since the last time, an eighth of those kept at least, and so many
 	// tuples are new.
@@ -83,7 +84,7 @@ type keeper struct {
 }
 
 func newKeeper() keeper {
-	return keeper{markSamples: 2000, markTuples: 1000, sums: summing{sizes: blockSizes{short: 128, shortest: 16, together: 64}}}
+	return keeper{markSamples: 2000, markTuples: 1000, sums: summing{sizes: blockSizes{short: 128, shortest: 16, together: 64}}, thinning: thinning{most: 16, grains: grains}}
 }
 
 // A stage sweeps one table: it deletes a few rows before the horizon and reports whether there were any.
@@ -114,7 +115,7 @@ func (w *Writer) tidy(ctx context.Context) (bool, error) {
 	if err := w.readHorizon(ctx); err != nil {
 		return false, err
 	}
-	for _, step := range []stage{w.rollUpDue, w.sweep, w.moveRollups, w.moveHorizon, w.sumUpDue, w.moveTuples, w.vacuum} {
+	for _, step := range []stage{w.rollUpDue, w.sweep, w.moveRollups, w.thin, w.moveHorizon, w.sumUpDue, w.moveTuples, w.vacuum} {
 		did, err := step(ctx)
 		w.keeper.fresh = w.keeper.fresh && !did
 		if err != nil || did {
@@ -172,17 +173,16 @@ const forgetAtOnce = 200
 // forgetSamples moves the horizon towards the sample next: not beyond what is not rolled up yet. It reports whether it moved.
 func (w *Writer) forgetSamples(ctx context.Context, next int64) (bool, error) {
 	k := &w.keeper
-	var unrolled sql.NullInt64
-	if err := w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT min(id) FROM sample WHERE ts >= (SELECT max(id) + 1 FROM %s) * %d.0",
-		Levels()[0].periods(), Levels()[0].Seconds)).Scan(&unrolled); err != nil {
+	unrolled, err := w.unrolled(ctx)
+	if err != nil {
 		return false, err
 	}
-	next = min(next, unrolled.Int64, k.horizon.id+forgetAtOnce)
+	next = min(next, unrolled, k.horizon.id+forgetAtOnce)
 	if next <= k.horizon.id {
 		return false, nil
 	}
 	moved, born := sampleTime{id: next}, map[*Table]int64{}
-	err := w.transaction(ctx, func() (err error) {
+	err = w.transaction(ctx, func() (err error) {
 		for _, t := range Tables() {
 			if born[t], err = w.keepSince(ctx, t, next); err != nil {
 				return fmt.Errorf("%s: %w", t.Name, err)
@@ -199,6 +199,14 @@ func (w *Writer) forgetSamples(ctx context.Context, next int64) (bool, error) {
 	k.horizon, k.born = moved, born
 	k.stages = w.sweeping()
 	return true, nil
+}
+
+// unrolled is the first sample that is not rolled up yet; 0: none is.
+func (w *Writer) unrolled(ctx context.Context) (int64, error) {
+	var id sql.NullInt64
+	err := w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT min(id) FROM sample WHERE ts >= (SELECT max(id) + 1 FROM %s) * %d.0",
+		Levels()[0].periods(), Levels()[0].Seconds)).Scan(&id)
+	return id.Int64, err
 }
 
 // keepSince notes when those of a table were first seen that outlive the samples before b, and appeared after those that were

@@ -73,7 +73,8 @@ func (t *Table) spans(samples, more string) string {
 	fmt.Fprintf(&b, `
           FROM %[3]s JOIN (SELECT 0 AS i UNION ALL SELECT 1)
           LEFT JOIN %[1]s_span p ON p.id BETWEEN CASE i WHEN 0 THEN m.id << 32 END AND ((m.id + %[2]d) << 32) - 1 AND (p.id >> 32) - p.length <= m.id
-          LEFT JOIN %[1]s_open o ON o.subject >= CASE i WHEN 1 THEN 0 END AND o.from_sample <= m.id) p`, t.Subject, t.K, samples)
+          LEFT JOIN %[1]s_open o ON o.subject >= CASE i WHEN 1 THEN 0 END AND o.from_sample <= m.id
+         WHERE m.back IS NOT 0) p`, t.Subject, t.K, samples)
 	return b.String()
 }
 
@@ -116,7 +117,7 @@ func (t *Table) lives() string {
           LEFT JOIN sample e ON e.id BETWEEN CASE i WHEN 0 THEN s.first_sample END AND coalesce(s.last_sample, 1 << 32)
           LEFT JOIN %[1]s_span p ON p.id = e.id << 32 | s.id
           LEFT JOIN %[1]s_open o ON o.subject = CASE i WHEN 1 THEN s.id END
-         CROSS JOIN sample m ON m.id BETWEEN coalesce((p.id >> 32) - p.length, o.from_sample) AND coalesce(p.id >> 32, 1 << 32)) s`, t.Subject)
+         CROSS JOIN sample m ON m.id BETWEEN coalesce((p.id >> 32) - p.length, o.from_sample) AND coalesce(p.id >> 32, 1 << 32) AND m.back IS NOT 0) s`, t.Subject)
 	return b.String()
 }
 
@@ -281,7 +282,7 @@ func (t *Table) deltasOf(counters []Column) View {
 		joins += "\n WHERE kind = 'counter'"
 	}
 	// The sample before counts only within the same boot.
-	before := "sample m LEFT JOIN sample b ON b.id = m.id - 1 AND (SELECT boot FROM run WHERE id = b.run) = (SELECT boot FROM run WHERE id = m.run)\n         "
+	before := "sample m LEFT JOIN sample b ON b.id = m.id - coalesce(m.back, 1) AND (SELECT boot FROM run WHERE id = b.run) = (SELECT boot FROM run WHERE id = m.run)\n         "
 	more := ", m.uptime_s - b.uptime_s AS elapsed_s, b.id AS before, CASE WHEN coalesce((p.id >> 32) - p.length, o.from_sample) <= b.id THEN 0 END AS still"
 	v.Body = names + "\n  " + t.from(t.spans(before, more)) + joins
 	return v

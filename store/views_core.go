@@ -9,7 +9,7 @@ func coreViews() []View {
 	return []View{
 		{
 			Name: "samples",
-			Doc:  "Every sample that was taken, and what taking it cost.",
+			Doc:  "Every sample that is kept, and what taking it cost.",
 			Columns: []Column{
 				tsColumn,
 				text("sample", "", "Number of the sample."),
@@ -23,7 +23,8 @@ func coreViews() []View {
 			},
 			Body: `SELECT m.ts AS ts, m.id AS sample, m.run AS run, u.boot AS boot, m.uptime_s AS uptime_s, m.wall AS wall,
        m.duration_ms AS duration_ms, m.cpu_s AS cpu_s, m.rss_bytes AS rss_bytes
-  FROM sample m LEFT JOIN run u ON u.id = m.run`,
+  FROM sample m LEFT JOIN run u ON u.id = m.run
+ WHERE m.back IS NOT 0`,
 		},
 		{
 			Name: "boots",
@@ -83,12 +84,12 @@ func coreViews() []View {
 		},
 		{
 			Name: "gaps",
-			Doc:  "When nobody looked, or not at everything: pauses, crashes, failed sources, missing privileges.",
+			Doc:  "When nobody looked, or not at everything, and what is not kept any more: pauses, crashes, failed sources, missing privileges, thinning.",
 			Columns: []Column{
 				moment("since", "Last good sample before."),
 				moment("until", "First good sample after; NULL while it goes on."),
-				text("source", "", "Source that is missing; NULL when nothing was recorded at all."),
-				text("kind", "", "stopped, crashed, reboot, suspended, late, unwritten, clock, failed, incomplete, lost or damaged (see netsql recover)."),
+				text("source", "", "Source that is missing; samples where they were taken and are not kept any more; NULL when nothing was recorded at all."),
+				text("kind", "", "stopped, crashed, reboot, suspended, late, unwritten, clock, failed, incomplete, lost, thinned or damaged (see netsql recover)."),
 				text("detail", "", "What happened, and what to do."),
 				text("netns", "", "Network namespace of the source; NULL for what is of the whole machine."),
 			},

@@ -58,7 +58,7 @@ func record(ctx context.Context, args []string, std stdio) error {
 	f.BoolVar(&c.Once, "once", false, "take one sample and end")
 	l := &c.Limits
 	f.Var(durationFlag{&l.Keep}, "keep", "keep samples for that `TIME`, 0 for all")
-	f.Var(sizeFlag{&l.MaxSize}, "max-size", "let the recording grow to that `SIZE` (default 2GiB), 0 without limit; the oldest samples go first")
+	f.Var(sizeFlag{&l.MaxSize}, "max-size", "let the recording grow to that `SIZE` (default 2GiB), 0 without limit; of the oldest samples one a minute is kept then, later one an hour")
 	f.Var(durationFlag{&l.Minutes}, "keep-minutes", "keep the roll-ups of each minute for that `TIME`, 0 for all")
 	f.Var(durationFlag{&l.Hours}, "keep-hours", "keep the roll-ups of each hour, and gaps, for that `TIME`, 0 for all")
 	f.Var(durationFlag{&l.Days}, "keep-days", "keep the roll-ups of each day for that `TIME`, 0 for all")

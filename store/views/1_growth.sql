@@ -31,7 +31,9 @@ WITH RECURSIVE
 -- One row, read once: it stands in expressions that SQLite would expand in every place.
 w AS MATERIALIZED (
   SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
-         (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z
+         (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z,
+         -- The last of which all sockets are kept.
+         (SELECT id FROM sample WHERE ts <= until AND back IS NOT 0 ORDER BY ts DESC LIMIT 1) AS whole
     FROM "window"),
 -- The runs of the recorder in the window. Within a run samples are taken to be evenly spaced, step seconds apart, so that sums
 -- over samples are integrals over time; nobody looked between runs, and nothing is said about then.
@@ -279,9 +281,9 @@ peered AS (
             LEFT JOIN (SELECT s.netns, s.proto, s.family, s.local_port, s.remote_addr, s.remote_port, s.first_sample AS seen, t.state, t.process, t.owner_how,
                               count(*) OVER (PARTITION BY s.netns, s.proto, s.remote_addr, s.remote_port) AS used
                          FROM (SELECT p.id & 4294967295 AS id, p.tuple FROM w CROSS JOIN socket_span p
-                                   ON p.id BETWEEN w.z << 32 AND ((w.z + K_sockets) << 32) - 1 AND (p.id >> 32) - p.length <= w.z
+                                   ON p.id BETWEEN w.whole << 32 AND ((w.whole + K_sockets) << 32) - 1 AND (p.id >> 32) - p.length <= w.whole
                                UNION ALL
-                               SELECT p.subject, p.tuple FROM w CROSS JOIN socket_open p ON p.from_sample <= w.z) p
+                               SELECT p.subject, p.tuple FROM w CROSS JOIN socket_open p ON p.from_sample <= w.whole) p
                         CROSS JOIN socket s ON s.id = p.id CROSS JOIN socket_tuple t ON t.id = p.tuple) o
                    ON b.leak AND o.process IS b.process AND o.state = b.state AND o.proto = b.proto AND o.family IS b.family AND o.netns IS b.netns)
    GROUP BY unit),

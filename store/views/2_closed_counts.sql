@@ -1,4 +1,4 @@
--- Closes beyond the budget of a sample (--close-budget): one row for those of the same listener, or of the same peer and service, with exact sums.
+-- Closes that are not kept one by one, with exact sums: those beyond the budget of a sample (--close-budget), by listener, or by peer and service; and old ones, for want of room, by minute, process, service and peer.
 --
 -- ts (unix s): The last of them.
 -- first (unix s): The first of them.
@@ -9,11 +9,11 @@
 -- local_port: Local port that they share: the listener's; NULL where they differ.
 -- remote_addr: Address of the other end that they share; NULL where they differ.
 -- remote_port: Port of the other end that they share: the service's; NULL where they differ.
--- pid: Process that listened on the local port; NULL where none is known.
+-- pid: Process that had them, or that listened on the local port; NULL where none is known.
 -- comm: Name of the program.
 -- exe: Path of the executable.
 -- cmdline: Its command line.
--- owner_how: How the process is known: listener or none.
+-- owner_how: How the process is known: cookie, listener or none; see closed_sockets.
 -- owner_candidates (processes): How many listened there, where owner_how is listener.
 -- count (sockets): Sockets that were closed.
 -- closed_unknown (sockets): Of these, sockets whose numbers the kernel had forgotten (SO_LINGER 0): they are missing in the sums.

@@ -169,10 +169,10 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
    WHERE change = 'changed'
   UNION ALL
   SELECT g.since, 'gap', 'began', coalesce(source || ' ', '') || kind || coalesce(': ' || detail, ''), NULL, NULL, NULL, NULL, 1, 0, netns
-    FROM w CROSS JOIN gap g ON g.since BETWEEN w.since AND w.until
+    FROM w CROSS JOIN gap g ON g.since BETWEEN w.since AND w.until AND g.kind <> 'thinned'
   UNION ALL
   SELECT g.until, 'gap', 'ended', coalesce(source || ' ', '') || kind || coalesce(': ' || detail, ''), NULL, NULL, NULL, NULL, 1, 0, netns
-    FROM w CROSS JOIN gap g ON g.until BETWEEN w.since AND w.until
+    FROM w CROSS JOIN gap g ON g.until BETWEEN w.since AND w.until AND g.kind <> 'thinned'
   UNION ALL
   SELECT ts, 'note', 'written', text, NULL, NULL, NULL, NULL, 1, 1, NULL FROM w CROSS JOIN note ON ts BETWEEN since AND until) ON ts BETWEEN since AND until
  ORDER BY ts

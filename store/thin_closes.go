@@ -1,0 +1,109 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Closes of sockets that no sample saw are thinned as samples are: those of one minute that had in common what is left of them (the
+// process, the service and both addresses) become one row of close_count. A close of a socket that a sample saw stays: it is the end
+// of a row that is there anyhow.
+
+// thinnedCloses is what gaps says of a time in which they are not kept one by one.
+const thinnedCloses = "closes of one process, service and peer are one row for each minute in closed_counts, for want of room (--max-size)"
+
+// closesAtOnce is how many one step reads.
+const closesAtOnce = 2000
+
+// thinCloses sums up the oldest closes, of a minute at most, if they are older than that time.
+func (w *Writer) thinCloses(ctx context.Context, old float64) (bool, error) {
+	k := &w.keeper.thinning
+	if !k.closesRead {
+		err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(until), 0) FROM gap WHERE kind = ? AND detail = ?", gapThinned, thinnedCloses).Scan(&k.closes)
+		if err != nil {
+			return false, err
+		}
+		k.closesRead = true
+	}
+	old = math.Floor(old/60) * 60
+	var from float64
+	err := w.conn.QueryRowContext(ctx, "SELECT ts FROM close WHERE ts >= ? AND ts < ? AND socket IS NULL ORDER BY ts LIMIT 1", k.closes, old).Scan(&from)
+	if errors.Is(err, sql.ErrNoRows) {
+		k.closes = max(k.closes, old)
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	until := math.Floor(from/60)*60 + 60
+	err = w.conn.QueryRowContext(ctx, "SELECT coalesce((SELECT ts FROM close WHERE ts > ?1 AND ts < ?2 AND socket IS NULL ORDER BY ts LIMIT 1 OFFSET ?3), ?2)", from, until, closesAtOnce).Scan(&until)
+	if err != nil {
+		return false, err
+	}
+	err = w.transaction(ctx, func() error { return w.sumUpCloses(ctx, from, until) })
+	if err != nil {
+		return false, fmt.Errorf("sum up closes: %w", err)
+	}
+	k.closes = until
+	return true, nil
+}
+
+// sumUpCloses puts rows of close_count in the place of the closes from one time until another.
+func (w *Writer) sumUpCloses(ctx context.Context, from, until float64) error {
+	for _, s := range []struct {
+		text string
+		args []any
+	}{
+		{"CREATE TEMP TABLE IF NOT EXISTS thin_close AS SELECT * FROM close_count LIMIT 0", nil},
+		{"DELETE FROM thin_close", nil},
+		// The service is the end that more of them have; where none has it twice, both ports stay.
+		{`INSERT INTO temp.thin_close (ts, sample, netns, proto, family, local_addr, local_port, remote_addr, remote_port, process, owner_how, owner_candidates,
+		       first, count, unknown, bytes_sent, bytes_received, segs_out, segs_in, retransmits, rtt_us, max_rtt_us)
+		SELECT max(ts), max(sample), netns, proto, family, local_addr, port, remote_addr, service, process, owner_how, owner_candidates,
+		       min(ts), count(*), CASE proto WHEN 'tcp' THEN CAST(total(incomplete) AS INTEGER) END, sum(bytes_sent), sum(bytes_received), sum(segs_out), sum(segs_in),
+		       sum(retransmits), CAST(avg(rtt_us) AS INTEGER), max(rtt_us)
+		  FROM (SELECT *, iif(there > here, NULL, local_port) AS port, iif(here > 1 AND here >= there, NULL, remote_port) AS service
+		          FROM (SELECT *, count(*) OVER (PARTITION BY netns, proto, family, local_addr, local_port) AS here,
+		                       count(*) OVER (PARTITION BY netns, proto, family, remote_addr, remote_port) AS there
+		                  FROM close WHERE ts >= ? AND ts < ? AND socket IS NULL))
+		 GROUP BY netns, proto, family, local_addr, port, remote_addr, service, process, owner_how, owner_candidates ORDER BY 1`, []any{from, until}},
+		{"DELETE FROM close WHERE ts >= ? AND ts < ? AND socket IS NULL", []any{from, until}},
+	} {
+		if _, err := w.conn.ExecContext(ctx, s.text, s.args...); err != nil {
+			return fmt.Errorf("%w in %s", err, s.text)
+		}
+	}
+	// Two of the same microsecond become neighbours.
+	for {
+		r, err := w.conn.ExecContext(ctx, `UPDATE temp.thin_close AS t SET ts = ts + 1e-6
+			WHERE EXISTS (SELECT 1 FROM close_count c WHERE c.ts = t.ts AND c.sample = t.sample)
+			   OR EXISTS (SELECT 1 FROM temp.thin_close c WHERE c.ts = t.ts AND c.sample = t.sample AND c.rowid < t.rowid)`)
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil || n == 0 {
+			break
+		}
+	}
+	if _, err := w.conn.ExecContext(ctx, "INSERT INTO close_count SELECT * FROM temp.thin_close"); err != nil {
+		return err
+	}
+	return w.noteThinned(ctx, "closed_sockets", thinnedCloses, from, until)
+}
+
+// noteThinned makes the gap of that detail last until then; it begins there if there is none yet.
+func (w *Writer) noteThinned(ctx context.Context, source, detail string, since, until float64) error {
+	r, err := w.conn.ExecContext(ctx, "UPDATE gap SET until = ? WHERE kind = ? AND detail = ?", until, gapThinned, detail)
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	id := w.gaps.newest + 1
+	_, err = w.conn.ExecContext(ctx, "INSERT INTO gap (id, since, until, source, kind, detail) VALUES (?, ?, ?, ?, ?, ?)", id, since, until, source, gapThinned, detail)
+	w.gaps.newest = id
+	return err
+}

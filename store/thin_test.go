@@ -1,0 +1,218 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The as-of law holds for what is thinned: a sample that is kept shows what was Put in it, save that amounts are those of all
+// samples since the one before that is kept; what is not kept shows nothing. Counters grow from one that is kept to the next.
+func TestAsOfLawThinned(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			h := newHistory(t, 900+seed)
+			h.limits.MaxSize = 1 << 30 // Tidy works out what it may, and forgets nothing
+			h.start()
+			counts := map[float64]map[string]int64{}
+			for range 500 {
+				before := len(h.shots)
+				h.step()
+				if len(h.shots) > before {
+					ts := h.shots[before].ts
+					counts[ts] = map[string]int64{}
+					for _, row := range h.shots[before].rows["interface_counters"] {
+						var index, bytes int64
+						fmt.Sscan(row, &index, &bytes)
+						counts[ts][fmt.Sprint(index)] = bytes
+					}
+				}
+				h.thinSome()
+				switch h.rand.IntN(60) {
+				case 0:
+					if err := h.w.Close(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					h.restart()
+				case 1:
+					h.w.close()
+					h.restart()
+				}
+			}
+			if err := h.w.Close(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			h.checkThinned(counts)
+			requireSound(t, h.path)
+		})
+	}
+}
+
+// thinSome takes a few steps of thinning, as if the file were too large.
+func (h *history) thinSome() {
+	k := &h.w.keeper
+	if h.w.last.id == 0 {
+		return
+	}
+	k.thinning.grains = []grain{{5, "minute", 0, 40}, {30, "hour", 0, 150}}
+	h.w.options.Limits.MaxSize = 1
+	k.thinning.most = int64(1 + h.rand.IntN(8))
+	for range h.rand.IntN(4) {
+		if err := h.w.readHorizon(h.t.Context()); err != nil {
+			h.t.Fatal(err)
+		}
+		if more, err := h.w.thin(h.t.Context()); err != nil {
+			h.t.Fatal(err)
+		} else if !more {
+			break
+		}
+	}
+	h.w.options.Limits.MaxSize = h.limits.MaxSize
+}
+
+func (h *history) checkThinned(counts map[float64]map[string]int64) {
+	h.t.Helper()
+	db, err := sql.Open("sqlite", DSN(h.path))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer db.Close()
+	kept := map[float64]bool{}
+	thinned := 0
+	rows, err := db.Query("SELECT m.ts, m.back IS NOT 0, m.ts IN (SELECT ts FROM samples), m.run IS NOT lag(m.run) OVER (ORDER BY m.id) OR m.run IS NOT lead(m.run) OVER (ORDER BY m.id) FROM sample m ORDER BY m.id")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var ts float64
+		var is, shown, edge bool
+		if err := rows.Scan(&ts, &is, &shown, &edge); err != nil {
+			h.t.Fatal(err)
+		}
+		if is != shown || edge && !is {
+			h.t.Errorf("the sample of %f is kept: %t, in samples: %t, first or last of a run: %t", ts, is, shown, edge)
+		}
+		kept[ts] = is
+		if !is {
+			thinned++
+		}
+	}
+	if thinned < 10 || len(kept) != len(h.shots) {
+		h.t.Fatalf("%d samples of %d are thinned; %d were taken", thinned, len(kept), len(h.shots))
+	}
+	// From the model: what a sample that is kept must show.
+	amounts := map[string]int64{}
+	var before map[string]int64
+	for _, s := range h.shots {
+		for _, row := range s.rows["traffic"] {
+			var netns string
+			var bytes int64
+			fmt.Sscan(row, &netns, &bytes)
+			amounts[netns] += bytes
+		}
+		for name, query := range lawQueries {
+			got := texts(h.t, db, query, s.ts)
+			want := slices.Clone(s.rows[name])
+			switch {
+			case !kept[s.ts]:
+				want = nil
+			case name == "traffic":
+				// Who was not there any more by then, or rested, is there for what had moved before.
+				for _, row := range want {
+					netns, _, _ := strings.Cut(row, " ")
+					if _, moved := amounts[netns]; !moved {
+						amounts[netns] = 0
+					}
+				}
+				want = nil
+				for netns, bytes := range amounts {
+					if bytes != 0 || slices.ContainsFunc(s.rows[name], func(row string) bool { return strings.HasPrefix(row, netns+" ") }) {
+						want = append(want, fmt.Sprint(netns, " ", bytes))
+					}
+				}
+			}
+			slices.Sort(want)
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" && len(want)+len(got) > 0 {
+				h.t.Fatalf("%s at %f, kept %t (- want, + got):\n%s", name, s.ts, kept[s.ts], diff)
+			}
+		}
+		if !kept[s.ts] {
+			continue
+		}
+		clear(amounts)
+		// Deltas: what both samples have grew by the difference, unless it fell.
+		for _, row := range texts(h.t, db, "SELECT ifindex, rx_bytes FROM interface_deltas WHERE ts = ? AND rx_bytes IS NOT NULL", s.ts) {
+			var index string
+			var bytes int64
+			fmt.Sscan(row, &index, &bytes)
+			was, there := before[index]
+			if now := counts[s.ts][index]; !there || bytes != now-was {
+				h.t.Fatalf("interface %s grew by %d until %f; it was %d (%t) and is %d", index, bytes, s.ts, was, there, now)
+			}
+		}
+		before = counts[s.ts]
+	}
+}
+
+// Where room is wanting a recording is thinned before anything of it is forgotten, and stays within its limit.
+func TestThinnedBeforeForgotten(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "thin.db")
+	l, err := newWorkload(t.Context(), path, 2000, 0, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const limit, samples = MinMaxSize, 1000
+	l.writer.options.Limits.MaxSize = limit
+	l.writer.keeper.thinning.grains = []grain{{60, "minute", 1.0 / 32, 600}, {3600, "hour", 1.0 / 4, 1800}}
+	forgetful := 0 // samples that were there when one was forgotten for the first time
+	for i := range samples {
+		sampleWorkload(t, l)
+		tidyUp(t, l.writer)
+		if size := sizeOnDisk(t, path); size > limit+limit/20 {
+			t.Fatalf("%d bytes after sample %d; the limit is %d", size, i, limit)
+		}
+		if forgetful == 0 && l.writer.keeper.horizon.id > 1 {
+			forgetful = i
+			for n, g := range l.writer.keeper.thinning.grains {
+				if upto, reach := l.writer.keeper.thinning.upto[n], max(float64(i)*10*g.share, g.least); float64(int64(i)-upto)*10 > reach+2*float64(g.seconds) {
+					t.Errorf("a sample is forgotten while one in each %s is kept only up to %d of %d", g.noun, upto, i)
+				}
+			}
+		}
+	}
+	if forgetful < 200 {
+		t.Errorf("a sample was forgotten when there were %d", forgetful)
+	}
+	if err := l.close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", DSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if n := texts(t, db, "SELECT count(*) FROM (SELECT ts FROM sockets GROUP BY ts HAVING count(*) <> 2000)"); n[0] != "0" {
+		t.Errorf("%s samples that are kept do not have their 2000 sockets", n[0])
+	}
+	if n := texts(t, db, "SELECT count(*) FROM (SELECT CAST(ts / 60 AS INTEGER) FROM samples WHERE ts < (SELECT max(until) FROM gaps WHERE kind = 'thinned') GROUP BY 1 HAVING count(*) > 2)"); n[0] != "0" {
+		t.Errorf("%s minutes that are thinned have more than two samples", n[0])
+	}
+	want := []string{"samples one sample in each hour is kept, for want of room (--max-size) true", "samples one sample in each minute is kept, for want of room (--max-size) true"}
+	got := texts(t, db, "SELECT source || ' ' || detail || ' ' || iif(since = lag(until, 1, since) OVER (ORDER BY since), 'true', 'false') FROM gaps WHERE kind = 'thinned' ORDER BY since")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("gaps (- want, + got):\n%s", diff)
+	}
+	requireSound(t, path)
+}
