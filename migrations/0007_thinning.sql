@@ -2,3 +2,7 @@
 
 -- How many samples before it the last one is that is kept; NULL: 1. 0: it is not kept itself.
 ALTER TABLE sample ADD COLUMN back INTEGER;
+
+-- Closes that are not kept one by one.
+
+ALTER TABLE close_count ADD COLUMN least_rtt_us INTEGER;

@@ -2,9 +2,9 @@ package recorder
 
 import "time"
 
-// A ledger holds the closes since the last sample: one by one as long as there are few, beyond the budget as
-// sums of those that had the same listener, or the same peer and service. A server with ten thousand
-// connections a second has a few rows a sample that way; sums are exact.
+// A ledger holds the closes since the last sample: one by one as long as there are few. Beyond the budget some are kept one by one, the fewer
+// the more there are: the first, the odd ones, and every so many-th of the rest. All others are sums of those that had the service and the
+// peer in common: who talked to whom is always told, how often, when first and last, and how much. Sums are exact.
 //
 // Sockets that a sample has seen do not count against the budget: there are no more of them than were seen.
 type ledger struct {
@@ -13,7 +13,9 @@ type ledger struct {
 	single  []ending
 	groups  map[groupKey]*closeGroup
 	closed  map[uint64]bool // cookies of those in sampled
-	full    bool            // single is full of closes that have nothing in common
+	added   uint32          // closes that no sample saw, so far; they have numbers from 1 on
+	stride  uint32          // of these every so many-th is kept one by one, beyond the first; 0: all are
+	ends    map[groupKey]int
 	// hold: a sample is being taken. Until it has been worked out which sockets it saw, each close is kept by itself.
 	hold bool
 }
@@ -31,36 +33,44 @@ type groupKey struct {
 	scope         scope
 	family, proto uint8
 	port          uint16
-	addr          [16]byte
+	addr, peer    [16]byte
 }
 
 // A scope says what of a groupKey is meant.
 type scope uint8
 
 const (
-	sameListener scope = iota // local address and port
-	sameService               // remote address and port
-	samePort                  // local port
-	sameRemotePort
-	sameProtocol
+	ofListener  scope = iota // local address and port, and the remote address
+	ofService                // remote address and port, and the local address
+	ofPeer                   // both addresses
+	anyListener              // local address and port
+	anyService               // remote address and port
+	anyProtocol
 )
 
-// scopes are tried in this order.
-var scopes = [...]scope{sameListener, sameService, samePort, sameRemotePort, sameProtocol}
-
 func (e *ending) key(s scope) groupKey {
-	k := groupKey{scope: s, family: e.rec.family, proto: e.proto}
+	k, r := groupKey{scope: s, family: e.rec.family, proto: e.proto}, &e.rec
 	switch s {
-	case sameListener:
-		k.addr, k.port = e.rec.src, e.rec.sport
-	case sameService:
-		k.addr, k.port = e.rec.dst, e.rec.dport
-	case samePort:
-		k.port = e.rec.sport
-	case sameRemotePort:
-		k.port = e.rec.dport
+	case ofListener, anyListener:
+		k.addr, k.port = r.src, r.sport
+	case ofService, anyService:
+		k.addr, k.port = r.dst, r.dport
+	case ofPeer:
+		k.addr = r.src
+	}
+	switch s {
+	case ofListener, ofPeer:
+		k.peer = r.dst
+	case ofService:
+		k.peer = r.src
 	}
 	return k
+}
+
+// odd reports whether the close is one of those that people look for: it failed, sent again, or its numbers are forgotten.
+func (e *ending) odd() bool {
+	r := &e.rec
+	return e.forgotten || r.retransmits > 0 || r.has&hasInfo != 0 && r.rtt == 0
 }
 
 // A closeGroup is the sum of some closes.
@@ -70,7 +80,8 @@ type closeGroup struct {
 	bytesSent, bytesRecv uint64
 	segsOut, segsIn      uint64
 	retransmits          uint64
-	rtt, rtts, maxRTT    uint64
+	rtt, rtts            uint64
+	leastRTT, maxRTT     uint64
 	has                  has
 }
 
@@ -79,54 +90,126 @@ func newLedger(budget int) *ledger { return &ledger{budget: budget} }
 // add enters a close; sampled says that a sample has seen the socket.
 func (l *ledger) add(e *ending, sampled bool) {
 	if sampled {
-		l.sampled = append(l.sampled, *e)
-		if l.closed == nil {
-			l.closed = map[uint64]bool{}
-		}
-		l.closed[e.rec.cookie] = true
+		l.addSampled(e)
 		return
 	}
-	if l.hold {
-		l.single = append(l.single, *e)
-		return
-	}
-	if l.addToGroup(e) {
-		return
-	}
-	if len(l.single) >= l.budget && !l.full {
-		l.fold()
-		if l.addToGroup(e) {
-			return
-		}
-	}
-	if len(l.single) >= l.budget {
-		l.group(e.key(sameProtocol)).add(e)
+	l.added++
+	e.number = l.added
+	if !l.hold && l.stride > 1 && e.number%l.stride != 0 && !e.odd() {
+		l.sum(e)
 		return
 	}
 	l.single = append(l.single, *e)
+	if !l.hold && len(l.single) > l.budget {
+		l.shrink(l.budget/2, l.budget/4, l.budget/8)
+	}
 }
 
-// settle keeps to the budget again after hold: of the closes that were kept, those count whose socket no sample has seen.
+func (l *ledger) addSampled(e *ending) {
+	l.sampled = append(l.sampled, *e)
+	if l.closed == nil {
+		l.closed = map[uint64]bool{}
+	}
+	l.closed[e.rec.cookie] = true
+}
+
+// settle keeps to the budget again after hold: of the closes that were kept, those count whose socket no sample has seen. Where all are
+// twice the budget, half of it is kept one by one, and so on.
 func (l *ledger) settle() {
-	kept := l.single
-	l.single, l.hold = nil, false
-	for i := range kept {
-		l.add(&kept[i], kept[i].socket != nil)
-	}
-}
-
-// addToGroup adds the close to the group that it belongs to, if there is one.
-func (l *ledger) addToGroup(e *ending) bool {
-	if len(l.groups) == 0 {
-		return false
-	}
-	for _, s := range scopes[:sameProtocol] {
-		if g := l.groups[e.key(s)]; g != nil {
-			g.add(e)
-			return true
+	kept := l.single[:0]
+	for i := range l.single {
+		if l.single[i].socket != nil {
+			l.addSampled(&l.single[i])
+		} else {
+			kept = append(kept, l.single[i])
 		}
 	}
-	return false
+	l.single, l.hold = kept, false
+	all := len(l.single)
+	for _, g := range l.groups {
+		all += int(g.count)
+	}
+	if all > l.budget {
+		most := max(l.budget/32, l.budget*l.budget/all)
+		l.shrink((most+1)/2, most/4, most/4)
+	}
+}
+
+// shrink keeps one by one so many of the first, of the odd ones among the others, and of the rest, evenly spread. All others it sums up.
+func (l *ledger) shrink(first, odd, rest int) {
+	l.countEnds()
+	kept, later := l.single[:min(first, len(l.single))], l.single[min(first, len(l.single)):]
+	l.stride = max(l.stride, 1)
+	for {
+		n, odds := 0, 0
+		for i := range later {
+			if later[i].odd() && odds < odd {
+				odds++
+			} else if later[i].number%l.stride == 0 {
+				n++
+			}
+		}
+		if n <= rest {
+			break
+		}
+		l.stride *= 2
+	}
+	for i, odds := 0, 0; i < len(later); i++ {
+		e := &later[i]
+		switch {
+		case e.odd() && odds < odd:
+			odds++
+			kept = append(kept, *e)
+		case e.number%l.stride == 0:
+			kept = append(kept, *e)
+		default:
+			l.sum(e)
+		}
+	}
+	clear(l.single[len(kept):])
+	l.single = kept
+}
+
+// countEnds counts which local and which remote ends several closes have in common, until it is known: that is the service.
+func (l *ledger) countEnds() {
+	if l.ends != nil {
+		return
+	}
+	l.ends = map[groupKey]int{}
+	for i := range l.single {
+		l.ends[l.single[i].key(anyListener)]++
+		if !l.single[i].forgotten { // the kernel does not know the other end
+			l.ends[l.single[i].key(anyService)]++
+		}
+	}
+	for k, n := range l.ends {
+		if n == 1 {
+			delete(l.ends, k)
+		}
+	}
+}
+
+// sum adds the close to what it has most in common with, as long as there are not too many of these.
+func (l *ledger) sum(e *ending) {
+	narrow, wide := ofPeer, anyProtocol
+	switch here, there := l.ends[e.key(anyListener)], l.ends[e.key(anyService)]; {
+	case here > 0 && (here >= there || e.forgotten):
+		narrow, wide = ofListener, anyListener
+	case there > 0 && !e.forgotten:
+		narrow, wide = ofService, anyService
+	}
+	for _, s := range [...]scope{narrow, wide} {
+		k := e.key(s)
+		if g := l.groups[k]; g != nil {
+			g.add(e)
+			return
+		}
+		if s == narrow && len(l.groups) < l.budget || s == wide && len(l.groups) < l.budget+l.budget/8 {
+			l.group(k).add(e)
+			return
+		}
+	}
+	l.group(e.key(anyProtocol)).add(e)
 }
 
 func (l *ledger) group(k groupKey) *closeGroup {
@@ -139,39 +222,6 @@ func (l *ledger) group(k groupKey) *closeGroup {
 		l.groups[k] = g
 	}
 	return g
-}
-
-// fold makes room: the closes that have most in common become one group. Where less than a sixteenth has anything in common
-// that is not worth the loss; what comes then is only counted.
-func (l *ledger) fold() {
-	for _, pair := range [][2]scope{{sameListener, sameService}, {samePort, sameRemotePort}} {
-		counts := map[groupKey]int{}
-		best, most := groupKey{}, 0
-		for i := range l.single {
-			for _, s := range pair {
-				k := l.single[i].key(s)
-				counts[k]++
-				if counts[k] > most {
-					best, most = k, counts[k]
-				}
-			}
-		}
-		if most < max(l.budget/16, 2) {
-			continue
-		}
-		g, kept := l.group(best), l.single[:0]
-		for i := range l.single {
-			e := &l.single[i]
-			if e.key(best.scope) == best {
-				g.add(e)
-			} else {
-				kept = append(kept, *e)
-			}
-		}
-		l.single = kept
-		return
-	}
-	l.full = true
 }
 
 func (g *closeGroup) add(e *ending) {
@@ -191,7 +241,9 @@ func (g *closeGroup) add(e *ending) {
 	g.segsIn += uint64(r.segsIn)
 	g.retransmits += uint64(r.retransmits)
 	if r.rtt > 0 {
-		g.rtt += uint64(r.rtt)
+		if g.rtt += uint64(r.rtt); g.rtts == 0 || uint64(r.rtt) < g.leastRTT {
+			g.leastRTT = uint64(r.rtt)
+		}
 		g.rtts++
 		g.maxRTT = max(g.maxRTT, uint64(r.rtt))
 	}

@@ -64,6 +64,7 @@ type ending struct {
 	// forgotten: the connection was disconnected to be reset (SO_LINGER 0): the kernel has forgotten its other end and its counts.
 	forgotten bool
 	socket    *socket // if a sample has seen it
+	number    uint32  // in the order of the ledger
 }
 
 // Groups of linux/sock_diag.h.

@@ -276,13 +276,22 @@ func TestClosesBeyondTheBudget(t *testing.T) {
 			t.Errorf("first after last: %v", row)
 		}
 	}
-	for _, row := range r.rows("SELECT bytes_sent, bytes_received FROM closed_sockets") {
+	var alone, fins int64 // closes that no sample saw; FINs that are not counted as bytes, because a sample saw TIME_WAIT
+	for _, row := range r.rows("SELECT bytes_sent, bytes_received, sampled FROM closed_sockets") {
+		if row["sampled"] == int64(1) {
+			fins++
+		} else {
+			alone++
+		}
 		total.count++
 		total.sent += row["bytes_sent"].(int64)
 		total.received += row["bytes_received"].(int64)
 	}
-	if want := (sums{2, 2 * made, 5 * made, 5*made + 2*made /* FINs */}); total != want {
+	if want := (sums{2, 2 * made, 5 * made, 5*made + 2*made - fins}); total != want {
 		t.Errorf("%+v, want %+v", total, want)
+	}
+	if alone < 3 || alone > 100*100/(2*made)+1 {
+		t.Errorf("%d closes are kept one by one", alone)
 	}
 	if got := r.rows("SELECT count(*) AS n FROM gaps WHERE source = 'closes'")[0]["n"]; got != int64(0) {
 		t.Errorf("%v gaps", got)
@@ -385,6 +394,9 @@ func TestLedgerLaw(t *testing.T) {
 					t.Errorf("first %v after last %v", g.first, g.last)
 				}
 			}
+			if most := budget + budget/8 + 4; len(l.groups) > most { // and one for each family and protocol
+				t.Errorf("%d sums, at most %d are allowed", len(l.groups), most)
+			}
 			if want != got {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
@@ -392,6 +404,94 @@ func TestLedgerLaw(t *testing.T) {
 				t.Errorf("%d one by one, the budget is %d", len(l.single), budget)
 			}
 		})
+	}
+}
+
+// However many closes there are, each peer of a service is told of; the first closes and the odd ones are kept one by one, and
+// some of all others, the fewer the more there are.
+func TestLedgerThins(t *testing.T) {
+	t.Parallel()
+	const budget, peers = 400, 30
+	odd := func(i int) bool { return i%97 == 0 }
+	one := func(i int) ending {
+		e := ending{at: time.Duration(i), proto: unix.IPPROTO_TCP}
+		e.rec = record{family: unix.AF_INET, sport: 443, dport: uint16(20000 + i), has: hasInfo | hasBytesSent, bytesSent: uint64(i), rtt: uint32(1000 + i)}
+		e.rec.src[0], e.rec.dst[0] = 10, byte(1+i%peers)
+		if odd(i) {
+			e.rec.retransmits = 1
+		}
+		if i%5 == 0 { // to a service elsewhere
+			e.rec.sport, e.rec.dport = e.rec.dport, 5432
+			e.rec.dst[0] = 99
+		}
+		return e
+	}
+	before := 0
+	for _, n := range []int{budget, budget + 1, budget * 5 / 4, 2 * budget, 4 * budget, 40 * budget} {
+		l := newLedger(budget)
+		for i := range n {
+			e := one(i)
+			l.add(&e, false)
+		}
+		l.settle()
+		if n == budget {
+			if len(l.single) != budget || len(l.groups) != 0 {
+				t.Errorf("%d closes, as the budget: %d one by one, %d sums", n, len(l.single), len(l.groups))
+			}
+			before = budget
+			continue
+		}
+		most := max(budget/32, budget*budget/n)
+		if len(l.single) > most+1 || len(l.single) < most/2 || len(l.single) > before {
+			t.Errorf("%d closes: %d one by one, of %d at most, and %d of fewer", n, len(l.single), most, before)
+		}
+		before = len(l.single)
+		seen := map[[16]byte]int64{}
+		last, odds, spread := -1, 0, map[int]bool{}
+		for i := range l.single {
+			at := int(l.single[i].at)
+			if i < (most+1)/2 && at != i {
+				t.Errorf("%d closes: the first %d are not all there: %d is missing", n, (most+1)/2, i)
+				break
+			}
+			if at <= last {
+				t.Errorf("%d closes: %d after %d", n, at, last)
+			}
+			if last = at; i >= (most+1)/2 && odd(at) {
+				odds++
+			} else {
+				spread[4*at/n] = true
+			}
+			seen[l.single[i].rec.dst]++
+		}
+		if all := n/97 - (most+1)/2/97; odds < min(most/4, all)-1 {
+			t.Errorf("%d closes: %d odd ones of %d after the first, room for %d", n, odds, all, most/4)
+		}
+		if n >= 2*budget && len(spread) < 3 {
+			t.Errorf("%d closes: those that are kept are of %d quarters of the time only", n, len(spread))
+		}
+		for k, g := range l.groups {
+			want := groupKey{scope: ofListener, family: unix.AF_INET, proto: unix.IPPROTO_TCP, port: 443, addr: [16]byte{10}, peer: k.peer}
+			if k.scope == ofService {
+				want = groupKey{scope: ofService, family: unix.AF_INET, proto: unix.IPPROTO_TCP, port: 5432, addr: [16]byte{99}, peer: [16]byte{10}}
+				seen[k.addr] += g.count
+			} else {
+				seen[k.peer] += g.count
+			}
+			if k != want {
+				t.Errorf("%d closes: a sum of %+v", n, k)
+			}
+			if g.leastRTT > g.rtt/g.rtts || g.maxRTT < g.rtt/g.rtts || g.leastRTT < 1000 {
+				t.Errorf("%d closes: round-trip times from %d to %d, mean %d", n, g.leastRTT, g.maxRTT, g.rtt/g.rtts)
+			}
+		}
+		want := map[[16]byte]int64{}
+		for i := range n {
+			want[one(i).rec.dst]++
+		}
+		if diff := cmp.Diff(want, seen); diff != "" {
+			t.Errorf("%d closes of each peer (- want, + got):\n%s", n, diff)
+		}
 	}
 }
 

@@ -174,18 +174,22 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 		First: s.writer.Moment(g.first), OwnerHow: byNothing.String(),
 	}
 	switch key.scope {
-	case sameListener:
+	case ofListener, anyListener:
 		v.LocalAddr, v.LocalPort = s.texts.address(key.family, &key.addr), store.Of(key.port)
 		owner := s.listenerOf(p, key.addr, key.port)
 		v.Process, v.OwnerHow, v.Candidates = owner.process, owner.how.String(), owner.candidates()
-	case sameService:
+	case ofService, anyService:
 		if g.unknown == 0 {
 			v.RemoteAddr, v.RemotePort = s.texts.address(key.family, &key.addr), store.Of(key.port)
 		}
-	case samePort:
-		v.LocalPort = store.Of(key.port)
-	case sameRemotePort:
-		v.RemotePort = store.Of(key.port)
+	case ofPeer:
+		v.LocalAddr = s.texts.address(key.family, &key.addr)
+	}
+	switch {
+	case key.scope == ofService:
+		v.LocalAddr = s.texts.address(key.family, &key.peer)
+	case (key.scope == ofListener || key.scope == ofPeer) && g.unknown == 0:
+		v.RemoteAddr = s.texts.address(key.family, &key.peer)
 	}
 	if g.has&hasBytesSent != 0 {
 		v.BytesSent, v.BytesReceived = store.Of(g.bytesSent), store.Of(g.bytesRecv)
@@ -205,7 +209,7 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 		m.closed, m.unknown, m.known = m.closed+g.count, m.unknown+g.unknown, m.known || g.unknown < g.count
 	}
 	if g.rtts > 0 {
-		v.RTT, v.MaxRTT = store.Of(g.rtt/g.rtts), store.Of(g.maxRTT)
+		v.RTT, v.LeastRTT, v.MaxRTT = store.Of(g.rtt/g.rtts), store.Of(g.leastRTT), store.Of(g.maxRTT)
 	}
 	c.sums.Add(g.last, v)
 }

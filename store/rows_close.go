@@ -58,4 +58,5 @@ type CloseCount struct {
 
 	Candidates Int `col:"owner_candidates"`
 	Unknown    Int `col:"unknown"` // closes of which the kernel had forgotten the numbers
+	LeastRTT   Int `col:"least_rtt_us"`
 }
