@@ -12,7 +12,7 @@ import (
 // hints say what is about to disappoint in a statement that SQLite takes: a time as text where ts is a number, a
 // state as ss spells it, a table of the recording's inside. SQLite answers each with no rows or with wrong ones,
 // and a tired reader concludes that nothing was there.
-func hints(statement string, own []string) []string {
+func hints(statement string, own func() []string) []string {
 	var all []token
 	for _, t := range tokens(statement) {
 		if !t.blank() {
@@ -33,7 +33,7 @@ func hints(statement string, own []string) []string {
 	}
 	for i, t := range all {
 		column := strings.ToLower(text(i))
-		if t.kind != tokenWord || !timeColumns()[column] && values[column] == nil && column != "dst" {
+		if t.kind != tokenWord {
 			continue
 		}
 		// The operator, of one or two marks or a word, and the literal behind it.
@@ -46,7 +46,7 @@ func hints(statement string, own []string) []string {
 		} else if at == i+1 {
 			continue
 		}
-		if at >= len(all) || all[at].kind != tokenString {
+		if at >= len(all) || all[at].kind != tokenString || !timeColumns()[column] && values[column] == nil && column != "dst" {
 			continue
 		}
 		literal := strings.Trim(text(at), "'")
@@ -72,7 +72,7 @@ func hints(statement string, own []string) []string {
 		}
 	}
 	for _, ref := range tablesIn(statement, len(statement)).refs {
-		if name, ok := insides()[strings.ToLower(ref.table)]; ok && !slices.Contains(own, ref.table) {
+		if name, ok := insides()[strings.ToLower(ref.table)]; ok && !slices.Contains(own(), ref.table) {
 			add(fmt.Sprintf("%s is one of the recording's own tables, from which the views are made; did you mean %q?", ref.table, name))
 		}
 	}

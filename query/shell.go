@@ -94,7 +94,7 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 		return s.command(ctx, command)
 	}
 	start := time.Now()
-	for _, hint := range hints(in.Text, s.ownTables(ctx)) {
+	for _, hint := range hints(in.Text, func() []string { return s.ownTables(ctx) }) {
 		fmt.Fprintf(s.config.Err, "note: %s\n", hint)
 	}
 	if view := windowedIn(in.Text); view != "" {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"netsql/store"
 )
@@ -20,48 +21,29 @@ type conn struct {
 	made  map[string]string // what each view was made as
 }
 
-// aWord is what may be the name of a view, wherever it stands. One too many does no harm.
-var aWord = regexp.MustCompile(`\w+`)
-
-// needed are the views that a text names, and those that they name.
-func needed(text string, views map[string]viewNeeds, found map[string]bool) {
-	for _, word := range aWord.FindAllString(text, -1) {
-		if v, is := views[strings.ToLower(word)]; is && !found[v.Name] {
-			found[v.Name] = true
-			for _, name := range v.names {
-				found[name] = true
-			}
-		}
-	}
-}
-
-// viewNeeds is a view and the others that it asks, directly or by way of others.
-type viewNeeds struct {
-	store.View
-	names []string
-}
-
-var allViews = sync.OnceValue(func() map[string]viewNeeds {
-	views := map[string]viewNeeds{}
+// viewsByName has them by their names in small letters.
+var viewsByName = sync.OnceValue(func() map[string]store.View {
+	views := map[string]store.View{}
 	for _, v := range store.Views() {
-		views[strings.ToLower(v.Name)] = viewNeeds{View: v}
-	}
-	for key, v := range views {
-		found := map[string]bool{v.Name: true}
-		for todo := []string{v.Name}; len(todo) > 0; {
-			body := views[strings.ToLower(todo[0])].Body
-			todo = todo[1:]
-			for _, word := range aWord.FindAllString(body, -1) {
-				if other, is := views[strings.ToLower(word)]; is && !found[other.Name] {
-					found[other.Name] = true
-					todo, v.names = append(todo, other.Name), append(v.names, other.Name)
-				}
-			}
-		}
-		views[key] = v
+		views[strings.ToLower(v.Name)] = v
 	}
 	return views
 })
+
+// needed finds the views that a text names, wherever, and those that they name: one too many does no harm.
+func needed(text string, found map[string]store.View) {
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r < utf8.RuneSelf && !partOfName(byte(r)) }) {
+		v, is := viewsByName()[strings.ToLower(word)]
+		if _, known := found[v.Name]; is && !known {
+			found[v.Name] = v
+			needed(v.Body, found)
+		}
+	}
+}
+
+func partOfName(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
 
 // aboutSchema is a statement that asks what views there are: it sees all of them.
 var aboutSchema = regexp.MustCompile(`(?i)pragma|_schema|_master|_list`)
@@ -69,15 +51,19 @@ var aboutSchema = regexp.MustCompile(`(?i)pragma|_schema|_master|_list`)
 // readsTables is a statement that reads something.
 var readsTables = regexp.MustCompile(`(?i)\bfrom\b`)
 
+// namesTables is a statement that may name a view.
+var namesTables = regexp.MustCompile(`(?i)\b(from|in|join|into|update|table|view)\b`)
+
 // prepare makes the views that the statement wants.
 func (c *conn) prepare(ctx context.Context, statement string) error {
-	views, found := allViews(), map[string]bool{}
-	if aboutSchema.MatchString(statement) {
-		for _, v := range views {
-			found[v.Name] = true
+	found := map[string]store.View{}
+	switch {
+	case aboutSchema.MatchString(statement):
+		for _, v := range store.Views() {
+			found[v.Name] = v
 		}
-	} else {
-		needed(statement, views, found)
+	case namesTables.MatchString(statement):
+		needed(statement, found)
 	}
 	var script strings.Builder
 	if !c.reads && readsTables.MatchString(statement) {
@@ -85,13 +71,12 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 		script.WriteString("PRAGMA cache_size = -64000;\n") // kilobytes
 	}
 	apart := selfJoined(statement)
-	for name := range found {
-		v := views[strings.ToLower(name)]
-		if v.Lives != "" && len(found) == 1 && asksAnyMoment(statement, v.View) {
+	for _, v := range found {
+		if v.Lives != "" && len(found) == 1 && asksAnyMoment(statement, v) {
 			c.make(&script, v.Name, v.Lives)
 			continue
 		}
-		c.make(&script, v.Name, v.bodyFor(apart))
+		c.make(&script, v.Name, bodyFor(v, apart))
 	}
 	if script.Len() == 0 {
 		return nil
@@ -105,7 +90,7 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 	}
 	script.Reset() // moments that are no constants do not drive a view that is set apart
 	for name := range apart {
-		if v, is := views[name]; is {
+		if v, is := viewsByName()[name]; is {
 			c.make(&script, v.Name, v.Body)
 		}
 	}
@@ -218,7 +203,7 @@ var comparisons = map[string]bool{"=": true, "==": true, "<": true, ">": true, "
 
 // bodyFor is the view for a statement that joins some to themselves. Such a one is set apart, as a compound view, which SQLite works out
 // once for each place where it stands and gives an index: as it is, it would be read again for every row of the other side.
-func (v viewNeeds) bodyFor(apart map[string]bool) string {
+func bodyFor(v store.View, apart map[string]bool) string {
 	if !apart[strings.ToLower(v.Name)] || v.From == nil || v.Rollup != nil {
 		return v.Body
 	}

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -42,9 +43,9 @@ func TestViewsAreMadeWhenTheyAreNamed(t *testing.T) {
 		}
 		// What a TEMP view asks is TEMP too, where it is a view of ours.
 		for name := range r.conn.made {
-			body := allViews()[strings.ToLower(name)].Body
+			body := viewsByName()[strings.ToLower(name)].Body
 			for _, other := range store.Views() {
-				if slices.Contains(aWord.FindAllString(body, -1), other.Name) && r.conn.made[other.Name] == "" {
+				if slices.Contains(words(body), other.Name) && r.conn.made[other.Name] == "" {
 					t.Errorf("%s: %s asks %s, which is not made", v.Name, name, other.Name)
 				}
 			}
@@ -212,3 +213,6 @@ func TestWholePastIsReadSubjectBySubject(t *testing.T) {
 		}
 	}
 }
+
+// words are what may be names in a text.
+func words(text string) []string { return regexp.MustCompile(`\w+`).FindAllString(text, -1) }

@@ -216,3 +216,57 @@ func TestThinnedBeforeForgotten(t *testing.T) {
 	}
 	requireSound(t, path)
 }
+
+// Thinning takes no event away: when sockets were opened, changed their state and were closed is told as before.
+func TestEventsAreThereWhenThinned(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			h := newHistory(t, 950+seed)
+			h.limits.MaxSize = 1 << 30
+			h.run(300)
+			events := func() []string {
+				db, err := sql.Open("sqlite", DSN(h.path))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				db.SetMaxOpenConns(1)
+				for _, v := range Views() {
+					switch v.Name {
+					case "window":
+						v.Body = "SELECT min(ts) AS since, max(ts) AS until FROM main.sample"
+					case "events":
+					default:
+						continue
+					}
+					if _, err := db.Exec(`CREATE TEMP VIEW "` + v.Name + `" AS ` + v.Body); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return texts(t, db, "SELECT * FROM temp.events WHERE object <> 'gap' ORDER BY ts, what, event")
+			}
+			want := events()
+			h.start()
+			h.thinSome()
+			for range 500 {
+				h.thinSome()
+			}
+			if err := h.w.Close(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, events()); diff != "" || len(want) < 200 {
+				t.Errorf("of %d events (- before, + after thinning):\n%s", len(want), diff)
+			}
+			db, err := sql.Open("sqlite", DSN(h.path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			if n := texts(t, db, "SELECT count(*) > 10 FROM sample WHERE back = 0"); n[0] != "1" {
+				t.Error("little was thinned")
+			}
+		})
+	}
+}
