@@ -14,57 +14,114 @@ import (
 // changes carriage returns when it ends lines with CRLF, and writes a lone
 // empty value as a blank line, which readers skip. NULL is nothing, the empty
 // string is "", as in PostgreSQL, so the two stay apart.
-type csvWriter struct{ *sink }
+type csvWriter struct {
+	*sink
+	line []byte
+	last []csvMoment // of each column
+}
+
+// A csvMoment is a moment and its text: the rows of one sample have the same.
+type csvMoment struct {
+	seconds float64
+	text    string
+}
 
 func (w *csvWriter) Begin(cols []Column) error {
 	w.begin(cols)
+	w.last = make([]csvMoment, len(cols))
 	if !w.o.Header || len(cols) == 0 {
 		return nil
 	}
+	line := w.line[:0]
 	for i, c := range cols {
-		w.put(separator(i, ","), w.text(c.Name))
+		line = w.appendText(append(line, separator(i, ",")...), c.Name)
 	}
-	return w.put(w.newline())
+	return w.end(line)
 }
 
+// Row is what an export takes its time with: numbers and most texts go straight into the line.
 func (w *csvWriter) Row(values []any) error {
 	if err := w.check(values); err != nil {
 		return err
 	}
+	line := w.line[:0]
 	for i, v := range values {
-		text := ""
-		switch t, ok := w.moment(w.cols[i], v); {
-		case ok:
-			text = t.Format(exactTime)
-		case v != nil:
-			text = w.text(plain(v))
-		case w.o.Null != "":
-			text = w.text(w.o.Null)
-		case len(values) == 1: // a blank line would be no row
-			text = `""`
+		if i > 0 {
+			line = append(line, ',')
 		}
-		w.put(separator(i, ","), text)
+		col := w.cols[i]
+		switch v := v.(type) {
+		case nil:
+			if w.o.Null != "" {
+				line = w.appendText(line, w.o.Null)
+			} else if len(values) == 1 { // a blank line would be no row
+				line = append(line, `""`...)
+			}
+		case string:
+			line = w.appendText(line, v)
+		case int64:
+			if t, ok := w.moment(col, v); ok {
+				line = t.AppendFormat(line, exactTime)
+			} else {
+				line = strconv.AppendInt(line, v, 10)
+			}
+		case float64:
+			switch last := &w.last[i]; {
+			case col.Time && last.text != "" && last.seconds == v:
+				line = append(line, last.text...)
+			default:
+				t, ok := w.moment(col, v)
+				if !ok {
+					line = appendFloat(line, v)
+					break
+				}
+				*last = csvMoment{v, t.Format(exactTime)}
+				line = append(line, last.text...)
+			}
+		default:
+			if t, ok := w.moment(col, v); ok {
+				line = t.AppendFormat(line, exactTime)
+			} else {
+				line = w.appendText(line, plain(v))
+			}
+		}
 	}
-	return w.put(w.newline())
+	return w.end(line)
+}
+
+func (w *csvWriter) end(line []byte) error {
+	if w.o.CRLF {
+		line = append(line, '\r')
+	}
+	w.line = append(line, '\n')
+	_, err := w.out.Write(w.line)
+	return err
 }
 
 func (w *csvWriter) End() error { return w.flush() }
 
-func (w *csvWriter) newline() string {
-	if w.o.CRLF {
-		return "\r\n"
-	}
-	return "\n"
-}
+// quotedInCSV are the characters that a field may only have in quotes.
+var quotedInCSV = [256]bool{',': true, '"': true, '\r': true, '\n': true}
 
-func (w *csvWriter) text(text string) string {
+func (w *csvWriter) appendText(line []byte, text string) []byte {
 	if w.o.Width > 0 {
 		text = escapeControls(text)
 	}
-	if text != "" && text != `\.` && !strings.ContainsAny(text, ",\"\r\n") && text[0] != ' ' && text[0] != '\t' {
-		return text
+	quoted := text == "" || text == `\.` || text[0] == ' ' || text[0] == '\t'
+	for i := 0; !quoted && i < len(text); i++ {
+		quoted = quotedInCSV[text[i]]
 	}
-	return `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
+	if !quoted {
+		return append(line, text...)
+	}
+	line = append(line, '"')
+	for i := range len(text) {
+		if text[i] == '"' {
+			line = append(line, '"')
+		}
+		line = append(line, text[i])
+	}
+	return append(line, '"')
 }
 
 // jsonWriter writes an object for each row: all in one array, or one a line.

@@ -88,11 +88,13 @@ func plain(v any) string {
 
 // exactFloat is the shortest text that reads back as the same number, without
 // an exponent as long as that stays readable: a time in seconds has ten digits.
-func exactFloat(f float64) string {
+func exactFloat(f float64) string { return string(appendFloat(nil, f)) }
+
+func appendFloat(b []byte, f float64) []byte {
 	if size := math.Abs(f); size != 0 && (size < 1e-6 || size >= 1e21) {
-		return strconv.FormatFloat(f, 'g', -1, 64)
+		return strconv.AppendFloat(b, f, 'g', -1, 64)
 	}
-	return strconv.FormatFloat(f, 'f', -1, 64)
+	return strconv.AppendFloat(b, f, 'f', -1, 64)
 }
 
 // roundedFloat is for the eye: six significant digits, but never fewer than
