@@ -84,7 +84,7 @@ type keeper struct {
 }
 
 func newKeeper() keeper {
-	return keeper{markSamples: 2000, markTuples: 1000, sums: summing{sizes: blockSizes{short: 128, shortest: 16, together: 64}}, thinning: thinning{most: 16, grains: grains}}
+	return keeper{markSamples: 2000, markTuples: 1000, sums: summing{sizes: blockSizes{short: 128, shortest: 16, together: 64}}, thinning: thinning{most: thinAtOnce, grains: grains}}
 }
 
 // A stage sweeps one table: it deletes a few rows before the horizon and reports whether there were any.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // Where room is wanting, detail gives way before time does: of the oldest samples one in a minute is kept, and of those one in an
@@ -36,18 +35,15 @@ func (g grain) detail() string {
 // thinning is how far the stages are.
 type thinning struct {
 	upto   []int64 // of each grain the last sample that is thinned; nil: not read yet
-	most   int64   // samples that are looked at in one step
+	most   int64   // spans of sockets that one step looks at
 	grains []grain
 
 	closes     float64 // ts before which closes are thinned
 	closesRead bool    // and whether it is known
 }
 
-// A step of thinning takes about so long: a sample waits for it.
-const (
-	thinShort = 10 * time.Millisecond
-	thinLong  = 30 * time.Millisecond
-)
+// thinAtOnce is how many spans of sockets one step looks at, some milliseconds' worth, unless there are more between two samples.
+const thinAtOnce = 2000
 
 // thin takes one step of the first stage that has something to do, if the file is too large.
 func (w *Writer) thin(ctx context.Context) (bool, error) {
@@ -110,11 +106,12 @@ func (w *Writer) readThinned(ctx context.Context) error {
 
 // thinTo thins some of the samples after from, up to upto at most, which are kept both.
 func (w *Writer) thinTo(ctx context.Context, stage int, from, upto int64) error {
-	k, start := &w.keeper, time.Now()
+	k := &w.keeper
 	g := k.thinning.grains[stage]
 	var to int64
-	err := w.conn.QueryRowContext(ctx, "SELECT max(id) FROM (SELECT id FROM sample WHERE id > ? AND id <= ? AND back IS NOT 0 ORDER BY id LIMIT ?)",
-		from, upto, k.thinning.most).Scan(&to)
+	err := w.conn.QueryRowContext(ctx, `SELECT coalesce(
+		(SELECT max(id) FROM sample WHERE id > ?1 AND id <= min(?2, coalesce((SELECT id >> 32 FROM socket_span WHERE id >= (?1 + 1) << 32 ORDER BY id LIMIT 1 OFFSET ?3) - 1, ?2)) AND back IS NOT 0),
+		(SELECT min(id) FROM sample WHERE id > ?1 AND back IS NOT 0))`, from, upto, k.thinning.most).Scan(&to)
 	if err != nil {
 		return err
 	}
@@ -140,12 +137,6 @@ func (w *Writer) thinTo(ctx context.Context, stage int, from, upto int64) error 
 		return fmt.Errorf("keep one sample in each %s: %w", g.noun, err)
 	}
 	k.thinning.upto[stage] = to
-	switch took := time.Since(start); {
-	case took > thinLong:
-		k.thinning.most = max(1, k.thinning.most/2)
-	case took < thinShort:
-		k.thinning.most = min(64, k.thinning.most*2)
-	}
 	return nil
 }
 

@@ -86,6 +86,7 @@ func subcommands() []subcommand {
 		{"record", "[--interval 5s] [--keep 30d] [--max-size 2GiB] [--for DURATION] [--once]", "record the network until stopped", record},
 		{"status", "[RECORDING]", "is it recording, since when, what is kept, what it costs", status},
 		{"export", "[--since TIME] [--until TIME] [--format csv] DIR", "write a stretch of time as CSV or JSON lines", export},
+		{"slice", "[--since TIME] [--until TIME] -o FILE", "write a stretch of time as a recording of its own", slice},
 		{"note", "[--at TIME] TEXT …", "write a remark into the recording: netsql note 'deploy 1.4'", note},
 		{"check", "[--quick] [RECORDING]", "verify a recording, which may be being written", check},
 		{"upgrade", "[RECORDING]", "bring a recording of an older netsql up to date, in place", upgrade},

@@ -84,6 +84,36 @@ func export(ctx context.Context, args []string, std stdio) error {
 	return err
 }
 
+// slice is netsql slice.
+func slice(ctx context.Context, args []string, std stdio) error {
+	var since, until, out string
+	f := newFlags("slice", "[--since TIME] [--until TIME] -o FILE")
+	f.StringVar(&since, "since", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
+	f.StringVar(&until, "until", "", "end of the stretch, a `TIME`; the newest sample when not given")
+	f.StringVar(&out, "o", "", "the new recording, a `FILE` that is not there yet")
+	words, err := f.parse(args, std)
+	if err != nil {
+		return err
+	}
+	if out == "" {
+		return usagef("slice into which file? netsql slice --since '2h ago' -o incident.db")
+	}
+	r, err := openNamed(ctx, f, words)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := setWindow(ctx, r, since, until); err != nil {
+		return err
+	}
+	text, err := query.Slice(ctx, r, out)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(std.out, text)
+	return err
+}
+
 // progress shows a person at a terminal which table is being written.
 func progress(std stdio) func(string, int64) {
 	if !isTerminal(std.err) {
