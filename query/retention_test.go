@@ -98,3 +98,35 @@ func TestMomentsThatAreThinned(t *testing.T) {
 		t.Errorf("status: %+v\n%s", s, text)
 	}
 }
+
+// From ten minutes on status says for how long there is room at this rate.
+func TestStatusSaysForHowLongThereIsRoom(t *testing.T) {
+	t.Parallel()
+	for keep, want := range map[time.Duration]string{
+		time.Hour:             "; at this rate there is room for all of it",
+		1000 * 24 * time.Hour: "; at this rate there is room for every sample of ",
+		0:                     "; at this rate there is room for every sample of ",
+	} {
+		d := newDiary(t, time.Date(2026, 11, 23, 3, 0, 0, 0, time.Local))
+		d.limits = store.Limits{Keep: keep, MaxSize: 64 << 20}
+		d.start()
+		r := openRecording(t, d.path)
+		for i := range 200 {
+			if d.sample(nil); i == 100 {
+				if s, text := readStatus(t, r); s.RoomS != nil || strings.Contains(text, "at this rate") {
+					t.Errorf("after eight minutes: %s", text)
+				}
+			}
+		}
+		d.stop()
+		s, text := readStatus(t, r)
+		var pages, tables float64
+		if err := r.ask(t.Context(), "SELECT page_count - freelist_count, (SELECT count(*) FROM main.sqlite_schema WHERE rootpage > 0) FROM pragma_page_count, pragma_freelist_count", &pages, &tables); err != nil {
+			t.Fatal(err)
+		}
+		room := (64 << 20) / ((pages - tables) * 4096) * 199 * 5
+		if s.RoomS == nil || *s.RoomS < 0.99*room || *s.RoomS > 1.01*room || !strings.Contains(text, want) {
+			t.Errorf("keep %s: want room for %.0f s: %+v\n%s", keep, room, s.RoomS, text)
+		}
+	}
+}

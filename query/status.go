@@ -47,6 +47,7 @@ type Status struct {
 
 	KeepS    *float64 `json:"keep_s"`         // samples are kept so long; null: for ever
 	MaxBytes *int64   `json:"max_size_bytes"` // the recording may grow to; null: without limit
+	RoomS    *float64 `json:"room_s"`         // max_size_bytes are enough for every sample of so long; null where that is not known, and where some are thinned
 	Thinned  []Gap    `json:"thinned"`        // of these times not every sample is kept
 	Rollups  Moment   `json:"first_rollup"`   // roll-ups of minutes, hours or days go back to
 
@@ -261,6 +262,10 @@ func (s *Status) readSize(ctx context.Context, r *Recording) error {
 	}
 	perDay := max(0, bytes) / s.RecordedS * 86400
 	s.BytesPerDay = &perDay
+	if s.MaxBytes != nil && perDay > 0 && len(s.Thinned) == 0 {
+		room := float64(*s.MaxBytes) / perDay * 86400
+		s.RoomS = &room
+	}
 	return nil
 }
 
@@ -383,6 +388,13 @@ func (s Status) limitsText() string {
 		size = "up to " + bytesText(float64(*s.MaxBytes))
 	}
 	text := fmt.Sprintf("samples are kept %s, %s", keep, size)
+	switch {
+	case s.RoomS == nil:
+	case s.KeepS != nil && *s.RoomS >= *s.KeepS:
+		text += "; at this rate there is room for all of it"
+	default:
+		text += fmt.Sprintf("; at this rate there is room for every sample of %s, of what is older one in each minute stays, then one in each hour", spanText(*s.RoomS, " "))
+	}
 	for _, g := range s.Thinned {
 		text += fmt.Sprintf("; before %s %s", localTime(g.Until.Truncate(time.Second)), g.Detail)
 	}
