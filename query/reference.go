@@ -24,6 +24,7 @@ const (
 	deltasSuffix  = "_deltas"
 	ratesSuffix   = "_rates"
 	changesSuffix = "_changes"
+	spansSuffix   = "_spans"
 )
 
 // ownViews are what the recorder says about itself.
@@ -38,7 +39,7 @@ func chapters() []chapter {
 	all := []chapter{
 		{title: "Answers", about: "Worked out from the recording, over the window: the last hour, or what .since and .until say."},
 		{title: "What happened", about: "Every row has a time of its own, exact where the kernel told of it, and not that of a sample."},
-		{title: "What is recorded", about: "Every row holds at one sample, ts. The same tables with _now behind their name (sockets_now) show the newest sample only."},
+		{title: "What is recorded", about: "Every row holds at one sample, ts. The same tables with _now behind their name (sockets_now) show the newest sample only; a row of socket_spans holds at all samples from ts until until."},
 		{title: "What changed", alike: true, about: "When things came, went and changed: what they were and what they are now."},
 		{title: "How fast counters grow", alike: true, about: "Growth of each counter since the sample before, NULL where it cannot be known, and the same per second, as NAME_per_s."},
 		{title: "Long times", alike: true, about: "Least, average and most in each minute, hour and day (midnight UTC), of sockets by program and state, of the traffic of interfaces and of programs: kept long after the samples."},

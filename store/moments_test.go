@@ -87,7 +87,7 @@ func TestMomentsDriveTheViews(t *testing.T) {
 
 // ofSamples reports whether a view has the rows of each sample.
 func ofSamples(v View) bool {
-	return v.From != nil && v.Rollup == nil && !strings.HasSuffix(v.Name, "_changes")
+	return v.From != nil && v.Rollup == nil && !strings.HasSuffix(v.Name, "_changes") && !strings.HasSuffix(v.Name, "_spans")
 }
 
 // readsEverySample reports whether a plan goes through all samples, which the views call m.

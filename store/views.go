@@ -46,6 +46,7 @@ func makeViews() []View {
 			views = append(views, t.changesView())
 		}
 	}
+	views = append(views, Sockets.spansView())
 	return append(append(views, rollupViews()...), coreViews()...)
 }
 
@@ -203,6 +204,39 @@ func (t *Table) historyView() View {
 		Body:    "SELECT ts" + t.selected("p") + "\n  " + t.from(t.spans("sample m", "")) + shows,
 		Lives:   "SELECT ts" + t.selected("s") + "\n  FROM " + t.lives() + t.meanings("s") + shows,
 	}
+}
+
+// spansView shows the spans as they are, subject by subject: from when to when each was as it was. Who asks for all of the past of a few
+// reads little with it, in every program.
+func (t *Table) spansView() View {
+	v := View{
+		Name: t.Subject + "_spans", From: t,
+		Doc: "From when to when each of " + t.Name + " was as it was: a row for each stretch of samples in which nothing changed. All of the past of a few is read at once.",
+		Columns: append([]Column{
+			{Name: "ts", Unit: "unix s", kind: kindTime, Doc: "First sample of it, or the first that is kept."},
+			{Name: "until", Unit: "unix s", kind: kindTime, Doc: "Last sample of it."},
+			{Name: "holds", Doc: "1 where it was still so in the newest sample, 0 where it changed or went; a stretch is also cut after " + strconv.FormatInt(t.K, 10) + " samples.", Role: Value},
+		}, t.Shown()...),
+	}
+	var b strings.Builder
+	b.WriteString("(SELECT coalesce((p.id >> 32) - p.length, o.from_sample) AS f, iif(o.subject IS NULL, e.ts, (SELECT max(ts) FROM sample)) AS until, o.subject IS NOT NULL AS holds")
+	for _, c := range inFile(t.id) {
+		b.WriteString(", s." + c.stored)
+	}
+	if len(t.rare) > 0 {
+		b.WriteString(", coalesce(p.tuple, o.tuple) AS tuple")
+	}
+	for _, c := range inFile(t.span) {
+		fmt.Fprintf(&b, ", coalesce(p.%[1]s, o.%[1]s) AS %[1]s", c.stored)
+	}
+	fmt.Fprintf(&b, `
+          FROM %[1]s s CROSS JOIN (SELECT 0 AS i UNION ALL SELECT 1)
+          LEFT JOIN sample e ON e.id BETWEEN CASE i WHEN 0 THEN s.first_sample END AND coalesce(s.last_sample, 1 << 32)
+          LEFT JOIN %[1]s_span p ON p.id = CASE i WHEN 0 THEN e.id << 32 | s.id END
+          LEFT JOIN %[1]s_open o ON o.subject = CASE i WHEN 1 THEN s.id END
+         WHERE coalesce(p.id, o.subject) IS NOT NULL) s`, t.Subject)
+	v.Body = "SELECT (SELECT ts FROM sample WHERE id >= f ORDER BY id LIMIT 1) AS ts, until, holds" + t.selected("s") + "\n  FROM " + b.String() + t.meanings("s")
+	return v
 }
 
 // nowView reads the newest sample. Its spans are the open ones, and, between the end of one

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -152,5 +153,37 @@ func TestParsedViewsAreSmall(t *testing.T) {
 		t.Errorf("no size of the schema in\n%s", out)
 	} else if n, err := strconv.Atoi(bytes[0]); err != nil || n < 100_000 || n > most {
 		t.Errorf("the schema takes %s bytes (%v), more than %d: see selects in views.go", bytes[0], err, most)
+	}
+}
+
+// The spans of sockets say of every moment what the history says of it, and who asks for one socket reads its spans only.
+func TestSocketSpans(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, 97)
+	h.run(120)
+	db, err := sql.Open("sqlite", DSN(h.path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const columns = "SELECT local_port, cookie, state, recv_q, bytes_sent, rtt_ms, pid FROM socket_spans "
+	for _, s := range h.shots {
+		want := slices.Sorted(slices.Values(s.rows["sockets"]))
+		got := slices.Sorted(slices.Values(texts(t, db, columns+"WHERE ts <= ?1 AND until >= ?1", s.ts)))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("at %f (- want, + got):\n%s", s.ts, diff)
+		}
+	}
+	if n := texts(t, db, "SELECT count(*), sum(holds), max(until) = (SELECT max(ts) FROM sample) FROM socket_spans"); n[0] == "0" {
+		t.Errorf("no spans: %v", n)
+	}
+	plan := strings.Join(texts(t, db, "EXPLAIN QUERY PLAN SELECT * FROM socket_spans WHERE local_port = 443"), "\n")
+	for _, want := range []string{"SCAN s", "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH o USING INTEGER PRIMARY KEY (rowid=?)"} {
+		if !strings.Contains(plan, want) {
+			t.Errorf("the plan has no %q:\n%s", want, plan)
+		}
+	}
+	if strings.Contains(plan, "SCAN e") || strings.Contains(plan, "SCAN p") {
+		t.Errorf("the plan reads more than the spans of the sockets:\n%s", plan)
 	}
 }
