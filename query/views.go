@@ -211,6 +211,7 @@ func bodyFor(v store.View, apart map[string]bool) string {
 }
 
 func (c *conn) QueryContext(ctx context.Context, statement string, args ...any) (*sql.Rows, error) {
+	statement = drivenLeftJoins(statement)
 	if err := c.prepare(ctx, statement); err != nil {
 		return nil, err
 	}
@@ -224,6 +225,7 @@ func (c *conn) QueryRowContext(ctx context.Context, statement string, args ...an
 }
 
 func (c *conn) ExecContext(ctx context.Context, statement string, args ...any) (sql.Result, error) {
+	statement = drivenLeftJoins(statement)
 	if err := c.prepare(ctx, statement); err != nil {
 		return nil, err
 	}
