@@ -106,7 +106,7 @@ func askDamaged(t *testing.T, path string) (answered int, sound bool) {
 
 // spoil does to the file what the edits say.
 func spoil(data, edits []byte) []byte {
-	const size = 4096
+	const size = 1024
 	for ; len(edits) >= 6 && len(data) > 2*size; edits = edits[6:] {
 		at := int(binary.BigEndian.Uint32(edits[1:])) % (len(data) - 8)
 		page := data[at/size*size:]

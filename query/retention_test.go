@@ -124,7 +124,7 @@ func TestStatusSaysForHowLongThereIsRoom(t *testing.T) {
 		if err := r.ask(t.Context(), "SELECT page_count - freelist_count, (SELECT count(*) FROM main.sqlite_schema WHERE rootpage > 0) FROM pragma_page_count, pragma_freelist_count", &pages, &tables); err != nil {
 			t.Fatal(err)
 		}
-		room := (64 << 20) / ((pages - tables) * 4096) * 199 * 5
+		room := (64 << 20) / ((pages - tables) * 1024) * 199 * 5
 		if s.RoomS == nil || *s.RoomS < 0.99*room || *s.RoomS > 1.01*room || !strings.Contains(text, want) {
 			t.Errorf("keep %s: want room for %.0f s: %+v\n%s", keep, room, s.RoomS, text)
 		}

@@ -197,7 +197,7 @@ func (c *checker) checkFile(ctx context.Context) error {
 
 // checkSchema compares the schema with that which the migrations make. Tables that somebody added are nobody's damage.
 func (c *checker) checkSchema(ctx context.Context) error {
-	want, _, err := schemaOf(ctx, c.report.Format)
+	want, _, err := schemaOf(ctx, c.report.Format, newPageSize)
 	if err != nil {
 		return err
 	}
@@ -254,40 +254,48 @@ type schemaObject struct {
 // schemas is what schemaOf has made: fifty changes of tables take as long as the check of a small recording.
 var schemas struct {
 	sync.Mutex
-	objects map[int][]schemaObject
-	roots   map[int]map[string]uint32
+	made map[schemaKey]schemaMade
 }
 
-// schemaOf is what the migrations up to that format make, and the pages at which its tables begin in every recording:
-// in a file that is auto-vacuumed roots stand at its front, in the order in which they were made.
-func schemaOf(ctx context.Context, format int) ([]schemaObject, map[string]uint32, error) {
+type schemaKey struct{ format, pageSize int }
+
+type schemaMade struct {
+	objects []schemaObject
+	roots   map[string]uint32
+}
+
+// schemaOf is what the migrations up to that format make, and the pages at which its tables begin in every recording with pages of that
+// size: in a file that is auto-vacuumed roots stand at its front, in the order in which they were made.
+func schemaOf(ctx context.Context, format, pageSize int) ([]schemaObject, map[string]uint32, error) {
 	schemas.Lock()
 	defer schemas.Unlock()
-	if schemas.objects == nil {
-		schemas.objects, schemas.roots = map[int][]schemaObject{}, map[int]map[string]uint32{}
-	}
-	if schemas.objects[format] == nil {
-		objects, roots, err := makeSchema(ctx, format)
-		if err != nil {
+	key := schemaKey{format, pageSize}
+	made, is := schemas.made[key]
+	if !is {
+		var err error
+		if made.objects, made.roots, err = makeSchema(ctx, format, pageSize); err != nil {
 			return nil, nil, err
 		}
-		schemas.objects[format], schemas.roots[format] = objects, roots
+		if schemas.made == nil {
+			schemas.made = map[schemaKey]schemaMade{}
+		}
+		schemas.made[key] = made
 	}
-	return schemas.objects[format], schemas.roots[format], nil
+	return made.objects, made.roots, nil
 }
 
-func makeSchema(ctx context.Context, format int) (objects []schemaObject, roots map[string]uint32, err error) {
+func makeSchema(ctx context.Context, format, pageSize int) (objects []schemaObject, roots map[string]uint32, err error) {
 	steps, err := migrations.All()
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := sql.Open("sqlite", "file::memory:?_pragma=auto_vacuum(incremental)")
+	db, err := sql.Open("sqlite", fmt.Sprintf("file::memory:?_pragma=page_size(%d)", pageSize))
 	if err != nil {
 		return nil, nil, err
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, strings.Join(steps[:format], "\n")); err != nil {
+	if _, err := db.ExecContext(ctx, "PRAGMA auto_vacuum = incremental;"+strings.Join(steps[:format], "\n")); err != nil {
 		return nil, nil, err
 	}
 	rows, err := db.QueryContext(ctx, "SELECT type, name, rootpage, coalesce(sql, ''), iif(type = 'table', (SELECT count(*) FROM pragma_table_info(s.name)), 0) FROM sqlite_schema s")

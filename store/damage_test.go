@@ -21,7 +21,7 @@ type damager struct {
 	do   func(r *rand.Rand, data []byte) []byte
 }
 
-const damagePage = 4096
+const damagePage = newPageSize
 
 // somePage is a page of the file, from the second one on.
 func somePage(r *rand.Rand, data []byte) []byte {
@@ -221,7 +221,7 @@ func countRows(t *testing.T, path string) (n int64) {
 func FuzzPages(f *testing.F) {
 	h := recordLittle(f, 11, 60)
 	good := readFile(f, h.path)
-	_, roots, err := schemaOf(f.Context(), len(allSteps(f)))
+	_, roots, err := schemaOf(f.Context(), len(allSteps(f)), newPageSize)
 	if err != nil {
 		f.Fatal(err)
 	}

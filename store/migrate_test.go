@@ -407,7 +407,7 @@ func TestUpgradeMovesRowsInPlace(t *testing.T) {
 	if now, err := sizeOf(path); err != nil || now > size+size/4+1200<<10 {
 		t.Errorf("the file of %d bytes has %d, %v", size, now, err)
 	}
-	_, want, err := schemaOf(t.Context(), len(allSteps(t)))
+	_, want, err := schemaOf(t.Context(), len(allSteps(t)), newPageSize)
 	if err != nil {
 		t.Fatal(err)
 	}

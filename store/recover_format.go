@@ -29,7 +29,7 @@ func (s *salvage) identify(ctx context.Context) error {
 		s.result.Notes = append(s.result.Notes, fmt.Sprintf("its head is damaged: it was taken for a recording of format %d", s.format))
 	}
 	s.result.Format = s.format
-	objects, roots, err := schemaOf(ctx, s.format)
+	objects, roots, err := schemaOf(ctx, s.format, s.pages.size)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (s *salvage) guessFormat(ctx context.Context, schema map[string]uint32) err
 	}
 	best := -1
 	for format := len(s.steps); format >= 1; format-- {
-		objects, roots, err := schemaOf(ctx, format)
+		objects, roots, err := schemaOf(ctx, format, s.pages.size)
 		if err != nil {
 			return err
 		}

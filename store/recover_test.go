@@ -126,7 +126,7 @@ func TestRecoverDamaged(t *testing.T) {
 	t.Parallel()
 	h := recordLittle(t, 5, 300)
 	good := readFile(t, h.path)
-	const page = 4096
+	const page = newPageSize
 	zero := func(data []byte, n int) []byte { clear(data[(n-1)*page : n*page]); return data }
 	root := func(name string) int {
 		var n int
@@ -187,7 +187,7 @@ func TestRecoverWAL(t *testing.T) {
 	}
 	defer h.w.Close(context.Background())
 	main, wal := readFile(t, h.path), readFile(t, h.path+"-wal")
-	if len(wal) < 50*4096 {
+	if len(wal) < 50*newPageSize {
 		t.Fatalf("the -wal file has %d bytes", len(wal))
 	}
 	for _, c := range []struct {
@@ -258,11 +258,11 @@ func TestRecoverEveryFormat(t *testing.T) {
 					t.Fatal(err)
 				}
 				// Without its schema a file is not told from one of a later format that has the same tables, with more columns.
-				_, roots, err := schemaOf(t.Context(), format)
+				_, roots, err := schemaOf(t.Context(), format, 4096)
 				if err != nil {
 					t.Fatal(err)
 				}
-				_, taken, err := schemaOf(t.Context(), result.Format)
+				_, taken, err := schemaOf(t.Context(), result.Format, 4096)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -27,7 +27,7 @@ func (l Limits) rollup(level int) time.Duration {
 	return [...]time.Duration{l.Minutes, l.Hours, l.Days}[level]
 }
 
-// walLimit is what the -wal file is cut back to when it has been written back, and walPages how many pages of it are waited for.
+// walLimit is what the -wal file is cut back to when it has been written back, and walWaits how many bytes of it are waited for.
 func (l Limits) walLimit() int64 {
 	if l.MaxSize == 0 {
 		return 16 << 20
@@ -43,9 +43,7 @@ func (l Limits) walBound() int64 {
 	return max(l.MaxSize/20, 4<<20)
 }
 
-func (l Limits) walPages() int64 { return min(l.walLimit()/2/pageSize, 1000) }
-
-const pageSize = 4096
+func (l Limits) walWaits() int64 { return min(l.walLimit()/2, 4_000_000) }
 
 // A keeper deletes what is beyond the limits.
 //
@@ -145,7 +143,7 @@ func (w *Writer) moveHorizon(ctx context.Context) (bool, error) {
 		return false, err
 	} else if over > 0 {
 		samples := w.last.id - k.horizon.id + 1
-		share := max(1, k.used*pageSize/samples)
+		share := max(1, k.used*w.pageSize/samples)
 		return w.forgetSamples(ctx, k.horizon.id+min((over+share-1)/share, max(1, samples/16)))
 	}
 	if keep == 0 || seconds(w.last.clock.Uptime) < k.looked {
@@ -438,7 +436,7 @@ func (w *Writer) oversize(ctx context.Context) (int64, error) {
 		return 0, nil
 	}
 	err := w.look(ctx)
-	size := k.used*pageSize + w.walSize()
+	size := k.used*w.pageSize + w.walSize()
 	k.tight = size > limit || k.tight && size > limit-limit/100
 	if !k.tight {
 		return 0, err
@@ -455,8 +453,8 @@ func (w *Writer) walSize() int64 {
 	return min(size, w.options.Limits.walBound())
 }
 
-// vacuumPages are given back in one step.
-const vacuumPages = 128
+// vacuumBytes are given back in one step.
+const vacuumBytes = 512 << 10
 
 // vacuum gives free pages back to the file system when the file is too large, or when many are free.
 func (w *Writer) vacuum(ctx context.Context) (bool, error) {
@@ -467,11 +465,11 @@ func (w *Writer) vacuum(ctx context.Context) (bool, error) {
 	if err := w.look(ctx); err != nil {
 		return false, err
 	}
-	tooLarge := limit > 0 && k.free > 0 && (k.used+k.free)*pageSize+w.walSize() > limit
-	if !tooLarge && k.free <= max(1024, k.used/20) {
+	tooLarge := limit > 0 && k.free > 0 && (k.used+k.free)*w.pageSize+w.walSize() > limit
+	if !tooLarge && k.free <= max(4<<20/w.pageSize, k.used/20) {
 		return false, nil
 	}
-	if _, err := w.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages)); err != nil {
+	if _, err := w.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumBytes/w.pageSize)); err != nil {
 		return false, fmt.Errorf("give free pages back: %w", err)
 	}
 	before := k.free

@@ -115,7 +115,7 @@ func TestSizeStaysWithinTheLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	if size := sizeOnDisk(t, path); size > MinMaxSize {
-		t.Errorf("%d bytes of %d in use before; the limit was lowered to %d", size, used*pageSize, MinMaxSize)
+		t.Errorf("%d bytes of %d in use before; the limit was lowered to %d", size, used*newPageSize, MinMaxSize)
 	}
 }
 

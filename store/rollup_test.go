@@ -304,3 +304,54 @@ func almost(a, b string) bool {
 	}
 	return true
 }
+
+// A roll-up that failed, so that all it had done was taken back, is done when it can be.
+func TestRollupIsDoneAfterAFailure(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, 77)
+	h.start()
+	for h.uptime < 200*time.Second {
+		h.step()
+	}
+	ctx := t.Context()
+	if _, err := h.w.conn.ExecContext(ctx, "CREATE TEMP TRIGGER full BEFORE INSERT ON main.period_1m BEGIN SELECT RAISE(ABORT, 'on purpose'); END"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.w.rollUpDue(ctx); err == nil || !strings.Contains(err.Error(), "on purpose") {
+		t.Fatalf("no failure: %v", err)
+	}
+	if _, err := h.w.conn.ExecContext(ctx, "DROP TRIGGER full"); err != nil {
+		t.Fatal(err)
+	}
+	if did, err := h.w.rollUpDue(ctx); err != nil || !did {
+		t.Errorf("after the failure: %t, %v", did, err)
+	}
+}
+
+// A new recording has small pages; an older one keeps its own.
+func TestPagesOfANewRecording(t *testing.T) {
+	t.Parallel()
+	fresh, old := filepath.Join(t.TempDir(), "fresh.db"), filepath.Join(t.TempDir(), "old.db")
+	db := makeFormat(t, old, len(allSteps(t)))
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int64{fresh: newPageSize, old: 4096} {
+		w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"}, Limits: Limits{MaxSize: 64 << 20}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var waits, vacuum int64
+		for pragma, into := range map[string]*int64{"wal_autocheckpoint": &waits, "auto_vacuum": &vacuum} {
+			if err := w.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(into); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if w.pageSize != want || waits*want < 900_000 || waits*want > 1<<20 || vacuum != 2 {
+			t.Errorf("%s: pages of %d bytes, %d are waited for, auto_vacuum %d", path, w.pageSize, waits, vacuum)
+		}
+		if err := w.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

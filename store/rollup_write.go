@@ -22,6 +22,7 @@ func (w *Writer) rollUpDue(ctx context.Context) (bool, error) {
 			continue
 		}
 		if err := w.transaction(ctx, func() error { return w.rollUp(ctx, i, n) }); err != nil {
+			w.forgetMinute() // what it works with may have been made in this transaction
 			return false, fmt.Errorf("roll up the %s: %w", l.Noun, err)
 		}
 		return true, nil

@@ -69,7 +69,7 @@ func (s *slicer) write(ctx context.Context, recording, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := touch(path); err != nil {
+	if err := blank(ctx, path); err != nil {
 		return err
 	}
 	db, err := sql.Open("sqlite", dsn(path, "rw", "auto_vacuum=incremental", "journal_mode=off", "synchronous=off", "cache_size=-32000", "temp_store=file"))

@@ -255,7 +255,7 @@ func TestThinnedBeforeForgotten(t *testing.T) {
 		sampleWorkload(t, l)
 		tidyUp(t, l.writer)
 		// What steps free leaves the file with the next checkpoint.
-		if size := sizeOnDisk(t, path); size > limit+limit/20+100*pageSize {
+		if size := sizeOnDisk(t, path); size > limit+limit/20+400*newPageSize {
 			t.Fatalf("%d bytes after sample %d; the limit is %d", size, i, limit)
 		}
 		if forgetful == 0 && l.writer.keeper.horizon.id > 1 {

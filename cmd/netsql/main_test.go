@@ -36,9 +36,14 @@ func TestScripts(t *testing.T) {
 			"night":  func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(night(ts.MkAbs(args[0]))) },
 			"damage": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(damage(ts.MkAbs(args[0]))) },
 			"rootpage": func(ts *testscript.TestScript, _ bool, args []string) { // into $ROOT: where a table begins
-				root, err := rootPage(ts.MkAbs(args[0]), args[1])
+				root, err := pageOf(ts.MkAbs(args[0]), "SELECT rootpage FROM sqlite_schema WHERE name = ?", args[1])
 				ts.Check(err)
 				ts.Setenv("ROOT", strconv.Itoa(root))
+			},
+			"leafpage": func(ts *testscript.TestScript, _ bool, args []string) { // into $LEAF: the first that has rows of a table
+				leaf, err := pageOf(ts.MkAbs(args[0]), "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY path LIMIT 1", args[1])
+				ts.Check(err)
+				ts.Setenv("LEAF", strconv.Itoa(leaf))
 			},
 			"zero": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(zero(ts.MkAbs(args[0]), args[1:])) },
 		},
@@ -214,14 +219,15 @@ func (n nightSets) put(i int, at time.Duration) {
 	})
 }
 
-func rootPage(path, table string) (root int, err error) {
+// pageOf is the page that the question names, which is asked about a table.
+func pageOf(path, question, table string) (page int, err error) {
 	db, err := sql.Open("sqlite", store.DSN(path))
 	if err != nil {
 		return 0, err
 	}
 	defer db.Close()
-	err = db.QueryRow("SELECT rootpage FROM sqlite_schema WHERE name = ?", table).Scan(&root)
-	return root, err
+	err = db.QueryRow(question, table).Scan(&page)
+	return page, err
 }
 
 // zero overwrites pages of a file, given by their numbers, with zeros.
@@ -236,7 +242,7 @@ func zero(path string, numbers []string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := f.WriteAt(make([]byte, 4096), (n-1)*4096); err != nil {
+		if _, err := f.WriteAt(make([]byte, 1024), (n-1)*1024); err != nil {
 			return err
 		}
 	}
@@ -249,6 +255,6 @@ func damage(path string) error {
 	if err != nil {
 		return err
 	}
-	copy(data[4096:], strings.Repeat("\xff", len(data)-4096))
+	copy(data[1024:], strings.Repeat("\xff", len(data)-1024))
 	return os.WriteFile(path, data, 0o600)
 }
