@@ -35,6 +35,9 @@ func (e *exporter) readme(ctx context.Context, views []store.View) (string, erro
 	default:
 		b.WriteString("\nThe files are JSON, an object on each line. A value that is not known is null. ")
 	}
+	if e.gzip {
+		b.WriteString("They are compressed: `gzip -dc sockets." + e.format + ".gz` shows one. ")
+	}
 	b.WriteString("Times are local with their offset from UTC, as RFC 3339 has them. All\ntables share the times of the samples, `ts`, so they can be joined on it.\n")
 	if err := e.gapsSection(ctx, &b); err != nil {
 		return "", err
@@ -113,7 +116,7 @@ func (e *exporter) gapsSection(ctx context.Context, b *strings.Builder) error {
 		fmt.Fprintf(b, "* %s\n", markdownText(g.String()))
 	}
 	if n > int64(len(gaps)) {
-		fmt.Fprintf(b, "* and %s more: see gaps.%s\n", count(n-int64(len(gaps))), e.format)
+		fmt.Fprintf(b, "* and %s more: see %s\n", count(n-int64(len(gaps))), e.nameOf("gaps"))
 	}
 	return nil
 }

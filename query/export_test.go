@@ -1,11 +1,14 @@
 package query
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -124,6 +127,45 @@ func TestExportIsRFC4180(t *testing.T) {
 	// What has no rows has its columns all the same: nothing was there.
 	if rows := readCSV(t, filepath.Join(dir, "settings.csv")); len(rows) != 1 || rows[0][0] != "ts" {
 		t.Errorf("settings.csv = %v, want its header", rows)
+	}
+}
+
+// Compressed files hold the same, under names that say so, and what they take is told.
+func TestExportGzip(t *testing.T) {
+	t.Parallel()
+	d := eventful(t)
+	r := openRecording(t, d.path)
+	plain, packed := filepath.Join(t.TempDir(), "x"), filepath.Join(t.TempDir(), "z")
+	if _, err := Export(t.Context(), r, plain, ExportOptions{Tables: []string{"sockets", "gaps"}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Export(t.Context(), r, packed, ExportOptions{Tables: []string{"sockets", "gaps"}, Gzip: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range got.Files {
+		want, err := os.ReadFile(filepath.Join(plain, strings.TrimSuffix(file.Name, ".gz")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(packed, file.Name))
+		if err != nil || int64(len(data)) != file.Bytes {
+			t.Fatalf("%s: %d bytes, %d are told, %v", file.Name, len(data), file.Bytes, err)
+		}
+		z, err := gzip.NewReader(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if unpacked, err := io.ReadAll(z); err != nil || !bytes.Equal(unpacked, want) {
+			t.Errorf("%s holds other than the plain file, %v", file.Name, err)
+		}
+		if file.Table == "sockets" && len(data) > len(want)/4 {
+			t.Errorf("%s: %d bytes of %d", file.Name, len(data), len(want))
+		}
+	}
+	readme, err := os.ReadFile(filepath.Join(packed, "README.md"))
+	if err != nil || !strings.Contains(string(readme), "sockets.csv.gz") {
+		t.Errorf("README.md does not name the files: %v", err)
 	}
 }
 

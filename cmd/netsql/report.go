@@ -51,10 +51,12 @@ func namedPath(f *flags, words []string) (string, error) {
 // export is netsql export.
 func export(ctx context.Context, args []string, std stdio) error {
 	var since, until, format string
-	f := newFlags("export", "[--since TIME] [--until TIME] [--format csv|jsonl] DIR [TABLE …]")
+	var compressed bool
+	f := newFlags("export", "[--since TIME] [--until TIME] [--format csv|jsonl] [--gzip] DIR [TABLE …]")
 	f.StringVar(&since, "since", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
 	f.StringVar(&until, "until", "", "end of the stretch, a `TIME`; the newest sample when not given")
 	f.StringVar(&format, "format", "csv", "csv or jsonl")
+	f.BoolVar(&compressed, "gzip", false, "compress the files, to a sixth or less")
 	words, err := f.parse(args, std)
 	if err != nil {
 		return err
@@ -71,7 +73,7 @@ func export(ctx context.Context, args []string, std stdio) error {
 		return err
 	}
 	start := time.Now()
-	result, err := query.Export(ctx, r, words[0], query.ExportOptions{Format: format, Tables: words[1:], Progress: progress(std)})
+	result, err := query.Export(ctx, r, words[0], query.ExportOptions{Format: format, Tables: words[1:], Gzip: compressed, Progress: progress(std)})
 	if err != nil {
 		return err
 	}
