@@ -189,7 +189,10 @@ func (w *Writer) forgetSamples(ctx context.Context, next int64) (bool, error) {
 		if _, err := w.conn.ExecContext(ctx, "DELETE FROM sample WHERE id < ?", next); err != nil {
 			return err
 		}
-		return w.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id LIMIT 1").Scan(&moved.id, &moved.ts)
+		if err := w.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id LIMIT 1").Scan(&moved.id, &moved.ts); err != nil {
+			return err
+		}
+		return w.forgetThinned(ctx, moved.ts)
 	})
 	if err != nil {
 		return false, fmt.Errorf("forget the oldest samples: %w", err)

@@ -93,6 +93,15 @@ func (w *Writer) sumUpCloses(ctx context.Context, from, until float64) error {
 	return w.noteThinned(ctx, "closed_sockets", thinnedCloses, from, until)
 }
 
+// forgetThinned says no more of times that are forgotten that they were thinned.
+func (w *Writer) forgetThinned(ctx context.Context, oldest float64) error {
+	if _, err := w.conn.ExecContext(ctx, "DELETE FROM gap WHERE kind = ? AND until <= ?", gapThinned, oldest); err != nil {
+		return err
+	}
+	_, err := w.conn.ExecContext(ctx, "UPDATE gap SET since = ? WHERE kind = ? AND since < ?", oldest, gapThinned, oldest)
+	return err
+}
+
 // noteThinned makes the gap of that detail last until then; it begins there if there is none yet.
 func (w *Writer) noteThinned(ctx context.Context, source, detail string, since, until float64) error {
 	r, err := w.conn.ExecContext(ctx, "UPDATE gap SET until = ? WHERE kind = ? AND detail = ?", until, gapThinned, detail)

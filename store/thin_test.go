@@ -278,6 +278,9 @@ func TestThinnedBeforeForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	if n := texts(t, db, "SELECT min(since) >= (SELECT min(ts) FROM sample) FROM gaps WHERE kind = 'thinned'"); n[0] != "1" {
+		t.Error("what is forgotten is said to be thinned")
+	}
 	if n := texts(t, db, "SELECT count(*) FROM (SELECT ts FROM sockets GROUP BY ts HAVING count(*) <> 2000)"); n[0] != "0" {
 		t.Errorf("%s samples that are kept do not have their 2000 sockets", n[0])
 	}
