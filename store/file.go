@@ -189,7 +189,8 @@ func latestVersion() (int, error) {
 // much does. What is kept takes 1.5 % more, and reading as long.
 const newPageSize = 1024
 
-// blank makes the file, if it is empty, a database with such pages, which must be before all else that is asked of it.
+// blank makes the file, if it is empty, a database with such pages, which must be before all else that is asked of it. It does so in one
+// transaction: whoever looks meanwhile sees nothing half made.
 func blank(ctx context.Context, path string) error {
 	if err := touch(path); err != nil {
 		return err
@@ -202,7 +203,7 @@ func blank(ctx context.Context, path string) error {
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	_, err = db.ExecContext(ctx, "PRAGMA auto_vacuum = incremental; CREATE TABLE page (size); DROP TABLE page")
+	_, err = db.ExecContext(ctx, "PRAGMA busy_timeout = 10000; PRAGMA auto_vacuum = incremental; BEGIN IMMEDIATE; CREATE TABLE page (size); DROP TABLE page; COMMIT")
 	return errors.Join(err, db.Close())
 }
 

@@ -355,3 +355,36 @@ func TestPagesOfANewRecording(t *testing.T) {
 		}
 	}
 }
+
+// Whoever looks while a recording is made does not keep it from being made.
+func TestCreateWhileOthersLook(t *testing.T) {
+	t.Parallel()
+	for range 12 {
+		path := filepath.Join(t.TempDir(), "looked-at.db")
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for ctx.Err() == nil {
+				db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
+				if err != nil {
+					return
+				}
+				db.Exec("SELECT count(*) FROM sqlite_schema") // there may be none yet
+				db.Close()
+			}
+		}()
+		w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"}})
+		stop()
+		<-done
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.pageSize != newPageSize {
+			t.Errorf("pages of %d bytes", w.pageSize)
+		}
+		if err := w.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
