@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -212,7 +213,14 @@ func (r *Recording) rollupsAt(ctx context.Context, asked float64) string {
 		var first sql.NullFloat64
 		err := r.look.QueryRowContext(ctx, "SELECT min(ts) FROM period_"+l.Name).Scan(&first)
 		if err == nil && first.Valid && first.Float64 <= asked {
-			return fmt.Sprintf("; what is left of then are averages of each %[1]s: see socket_counts_%[2]s, interface_rates_%[2]s and traffic_rates_%[2]s", l.Noun, l.Name)
+			var names []string
+			for _, up := range store.Rollups() {
+				if slices.Contains(up.Levels(), l) {
+					names = append(names, up.Name+"_"+l.Name)
+				}
+			}
+			last := len(names) - 1
+			return fmt.Sprintf("; what is left of then are sums of each %s: see %s and %s", l.Noun, strings.Join(names[:last], ", "), names[last])
 		}
 	}
 	return ""

@@ -73,6 +73,12 @@ func (e *ending) odd() bool {
 	return e.forgotten || r.retransmits > 0 || r.has&hasInfo != 0 && r.rtt == 0
 }
 
+// failed reports whether the close is of a TCP connection that never came about: nothing was ever acknowledged.
+func (e *ending) failed() bool {
+	r := &e.rec
+	return !e.forgotten && r.has&hasInfo != 0 && r.rtt == 0 && r.bytesSent == 0 && r.bytesRecv == 0
+}
+
 // A closeGroup is the sum of some closes.
 type closeGroup struct {
 	first, last          time.Duration
@@ -80,6 +86,7 @@ type closeGroup struct {
 	bytesSent, bytesRecv uint64
 	segsOut, segsIn      uint64
 	retransmits          uint64
+	failed               int64
 	rtt, rtts            uint64
 	leastRTT, maxRTT     uint64
 	has                  has
@@ -240,6 +247,9 @@ func (g *closeGroup) add(e *ending) {
 	g.segsOut += uint64(r.segsOut)
 	g.segsIn += uint64(r.segsIn)
 	g.retransmits += uint64(r.retransmits)
+	if e.failed() {
+		g.failed++
+	}
 	if r.rtt > 0 {
 		if g.rtt += uint64(r.rtt); g.rtts == 0 || uint64(r.rtt) < g.leastRTT {
 			g.leastRTT = uint64(r.rtt)

@@ -201,7 +201,7 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 		v.Retransmits = store.Of(g.retransmits)
 	}
 	if p.proto == "tcp" {
-		v.Unknown = store.Of(g.unknown)
+		v.Unknown, v.Failed = store.Of(g.unknown), store.Of(g.failed)
 	}
 	if p.traffic != nil {
 		m := p.traffic.of(v.Process)

@@ -6,6 +6,11 @@ import (
 	"net"
 	"os"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"netsql/store"
 )
 
 // What connections move is summed up exactly once: of those that live over many samples, of those that live between two, kept
@@ -106,5 +111,66 @@ func trafficOnce(t *testing.T, seed uint64, budget int) {
 	}
 	if n := r.rows("SELECT count(*) AS n FROM traffic WHERE ts = (SELECT min(ts) FROM samples) AND bytes_sent + bytes_received > 0")[0]["n"]; n != int64(0) {
 		t.Errorf("seed %d: the first sample says that something was moved: nobody looked before", seed)
+	}
+	r.anHourLater()
+	peers := r.rows("SELECT sum(bytes_sent) AS sent, sum(bytes_received) AS received, sum(connections) AS n, sum(opened) AS opened, sum(failed) AS failed FROM peers_1h")[0]
+	if peers["sent"] != got["sent"] || peers["received"] != got["received"] || seed == 0 /* others find the TIME_WAIT of the one before */ && peers["n"] != int64(2*opened) || peers["opened"] != int64(2*opened-2) || peers["failed"] != int64(0) {
+		t.Errorf("seed %d: peers_1h says %v, traffic %v, and %d connections were made", seed, peers, got, opened)
+	}
+	ends := r.rows("SELECT DISTINCT remote_addr, port, direction FROM peers_1h ORDER BY direction")
+	want := []map[string]any{
+		{"remote_addr": "127.0.0.1", "port": int64(l.Addr().(*net.TCPAddr).Port), "direction": "in"},
+		{"remote_addr": "127.0.0.1", "port": int64(l.Addr().(*net.TCPAddr).Port), "direction": "out"},
+	}
+	if diff := cmp.Diff(want, ends); diff != "" && seed == 0 {
+		t.Errorf("seed %d: peers (- want, + got):\n%s", seed, diff)
+	}
+}
+
+// anHourLater takes a sample without any source, and lets the recording sum up what was before it.
+func (r *testRecording) anHourLater() {
+	r.t.Helper()
+	clock, err := readClock()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	clock.Wall, clock.Uptime, clock.Awake = clock.Wall.Add(time.Hour), clock.Uptime+time.Hour, clock.Awake+time.Hour
+	r.Begin(clock)
+	if err := r.Commit(r.t.Context(), store.Cost{}); err != nil {
+		r.t.Fatal(err)
+	}
+	for more := true; more; {
+		if more, err = r.Tidy(r.t.Context()); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// Connections that never came about are counted as such in peers, also where only sums of them are kept.
+func TestPeersThatRefuse(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	loopback(t)
+	for _, budget := range []int{1000, 1} {
+		r := newRecording(t)
+		s := hearing(t, r, budget)
+		r.sampleNow(s)
+		const n = 20
+		for range n {
+			if c, err := net.Dial("tcp", "127.0.0.1:1"); err == nil {
+				c.Close()
+				t.Fatal("port 1 accepts a connection")
+			}
+		}
+		heard(t, s, n)
+		r.sampleNow(s)
+		r.anHourLater()
+		got := r.rows("SELECT remote_addr, port, direction, connections, opened, failed, bytes_sent, bytes_received FROM peers_1h")
+		want := []map[string]any{{"remote_addr": "127.0.0.1", "port": int64(1), "direction": "out", "connections": int64(n), "opened": int64(n), "failed": int64(n), "bytes_sent": int64(0), "bytes_received": int64(0)}}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("a budget of %d (- want, + got):\n%s", budget, diff)
+		}
+		s.close()
 	}
 }

@@ -36,7 +36,7 @@
 // # What is kept
 //
 // Tidy, called between samples, holds the Limits in small steps: see keeper. Where room is wanting, the oldest samples are thinned: see
-// grain. Samples go, the oldest first, with all that only they showed. Roll-ups outlive them: see Rollup. They are worked out from what stands in the file, once a minute is over. So are the sums, by which leaks looks at
+// grain. Samples go, the oldest first, with all that only they showed. Roll-ups outlive them: see Rollup, and peers.go for those of who talked to whom. They are worked out from what stands in the file, once a minute is over. So are the sums, by which leaks looks at
 // months as fast as at hours: see Sum.
 //
 // # Sources, outcomes, gaps

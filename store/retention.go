@@ -75,6 +75,7 @@ type keeper struct {
 
 	sums     summing
 	thinning thinning
+	peers    peering
 
 	// Tuples are moved when so many samples were taken since the last time, an eighth of those kept at least, and so many
 	// tuples are new.
@@ -113,7 +114,7 @@ func (w *Writer) tidy(ctx context.Context) (bool, error) {
 	if err := w.readHorizon(ctx); err != nil {
 		return false, err
 	}
-	for _, step := range []stage{w.rollUpDue, w.sweep, w.moveRollups, w.thin, w.moveHorizon, w.sumUpDue, w.moveTuples, w.vacuum} {
+	for _, step := range []stage{w.rollUpDue, w.peersDue, w.sweep, w.moveRollups, w.thin, w.moveHorizon, w.sumUpDue, w.moveTuples, w.vacuum} {
 		did, err := step(ctx)
 		w.keeper.fresh = w.keeper.fresh && !did
 		if err != nil || did {
@@ -178,6 +179,9 @@ func (w *Writer) forgetSamples(ctx context.Context, next int64) (bool, error) {
 	next = min(next, unrolled, k.horizon.id+forgetAtOnce)
 	if next <= k.horizon.id {
 		return false, nil
+	}
+	if next > k.peers.upto+1 {
+		return w.sumUpPeers(ctx, true)
 	}
 	moved, born := sampleTime{id: next}, map[*Table]int64{}
 	err = w.transaction(ctx, func() (err error) {
@@ -307,9 +311,9 @@ func (w *Writer) sweeping() []stage {
 	}
 	for _, r := range Rollups() {
 		outOfUse := []string{}
-		for _, l := range Levels() {
+		for _, l := range r.levels {
 			stages = append(stages, w.sweepRollup(r, l))
-			outOfUse = append(outOfUse, fmt.Sprintf("%s < coalesce((SELECT min(id) / %[2]d * %[2]d FROM %[3]s), 0)", l.lastRow(), l.block, l.periods()))
+			outOfUse = append(outOfUse, fmt.Sprintf("%s < %s", l.lastRow(), r.oldest(l)))
 		}
 		stages = append(stages, w.deleteWhere("DELETE FROM "+r.group()+" WHERE "+strings.Join(outOfUse, " AND ")))
 	}
@@ -350,11 +354,11 @@ func (w *Writer) deleteWhere(statement string) stage {
 // sweepRollup deletes the rows of periods that are gone.
 func (w *Writer) sweepRollup(r *Rollup, l Level) stage {
 	return func(ctx context.Context) (bool, error) {
-		var first sql.NullInt64
-		if err := w.conn.QueryRowContext(ctx, "SELECT min(id) FROM "+l.periods()).Scan(&first); err != nil || !first.Valid {
+		var first int64
+		if err := w.conn.QueryRowContext(ctx, "SELECT "+r.oldest(l)).Scan(&first); err != nil {
 			return false, err
 		}
-		return w.deleteRange(r.rows(l), "id", l.blockOf(first.Int64)<<32)(ctx)
+		return w.deleteRange(r.rows(l), "id", first<<32)(ctx)
 	}
 }
 
@@ -379,6 +383,16 @@ func (w *Writer) sweepRecorder(ctx context.Context) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// oldest is the first period of which rows are kept, as SQL. The peers of hours are many, and kept as long as minutes are.
+func (r *Rollup) oldest(l Level) string {
+	from, each := l, l.block
+	if minute := Levels()[0]; r.kind == contact && l == Levels()[1] {
+		from, each = minute, l.Seconds/minute.Seconds
+		return fmt.Sprintf("coalesce((SELECT min(id) / %d FROM %s), 0)", each, from.periods())
+	}
+	return fmt.Sprintf("coalesce((SELECT min(id) / %[1]d * %[1]d FROM %[2]s), 0)", each, from.periods())
 }
 
 // moveRollups forgets the oldest periods of the roll-ups, by their age or because the file is too large.

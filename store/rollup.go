@@ -17,11 +17,13 @@ type Rollup struct {
 	Name    string // of its views, less the level: "socket_counts" gives socket_counts_1m
 	Subject string // of its tables: socket_count_group, socket_count_1m …
 	Doc     string // begin of a sentence, which the level ends
-	From    *Table
+	From    *Table // nil: several; see rollUpPeers
 
 	kind   rollupKind
+	levels []Level
 	by     []Column // what groups are told apart by, as the history view of From shows it
 	values []Column
+	index  string // columns that find a group
 }
 
 // A rollupKind says what the columns of a roll-up are, and so how they are summed up.
@@ -31,6 +33,7 @@ const (
 	gauge   rollupKind = iota // a number of things, such as sockets; subjects of a group add up
 	counter                   // grows from sample to sample; see deltasView
 	amount                    // what happened since the sample before
+	contact                   // see rollUpPeers
 )
 
 // A Level is a length of periods. They begin where its multiples do, in unix seconds: days at midnight UTC.
@@ -52,9 +55,16 @@ var rollups []*Rollup
 // Rollups lists every roll-up.
 func Rollups() []*Rollup { return rollups }
 
+func rollupNamed(name string) *Rollup {
+	return rollups[slices.IndexFunc(rollups, func(r *Rollup) bool { return r.Name == name })]
+}
+
+// Levels are those that the roll-up has.
+func (r *Rollup) Levels() []Level { return r.levels }
+
 // rollUp declares a roll-up; tables.go is the list.
 func rollUp(name, subject string, from *Table, kind rollupKind, by, values []string, doc string) *Rollup {
-	r := &Rollup{Name: name, Subject: subject, Doc: doc, From: from, kind: kind}
+	r := &Rollup{Name: name, Subject: subject, Doc: doc, From: from, kind: kind, levels: Levels()}
 	shown := from.Shown()
 	pick := func(names []string) []Column {
 		var cols []Column
@@ -68,6 +78,7 @@ func rollUp(name, subject string, from *Table, kind rollupKind, by, values []str
 		return cols
 	}
 	r.by, r.values = pick(by), pick(values)
+	r.index = columnNames(r.by)
 	rollups = append(rollups, r)
 	return r
 }
@@ -75,6 +86,9 @@ func rollUp(name, subject string, from *Table, kind rollupKind, by, values []str
 // stored are the columns of its rows, all whole numbers: of a gauge the average in thousandths, the least and the most; of
 // others the sum, and the least and the most of a sample in thousandths a second.
 func (r *Rollup) stored() []string {
+	if r.kind == contact {
+		return strings.Split(columnNames(r.values), ", ")
+	}
 	var cols []string
 	for _, c := range r.values {
 		first := c.Name
@@ -99,14 +113,14 @@ func columnNames(cols []Column) string { return strings.TrimPrefix(stored(cols),
 func (r *Rollup) Schema() []string {
 	row := func(name, kind string) string { return fmt.Sprintf("    %-20s %s", name, kind) }
 	group := "CREATE TABLE " + r.group() + " (\n" + row("id", "INTEGER PRIMARY KEY")
-	for _, l := range Levels() {
+	for _, l := range r.levels {
 		group += ",\n" + row(l.lastRow(), "INTEGER NOT NULL DEFAULT 0")
 	}
 	for _, c := range r.by {
 		group += ",\n" + row(c.Name, c.kind.sqlType())
 	}
-	s := []string{group + "\n) STRICT", fmt.Sprintf("CREATE INDEX %s_by ON %s (%s)", r.group(), r.group(), columnNames(r.by))}
-	for _, l := range Levels() {
+	s := []string{group + "\n) STRICT", fmt.Sprintf("CREATE INDEX %s_by ON %s (%s)", r.group(), r.group(), r.index)}
+	for _, l := range r.levels {
 		rows := "CREATE TABLE " + r.rows(l) + " (\n" + row("id", "INTEGER PRIMARY KEY") + ",\n" + row("length", "INTEGER NOT NULL")
 		for _, c := range r.stored() {
 			rows += ",\n" + row(c, "INTEGER")
@@ -126,8 +140,12 @@ func (l Level) Schema() string {
 func rollupViews() []View {
 	var views []View
 	for _, r := range Rollups() {
-		for _, l := range Levels() {
-			views = append(views, r.view(l))
+		for _, l := range r.levels {
+			if r.kind == contact {
+				views = append(views, r.peersView(l))
+			} else {
+				views = append(views, r.view(l))
+			}
 		}
 	}
 	return views

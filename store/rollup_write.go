@@ -72,6 +72,9 @@ func (w *Writer) rollUp(ctx context.Context, level int, n int64) error {
 
 func (w *Writer) compileMinute(ctx context.Context) error {
 	for _, r := range Rollups() {
+		if r.kind == contact {
+			continue
+		}
 		if _, err := w.conn.ExecContext(ctx, r.scratch()); err != nil {
 			return err
 		}
@@ -103,6 +106,9 @@ func rollUpSteps(level int) []string {
 		steps = append(steps, periodsOf(level))
 	}
 	for _, r := range Rollups() {
+		if r.kind == contact {
+			continue // see peersDue
+		}
 		steps = append(steps, "DELETE FROM temp."+r.rolled())
 		if level == 0 {
 			steps = append(steps, r.fromSamples())

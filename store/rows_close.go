@@ -59,4 +59,5 @@ type CloseCount struct {
 	Candidates Int `col:"owner_candidates"`
 	Unknown    Int `col:"unknown"` // closes of which the kernel had forgotten the numbers
 	LeastRTT   Int `col:"least_rtt_us"`
+	Failed     Int `col:"failed"` // TCP connections that never came about
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"netsql/migrations"
@@ -238,6 +239,9 @@ func (s *slicer) rollups(ctx context.Context) error {
 			return err
 		}
 		for _, r := range Rollups() {
+			if !slices.Contains(r.levels, l) {
+				continue
+			}
 			cols := strings.Join(r.stored(), ", ")
 			if err := s.do(ctx, fmt.Sprintf(`INSERT INTO %[1]s (id, length, %[2]s)
 				SELECT max(id >> 32, ?1) << 32 | (id & 4294967295), min((id >> 32) + length, ?2 + 1) - max(id >> 32, ?1), %[2]s
@@ -248,7 +252,7 @@ func (s *slicer) rollups(ctx context.Context) error {
 	}
 	for _, r := range Rollups() {
 		var rows, last []string
-		for _, l := range Levels() {
+		for _, l := range r.levels {
 			rows = append(rows, "SELECT id & 4294967295 FROM main."+r.rows(l))
 			last = append(last, fmt.Sprintf("%s = coalesce((SELECT max(id >> 32) FROM main.%s WHERE id & 4294967295 = %s.id), 0)", l.lastRow(), r.rows(l), r.group()))
 		}

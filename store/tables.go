@@ -58,6 +58,7 @@ var (
 	_ = rollUp("traffic_rates", "traffic_rate", TrafficTable.Table, amount,
 		[]string{"netns", "comm", "exe"}, []string{"bytes_sent", "bytes_received", "retransmits", "closed", "closed_unknown"},
 		"What each program moved over TCP")
+	_ = rollUpPeers()
 )
 
 // The sums: what spares a question about a long time the spans.

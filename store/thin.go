@@ -56,6 +56,15 @@ func (w *Writer) thin(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	old := func(g grain) float64 { return w.last.ts - max((w.last.ts-k.horizon.ts)*g.share, g.least) }
+	var oldest sql.NullInt64
+	if err := w.conn.QueryRowContext(ctx, "SELECT max(id) FROM sample WHERE ts <= ?", old(k.thinning.grains[0])).Scan(&oldest); err != nil {
+		return false, err
+	}
+	if oldest.Int64 > k.peers.upto {
+		if did, err := w.sumUpPeers(ctx, true); did || err != nil {
+			return did, err
+		}
+	}
 	if did, err := w.thinCloses(ctx, old(k.thinning.grains[0])); did || err != nil {
 		return did, err
 	}

@@ -173,6 +173,7 @@ func (w *Writer) connect(ctx context.Context) error {
 		return err
 	}
 	var err error
+	registerNetwork()
 	if w.db, err = sql.Open("sqlite", dsn(w.options.Path, "rwc",
 		"busy_timeout=10000", "auto_vacuum=incremental", "journal_mode=wal", "synchronous=normal",
 		fmt.Sprintf("journal_size_limit=%d", w.options.Limits.walLimit()),

@@ -17,6 +17,7 @@
 -- owner_candidates (processes): How many listened there, where owner_how is listener.
 -- count (sockets): Sockets that were closed.
 -- closed_unknown (sockets): Of these, sockets whose numbers the kernel had forgotten (SO_LINGER 0): they are missing in the sums.
+-- failed (sockets): Of these, TCP connections that never came about: refused, or without an answer; NULL before format 8.
 -- bytes_sent (bytes): Payload they sent in all, retransmits included; NULL for udp, and where nothing is known.
 -- bytes_received (bytes): Payload they received in all, and one more for each whose other end sent a FIN.
 -- segs_out (segments): Segments they sent in all.
@@ -28,7 +29,7 @@
 SELECT c.ts AS ts, c.first AS first, c.netns AS netns, c.proto AS proto, c.family AS family,
        c.local_addr AS local_addr, c.local_port AS local_port, c.remote_addr AS remote_addr, c.remote_port AS remote_port,
        r.pid AS pid, r.comm AS comm, r.exe AS exe, r.cmdline AS cmdline, c.owner_how AS owner_how, c.owner_candidates AS owner_candidates, c.count AS count,
-       c.unknown AS closed_unknown,
+       c.unknown AS closed_unknown, c.failed AS failed,
        c.bytes_sent AS bytes_sent, c.bytes_received AS bytes_received, c.segs_out AS segs_out, c.segs_in AS segs_in,
        c.retransmits AS retransmits, c.rtt_us / 1000.0 AS rtt_ms, c.least_rtt_us / 1000.0 AS least_rtt_ms, c.max_rtt_us / 1000.0 AS max_rtt_ms
   FROM close_count c LEFT JOIN process r ON r.id = c.process
