@@ -76,7 +76,13 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 			c.make(&script, v.Name, v.Lives)
 			continue
 		}
-		c.make(&script, v.Name, bodyFor(v, apart))
+		body := bodyFor(v, apart)
+		if v.Name == "events" {
+			if objects := objectsAsked(statement); len(objects) > 0 {
+				body = v.About(objects)
+			}
+		}
+		c.make(&script, v.Name, body)
 	}
 	if script.Len() == 0 {
 		return nil

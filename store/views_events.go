@@ -1,6 +1,10 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // changesWithin is the view of changes for the samples of a window, as a piece of a view that has named the window w, of
 // samples w.a to w.z. It reads the spans of the window only: of a machine with many routes a recording of a month holds millions.
@@ -15,4 +19,26 @@ func (t *Table) changesWithin() string {
 		gone: fmt.Sprintf("FROM w CROSS JOIN %s s ON s.last_sample BETWEEN w.a - 721 AND w.z AND s.gone_sample BETWEEN w.a AND w.z + 1", t.Subject),
 		told: fmt.Sprintf("FROM w CROSS JOIN %s_event e ON e.ts BETWEEN w.since AND w.until", t.Subject),
 	})
+}
+
+// About is the body of events, of those parts alone that are about one of the objects.
+func (v View) About(objects []string) string {
+	const begin, between, end = "\n  FROM w CROSS JOIN (\n", "\n  UNION ALL\n", ") ON ts BETWEEN since AND until"
+	head, rest, ok := strings.Cut(v.Body, begin)
+	parts, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		panic("events is not what it was") // a test reads it so
+	}
+	// The first of a compound SELECT names the columns of all.
+	var names []string
+	for _, c := range v.Columns {
+		names = append(names, "NULL AS "+c.Name)
+	}
+	wanted := []string{"  SELECT " + strings.Join(names, ", ") + " WHERE 0"}
+	for part := range strings.SplitSeq(parts, between) {
+		if slices.ContainsFunc(objects, func(object string) bool { return strings.Contains(part, "'"+object+"'") }) {
+			wanted = append(wanted, part)
+		}
+	}
+	return head + begin + strings.Join(wanted, between) + end + tail
 }
