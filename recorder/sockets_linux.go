@@ -52,6 +52,7 @@ func newSockets(w *store.Writer, namespaces ...namespace) source {
 // enter begins to read the sockets of a network namespace.
 func (s *sockets) enter(ns namespace) {
 	diag := &diagnostics{buf: s.buf}
+	counted := &census{file: ns.procFile(), counts: map[string]int{}}
 	for _, family := range []uint8{4, 6} {
 		af := map[uint8]uint8{4: unix.AF_INET, 6: unix.AF_INET6}[family]
 		for _, p := range []*protocol{
@@ -61,12 +62,13 @@ func (s *sockets) enter(ns namespace) {
 		} {
 			p.family, p.af, p.name = store.Of(family), af, fmt.Sprintf("%s%d", p.proto, family)
 			p.request = inetRequest{af, p.number}.message
+			p.census = counted
 			s.add(p, ns, diag)
 		}
 	}
 	s.joinTCP(ns)
 	s.sumUp(ns)
-	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: unixRequest{}.message}, ns, diag)
+	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: unixRequest{}.message, census: counted}, ns, diag)
 	if s.hearer != nil {
 		s.hear(ns)
 	}
@@ -223,7 +225,13 @@ func (s *sockets) read(ctx context.Context) {
 	}
 	for _, p := range s.protocols {
 		p.ok = false
-		err := p.ns.inside(func() { p.ok = p.source.Read(func() error { return s.dump(ctx, p) }) })
+		read := func() { p.ok = p.source.Read(func() error { return s.dump(ctx, p) }) }
+		var err error
+		if p.first != nil || p.proto != "tcp" && p.census.isOf(s.gen) && s.scopeOf(p) == noDump {
+			read() // nothing of the namespace
+		} else {
+			err = p.ns.inside(read)
+		}
 		if err != nil {
 			p.source.Read(func() error { return err })
 		}
@@ -262,6 +270,7 @@ type protocol struct {
 	first       *protocol  // whose dump brings this one's sockets too: IPv4 those of IPv6
 	second      *protocol  // whose sockets this dump brings too
 	bound       *boundLook // of TCP
+	census      *census    // of the namespace; nil: dump it all
 	dumped      error      // how the last dump went
 	fromProc    bool       // the kernel has no dump for it: read /proc/net
 	source      *store.Source
@@ -352,7 +361,7 @@ func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
 		for _, p := range both {
 			p.dump, p.seen, p.next, p.remains, p.surplus = s.dumps, p.seen[:0], 0, p.remains[:0], 0
 		}
-		if err = s.dumpOnce(ctx, p, p.request()); err == nil && p.bound != nil {
+		if err = s.dumpScope(ctx, p); err == nil && p.bound != nil {
 			err = s.lookAtBound(ctx, p)
 		}
 	}
@@ -369,6 +378,21 @@ func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
 		s.forgetVanished(p)
 	}
 	return nil
+}
+
+// dumpScope dumps as much as there is.
+func (s *sockets) dumpScope(ctx context.Context, p *protocol) error {
+	switch s.scopeOf(p) {
+	case noDump:
+		return nil
+	case listenersDump:
+		err := s.dumpOnce(ctx, p, tcpRequest{1 << stateListen}.message())
+		if err != nil || len(p.seen)+len(p.second.seen) == p.census.of(p) {
+			return err
+		}
+		// One of them is something else now.
+	}
+	return s.dumpOnce(ctx, p, p.request())
 }
 
 // forgetVanished takes out the sockets that the dump did not show. Of some a process may still have the descriptor: see settle.
