@@ -113,7 +113,7 @@ func TestStatusSaysForHowLongThereIsRoom(t *testing.T) {
 		r := openRecording(t, d.path)
 		for i := range 200 {
 			if d.sample(nil); i == 100 {
-				if s, text := readStatus(t, r); s.RoomS != nil || strings.Contains(text, "at this rate") {
+				if s, text := readStatus(t, r); s.RoomS != nil || strings.Contains(text, "at this rate") || s.Forecast() != "" {
 					t.Errorf("after eight minutes: %s", text)
 				}
 			}
@@ -127,6 +127,9 @@ func TestStatusSaysForHowLongThereIsRoom(t *testing.T) {
 		room := (64 << 20) / ((pages - tables) * 1024) * 199 * 5
 		if s.RoomS == nil || *s.RoomS < 0.99*room || *s.RoomS > 1.01*room || !strings.Contains(text, want) {
 			t.Errorf("keep %s: want room for %.0f s: %+v\n%s", keep, room, s.RoomS, text)
+		}
+		if got := s.Forecast(); !strings.Contains(got, " a day are recorded: 64.0 MiB have "+strings.TrimPrefix(want, "; at this rate there is ")) {
+			t.Errorf("the forecast is %q", got)
 		}
 	}
 }

@@ -379,6 +379,26 @@ func (s Status) sizeText() string {
 		bytesText(*s.BytesPerDay), spanText(s.RecordedS, " "))
 }
 
+// roomText is what there is room for; "" where that is not known.
+func (s Status) roomText() string {
+	switch {
+	case s.RoomS == nil:
+		return ""
+	case s.KeepS != nil && *s.RoomS >= *s.KeepS:
+		return "all of it"
+	}
+	return fmt.Sprintf("every sample of %s, of what is older one in each minute stays, then one in each hour", spanText(*s.RoomS, " "))
+}
+
+// Forecast says how far back the recording will reach, and at which detail, if it grows on as it does; "" where that is not known yet.
+func (s Status) Forecast() string {
+	room := s.roomText()
+	if room == "" || s.BytesPerDay == nil || s.MaxBytes == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s a day are recorded: %s have room for %s", bytesText(*s.BytesPerDay), bytesText(float64(*s.MaxBytes)), room)
+}
+
 func (s Status) limitsText() string {
 	keep, size := "for ever", "without a limit of size"
 	if s.KeepS != nil {
@@ -388,12 +408,8 @@ func (s Status) limitsText() string {
 		size = "up to " + bytesText(float64(*s.MaxBytes))
 	}
 	text := fmt.Sprintf("samples are kept %s, %s", keep, size)
-	switch {
-	case s.RoomS == nil:
-	case s.KeepS != nil && *s.RoomS >= *s.KeepS:
-		text += "; at this rate there is room for all of it"
-	default:
-		text += fmt.Sprintf("; at this rate there is room for every sample of %s, of what is older one in each minute stays, then one in each hour", spanText(*s.RoomS, " "))
+	if room := s.roomText(); room != "" {
+		text += "; at this rate there is room for " + room
 	}
 	for _, g := range s.Thinned {
 		text += fmt.Sprintf("; before %s %s", localTime(g.Until.Truncate(time.Second)), g.Detail)

@@ -86,15 +86,39 @@ func record(ctx context.Context, args []string, std stdio) error {
 		return err
 	}
 	c.Notice = func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) }
-	first := true
+	first, forecast := true, forecaster(ctx, c.Path, forecastAfter, c.Notice)
 	c.Sampled = func() {
 		if first && !c.Once {
 			fmt.Fprintf(std.err, "netsql: recording into %s every %v, kept %s, process %d; Ctrl-C stops it, netsql asks it\n",
 				c.Path, c.Interval, keptWords(c), os.Getpid())
 		}
 		first = false
+		forecast()
 	}
 	return recorder.Run(ctx, c)
+}
+
+// forecastAfter is how long the recorder runs before it says how far back the recording will reach: what is written at first (every process,
+// every setting) is written once.
+const forecastAfter = 15 * time.Minute
+
+// forecaster says so once, at the first sample after that time; it is called after each.
+func forecaster(ctx context.Context, path string, after time.Duration, say func(string)) func() {
+	due, said := time.Now().Add(after), false
+	return func() {
+		if said || time.Now().Before(due) {
+			return
+		}
+		said = true
+		r, err := query.Open(ctx, path)
+		if err != nil {
+			return // it can be asked again
+		}
+		defer r.Close()
+		if s, err := query.ReadStatus(ctx, r); err == nil && s.Forecast() != "" {
+			say(s.Forecast())
+		}
+	}
 }
 
 func checkLimits(c recorder.Config) error {
