@@ -165,7 +165,8 @@ type peerPiece struct {
 	first, last int64
 	since       float64 // the sample before the first, and
 	until       float64 // the last
-	begin, end  int64   // samples whose sockets are compared; end 0: none of the piece is kept
+	begin       int64   // the sample whose sockets those of the last are compared to
+	thinned     bool    // before there were peers: what is left of it does not tell
 	found       bool    // nobody looked before the first: what is there then was opened at an unknown time
 	goesOn      bool    // the hour has a piece already
 }
@@ -190,20 +191,18 @@ func (w *Writer) nextPeers(ctx context.Context, now bool) (*peerPiece, error) {
 	if err := w.conn.QueryRowContext(ctx, "SELECT max(id), max(ts) FROM sample WHERE ts >= ? AND ts < ? AND run = ?", ts, over, run).Scan(&p.last, &p.until); err != nil {
 		return nil, err
 	}
-	var before, beforeRun, end, begin sql.NullInt64
 	var since sql.NullFloat64
-	if err := w.conn.QueryRowContext(ctx, "SELECT min(id), max(id), (SELECT ts FROM sample WHERE id = ?1 - 1) FROM sample WHERE id BETWEEN ?1 AND ?2 AND back IS NOT 0",
-		p.first, p.last).Scan(&begin, &end, &since); err != nil {
+	var before sql.NullInt64
+	var whole, follows bool // no sample is thinned, and none is the one before
+	err = w.conn.QueryRowContext(ctx, `SELECT b.ts, b.run, b.back IS NOT 0, NOT EXISTS (SELECT 1 FROM sample WHERE id BETWEEN ?1 AND ?2 AND back IS NOT NULL)
+		FROM (SELECT 1) LEFT JOIN sample b ON b.id = ?1 - 1`, p.first, p.last).Scan(&since, &before, &follows, &whole)
+	if err != nil {
 		return nil, err
 	}
-	err = w.conn.QueryRowContext(ctx, "SELECT id, run FROM sample WHERE id < ? AND back IS NOT 0 ORDER BY id DESC LIMIT 1", p.first).Scan(&before, &beforeRun)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, err
-	}
-	p.since, p.end, p.begin = since.Float64, end.Int64, begin.Int64
+	p.since, p.thinned = since.Float64, !whole
 	p.goesOn = since.Valid && l.of(since.Float64) == p.hour
-	if p.found = !before.Valid || beforeRun.Int64 != run; !p.found {
-		p.begin = before.Int64
+	if p.begin = p.first - 1; !since.Valid || before.Int64 != run || !follows {
+		p.begin, p.found = p.first, true
 	}
 	return p, nil
 }
@@ -233,10 +232,19 @@ func (p *peerPiece) stages() []stage {
 			return true, p.run(ctx, statements...)
 		}
 	}
+	if p.thinned {
+		return []stage{func(ctx context.Context) (bool, error) {
+			if p.w.keeper.peers.upto == p.last {
+				return false, nil
+			}
+			err := p.run(ctx, fmt.Sprintf("UPDATE peer_upto SET sample = %d", p.last))
+			p.w.keeper.peers.upto = p.last
+			return true, err
+		}}
+	}
 	columns := strings.Join(rollupNamed("peers").stored(), ", ")
 	stages := []stage{once(
-		"DROP TABLE IF EXISTS temp.peer_seen", "DROP TABLE IF EXISTS temp.peer_listen", "DROP TABLE IF EXISTS temp.peer_closed",
-		"DROP TABLE IF EXISTS temp.peer_range", "DROP TABLE IF EXISTS temp.peer_step", "DROP TABLE IF EXISTS temp.peer_sum", "DROP TABLE IF EXISTS temp.peer_addr",
+		dropPeers(),
 		// known: 0 it was opened in the piece, 1 it was there before, 2 it was there when the recorder looked first
 		"CREATE TEMP TABLE peer_seen (socket INTEGER PRIMARY KEY, known INTEGER, there INTEGER, "+
 			"was_sent INTEGER, was_received INTEGER, was_tuple INTEGER, sent INTEGER, received INTEGER, tuple INTEGER, last INTEGER)",
@@ -251,15 +259,13 @@ func (p *peerPiece) stages() []stage {
 		"CREATE TEMP TABLE peer_sum ("+apart+", user, "+columns+", PRIMARY KEY ("+apart+")) WITHOUT ROWID",
 		"CREATE TEMP TABLE peer_addr (remote_addr PRIMARY KEY) WITHOUT ROWID",
 	)}
-	if p.end > 0 {
-		stages = append(stages,
-			once(fmt.Sprintf(`INSERT INTO temp.peer_seen SELECT p.socket, iif(%t AND s.first_sample >= %d, 2, 1), 0, p.bytes_sent, p.bytes_received, p.tuple, p.bytes_sent, p.bytes_received, p.tuple, NULL
+	stages = append(stages,
+		once(fmt.Sprintf(`INSERT INTO temp.peer_seen SELECT p.socket, iif(%t AND s.first_sample >= %d, 2, 1), 0, p.bytes_sent, p.bytes_received, p.tuple, p.bytes_sent, p.bytes_received, p.tuple, NULL
 				FROM %s p CROSS JOIN socket s ON s.id = p.socket WHERE %s`, p.found, p.first, socketsAt(p.begin), talk)),
-			once(fmt.Sprintf(`INSERT INTO temp.peer_seen (socket, known, there, sent, received, tuple) SELECT p.socket, iif(s.first_sample >= %d, 0, 1), 1, p.bytes_sent, p.bytes_received, p.tuple
+		once(fmt.Sprintf(`INSERT INTO temp.peer_seen (socket, known, there, sent, received, tuple) SELECT p.socket, iif(s.first_sample >= %d, 0, 1), 1, p.bytes_sent, p.bytes_received, p.tuple
 				FROM %s p CROSS JOIN socket s ON s.id = p.socket WHERE %s
-				ON CONFLICT DO UPDATE SET there = 1, sent = excluded.sent, received = excluded.received, tuple = excluded.tuple`, p.first, socketsAt(p.end), talk)))
-	}
-	stages = append(stages, p.newcomers())
+				ON CONFLICT DO UPDATE SET there = 1, sent = excluded.sent, received = excluded.received, tuple = excluded.tuple`, p.first, socketsAt(p.last), talk)))
+	stages = append(stages, p.between(), p.newcomers())
 	stages = append(stages,
 		p.logged("close", peerSums("count(*)", "CAST(total("+neverOpened+") AS INTEGER)", "total(incomplete) = count(*)", "min(ts - coalesce(lived_ms, 0) / 1000.0)", "close", "socket IS NULL")),
 		p.logged("close_count", peerSums("sum(count)", "coalesce(sum(failed), 0)", "total(unknown) = sum(count)", "min(first)", "close_count", "1")))
@@ -323,6 +329,32 @@ func (p *peerPiece) run(ctx context.Context, statements ...string) error {
 		}
 	}
 	return nil
+}
+
+// between enters the sockets that neither the first nor the last sample saw because a source failed then, though those between did.
+func (p *peerPiece) between() stage {
+	next := int64(0)
+	return func(ctx context.Context) (bool, error) {
+		if next == 0 {
+			next = p.first
+			var failed bool
+			err := p.w.conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM gap WHERE source IS NOT NULL AND since <= ? AND coalesce(until, 1e12) >= ?)", p.until, p.since).Scan(&failed)
+			if !failed {
+				next = p.last + 1
+			}
+			return true, err
+		}
+		if next > p.last {
+			return false, nil
+		}
+		const samples = 20
+		upto := min(next+samples, p.last+1)
+		err := p.run(ctx, fmt.Sprintf(`INSERT OR IGNORE INTO temp.peer_seen (socket, known, there) SELECT s.id, 1, 0
+			FROM (SELECT DISTINCT id & 4294967295 AS socket FROM socket_span WHERE id BETWEEN %d << 32 AND (%d << 32) - 1) y CROSS JOIN socket s ON s.id = y.socket
+			WHERE s.first_sample < %d AND %s`, next, upto, p.first, talk))
+		next = upto
+		return true, err
+	}
 }
 
 // newcomers enters the sockets that were first seen in the piece, some of which have gone, and what listened.
@@ -430,7 +462,7 @@ func (p *peerPiece) sockets() stage {
 		}
 		return true, p.add(ctx, fmt.Sprintf(`SELECT coalesce(netns, 0), coalesce(process, 0), coalesce(proto, ''), coalesce(family, 0), coalesce(remote_addr, ''), coalesce(%[1]s, 0), coalesce(direction, ''), user, carried, found, opened, failed, sent, received, again, first, last
 				  FROM (SELECT *, %[2]s AS direction FROM (
-				    SELECT s.netns, s.proto, s.family, s.local_port, s.remote_addr, s.remote_port, t.owner_how, coalesce(c.process, t.process, u.process) AS process, coalesce(t.user, u.user) AS user,
+				    SELECT s.netns, s.proto, s.family, s.local_port, s.remote_addr, s.remote_port, coalesce(t.owner_how, u.owner_how) AS owner_how, coalesce(c.process, t.process, u.process) AS process, coalesce(t.user, u.user) AS user,
 				           %[3]s AS carried, n.known = 2 AS found, n.known = 0 AS opened, coalesce(c.failed, 0) AS failed, %[4]s AS sent, %[5]s AS received, %[6]s AS again,
 				           coalesce(iif(n.known = 1, NULL, (SELECT ts FROM sample WHERE id = s.first_sample)), %[7]f) AS first,
 				           coalesce(c.ts, (SELECT ts FROM sample WHERE id = n.last), %[8]f) AS last
@@ -446,7 +478,7 @@ func (p *peerPiece) sockets() stage {
 func (p *peerPiece) write() stage {
 	steps := []func(context.Context) error{
 		func(ctx context.Context) error {
-			return p.run(ctx, "DROP TABLE IF EXISTS temp.peer_process",
+			return p.run(ctx,
 				`CREATE TEMP TABLE peer_process AS SELECT r.id, r.comm, r.exe, coalesce(
 					(SELECT t.user FROM process_open o JOIN process_tuple t ON t.id = o.tuple WHERE o.subject = r.id),
 					(SELECT t.user FROM process_span y JOIN process_tuple t ON t.id = y.tuple WHERE y.id = r.last_sample << 32 | r.id)) AS user
@@ -494,7 +526,7 @@ func (w *Writer) peersOfDay(ctx context.Context) (bool, error) {
 		return false, nil // its last hour is not yet
 	}
 	p := &peerPiece{w: w}
-	err = p.run(ctx, peerRows(), fmt.Sprintf(`INSERT INTO temp.peer_row (%[1]s, carried, found, opened, failed, bytes_sent, bytes_received, retransmits, first_ms, last_ms)
+	err = p.run(ctx, dropPeers(), peerRows(), fmt.Sprintf(`INSERT INTO temp.peer_row (%[1]s, carried, found, opened, failed, bytes_sent, bytes_received, retransmits, first_ms, last_ms)
 		SELECT %[1]s, carried, found, opened, failed, bytes_sent, bytes_received, retransmits, first_ms, last_ms FROM (
 		  SELECT g, total(iif(begins, carried, 0)) AS carried, sum(found) AS found, sum(opened) AS opened, sum(failed) AS failed, sum(bytes_sent) AS bytes_sent,
 		         sum(bytes_received) AS bytes_received, sum(retransmits) AS retransmits, min(first_ms + ms) AS first_ms, max(last_ms + ms) AS last_ms
@@ -510,10 +542,19 @@ func (w *Writer) peersOfDay(ctx context.Context) (bool, error) {
 	return true, w.enterPeers(ctx, day, next.Int64, "day", next.Int64+1)
 }
 
+// dropPeers gives up what a piece or a day was worked out in.
+func dropPeers() string {
+	var b strings.Builder
+	for _, name := range []string{"seen", "listen", "closed", "range", "step", "sum", "addr", "process", "row", "grouped"} {
+		b.WriteString("DROP TABLE IF EXISTS temp.peer_" + name + "; ")
+	}
+	return b.String() + "DROP TABLE IF EXISTS temp." + rollupNamed("peers").rolled()
+}
+
 // peerRows makes the table in which the rows of a period are worked out.
 func peerRows() string {
 	r := rollupNamed("peers")
-	return "DROP TABLE IF EXISTS temp.peer_row; DROP TABLE IF EXISTS temp." + r.rolled() + "; CREATE TEMP TABLE peer_row (" + columnNames(r.by) + ", " + strings.Join(r.stored(), ", ") + ")"
+	return "DROP TABLE IF EXISTS temp.peer_row; CREATE TEMP TABLE peer_row (" + columnNames(r.by) + ", " + strings.Join(r.stored(), ", ") + ")"
 }
 
 // groupedPeers are the rows of peer_row, one for each peer.
@@ -550,7 +591,8 @@ func (w *Writer) enterPeers(ctx context.Context, l Level, period int64, mark str
 	} else {
 		k.upto = upto
 	}
-	return nil
+	_, err = w.conn.ExecContext(ctx, dropPeers())
+	return err
 }
 
 // limitPeers puts networks in the place of addresses where there are too many, and no address at all where there are too many networks.

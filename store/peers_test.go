@@ -20,11 +20,11 @@ import (
 // stopped or killed, where a source fails, where hours are summed up in pieces, and where a namespace is new.
 func TestPeers(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(8) {
+	for seed := range uint64(12) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			m := &peerModel{t: t, rand: rand.New(rand.NewPCG(seed, 8)), path: filepath.Join(t.TempDir(), "peers.db"),
-				wall: time.Unix(1_700_000_000, 0), namespaces: map[int]int{1: 1}, periods: map[string]map[peerKey]*peerCount{}}
+				wall: time.Unix(1_700_000_000, 0), namespaces: map[int]int{1: 1}, periods: map[string]map[peerKey]*peerCount{}, tidies: 1}
 			m.start()
 			for range 700 {
 				m.step()
@@ -55,6 +55,48 @@ func TestPeers(t *testing.T) {
 	}
 }
 
+// What was thinned before there were peers, in a recording of an earlier format, has none, and does not stand in the way of what was not.
+func TestPeersOfThinned(t *testing.T) {
+	t.Parallel()
+	m := &peerModel{t: t, rand: rand.New(rand.NewPCG(1, 9)), path: filepath.Join(t.TempDir(), "peers.db"),
+		wall: time.Unix(1_700_000_000, 0), namespaces: map[int]int{1: 1}, periods: map[string]map[peerKey]*peerCount{}}
+	m.start()
+	for range 150 {
+		m.step()
+	}
+	k := &m.w.keeper
+	k.thinning.grains = []grain{{600, "minute", 0, 0}}
+	if err := m.w.readHorizon(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.w.readThinned(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	thinned := Levels()[1].of(m.w.last.ts)
+	for k.thinning.upto[0] < m.w.last.id {
+		if err := m.w.thinTo(t.Context(), 0, k.thinning.upto[0], m.w.last.id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.tidies = 1
+	for range 400 {
+		m.step()
+	}
+	tidyUp(t, m.w)
+	if err := m.w.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", DSN(m.path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if n := texts(t, db, fmt.Sprintf("SELECT count(*) FROM peer_1h WHERE id >> 32 < %d", thinned)); n[0] != "0" {
+		t.Errorf("there are %s peers of a time that was thinned", n[0])
+	}
+	m.checkFrom(db, Levels()[1], Levels()[1].begin(thinned+1))
+}
+
 // peerModel writes a random history and sums up, sample by sample, what it makes of each peer.
 type peerModel struct {
 	t        *testing.T
@@ -72,6 +114,7 @@ type peerModel struct {
 	wall       time.Time
 	uptime     time.Duration
 	first      bool // no sample was taken in this run
+	tidies     int  // 0: it is not tidied up between samples, and no source fails
 	failed     bool // the last one was not read
 	cookies    int
 	conns      []*modelConn
@@ -84,6 +127,7 @@ type modelConn struct {
 	id       SocketID
 	key      peerKey
 	comm     string
+	how      string
 	seen     bool // by some sample
 	known    Peer // what it had moved when it was last looked at
 	sent     int
@@ -143,11 +187,13 @@ func (m *peerModel) of(ts float64, k peerKey) []*peerCount {
 func (m *peerModel) newConn() *modelConn {
 	m.cookies++
 	netns := slices.Sorted(maps.Keys(m.namespaces))[m.rand.IntN(len(m.namespaces))]
-	c := &modelConn{number: m.cookies, comm: fmt.Sprintf("p%d", m.rand.IntN(2))}
+	c := &modelConn{number: m.cookies, how: "cookie", comm: fmt.Sprintf("p%d", m.rand.IntN(2))}
 	peer := fmt.Sprintf("203.0.113.%d", m.rand.IntN(4))
 	c.id = SocketID{NetNS: Of(netns), Proto: "tcp", Family: Of(4), Type: "stream", LocalAddr: "192.0.2.1", RemoteAddr: peer, Cookie: Of(m.cookies)}
 	local, remote, direction, port := 40000+m.cookies%20000, 443, "out", 443
-	switch m.rand.IntN(4) {
+	switch m.rand.IntN(5) {
+	case 2: // who listened is known, though no sample saw that he does
+		c.how, local, remote, direction, port = "listener", 9999, 40000+m.cookies%20000, "in", 9999
 	case 0:
 		local, remote, direction, port = 8080, 30000+m.cookies%30000, "in", 8080
 	case 1:
@@ -168,7 +214,7 @@ func (m *peerModel) step() {
 	m.wall = time.Unix(1_700_000_000, 0).Add(m.uptime)
 	m.w.Begin(Clock{Wall: m.wall, Uptime: m.uptime, Awake: m.uptime})
 	ts := unixSeconds(m.wall)
-	fails := m.rand.IntN(12) == 0 && !m.first
+	fails := m.rand.IntN(12) == 0 && !m.first && m.tidies > 0
 	m.failed = fails
 	if m.rand.IntN(100) == 0 && !fails {
 		m.namespaces[2+len(m.namespaces)] = int(m.w.last.id) + 1
@@ -210,7 +256,7 @@ func (m *peerModel) step() {
 	if !fails {
 		m.first = false
 	}
-	for range m.rand.IntN(3) {
+	for range m.rand.IntN(3) * m.tidies {
 		if _, err := m.w.Tidy(m.t.Context()); err != nil {
 			m.t.Fatal(err)
 		}
@@ -242,9 +288,9 @@ func (m *peerModel) put(c *modelConn, process Ref, ts float64) bool {
 			n.first = min(n.first, max(c.lastSeen, hour.begin(hour.of(ts)))) // in a day: since the begin of that hour, at the latest
 		}
 	}
-	end := Close{Cookie: c.id.Cookie, Process: process, OwnerHow: "cookie", BytesSent: Of(c.sent), BytesReceived: Of(c.received), Retransmits: Of(c.again), RTT: Of(100)}
+	end := Close{Cookie: c.id.Cookie, Process: process, OwnerHow: c.how, BytesSent: Of(c.sent), BytesReceived: Of(c.received), Retransmits: Of(c.again), RTT: Of(100)}
 	c.known = Peer{BytesSent: Of(c.sent), BytesReceived: Of(c.received), Retransmits: Of(c.again)}
-	if closes && !c.seen && looked { // between two samples
+	if closes && !c.seen && (looked || m.first && m.w.last.id > 0) { // between two samples, or before the first of a run
 		end.NetNS, end.Proto, end.Family = c.id.NetNS, c.id.Proto, c.id.Family
 		end.LocalAddr, end.LocalPort, end.RemoteAddr, end.RemotePort = c.id.LocalAddr, c.id.LocalPort, c.id.RemoteAddr, c.id.RemotePort
 		if c.sent == 0 && c.received == 0 {
@@ -253,7 +299,7 @@ func (m *peerModel) put(c *modelConn, process Ref, ts float64) bool {
 				n.failed++
 			}
 		}
-		at := m.close.Add(m.uptime-time.Second, end)
+		at := max(m.close.Add(m.uptime-time.Second, end), hour.begin(hour.of(ts)))
 		for _, n := range counts {
 			n.first, n.last = min(n.first, at), max(n.last, at)
 		}
@@ -262,7 +308,7 @@ func (m *peerModel) put(c *modelConn, process Ref, ts float64) bool {
 	if closes && c.seen {
 		c.closed = true
 		end.Socket = c.subject.Ref()
-		at := m.close.Add(m.uptime-time.Second, end)
+		at := max(m.close.Add(m.uptime-time.Second, end), hour.begin(hour.of(ts)))
 		for _, n := range counts {
 			n.last = max(n.last, at)
 		}
@@ -271,7 +317,7 @@ func (m *peerModel) put(c *modelConn, process Ref, ts float64) bool {
 		}
 		c.waits = 1 + m.rand.IntN(4)
 	}
-	v := Socket{State: "ESTABLISHED", Process: process, User: "other", BytesSent: Of(c.sent), BytesReceived: Of(c.received), Retransmits: Of(c.again), OwnerHow: "fd"}
+	v := Socket{State: "ESTABLISHED", Process: process, User: "other", BytesSent: Of(c.sent), BytesReceived: Of(c.received), Retransmits: Of(c.again), OwnerHow: c.how}
 	if c.closed { // what a sample still shows is what it had before
 		v.State, v.BytesSent, v.BytesReceived, v.Retransmits = "TIME_WAIT", Of(sent), Of(received), Of(again)
 		c.remains = v
@@ -288,8 +334,9 @@ func (m *peerModel) put(c *modelConn, process Ref, ts float64) bool {
 // putCount reports closes that are not kept one by one.
 func (m *peerModel) putCount(process Ref, ts float64) {
 	n := 1 + m.rand.IntN(5)
-	at := m.count.Add(m.uptime-time.Second, CloseCount{NetNS: Of(1), Proto: "tcp", Family: Of(4), RemoteAddr: "198.51.100.9", RemotePort: Of(53), Process: process, OwnerHow: "none",
-		First: unixSeconds(m.wall) - 1, Count: Of(n), BytesSent: Of(10 * n), BytesReceived: Of(n), Retransmits: Of(0), Unknown: Of(0), Failed: Of(1)})
+	hour := Levels()[1]
+	at := max(hour.begin(hour.of(ts)), m.count.Add(m.uptime-time.Second, CloseCount{NetNS: Of(1), Proto: "tcp", Family: Of(4), RemoteAddr: "198.51.100.9", RemotePort: Of(53), Process: process, OwnerHow: "none",
+		First: unixSeconds(m.wall) - 1, Count: Of(n), BytesSent: Of(10 * n), BytesReceived: Of(n), Retransmits: Of(0), Unknown: Of(0), Failed: Of(1)}))
 	for _, c := range m.of(ts, peerKey{addr: "198.51.100.9", direction: "out", comm: "p0", user: "u-p0", port: 53, netns: 1}) {
 		c.others, c.opened, c.failed = c.others+n, c.opened+n, c.failed+1
 		c.sent, c.received = c.sent+10*n, c.received+n
@@ -304,34 +351,39 @@ func (m *peerModel) check() {
 	}
 	defer db.Close()
 	for _, l := range Levels()[1:] {
-		var over float64
-		if err := db.QueryRowContext(m.t.Context(), fmt.Sprintf("SELECT max(ts) + %d FROM peers_%s", l.Seconds, l.Name)).Scan(&over); err != nil {
-			m.t.Fatal(err)
+		m.checkFrom(db, l, 0)
+	}
+}
+
+// checkFrom compares the periods of a level from that time on.
+func (m *peerModel) checkFrom(db *sql.DB, l Level, from float64) {
+	var over float64
+	if err := db.QueryRowContext(m.t.Context(), fmt.Sprintf("SELECT max(ts) + %d FROM peers_%s", l.Seconds, l.Name)).Scan(&over); err != nil {
+		m.t.Fatal(err)
+	}
+	var want []string
+	for period, peers := range m.periods {
+		var n int64
+		if _, err := fmt.Sscanf(period, l.Name+" %d", &n); err != nil || l.begin(n) >= over || l.begin(n) < from {
+			continue
 		}
-		var want []string
-		for period, peers := range m.periods {
-			var n int64
-			if _, err := fmt.Sscanf(period, l.Name+" %d", &n); err != nil || l.begin(n) >= over {
+		for k, c := range peers {
+			if len(c.conns)+c.others == 0 {
 				continue
 			}
-			for k, c := range peers {
-				if len(c.conns)+c.others == 0 {
-					continue
-				}
-				want = append(want, fmt.Sprintf("%.0f %s %d %s %s %s %d: %d connections, %d opened, %d failed, %d %d %d, %.1f %.1f", l.begin(n), k.addr, k.port, k.direction, k.comm, k.user, k.netns,
-					len(c.conns)+c.others, c.opened, c.failed, c.sent, c.received, c.again, c.first-l.begin(n), c.last-l.begin(n)))
-			}
+			want = append(want, fmt.Sprintf("%.0f %s %d %s %s %s %d: %d connections, %d opened, %d failed, %d %d %d, %.1f %.1f", l.begin(n), k.addr, k.port, k.direction, k.comm, k.user, k.netns,
+				len(c.conns)+c.others, c.opened, c.failed, c.sent, c.received, c.again, c.first-l.begin(n), c.last-l.begin(n)))
 		}
-		got := texts(m.t, db, fmt.Sprintf(`SELECT printf('%%.0f %%s %%d %%s %%s %%s %%d: %%d connections, %%d opened, %%d failed, %%d %%d %%d, %%.1f %%.1f', ts, remote_addr, port, coalesce(direction, ''), comm, user, netns,
-			connections, opened, failed, bytes_sent, bytes_received, retransmits, first - ts, last - ts) FROM peers_%s`, l.Name))
-		slices.SortFunc(want, cmp.Compare[string])
-		slices.SortFunc(got, cmp.Compare[string])
-		if len(got) < 10 {
-			m.t.Errorf("%s: only %d rows", l.Name, len(got))
-		}
-		if diff := gocmp.Diff(want, got); diff != "" {
-			m.t.Errorf("peers_%s (- want, + got):\n%s", l.Name, diff[:min(len(diff), 3000)])
-		}
+	}
+	got := texts(m.t, db, fmt.Sprintf(`SELECT printf('%%.0f %%s %%d %%s %%s %%s %%d: %%d connections, %%d opened, %%d failed, %%d %%d %%d, %%.1f %%.1f', ts, remote_addr, port, coalesce(direction, ''), comm, user, netns,
+		connections, opened, failed, bytes_sent, bytes_received, retransmits, first - ts, last - ts) FROM peers_%s WHERE ts >= %f`, l.Name, from))
+	slices.SortFunc(want, cmp.Compare[string])
+	slices.SortFunc(got, cmp.Compare[string])
+	if len(got) < 10 {
+		m.t.Errorf("%s: only %d rows", l.Name, len(got))
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		m.t.Errorf("peers_%s (- want, + got):\n%s", l.Name, diff[:min(len(diff), 3000)])
 	}
 }
 
