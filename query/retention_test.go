@@ -128,7 +128,7 @@ func TestStatusSaysForHowLongThereIsRoom(t *testing.T) {
 		if s.RoomS == nil || *s.RoomS < 0.99*room || *s.RoomS > 1.01*room || !strings.Contains(text, want) {
 			t.Errorf("keep %s: want room for %.0f s: %+v\n%s", keep, room, s.RoomS, text)
 		}
-		if got := s.Forecast(); !strings.Contains(got, " a day are recorded: 64.0 MiB have "+strings.TrimPrefix(want, "; at this rate there is ")) {
+		if got := s.Forecast(); !strings.Contains(got, " a day are recorded: 64.0 MiB have room for every sample of ") || strings.Contains(got, "the 1h that are kept") != (keep == time.Hour) {
 			t.Errorf("the forecast is %q", got)
 		}
 	}

@@ -393,8 +393,11 @@ func (s Status) roomText() string {
 // Forecast says how far back the recording will reach, and at which detail, if it grows on as it does; "" where that is not known yet.
 func (s Status) Forecast() string {
 	room := s.roomText()
-	if room == "" || s.BytesPerDay == nil || s.MaxBytes == nil {
+	switch {
+	case room == "" || s.BytesPerDay == nil || s.MaxBytes == nil:
 		return ""
+	case s.KeepS != nil && *s.RoomS >= *s.KeepS:
+		room = "every sample of the " + spanText(*s.KeepS, " ") + " that are kept"
 	}
 	return fmt.Sprintf("%s a day are recorded: %s have room for %s", bytesText(*s.BytesPerDay), bytesText(float64(*s.MaxBytes)), room)
 }
