@@ -131,7 +131,7 @@ func (w *Writer) sumUpPeers(ctx context.Context, now bool) (did bool, err error)
 		}
 	}()
 	if !k.read {
-		if err := w.conn.QueryRowContext(ctx, "SELECT sample, day FROM peer_upto").Scan(&k.upto, &k.day); err != nil {
+		if err := w.readPeersMark(ctx); err != nil {
 			return false, err
 		}
 		k.read = true
@@ -156,6 +156,19 @@ func (w *Writer) sumUpPeers(ctx context.Context, now bool) (did bool, err error)
 		return true, nil
 	}
 	return w.peersOfDay(ctx)
+}
+
+// readPeersMark finds how far an earlier run has summed up. Where that is lost, as in a recording that was damaged and recovered, all is that
+// is of the periods there are: nothing is counted twice.
+func (w *Writer) readPeersMark(ctx context.Context) error {
+	k := &w.keeper.peers
+	const lost = `NOT EXISTS (SELECT 1 FROM peer_upto WHERE sample BETWEEN 0 AND (SELECT max(id) FROM sample) AND day <= (SELECT max(ts) FROM sample) / 86400 + 1
+		AND (sample > 0 OR NOT EXISTS (SELECT 1 FROM peer_1h)))`
+	if _, err := w.conn.ExecContext(ctx, `REPLACE INTO peer_upto SELECT 1, coalesce((SELECT max(id) FROM sample WHERE ts < ((SELECT max(id) FROM peer_1h) >> 32) * 3600.0 + 3600), 0),
+		coalesce(((SELECT max(id) FROM peer_1d) >> 32) + 1, 0) WHERE `+lost); err != nil {
+		return err
+	}
+	return w.conn.QueryRowContext(ctx, "SELECT sample, day FROM peer_upto").Scan(&k.upto, &k.day)
 }
 
 // peerPiece are samples of one hour and one run whose peers are being worked out.

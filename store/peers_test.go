@@ -55,6 +55,45 @@ func TestPeers(t *testing.T) {
 	}
 }
 
+// Where it is lost how far peers are summed up, nothing is counted twice, and what is new is summed up.
+func TestPeersGoOnWithoutTheirMark(t *testing.T) {
+	t.Parallel()
+	for _, spoil := range []string{"DELETE FROM peer_upto", "UPDATE peer_upto SET sample = 0, day = 0", "UPDATE peer_upto SET sample = 1 << 40", "UPDATE peer_upto SET day = 1 << 40", "UPDATE peer_upto SET sample = -5"} {
+		m := &peerModel{t: t, rand: rand.New(rand.NewPCG(3, 9)), path: filepath.Join(t.TempDir(), "peers.db"),
+			wall: time.Unix(1_700_000_000, 0), namespaces: map[int]int{1: 1}, periods: map[string]map[peerKey]*peerCount{}, tidies: 1}
+		m.start()
+		for range 200 {
+			m.step()
+		}
+		for m.failed {
+			m.step()
+		}
+		tidyUp(t, m.w)
+		hour := Levels()[1].of(m.w.last.ts)
+		if _, err := m.w.conn.ExecContext(t.Context(), spoil); err != nil {
+			t.Fatal(err)
+		}
+		m.w.close()
+		m.start()
+		for range 200 {
+			m.step()
+		}
+		tidyUp(t, m.w)
+		if err := m.w.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		db, err := sql.Open("sqlite", DSN(m.path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if n := texts(t, db, fmt.Sprintf("SELECT count(*) > 10 FROM peer_1h WHERE id >> 32 < %d", hour)); n[0] != "1" {
+			t.Fatal("nothing was summed up before")
+		}
+		m.checkFrom(db, Levels()[1], 0)
+	}
+}
+
 // What was thinned before there were peers, in a recording of an earlier format, has none, and does not stand in the way of what was not.
 func TestPeersOfThinned(t *testing.T) {
 	t.Parallel()
