@@ -25,6 +25,9 @@ func TestPeers(t *testing.T) {
 			t.Parallel()
 			m := &peerModel{t: t, rand: rand.New(rand.NewPCG(seed, 8)), path: filepath.Join(t.TempDir(), "peers.db"),
 				wall: time.Unix(1_700_000_000, 0), namespaces: map[int]int{1: 1}, periods: map[string]map[peerKey]*peerCount{}, tidies: 1}
+			if seed%2 == 1 {
+				m.keep, m.tidies = 15*time.Minute, 20 // an hour is forgotten before it is over; no source fails, or what it had shown before would be, too
+			}
 			m.start()
 			for range 700 {
 				m.step()
@@ -153,6 +156,7 @@ type peerModel struct {
 	wall       time.Time
 	uptime     time.Duration
 	first      bool // no sample was taken in this run
+	keep       time.Duration
 	tidies     int  // 0: it is not tidied up between samples, and no source fails
 	failed     bool // the last one was not read
 	cookies    int
@@ -195,7 +199,7 @@ type peerCount struct {
 
 func (m *peerModel) start() {
 	var err error
-	if m.w, err = Create(m.t.Context(), Options{Path: m.path, Interval: 60 * time.Second, Boot: Boot{ID: "b"}}); err != nil {
+	if m.w, err = Create(m.t.Context(), Options{Path: m.path, Interval: 60 * time.Second, Boot: Boot{ID: "b"}, Limits: Limits{Keep: m.keep}}); err != nil {
 		m.t.Fatal(err)
 	}
 	m.src = m.w.Source("all")
@@ -253,7 +257,7 @@ func (m *peerModel) step() {
 	m.wall = time.Unix(1_700_000_000, 0).Add(m.uptime)
 	m.w.Begin(Clock{Wall: m.wall, Uptime: m.uptime, Awake: m.uptime})
 	ts := unixSeconds(m.wall)
-	fails := m.rand.IntN(12) == 0 && !m.first && m.tidies > 0
+	fails := m.rand.IntN(6) == 0 && !m.first && m.tidies > 0 && m.keep == 0
 	m.failed = fails
 	if m.rand.IntN(100) == 0 && !fails {
 		m.namespaces[2+len(m.namespaces)] = int(m.w.last.id) + 1
@@ -310,6 +314,9 @@ func (m *peerModel) put(c *modelConn, process Ref, ts float64) bool {
 		}
 		return c.waits == 0
 	}
+	if c.seen && m.rand.IntN(40) == 0 {
+		return true // nothing was heard of its end
+	}
 	counts, hour := m.of(ts, c.key), Levels()[1]
 	c.sent, c.received, c.again = c.sent+m.rand.IntN(2)*m.rand.IntN(1000), c.received+m.rand.IntN(2)*m.rand.IntN(1000), c.again+m.rand.IntN(8)/7
 	sent, received, again := int(c.known.BytesSent.Or(0)), int(c.known.BytesReceived.Or(0)), int(c.known.Retransmits.Or(0))
@@ -338,7 +345,7 @@ func (m *peerModel) put(c *modelConn, process Ref, ts float64) bool {
 				n.failed++
 			}
 		}
-		at := max(m.close.Add(m.uptime-time.Second, end), hour.begin(hour.of(ts)))
+		at := max(m.close.Add(m.uptime-time.Duration(m.rand.IntN(2))*time.Second, end), hour.begin(hour.of(ts)))
 		for _, n := range counts {
 			n.first, n.last = min(n.first, at), max(n.last, at)
 		}
@@ -347,7 +354,7 @@ func (m *peerModel) put(c *modelConn, process Ref, ts float64) bool {
 	if closes && c.seen {
 		c.closed = true
 		end.Socket = c.subject.Ref()
-		at := max(m.close.Add(m.uptime-time.Second, end), hour.begin(hour.of(ts)))
+		at := max(m.close.Add(m.uptime-time.Duration(m.rand.IntN(2))*time.Second, end), hour.begin(hour.of(ts)))
 		for _, n := range counts {
 			n.last = max(n.last, at)
 		}

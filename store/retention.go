@@ -180,7 +180,7 @@ func (w *Writer) forgetSamples(ctx context.Context, next int64) (bool, error) {
 	if next <= k.horizon.id {
 		return false, nil
 	}
-	if next > k.peers.upto+1 {
+	if next > k.peers.upto { // the last of them stays: the next piece is compared with it
 		return w.sumUpPeers(ctx, true)
 	}
 	moved, born := sampleTime{id: next}, map[*Table]int64{}
