@@ -17,8 +17,8 @@ import (
 
 // a sum of closes, as a question or the test itself works it out.
 type closeSum struct {
-	count, unknown, sent, received, retransmits int64
-	first, last                                 float64
+	count, unknown, failed, sent, received, retransmits int64
+	first, last                                         float64
 }
 
 // Whatever closes there were, who talked to whom is known after they are thinned: of each minute and peer the number, the sums, the
@@ -59,6 +59,8 @@ func TestThinnedCloses(t *testing.T) {
 							c.LocalPort, c.RemotePort, c.RemoteAddr = c.RemotePort, Of(5432), "198.51.100.9"
 						case 1: // the kernel had forgotten the numbers
 							c.Incomplete, c.BytesSent, c.BytesReceived, c.Retransmits, c.RTT = Of(1), Int{}, Int{}, Int{}, Int{}
+						case 3: // it never came about
+							c.BytesSent, c.BytesReceived, c.Retransmits, c.RTT = Of(0), Of(0), Of(rnd.IntN(3)), Int{}
 						case 2: // a sample saw it
 							c = Close{Socket: c.Process, Process: web, BytesSent: Of(9)}
 						}
@@ -77,6 +79,9 @@ func TestThinnedCloses(t *testing.T) {
 						}
 						s.count++
 						s.unknown += c.Incomplete.Or(0)
+						if c.RTT == (Int{}) && c.Incomplete == (Int{}) && c.Socket == 0 {
+							s.failed++
+						}
 						s.sent += c.BytesSent.Or(0)
 						s.received += c.BytesReceived.Or(0)
 						s.retransmits += c.Retransmits.Or(0)
@@ -114,11 +119,11 @@ func TestThinnedCloses(t *testing.T) {
 			defer db.Close()
 			got := map[string]*closeSum{}
 			rows, err := db.Query(`
-				SELECT printf('%d %s %d', first / 60, remote_addr, coalesce(local_port, remote_port)), count, unknown, bytes_sent, bytes_received, retransmits, first, ts,
+				SELECT printf('%d %s %d', first / 60, remote_addr, min(coalesce(local_port, 99999), coalesce(remote_port, 99999))), count, unknown, failed, bytes_sent, bytes_received, retransmits, first, ts,
 				       process IS NOT NULL AND owner_how = 'listener' AND owner_candidates = 1 AND netns = 1 AND proto = 'tcp' AND family = 4 AND local_addr = '10.0.0.1'
 				  FROM close_count WHERE remote_addr <> '203.0.113.1'
 				UNION ALL
-				SELECT printf('%s %.6f', iif(socket IS NULL, 'young', 'seen'), ts), 1, incomplete, bytes_sent, bytes_received, retransmits, ts, ts, 1 FROM close`)
+				SELECT printf('%s %.6f', iif(socket IS NULL, 'young', 'seen'), ts), 1, incomplete, rtt_us IS NULL AND incomplete IS NULL AND socket IS NULL, bytes_sent, bytes_received, retransmits, ts, ts, 1 FROM close`)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +133,7 @@ func TestThinnedCloses(t *testing.T) {
 				var s closeSum
 				var unknown, sent, received, retransmits sql.NullInt64
 				var whole bool
-				if err := rows.Scan(&key, &s.count, &unknown, &sent, &received, &retransmits, &s.first, &s.last, &whole); err != nil {
+				if err := rows.Scan(&key, &s.count, &unknown, &s.failed, &sent, &received, &retransmits, &s.first, &s.last, &whole); err != nil {
 					t.Fatal(err)
 				}
 				s.unknown, s.sent, s.received, s.retransmits = unknown.Int64, sent.Int64, received.Int64, retransmits.Int64
