@@ -16,7 +16,7 @@ type peerPiece struct {
 	since       float64 // the sample before the first, and
 	until       float64 // the last
 	begin       int64   // the sample whose sockets those of the last are compared to
-	thinned     bool    // before there were peers: what is left of it does not tell
+	empty       bool    // nothing is to be summed up; or the piece was thinned before there were peers, and what is left of it does not tell
 	found       bool    // nobody looked before the first: what is there then was opened at an unknown time
 	goesOn      bool    // the hour has a piece already
 }
@@ -49,7 +49,14 @@ func (w *Writer) nextPeers(ctx context.Context, now bool) (*peerPiece, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.since, p.thinned = since.Float64, !whole
+	p.since = since.Float64
+	var some bool
+	err = w.conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM socket_open) OR EXISTS (SELECT 1 FROM socket WHERE last_sample >= ?1)
+		OR EXISTS (SELECT 1 FROM close WHERE ts BETWEEN ?2 AND ?3) OR EXISTS (SELECT 1 FROM close_count WHERE ts BETWEEN ?2 AND ?3)`, p.first, p.since, p.until+1).Scan(&some)
+	if err != nil {
+		return nil, err
+	}
+	p.empty = !whole || !some
 	p.goesOn = since.Valid && l.of(since.Float64) == p.hour
 	if p.begin = p.first - 1; !since.Valid || before.Int64 != run || !follows {
 		p.begin, p.found = p.first, true
@@ -82,7 +89,7 @@ func (p *peerPiece) stages() []stage {
 			return true, p.run(ctx, statements...)
 		}
 	}
-	if p.thinned {
+	if p.empty {
 		return []stage{func(ctx context.Context) (bool, error) {
 			if p.w.keeper.peers.upto == p.last {
 				return false, nil

@@ -20,7 +20,7 @@ import (
 // stopped or killed, where a source fails, where hours are summed up in pieces, and where a namespace is new.
 func TestPeers(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(12) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			m := &peerModel{t: t, rand: rand.New(rand.NewPCG(seed, 8)), path: filepath.Join(t.TempDir(), "peers.db"),
@@ -29,7 +29,7 @@ func TestPeers(t *testing.T) {
 				m.keep, m.tidies = 15*time.Minute, 20 // an hour is forgotten before it is over; no source fails, or what it had shown before would be, too
 			}
 			m.start()
-			for range 700 {
+			for range 500 {
 				m.step()
 				if m.failed {
 					continue // what is there after a start is known again only where the sample before saw it
