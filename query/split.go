@@ -50,7 +50,7 @@ type statement struct {
 func statements(text string) []statement {
 	var found []statement
 	state, start := atStart, 0
-	for pos := skipBOM(text); pos < len(text); {
+	for pos := 0; pos < len(text); {
 		t := nextToken(text, pos)
 		pos = t.end
 		if state == atStart {
@@ -79,14 +79,6 @@ func statements(text string) []statement {
 		found = append(found, statement{start: start, end: len(text)})
 	}
 	return found
-}
-
-// A byte order mark is blank to SQLite; Windows editors begin scripts with it.
-func skipBOM(text string) int {
-	if strings.HasPrefix(text, "\ufeff") {
-		return len("\ufeff")
-	}
-	return 0
 }
 
 // splitState is where in a statement we are. Only a trigger has semicolons
@@ -187,6 +179,8 @@ func nextToken(text string, pos int) token {
 	switch c := rest[0]; {
 	case isSpace(c):
 		return to(tokenSpace, span(rest, isSpace))
+	case strings.HasPrefix(rest, byteOrderMark):
+		return to(tokenSpace, len(byteOrderMark))
 	case strings.HasPrefix(rest, "--"):
 		t := until(tokenComment, 2, "\n")
 		t.open = false // the end of the text closes it as well
@@ -218,6 +212,10 @@ func nextToken(text string, pos int) token {
 	}
 	return to(tokenMark, 1)
 }
+
+// byteOrderMark is blank to SQLite where a token would begin. Windows editors begin scripts with it, and scripts that are
+// put together have it in the middle.
+const byteOrderMark = "\ufeff"
 
 func span(text string, in func(byte) bool) int {
 	n := 0

@@ -87,7 +87,11 @@ func (c *closes) begin() {
 	if outside := c.ns.inside(func() { err = c.listen() }); outside != nil {
 		err = outside
 	}
-	c.failed = err
+	if err != nil {
+		c.mu.Lock() // where only the waiting failed, the hearer may be at it already
+		c.failed = err
+		c.mu.Unlock()
+	}
 }
 
 // listen opens the socket.
