@@ -1,6 +1,7 @@
 package query
 
 import (
+	"regexp"
 	"strings"
 )
 
@@ -12,6 +13,22 @@ import (
 
 // objectsAsked are the objects that a statement about events asks for; nil: it may be any.
 func objectsAsked(statement string) []string {
+	var objects []string
+	for _, c := range conditionsOn(statement, "events") {
+		if column, values := c.oneOf(statement); column == "object" && objects == nil {
+			for _, v := range values {
+				objects = append(objects, strings.Trim(v, "'"))
+			}
+		}
+	}
+	return objects
+}
+
+// A condition must hold for each row that a statement wants: the words between the ANDs of its WHERE.
+type condition []word
+
+// conditionsOn are those of a statement that reads one view and nothing else; nil: there is none.
+func conditionsOn(statement, view string) []condition {
 	all := wordsOf(statement)
 	at := func(i int) word {
 		if i < 0 || i >= len(all) {
@@ -22,7 +39,7 @@ func objectsAsked(statement string) []string {
 	from := -1
 	for i, w := range all {
 		switch {
-		case strings.Trim(w.text, `"`) != "events":
+		case strings.Trim(w.text, `"`) != view:
 		case from >= 0 || at(i-1).text != "from":
 			return nil // more than once, or beside another
 		default:
@@ -42,9 +59,9 @@ func objectsAsked(statement string) []string {
 	if at(where).text != "where" || at(where).depth != depth {
 		return nil
 	}
-	var objects []string
-	between, upTo := false, -1 // the AND of a BETWEEN
-	for i := where + 1; i < len(all) && all[i].depth >= depth && !(all[i].depth == depth && endsClause[all[i].text]); i++ {
+	var found []condition
+	between, begin, i := false, where+1, where+1
+	for ; i < len(all) && all[i].depth >= depth && !(all[i].depth == depth && endsClause[all[i].text]); i++ {
 		if all[i].depth > depth {
 			continue
 		}
@@ -54,62 +71,60 @@ func objectsAsked(statement string) []string {
 		case "between":
 			between = true
 		case "and":
-			if between {
-				between, upTo = false, i
+			if !between {
+				found = append(found, all[begin:i])
+				begin = i + 1
 			}
-		case "object":
-			before := i - 1
-			if at(before).text == "." {
-				before -= 2
-			}
-			if found, after := literals(at, i+1); objects == nil && (before == where || at(before).text == "and" && before != upTo) && ends(at(after), depth) {
-				objects = found
-			}
+			between = false
 		}
 	}
-	return objects
+	return append(found, all[begin:i])
 }
 
-// ends reports whether a comparison may end before that word.
-func ends(w word, depth int) bool {
-	return w.text == "" || w.text == "and" || w.depth < depth || endsClause[w.text]
+// column is the column that the condition begins with, and what follows it.
+func (c condition) column() (string, condition) {
+	if len(c) > 2 && c[1].text == "." {
+		c = c[2:]
+	}
+	if len(c) == 0 || c[0].kind != tokenWord {
+		return "", nil
+	}
+	return c[0].text, c[1:]
 }
 
-// literals are the strings with which what stands before word i is compared, if it must be one of them, and the word after them.
-func literals(at func(int) word, i int) (found []string, after int) {
-	text := func(i int) (string, bool) {
-		w := at(i).text
-		if len(w) < 2 || w[0] != '\'' || strings.Contains(w[1:len(w)-1], "'") {
-			return "", false
+// oneOf are the values, as SQL, of which a column must have one; "": the condition says something else.
+func (c condition) oneOf(statement string) (column string, values []string) {
+	column, rest := c.column()
+	at := func(i int) string {
+		if i < len(rest) {
+			return rest[i].text
 		}
-		return w[1 : len(w)-1], true
+		return ""
 	}
-	if at(i).text == "=" && at(i+1).text == "=" {
-		i++
+	literal := func(i int) bool {
+		if i >= len(rest) || !(rest[i].kind == tokenString && simpleString.MatchString(at(i)) || rest[i].kind == tokenNumber && simpleNumber.MatchString(at(i))) {
+			return false
+		}
+		values = append(values, statement[rest[i].start:rest[i].end])
+		return true
 	}
-	switch at(i).text {
-	case "=", "is":
-		if s, ok := text(i + 1); ok {
-			return []string{s}, i + 2
-		}
-	case "in":
-		if at(i+1).text != "(" {
-			return nil, i
-		}
-		for i += 2; ; i += 2 {
-			s, ok := text(i)
-			if !ok {
-				return nil, i
-			}
-			found = append(found, s)
-			switch at(i + 1).text {
-			case ")":
-				return found, i + 2
-			case ",":
-			default:
-				return nil, i
+	switch {
+	case at(0) == "=" && at(1) == "=" && literal(2) && len(rest) == 3, (at(0) == "=" || at(0) == "is") && literal(1) && len(rest) == 2:
+		return column, values
+	case at(0) == "in" && at(1) == "(":
+		for i := 2; literal(i); i += 2 {
+			if at(i+1) == ")" && i+2 == len(rest) {
+				return column, values
+			} else if at(i+1) != "," {
+				break
 			}
 		}
 	}
-	return nil, i
+	return "", nil
 }
+
+// simpleNumber and simpleString are what is read the same by everybody.
+var (
+	simpleNumber = regexp.MustCompile(`^[0-9]+(\.[0-9]*)?$`)
+	simpleString = regexp.MustCompile(`^'[^'\x00]*'$`)
+)

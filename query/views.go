@@ -82,6 +82,9 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 				body = v.About(objects)
 			}
 		}
+		if of, ok := ofCloses(statement, v); ok {
+			body = of
+		}
 		c.make(&script, v.Name, body)
 	}
 	if script.Len() == 0 {

@@ -549,6 +549,12 @@ func (c *checker) checkLogs(ctx context.Context) error {
 		if err := c.law(ctx, l.Name, l.faults(c.newest)); err != nil {
 			return err
 		}
+		if len(l.rare) == 0 || !c.have[l.tuple()] {
+			continue
+		}
+		if err := c.law(ctx, l.Name, "SELECT printf('the row of unix second %.6f and sample %d has the tuple %d, which is not there', l.ts, l.sample, l.tuple)"+l.tupleless()); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -563,4 +569,9 @@ func (l *LogTable) faults(newest int64) string {
 func (l *LogTable) faulty(newest int64) string {
 	return fmt.Sprintf(` FROM %[1]s l LEFT JOIN sample m ON m.id = l.sample LEFT JOIN sample b ON b.id = l.sample - 1
 		WHERE l.sample < 1 OR l.sample > %[2]d OR l.ts < b.ts - 1 OR l.ts > m.ts + 3600`, l.Name, newest)
+}
+
+// tupleless are the rows whose tuple is not there.
+func (l *LogTable) tupleless() string {
+	return fmt.Sprintf(" FROM %s l WHERE l.tuple NOT NULL AND NOT EXISTS (SELECT 1 FROM %s t WHERE t.id = l.tuple)", l.Name, l.tuple())
 }

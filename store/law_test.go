@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,7 @@ type history struct {
 	counters   [2]*Set[InterfaceID, InterfaceCounters]
 	owners     *Source
 	processes  *Set[ProcessID, Process]
+	closes     *LogSet[Close]
 	sockets    [2]*Set[SocketID, Socket]
 	handles    map[SocketID]*Subject[SocketID, Socket]
 	sums       [2]*Set[TrafficID, Traffic]
@@ -71,6 +73,8 @@ type history struct {
 	socks  [2]map[SocketID]modelSocket
 	moved  [2]map[TrafficID]Int // NULL: it rests
 	lives  int                  // of subjects in moved, so far
+	closed int                  // sockets, so far
+	ends   *rand.Rand           // says which; nil: none do
 
 	limits Limits
 	shots  []shot
@@ -96,7 +100,9 @@ func newHistory(t testing.TB, seed uint64) *history {
 		t: t, rand: rand.New(rand.NewPCG(seed, 7)), path: filepath.Join(t.TempDir(), "law.db"),
 		wall:  time.Unix(1_700_000_000, 0),
 		lives: int(seed) * 1e6, // another history may go on in the same recording
+		ends:  rand.New(rand.NewPCG(seed, 8)),
 	}
+	h.closed = h.lives
 	for i := range 2 {
 		h.links[i] = map[InterfaceID]Interface{}
 		h.counts[i] = map[InterfaceID]InterfaceCounters{}
@@ -114,10 +120,12 @@ func (h *history) start() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	w.keeper.markSamples, w.keeper.markTuples = 20, 10
+	w.keeper.markSamples, w.keeper.markTuples, w.keeper.tupleSamples = 20, 10, 10
+	w.logs[Closes.LogTable].(*logWriter[Close]).tuples.most = 40
 	h.w = w
 	h.owners = w.Source("owners")
 	h.processes = NewSet(h.owners, Processes)
+	h.closes = NewLog(h.owners, Closes)
 	for i := range 2 {
 		h.sources[i] = w.Source(fmt.Sprintf("source%d", i))
 		h.interfaces[i] = NewSet(h.sources[i], Interfaces)
@@ -223,6 +231,7 @@ func (h *history) step() {
 		for pid := int64(1); pid < 3; pid++ {
 			refs[pid] = h.processes.Put(ProcessID{PID: Of(pid), Started: 1.5, Comm: "p"}, Process{FDs: Of(h.rand.IntN(2))}).Ref()
 		}
+		h.close(now, refs)
 		return nil
 	})
 	for i, src := range h.sources {
@@ -265,6 +274,70 @@ func (h *history) step() {
 	h.shots = append(h.shots, now)
 	if h.limits != (Limits{}) {
 		h.tidy(h.rand.IntN(30))
+	}
+}
+
+// close lets connections end: of few clients and of many, to services here and elsewhere, and some of which little is known.
+func (h *history) close(now shot, refs map[int64]Ref) {
+	if h.ends == nil {
+		return
+	}
+	for range h.ends.IntN(6) {
+		h.closed++
+		pid := int64(h.ends.IntN(3))
+		c := Close{NetNS: Of(1), Proto: "tcp", Family: Of(4), LocalAddr: "10.0.0.1", LocalPort: Of([]int{80, 443}[h.ends.IntN(2)]),
+			RemoteAddr: fmt.Sprintf("192.0.2.%d", h.ends.IntN(3)), RemotePort: Of(32768 + h.ends.IntN(3)), Cookie: Of(h.closed),
+			Process: refs[pid], OwnerHow: "listener", Candidates: Of(h.ends.IntN(2)), MSS: Of(1448), BytesSent: Of(h.ends.IntN(1e6))}
+		switch h.ends.IntN(8) {
+		case 0:
+			c.RemoteAddr = fmt.Sprintf("203.0.113.%d", h.ends.IntN(200))
+		case 1, 2:
+			c.LocalPort, c.RemotePort = c.RemotePort, c.LocalPort
+		case 3:
+			c.RemoteAddr, c.RemotePort, c.MSS = "", Int{}, Int{}
+		case 4:
+			c.Proto, c.LocalAddr, c.BytesSent = "udp", "::", Int{}
+		}
+		h.closes.Add(h.uptime, c)
+		text := func(i Int) any {
+			if n, ok := i.Get(); ok {
+				return n
+			}
+			return nil
+		}
+		var remote, owner any
+		if c.RemoteAddr != "" {
+			remote = c.RemoteAddr
+		}
+		if pid > 0 {
+			owner = pid
+		}
+		now.rows["closed_sockets"] = append(now.rows["closed_sockets"], fmt.Sprint(text(c.Cookie), text(c.NetNS), c.Proto, text(c.Family), c.LocalAddr, text(c.LocalPort), remote,
+			text(c.RemotePort), owner, c.OwnerHow, text(c.Candidates), text(c.MSS), text(c.BytesSent)))
+	}
+}
+
+// checkCloses holds that those of the samples since the first are there as they were. Those of the first itself may have gone with the sample before.
+func (h *history) checkCloses(db *sql.DB, shots []shot, first float64) {
+	h.t.Helper()
+	var want []string
+	for _, s := range shots {
+		if s.ts > first {
+			want = append(want, s.rows["closed_sockets"]...)
+		}
+	}
+	if len(want) == 0 {
+		return
+	}
+	low, _, _ := strings.Cut(want[0], " ")
+	high, _, _ := strings.Cut(want[len(want)-1], " ")
+	if !h.killed {
+		high = "1e12"
+	}
+	got := texts(h.t, db, `SELECT cookie, netns, proto, family, local_addr, local_port, remote_addr, remote_port, pid, owner_how, owner_candidates, mss, bytes_sent
+		FROM closed_sockets WHERE cookie BETWEEN `+low+` AND `+high+` ORDER BY cookie`)
+	if diff := cmp.Diff(want, got); diff != "" {
+		h.t.Fatalf("closed_sockets (-want +got):\n%s", diff)
 	}
 }
 
@@ -312,6 +385,7 @@ func (h *history) nothingLeft() {
 	requireSound(h.t, h.path)
 	// Tuples of the last two eighths or so may be there, and copies of those in use.
 	expect("SELECT min(id) > 1 AND count(*) < max(id) FROM socket_tuple", "1")
+	expect("SELECT min(sample) > (SELECT min(id) FROM sample) - 10 AND min(id) > 1 FROM close_tuple", "1")
 }
 
 // inFile are the samples that do not wait in memory.
@@ -439,6 +513,7 @@ func (h *history) check() {
 			}
 		}
 	}
+	h.checkCloses(db, shots, first)
 	last := shots[len(shots)-1]
 	var newest float64
 	if err := db.QueryRow("SELECT max(ts) FROM samples").Scan(&newest); err != nil {

@@ -17,6 +17,7 @@ type LogTable struct {
 	Name string // of the table: "close"
 
 	columns   []Column
+	rare      []Column // of these, those that may stand in a tuple; none: the log has no tuples
 	newWriter func(*Writer) tableWriter
 }
 
@@ -44,6 +45,9 @@ func (t *LogTable) Schema() string {
 	fmt.Fprintf(&b, "CREATE TABLE %s (\n    %-20s REAL NOT NULL,\n    %-20s INTEGER NOT NULL", t.Name, "ts", "sample")
 	for _, c := range t.columns {
 		fmt.Fprintf(&b, ",\n    %-20s %s", c.stored, c.kind.sqlType())
+	}
+	if len(t.rare) > 0 {
+		fmt.Fprintf(&b, ",\n    %-20s INTEGER", "tuple")
 	}
 	b.WriteString(",\n    PRIMARY KEY (ts, sample)\n) STRICT, WITHOUT ROWID")
 	return b.String()
@@ -122,18 +126,28 @@ type logWriter[V any] struct {
 	rows   []logRow[V]
 	args   []any
 	add    *batch
-	late   *Column // how late ts may be; nil: the log does not say
+	late   *Column    // how late ts may be; nil: the log does not say
+	tuples *tuples[V] // nil: the log has none
 }
 
 func newLogWriter[V any](w *Writer, t Log[V]) *logWriter[V] {
-	l := &logWriter[V]{writer: w, table: t, add: w.insert("INSERT INTO "+t.Name, 2+len(t.columns))}
+	columns := 2 + len(t.columns)
+	if len(t.rare) > 0 {
+		columns++
+	}
+	l := &logWriter[V]{writer: w, table: t, add: w.insert("INSERT INTO "+t.Name, columns)}
 	if i := slices.IndexFunc(t.columns, func(c Column) bool { return c.stored == "late_ms" }); i >= 0 {
 		l.late = &t.columns[i]
 	}
 	return l
 }
 
-func (t *logWriter[V]) load(context.Context, *sql.Conn, int64, bool) error { return nil }
+func (t *logWriter[V]) load(ctx context.Context, q *sql.Conn, _ int64, _ bool) error {
+	if t.tuples == nil {
+		return nil
+	}
+	return t.tuples.load(ctx, q)
+}
 
 func (t *logWriter[V]) write(ctx context.Context, m int64) error {
 	t.rows = t.rows[:0]
@@ -146,9 +160,22 @@ func (t *logWriter[V]) write(ctx context.Context, m int64) error {
 		// Two of the same microsecond become neighbours.
 		last = max(t.rows[i].ts, last+1e-6)
 		args := append(t.args[:0], last, m)
-		args = appendArgs(args, reflect.ValueOf(&t.rows[i].row).Elem(), t.table.columns)
+		var err error
+		if t.tuples != nil {
+			args, err = t.tuples.appendRow(ctx, args, &t.rows[i].row, m)
+		} else {
+			args = appendArgs(args, reflect.ValueOf(&t.rows[i].row).Elem(), t.table.columns)
+		}
 		t.args = args[:0]
-		if err := t.add.add(ctx, args...); err != nil {
+		if err == nil {
+			err = t.add.add(ctx, args...)
+		}
+		if err != nil {
+			return fmt.Errorf("write %s: %w", t.table.Name, err)
+		}
+	}
+	if t.tuples != nil {
+		if err := t.tuples.add.flush(ctx); err != nil {
 			return fmt.Errorf("write %s: %w", t.table.Name, err)
 		}
 	}
@@ -158,10 +185,13 @@ func (t *logWriter[V]) write(ctx context.Context, m int64) error {
 	return nil
 }
 
-func (t *logWriter[V]) committed(int64) {
+func (t *logWriter[V]) committed(m int64) {
 	const small = 4096
 	if cap(t.rows) > small {
 		t.rows = nil
+	}
+	if t.tuples != nil {
+		t.tuples.committed(m)
 	}
 }
 
@@ -169,7 +199,17 @@ func (t *logWriter[V]) rolledBack() {
 	for _, set := range t.sets {
 		set.drop()
 	}
+	t.again()
 }
 
-func (t *logWriter[V]) again()  {}
-func (t *logWriter[V]) forget() {}
+func (t *logWriter[V]) again() {
+	if t.tuples != nil {
+		t.tuples.again()
+	}
+}
+
+func (t *logWriter[V]) forget() {
+	if t.tuples != nil {
+		t.tuples.forget()
+	}
+}

@@ -124,7 +124,7 @@ func (p *peerPiece) stages() []stage {
 				ON CONFLICT DO UPDATE SET there = 1, sent = excluded.sent, received = excluded.received, tuple = excluded.tuple`, p.first, socketsAt(p.last), talk)))
 	stages = append(stages, p.between(), p.newcomers())
 	stages = append(stages,
-		p.logged("close", peerSums("count(*)", "CAST(total("+neverOpened+") AS INTEGER)", "total(incomplete) = count(*)", "min(ts - coalesce(lived_ms, 0) / 1000.0)", "close", "socket IS NULL")),
+		p.logged("close", peerSums("count(*)", "CAST(total("+neverOpened+") AS INTEGER)", "total(incomplete) = count(*)", "min(ts - coalesce(lived_ms, 0) / 1000.0)", Closes.whole(), "socket IS NULL")),
 		p.logged("close_count", peerSums("sum(count)", "coalesce(sum(failed), 0)", "total(unknown) = sum(count)", "min(first)", "close_count", "1")))
 	return append(stages, p.sockets(), p.write())
 }
@@ -158,8 +158,8 @@ func (p *peerPiece) add(ctx context.Context, rows string, args ...any) error {
 const brought = "ts >= ?1 AND ts < ?2 AND sample BETWEEN ?3 AND ?4"
 
 // closedOfSockets keeps what the kernel told of the end of sockets that a sample saw.
-const closedOfSockets = "INSERT OR REPLACE INTO temp.peer_closed SELECT socket, ts, process, " + neverOpened + ", iif(sample > ?5, bytes_sent, NULL), iif(sample > ?5, bytes_received, NULL), iif(sample > ?5, retransmits, NULL) FROM (" +
-	"SELECT c.sample, c.socket, c.ts, c.process, s.proto, incomplete, rtt_us, bytes_sent, bytes_received, retransmits FROM close c CROSS JOIN socket s ON s.id = c.socket WHERE " + brought + ")"
+var closedOfSockets = "INSERT OR REPLACE INTO temp.peer_closed SELECT socket, ts, process, " + neverOpened + ", iif(sample > ?5, bytes_sent, NULL), iif(sample > ?5, bytes_received, NULL), iif(sample > ?5, retransmits, NULL) FROM (" +
+	"SELECT c.sample, c.socket, c.ts, c.process, s.proto, incomplete, rtt_us, bytes_sent, bytes_received, retransmits FROM " + Closes.whole() + " c CROSS JOIN socket s ON s.id = c.socket WHERE " + brought + ")"
 
 // peerDirection and peerService are those of a row with both ends.
 const (

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +138,7 @@ func TestPeersOfThinned(t *testing.T) {
 		t.Errorf("there are %s peers of a time that was thinned", n[0])
 	}
 	m.checkFrom(db, Levels()[1], Levels()[1].begin(thinned+1))
+	checkOfPeers(t, m.path)
 }
 
 // peerModel writes a random history and sums up, sample by sample, what it makes of each peer.
@@ -399,6 +401,97 @@ func (m *peerModel) check() {
 	for _, l := range Levels()[1:] {
 		m.checkFrom(db, l, 0)
 	}
+	checkOfPeers(m.t, m.path)
+}
+
+// checkOfPeers holds that who asks about one address gets all there is, in whatever time, though only some of it is read.
+func checkOfPeers(t testing.TB, path string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", DSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	one := func(query string) string {
+		t.Helper()
+		got := texts(t, db, query)
+		if len(got) != 1 {
+			t.Fatalf("%s gives %q", query, got)
+		}
+		return got[0]
+	}
+	var first, last float64
+	if err := db.QueryRow("SELECT min(ts) - 1, max(ts) + 1 FROM sample").Scan(&first, &last); err != nil {
+		t.Fatal(err)
+	}
+	addresses := texts(t, db, "SELECT DISTINCT remote_addr FROM closed_sockets WHERE remote_addr NOT NULL ORDER BY 1")
+	if len(addresses) == 0 {
+		t.Error("no peers")
+	}
+	asked, all := 0, len(texts(t, db, "SELECT 1 FROM closed_sockets"))
+	if every := len(addresses)/30 + 1; every > 1 {
+		for i := range addresses {
+			addresses[i/every] = addresses[i]
+		}
+		addresses = addresses[:len(addresses)/every]
+	}
+	for i, a := range append(addresses, "192.0.2.254") {
+		for _, v := range Views() {
+			if v.Name != "closed_sockets" && v.Name != "connections" {
+				continue
+			}
+			since, until := first+float64(i%4)*(last-first)/5, last-float64(i%3)*(last-first)/5
+			if _, err := db.Exec(fmt.Sprintf(`DROP VIEW IF EXISTS temp."window"; CREATE TEMP VIEW "window" AS SELECT %f AS since, %f AS until`, since, until)); err != nil {
+				t.Fatal(err)
+			}
+			where := " WHERE remote_addr = " + quoted(a)
+			low, high := "", ""
+			if v.Name == "closed_sockets" && i%2 == 0 {
+				low, high = fmt.Sprintf("%f", since), fmt.Sprintf("%f", until)
+				where += " AND ts >= " + low + " AND ts < " + high
+			}
+			body, ok := v.OfCloses([]Wanted{{"remote_addr", []string{quoted(a)}}}, low, high)
+			if !ok {
+				t.Fatalf("%s: nothing is known of %s", v.Name, a)
+			}
+			sum := "SELECT count(*), total(bytes_sent), coalesce(group_concat(x, ' '), '') FROM (SELECT bytes_sent, coalesce(cookie, '') || coalesce(local_port, '') AS x FROM (%s)" + where + " ORDER BY x)"
+			if _, err := db.Exec("DROP VIEW IF EXISTS temp.asked; CREATE TEMP VIEW asked AS " + v.Body); err != nil {
+				t.Fatal(err)
+			}
+			if want, got := one(fmt.Sprintf(sum, "temp.asked")), one(fmt.Sprintf(sum, body)); want != got {
+				t.Errorf("%s%s\nis %s\nbut %s is found", v.Name, where, want, got)
+			}
+			if v.Name == "closed_sockets" {
+				read, err := strconv.Atoi(one("SELECT count(*) FROM (" + body + ")"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				asked += all - read
+			}
+		}
+	}
+	for _, column := range []string{"local_port", "remote_port", "local_addr", "comm", "pid"} {
+		for _, value := range texts(t, db, "SELECT DISTINCT "+column+" FROM closed_sockets WHERE "+column+" NOT NULL ORDER BY random() LIMIT 2") {
+			if column == "local_addr" || column == "comm" {
+				value = quoted(value)
+			}
+			for _, v := range Views() {
+				if v.Name != "closed_sockets" && v.Name != "connections" {
+					continue
+				}
+				body, ok := v.OfCloses([]Wanted{{column, []string{value}}, {"bytes_sent", []string{"5"}}}, "", "")
+				sum := "SELECT count(*), total(bytes_sent) FROM (%s) WHERE " + column + " = " + value
+				if want, got := one(fmt.Sprintf(sum, v.Body)), one(fmt.Sprintf(sum, body)); !ok || want != got {
+					t.Errorf("%s WHERE %s = %s\nis %s\nbut %s is found", v.Name, column, value, want, got)
+				}
+			}
+		}
+	}
+	t.Logf("of %d closes %d were not read, for each of %d addresses", all, asked/(len(addresses)+1), len(addresses))
+	if asked == 0 && all > 100 {
+		t.Error("everything was read each time")
+	}
 }
 
 // checkFrom compares the periods of a level from that time on.
@@ -497,6 +590,7 @@ func TestTooManyPeers(t *testing.T) {
 	if got, want := texts(t, db, "SELECT sum(bytes_sent) || ' ' || sum(connections) || ' ' || sum(opened) FROM peers_1h"), fmt.Sprintf("%d %d %d", sent, n, n); got[0] != want {
 		t.Errorf("sums are %s, want %s", got[0], want)
 	}
+	checkOfPeers(t, path)
 	for _, peer := range []string{"203.0.113.7", "2001:db8:7::7", "192.0.2.200"} {
 		want := "2"
 		if peer == "192.0.2.200" {

@@ -372,6 +372,12 @@ func (s *salvage) groups() []group {
 		groups = append(groups, g)
 	}
 	var frame []group
+	for _, l := range LogTables() {
+		if len(l.rare) > 0 {
+			frame = append(frame, group{l.Name, []*salvaged{s.saved(l.Name), s.saved(l.tuple())}})
+			spans[l.Name], spans[l.tuple()] = true, true
+		}
+	}
 	for _, t := range s.tables {
 		if !spans[t.Name] {
 			frame = append(frame, group{t.Name, []*salvaged{t}})

@@ -302,6 +302,12 @@ func (s *salvage) mendReferences(ctx context.Context) error {
 			if err := forget(l.Name, c); err != nil {
 				return err
 			}
+			if c.Role != Rare {
+				continue
+			}
+			if err := forget(l.tuple(), c); err != nil {
+				return err
+			}
 		}
 	}
 	if forgotten > 0 {
@@ -310,14 +316,20 @@ func (s *salvage) mendReferences(ctx context.Context) error {
 	return nil
 }
 
-// mendLogs drops rows that cannot be of their sample.
+// mendLogs drops rows that cannot be of their sample, and those whose tuple is lost: of whom they are is not known.
 func (s *salvage) mendLogs(ctx context.Context) error {
 	for _, l := range LogTables() {
-		n, err := s.change(ctx, fmt.Sprintf("DELETE FROM %[1]s WHERE (ts, sample) IN (SELECT l.ts, l.sample %[2]s)", l.Name, l.faulty(s.newest)))
-		if err != nil {
-			return err
+		faulty := []string{l.faulty(s.newest)}
+		if len(l.rare) > 0 {
+			faulty = append(faulty, l.tupleless())
 		}
-		s.drop(l.Name, n)
+		for _, from := range faulty {
+			n, err := s.change(ctx, fmt.Sprintf("DELETE FROM %[1]s WHERE (ts, sample) IN (SELECT l.ts, l.sample %[2]s)", l.Name, from))
+			if err != nil {
+				return err
+			}
+			s.drop(l.Name, n)
+		}
 	}
 	n, err := s.change(ctx, "DELETE FROM gap WHERE until < since OR since > ?", s.result.Last)
 	s.drop("gap", n)

@@ -348,6 +348,7 @@ func TestCheckLaws(t *testing.T) {
 		{"a run of no boot", "DELETE FROM boot", "which is not there"},
 		{"a gap that ends early", "UPDATE gap SET until = since - 1 WHERE id = (SELECT min(id) FROM gap)", "ends before it begins"},
 		{"a close of the future", "INSERT INTO close (ts, sample) VALUES (1, 100000)", "is of another time than that sample"},
+		{"a close without its tuple", "DELETE FROM close_tuple WHERE id = (SELECT tuple FROM close LIMIT 1)", "which is not there"},
 		{"an index that is missing", "DROP INDEX socket_last", "the index socket_last is missing"},
 		{"a table of another shape", "ALTER TABLE socket_span ADD COLUMN x TEXT", "the table socket_span is not what format"},
 		{"a view of another text", "DROP VIEW leaks; CREATE VIEW leaks AS SELECT 1", "the view leaks"},
@@ -406,7 +407,7 @@ func TestCheckLaws(t *testing.T) {
 	defer db.Close()
 	for _, statement := range []string{
 		"DELETE FROM sample WHERE id < 40", "DELETE FROM socket_span WHERE id < 40 << 32", "DELETE FROM process_span", "DELETE FROM process_open", "DELETE FROM process WHERE id = 1",
-		"UPDATE process SET last_sample = 39", "INSERT INTO close (ts, sample, process, socket) SELECT ts, id, 1, 1 FROM sample",
+		"UPDATE process SET last_sample = 39", "INSERT INTO close (ts, sample, process, socket) SELECT ts - 0.0001, id, 1, 1 FROM sample",
 	} {
 		if _, err := db.Exec(statement); err != nil {
 			t.Fatal(err)

@@ -55,7 +55,8 @@ func (l Limits) walWaits() int64 { return min(l.walLimit()/2, 4_000_000) }
 //     subjects may, stays until it is gone: it may be seen again. See Set.Rest.
 //   - Subjects that others point to go later by an eighth of the time that is kept, a day at the most: a
 //     connection in TIME_WAIT still names the process that held it.
-//   - Interned tuples have no time. Those that are in use are moved behind the newest now and then; see retuple. All before
+//   - Tuples of logs go when no row can have them any more: each is given to rows of a limited number of samples.
+//   - Interned tuples of spans have no time. Those that are in use are moved behind the newest now and then; see retuple. All before
 //     the mark are out of use once the horizon has reached the sample of the mark.
 type keeper struct {
 	rolled  float64          // ts before which no period is to be rolled up
@@ -80,10 +81,11 @@ type keeper struct {
 	// Tuples are moved when so many samples were taken since the last time, an eighth of those kept at least, and so many
 	// tuples are new.
 	markSamples, markTuples int64
+	tupleSamples            int64 // a tuple of a log is given to rows of so many samples at most
 }
 
 func newKeeper() keeper {
-	return keeper{markSamples: 2000, markTuples: 1000, sums: summing{sizes: blockSizes{short: 128, shortest: 16, together: 64}}, thinning: thinning{most: thinAtOnce, grains: grains}}
+	return keeper{markSamples: 2000, markTuples: 1000, tupleSamples: tupleSamples, sums: summing{sizes: blockSizes{short: 128, shortest: 16, together: 64}}, thinning: thinning{most: thinAtOnce, grains: grains}}
 }
 
 // A stage sweeps one table: it deletes a few rows before the horizon and reports whether there were any.
@@ -291,6 +293,9 @@ func (w *Writer) sweeping() []stage {
 	}
 	for _, t := range LogTables() {
 		stages = append(stages, w.deleteRange(t.Name, "ts", k.horizon.ts))
+		if len(t.rare) > 0 {
+			stages = append(stages, w.dropLogTuples(t))
+		}
 	}
 	for _, t := range Tables() {
 		last := h

@@ -167,6 +167,11 @@ func (s *slicer) logs(ctx context.Context) error {
 		if err := s.do(ctx, fmt.Sprintf("INSERT INTO %[1]s SELECT * FROM src.%[1]s WHERE ts >= ? AND sample BETWEEN ? AND ?", l.Name), s.result.First, s.a, s.z); err != nil {
 			return err
 		}
+		if len(l.rare) > 0 {
+			if err := s.do(ctx, fmt.Sprintf("INSERT INTO %[1]s SELECT * FROM src.%[1]s WHERE id IN (SELECT tuple FROM main.%[2]s)", l.tuple(), l.Name)); err != nil {
+				return err
+			}
+		}
 		for _, c := range l.columns {
 			var subject string
 			switch {
@@ -179,6 +184,11 @@ func (s *slicer) logs(ctx context.Context) error {
 			}
 			if err := s.refer(ctx, l.Name, c.stored, subject); err != nil {
 				return err
+			}
+			if c.Role == Rare {
+				if err := s.refer(ctx, l.tuple(), c.stored, subject); err != nil {
+					return err
+				}
 			}
 		}
 	}

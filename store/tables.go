@@ -66,7 +66,7 @@ var _ = sumUp(SocketTrends.Table, "count")
 
 // The logs: what happened between samples, each row with its own exact time. Their views are written by hand.
 var (
-	Closes      = defineLog[Close]("close")
+	Closes      = interned(defineLog[Close]("close"), (*Close).varies, closesVary)
 	CloseCounts = defineLog[CloseCount]("close_count")
 
 	InterfaceEvents = eventsOf(Interfaces)

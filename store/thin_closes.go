@@ -67,7 +67,7 @@ func (w *Writer) sumUpCloses(ctx context.Context, from, until float64) error {
 		  FROM (SELECT *, iif(there > here, NULL, local_port) AS port, iif(here > 1 AND here >= there, NULL, remote_port) AS service
 		          FROM (SELECT *, count(*) OVER (PARTITION BY netns, proto, family, local_addr, local_port) AS here,
 		                       count(*) OVER (PARTITION BY netns, proto, family, remote_addr, remote_port) AS there
-		                  FROM close WHERE ts >= ? AND ts < ? AND socket IS NULL))
+		                  FROM ` + Closes.whole() + ` WHERE ts >= ? AND ts < ? AND socket IS NULL))
 		 GROUP BY netns, proto, family, local_addr, port, remote_addr, service, process, owner_how, owner_candidates ORDER BY 1`, []any{from, until}},
 		{"DELETE FROM close WHERE ts >= ? AND ts < ? AND socket IS NULL", []any{from, until}},
 	} {

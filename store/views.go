@@ -501,12 +501,13 @@ func writtenViews() []View {
 
 var (
 	viewColumn  = regexp.MustCompile(`^(\w+)(?: \(([^)]+)\))?: (.+)$`)
-	viewUnitRef = regexp.MustCompile(`\b(K|CHANGES)_(\w+)\b`)
+	viewUnitRef = regexp.MustCompile(`\b(K|CHANGES|WHOLE)_(\w+)\b`)
 	viewNumber  = regexp.MustCompile(`^\d+_`)
 )
 
-// parseView reads a view's file. In its SQL, K_sockets stands for the K of sockets and CHANGES_routes for the changes
-// of routes within a window. Files may begin with a number, which only gives the order.
+// parseView reads a view's file. In its SQL, K_sockets stands for the K of sockets, CHANGES_routes for the changes
+// of routes within a window and WHOLE_close for the rows of the log close with what stands in their tuples. Files may begin with a number, which
+// only gives the order.
 func parseView(name, text string) (View, error) {
 	v := View{Name: viewNumber.ReplaceAllString(name, "")}
 	body := text
@@ -535,6 +536,9 @@ func parseView(name, text string) (View, error) {
 	var unknown error
 	v.Body = viewUnitRef.ReplaceAllStringFunc(strings.TrimRight(strings.TrimSpace(body), ";"), func(ref string) string {
 		what, table, _ := strings.Cut(ref, "_")
+		if what == "WHOLE" && table == Closes.Name {
+			return Closes.whole()
+		}
 		t := tableNamed(table)
 		switch {
 		case t == nil:

@@ -66,8 +66,8 @@ SELECT min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended
        round(coalesce(c.ended, c.ts, t.ended, e.ts) - min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended, c.ts, b.ts, l.since)), 6) AS duration_s,
        l.open AND c.ts IS NULL AND t.ended IS NULL AS open, iif(c.ts IS NULL, 'sample', 'both') AS seen_by, s.netns, s.proto, s.family,
        s.local_addr, s.local_port, s.remote_addr, s.remote_port,
-       t.state, r.pid, r.comm, r.exe, r.cmdline, coalesce(c.owner_how, t.owner_how) AS owner_how,
-       iif(c.ts IS NULL, t.owner_candidates, c.owner_candidates) AS owner_candidates, t.user,
+       t.state, r.pid, r.comm, r.exe, r.cmdline, coalesce(c.owner_how, ct.owner_how, t.owner_how) AS owner_how,
+       iif(c.ts IS NULL, t.owner_candidates, coalesce(c.owner_candidates, ct.owner_candidates)) AS owner_candidates, t.user,
        coalesce(c.bytes_sent, p.bytes_sent, o.bytes_sent) AS bytes_sent,
        coalesce(c.bytes_received, p.bytes_received, o.bytes_received) AS bytes_received,
        coalesce(c.retransmits, t.retransmits) AS retransmits, coalesce(c.rtt_us, p.rtt_us, o.rtt_us) / 1000.0 AS rtt_ms, s.cookie
@@ -75,10 +75,11 @@ SELECT min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended
   CROSS JOIN sample e ON e.id = l.last >> 32
   LEFT JOIN sample b ON b.id = l.first_sample
   LEFT JOIN close c ON c.socket = l.closed_as
+  LEFT JOIN close_tuple ct ON ct.id = c.tuple
   LEFT JOIN socket_open o ON l.open AND o.subject = s.id
   LEFT JOIN socket_span p ON NOT l.open AND p.id = l.last
   LEFT JOIN socket_tuple t ON t.id = coalesce(p.tuple, o.tuple)
-  LEFT JOIN process r ON r.id = coalesce(c.process, t.process)
+  LEFT JOIN process r ON r.id = coalesce(c.process, ct.process, t.process)
 UNION ALL
 SELECT c.ts - coalesce(c.lived_ms, 0) / 1000.0,
        (SELECT a.ts FROM sample a CROSS JOIN sample b ON b.id = c.sample AND a.run = b.run WHERE a.id = c.sample - 1 AND a.ts <= c.ts - coalesce(c.lived_ms, 0) / 1000.0),
@@ -86,7 +87,7 @@ SELECT c.ts - coalesce(c.lived_ms, 0) / 1000.0,
        c.local_addr, c.local_port, c.remote_addr, c.remote_port,
        NULL, r.pid, r.comm, r.exe, r.cmdline, c.owner_how, c.owner_candidates, NULL,
        c.bytes_sent, c.bytes_received, c.retransmits, c.rtt_us / 1000.0, c.cookie
-  FROM w CROSS JOIN close c ON c.ts BETWEEN w.since AND w.beyond AND c.ts - coalesce(c.lived_ms, 0) / 1000.0 <= w.until
+  FROM w CROSS JOIN WHOLE_close c ON c.ts BETWEEN w.since AND w.beyond AND c.ts - coalesce(c.lived_ms, 0) / 1000.0 <= w.until
   LEFT JOIN process r ON r.id = c.process
  WHERE c.socket IS NULL AND (c.remote_port > 0 OR c.incomplete)
  ORDER BY opened

@@ -51,7 +51,7 @@ ended AS MATERIALIZED (
     FROM w CROSS JOIN socket s ON s.last_sample BETWEEN w.a - 1 AND w.z AND s.gone_sample = s.last_sample + 1),
 -- Closes that the kernel told of by a socket that the recording does not name; what samples saw of them is not told again.
 logged AS MATERIALIZED (
-  SELECT c.cookie, c.netns FROM w CROSS JOIN close c ON c.ts BETWEEN coalesce((SELECT ts FROM sample WHERE id = a - 1), since) AND coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12) WHERE c.socket IS NULL),
+  SELECT c.cookie, c.netns FROM w CROSS JOIN WHOLE_close c ON c.ts BETWEEN coalesce((SELECT ts FROM sample WHERE id = a - 1), since) AND coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12) WHERE c.socket IS NULL),
 -- What samples saw of sockets, each with its sample, and with at where it is known to have been earlier. A socket of the same cookie
 -- that takes the place of another is the same, of which more became known (its inode, once it is accepted): it was neither
 -- closed nor opened.
@@ -87,7 +87,7 @@ told AS (
   -- One that lived between two samples, not one whose close came so late that it is not named.
   SELECT ts - coalesce(lived_ms, 0) / 1000.0, 'opened', NULL, NULL, process, 0, 1,
          netns, proto, local_addr, local_port, remote_addr, remote_port, NULL, NULL, NULL, proto = 'udp' AND coalesce(remote_port, 0) = 0, 1
-    FROM w CROSS JOIN close c ON ts BETWEEN since AND coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12)
+    FROM w CROSS JOIN WHOLE_close c ON ts BETWEEN since AND coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12)
    WHERE socket IS NULL AND owner_how IS NOT 'cookie' AND (cookie, netns) IN (SELECT cookie, netns FROM ended) IS NOT TRUE
   UNION ALL
   -- Where the connection had ended before, a sample has told of that, or this tells both.
@@ -97,7 +97,7 @@ told AS (
          coalesce(c.remote_addr, s.remote_addr), coalesce(c.remote_port, s.remote_port), NULL, NULL, NULL,
          -- A tcp socket that no sample saw may have been bound only.
          coalesce(c.remote_port, s.remote_port, 0) = 0 AND (t.state IS 'LISTEN' OR coalesce(c.proto, s.proto) = 'udp'), 1
-    FROM w CROSS JOIN close c ON c.ts BETWEEN w.since AND coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12) CROSS JOIN (SELECT 0 AS died UNION ALL SELECT 1) ON NOT died OR c.ended IS NOT NULL
+    FROM w CROSS JOIN WHOLE_close c ON c.ts BETWEEN w.since AND coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12) CROSS JOIN (SELECT 0 AS died UNION ALL SELECT 1) ON NOT died OR c.ended IS NOT NULL
     LEFT JOIN socket s ON s.id = c.socket
     LEFT JOIN (SELECT socket, iif(over, NULL, state) AS state, process, max(iif(over, -1, f)), total(over) AS overs FROM turned GROUP BY socket) t ON t.socket = c.socket
    WHERE NOT died OR overs IS NOT TRUE
