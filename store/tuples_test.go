@@ -2,11 +2,15 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // BenchmarkCloseBytes writes closes of several populations, and prints the bytes that each takes: beside what rows without tuples take, with the
@@ -85,4 +89,52 @@ func someClose(rnd *rand.Rand, clients, n int) Close {
 	k := rnd.IntN(clients)
 	c.RemoteAddr = fmt.Sprintf("10.%d.%d.%d", k>>16, k>>8&255, k&255)
 	return c
+}
+
+// A sample that is written twice is the same both times: where the first writing failed, it may have come into the file all the same.
+func TestWrittenTwiceIsTheSame(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, 1400)
+	statements := 0
+	values := func(args []driver.NamedValue) (all []any) {
+		for _, a := range args {
+			all = append(all, a.Value)
+		}
+		return all
+	}
+	h.begun = func() {
+		w := h.w
+		rehearse := func() (all []string) {
+			w.tape.recording = true
+			err := w.write(t.Context(), Cost{})
+			w.tape.recording = false
+			if err != nil {
+				t.Fatal(err)
+			}
+			for ops := w.tape.current; len(ops) > 0; {
+				b, rows, args, rest := w.next(ops)
+				if ops = rest; b != w.addSample { // that has the time it takes
+					same := len(args) - rows*b.columns
+					for i := range rows {
+						all = append(all, fmt.Sprint(b.number, values(args[:same]), values(args[same+i*b.columns:same+(i+1)*b.columns])))
+					}
+				}
+			}
+			slices.Sort(all) // some sets are maps
+			w.tape.current = nil
+			for _, table := range w.order {
+				table.again()
+			}
+			return all
+		}
+		first := rehearse()
+		if diff := cmp.Diff(first, rehearse()); diff != "" {
+			t.Fatalf("(-first +again):\n%s", diff)
+		}
+		statements += len(first)
+	}
+	h.run(150)
+	if statements < 1000 {
+		t.Errorf("only %d statements were compared", statements)
+	}
 }
