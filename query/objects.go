@@ -29,36 +29,11 @@ type condition []word
 
 // conditionsOn are those of a statement that reads one view and nothing else; nil: there is none.
 func conditionsOn(statement, view string) []condition {
-	all := wordsOf(statement)
-	at := func(i int) word {
-		if i < 0 || i >= len(all) {
-			return word{}
-		}
-		return all[i]
-	}
-	from := -1
-	for i, w := range all {
-		switch {
-		case strings.Trim(w.text, `"`) != view:
-		case from >= 0 || at(i-1).text != "from":
-			return nil // more than once, or beside another
-		default:
-			from = i
-		}
-	}
-	if from < 0 {
+	all, where := readsOnly(statement, view)
+	if where < 0 || where >= len(all) || all[where].text != "where" {
 		return nil
 	}
-	depth, where := all[from].depth, from+1
-	if at(where).text == "as" {
-		where++
-	}
-	if at(where).text != "where" {
-		where++ // another name
-	}
-	if at(where).text != "where" || at(where).depth != depth {
-		return nil
-	}
+	depth := all[where].depth
 	var found []condition
 	between, begin, i := false, where+1, where+1
 	for ; i < len(all) && all[i].depth >= depth && !(all[i].depth == depth && endsClause[all[i].text]); i++ {
@@ -79,6 +54,66 @@ func conditionsOn(statement, view string) []condition {
 		}
 	}
 	return append(found, all[begin:i])
+}
+
+// readsOnly are the words of a statement that reads one view and nothing else, and where its FROM clause ends; -1: it is another one.
+func readsOnly(statement, view string) (all []word, end int) {
+	all = wordsOf(statement)
+	at := func(i int) string {
+		if i < 0 || i >= len(all) {
+			return ""
+		}
+		return all[i].text
+	}
+	from := -1
+	for i, w := range all {
+		switch {
+		case strings.Trim(w.text, `"`) != view:
+		case from >= 0 || at(i-1) != "from":
+			return nil, -1 // more than once, or beside another
+		default:
+			from = i
+		}
+	}
+	if from < 0 {
+		return nil, -1
+	}
+	end = from + 1
+	if at(end) == "as" {
+		end++
+	}
+	if end < len(all) && all[end].kind != tokenMark && !endsClause[all[end].text] {
+		end++ // another name
+	}
+	if end < len(all) && all[end].depth == all[from].depth && !endsClause[all[end].text] {
+		return nil, -1
+	}
+	return all, end
+}
+
+// sumsUp reports whether a statement only sums up the rows of the view, so that their order does not matter.
+func sumsUp(statement, view string) bool {
+	all, end := readsOnly(statement, view)
+	if end < 0 || all[0].text != "select" {
+		return false
+	}
+	sums := false
+	for i, w := range all {
+		switch w.text {
+		case "group_concat", "string_agg", "json_group_array", "json_group_object", "jsonb_group_array", "jsonb_group_object", "over", "limit", "union", "except", "intersect":
+			return false
+		case "select":
+			if i > 0 {
+				return false
+			}
+		case "count", "sum", "total", "avg", "min", "max":
+			// With several arguments min and max sum up nothing.
+			sums = sums || i < end && w.depth == 0 && i+3 < len(all) && all[i+1].text == "(" && (all[i+2].kind == tokenWord || all[i+2].text == "*") && all[i+3].text == ")"
+		case "group":
+			sums = sums || i >= end && w.depth == 0
+		}
+	}
+	return sums
 }
 
 // column is the column that the condition begins with, and what follows it.

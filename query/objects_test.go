@@ -100,3 +100,66 @@ func FuzzObjectsAsked(f *testing.F) {
 		}
 	})
 }
+
+// What is only summed up is not sorted; what is shown is.
+func TestWhatIsSummedUpIsNotSorted(t *testing.T) {
+	t.Parallel()
+	d := eventful(t)
+	d.stop()
+	r := openRecording(t, d.path)
+	if err := r.SetWindow(t.Context(), began, began.Add(2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	for statement, sums := range map[string]bool{
+		"SELECT count(*) FROM events":                                                      true,
+		"SELECT max(ts), count(pid) FROM events e WHERE e.count > 0":                       true,
+		"SELECT object, event, count(*) FROM events GROUP BY 1, 2 ORDER BY 3 DESC":         true,
+		"select comm from connections where open group by comm":                            true,
+		"SELECT * FROM events":                                                             false,
+		"SELECT ts, event FROM events WHERE ts > 5":                                        false,
+		"SELECT max(ts, 5) FROM events":                                                    false,
+		"SELECT count FROM events":                                                         false,
+		"SELECT group_concat(event), count(*) FROM events":                                 false,
+		"SELECT object, string_agg(event, ' ') FROM events GROUP BY object":                false,
+		"SELECT count(*) OVER () FROM events":                                              false,
+		"SELECT * FROM events LIMIT 3":                                                     false,
+		"SELECT count(*) FROM (SELECT * FROM events LIMIT 3)":                              false,
+		"SELECT (SELECT count(*) FROM events)":                                             false,
+		"SELECT count(*) FROM events UNION ALL SELECT ts FROM samples":                     false,
+		"SELECT count(*) FROM samples WHERE ts IN (SELECT ts FROM events)":                 false,
+		"SELECT ts FROM events WHERE count(*) > 5":                                         false,
+		"SELECT coalesce(pid, max(pid)) FROM events":                                       false,
+		"EXPLAIN QUERY PLAN SELECT count(*) FROM events":                                   false,
+		"WITH x AS (SELECT * FROM events) SELECT count(*) FROM x":                          false,
+		"SELECT count(*) FROM events WHERE ts > (SELECT min(ts) FROM samples ORDER BY ts)": false,
+		"SELECT count(*) FROM events, samples":                                             false,
+		"SELECT row_number() OVER (ORDER BY ts) FROM events GROUP BY ts":                   false,
+		"SELECT json_group_array(event) FROM events GROUP BY object":                       false,
+		"SELECT count(*), json_group_object(what, event) FROM events":                      false,
+	} {
+		view := "events"
+		if strings.Contains(statement, "connections") {
+			view = "connections"
+		}
+		if got := sumsUp(statement, view); got != sums {
+			t.Errorf("%s only sums up: %t, want %t", statement, got, sums)
+		}
+		if sums {
+			nested := strings.Replace(statement, "rom "+view, "rom (SELECT * FROM "+view+")", 1)
+			nested = strings.Replace(nested, "FROM "+view+" ", "FROM (SELECT * FROM "+view+") ", 1)
+			if diff := cmp.Diff(table(t, r.conn, nested), table(t, r.conn, statement)); diff != "" {
+				t.Errorf("%s (-sorted +not):\n%s", statement, diff)
+			}
+		}
+	}
+	for _, v := range store.Views() {
+		if short := inAnyOrder(v.Body); short != v.Body && (v.Body[len(short):][:11] != "\n ORDER BY " || strings.Count(short, "(") != strings.Count(short, ")")) {
+			t.Errorf("%s without its order ends with %q", v.Name, v.Body[len(short):])
+		}
+		if v.Name == "events" || v.Name == "connections" {
+			if strings.HasSuffix(strings.TrimSpace(inAnyOrder(v.Body)), "ORDER BY ts") || inAnyOrder(v.Body) == v.Body {
+				t.Errorf("%s keeps its order", v.Name)
+			}
+		}
+	}
+}

@@ -33,6 +33,12 @@
 // A history is one SELECT, no UNION ALL of the spans that have ended and those that hold, so that SQLite flattens it into a
 // join, and any list of moments drives it.
 //
+// # Logs
+//
+// What happened between samples stands in logs, in the order of its exact time: each socket that was closed, each change of a route or a
+// link. Of closes there may be hundreds a second: what many of them have in common stands in tuples that they share, see tuples, and the shell
+// reads only those that may be wanted, see View.OfCloses.
+//
 // # What is kept
 //
 // Tidy, called between samples, holds the Limits in small steps: see keeper. Where room is wanting, the oldest samples are thinned: see

@@ -51,7 +51,8 @@ ended AS MATERIALIZED (
     FROM w CROSS JOIN socket s ON s.last_sample BETWEEN w.a - 1 AND w.z AND s.gone_sample = s.last_sample + 1),
 -- Closes that the kernel told of by a socket that the recording does not name; what samples saw of them is not told again.
 logged AS MATERIALIZED (
-  SELECT c.cookie, c.netns FROM w CROSS JOIN WHOLE_close c ON c.ts BETWEEN coalesce((SELECT ts FROM sample WHERE id = a - 1), since) AND coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12) WHERE c.socket IS NULL),
+  SELECT c.cookie, c.netns FROM w CROSS JOIN WHOLE_close c ON c.ts BETWEEN coalesce((SELECT ts FROM sample WHERE id = a - 1), since) AND coalesce((SELECT ts FROM sample WHERE id = z + 2), 1e12) WHERE c.socket IS NULL
+     AND c.cookie IN (SELECT cookie FROM ended UNION ALL SELECT s.cookie FROM turned t CROSS JOIN socket s ON s.id = t.socket WHERE t.over)),
 -- What samples saw of sockets, each with its sample, and with at where it is known to have been earlier. A socket of the same cookie
 -- that takes the place of another is the same, of which more became known (its inode, once it is accepted): it was neither
 -- closed nor opened.
