@@ -132,6 +132,9 @@ const (
 	benchMoments  = 25               // that are asked about
 )
 
+// bare is what a peer is called that asks for the sockets and does nothing with them.
+const bare = "bare dump"
+
 func (c *BenchConfig) tell(what string) {
 	if c.Progress != nil {
 		c.Progress(what)

@@ -231,7 +231,8 @@ func (r *BenchReport) Write(w io.Writer) error {
 func (r *BenchReport) notes() []string {
 	notes := []string{
 		"ss is ss -tanpieom, netstat is netstat -tanp, each to /dev/null; atop is atop -w and sadc is sadc -S ALL, each with a",
-		"sample a second, of processes and of the machine. naive is a row of text for each socket and sample in SQLite.",
+		"sample a second, of processes and of the machine. A bare dump asks the kernel for all TCP sockets and throws the answer",
+		"away. naive is a row of text for each socket and sample in SQLite.",
 	}
 	if len(r.Loads) > 0 && r.IntervalS != benchInterval.Seconds() {
 		notes = append(notes, fmt.Sprintf("Sampled every %gs: what is done once in so many seconds counts for too little in a sample.", r.IntervalS))

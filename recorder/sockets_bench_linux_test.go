@@ -118,15 +118,21 @@ func BenchmarkSocketsSample(b *testing.B) {
 			perSample := (cpuTime() - begun).Seconds() * 1000 / float64(b.N)
 			b.ReportMetric(perSample, "ms-CPU")
 			b.ReportMetric(read.Seconds()*1000/float64(b.N), "ms-CPU-read")
-			var ss BenchPeer
-			if err := inside.inside(func() { ss = runPeer(b.Context(), "iproute2", "ss", "-tanpieom") }); err != nil {
-				b.Fatal(err)
+			for unit, peer := range map[string]*shownPeer{"ss": {name: "ss", pkg: "iproute2", args: []string{"-tanpieom"}}, "dump": {do: bareDump}} {
+				if err := inside.inside(func() {
+					for range peerRuns {
+						peer.run(b.Context())
+					}
+				}); err != nil {
+					b.Fatal(err)
+				}
+				result := peer.result()
+				if result.Missing != "" {
+					b.Fatal(result.Missing)
+				}
+				b.ReportMetric(result.CPUms, "ms-CPU-"+unit)
+				b.ReportMetric(perSample/result.CPUms, "cpu/"+unit)
 			}
-			if ss.Missing != "" {
-				b.Fatal(ss.Missing)
-			}
-			b.ReportMetric(ss.CPUms, "ms-CPU-ss")
-			b.ReportMetric(perSample/ss.CPUms, "cpu/ss")
 			b.ReportMetric(float64(ownCost().RSS)/(1<<20), "MB-RSS")
 		})
 	}
