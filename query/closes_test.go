@@ -41,6 +41,8 @@ func TestClosesOfAddresses(t *testing.T) {
 					c.Process = web
 				case j == 3 && i%20 == 0:
 					c.RemoteAddr = "203.0.113.7"
+				case j == 5 && i == 2: // before the hour whose first sample brings it
+					c.RemoteAddr = "198.51.100.9"
 				case j == 4 && i == 100:
 					c.RemoteAddr = "2001:db8::7"
 				}
@@ -74,6 +76,8 @@ func TestClosesOfAddresses(t *testing.T) {
 		{"closed_sockets", fmt.Sprintf("ts BETWEEN 1 AND unixepoch(%.0f, 'unixepoch') AND remote_addr IN ('203.0.113.7', '2001:db8::7')", noon), 2},
 		{"closed_sockets", fmt.Sprintf("remote_addr IS '2001:db8::7' AND ts < %f + 14 * 3600 AND ts > %[1]f", noon), 1},
 		{"closed_sockets", "remote_addr = '198.51.100.1'", 0},
+		{"closed_sockets", "remote_addr = '198.51.100.9'", 1},
+		{"connections", "remote_addr = '198.51.100.9'", 1},
 		{"closed_sockets", "remote_addr = '203.0.113.7' AND ts > (SELECT min(ts) FROM samples)", 5},
 		{"closed_sockets", "remote_port = 40060", 30},
 		{"closed_sockets", "local_port = 443 AND remote_port IN (40060, 40061)", 60},
@@ -88,6 +92,28 @@ func TestClosesOfAddresses(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" || len(got)-1 != c.rows {
 			t.Errorf("%s WHERE %s: %d rows, want %d (-of all +asked for):\n%s", c.view, c.where, len(got)-1, c.rows, diff)
 		}
+	}
+	// A close just before the window is none of it.
+	at := began.Add(21*20*time.Minute - 90*time.Second) // 203.0.113.7
+	for since, want := range map[time.Duration]int{-time.Second / 2: 5, time.Second / 2: 4} {
+		if err := r.SetWindow(t.Context(), at.Add(since), began.Add(hours*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(table(t, r.conn, "SELECT * FROM connections WHERE remote_addr = '203.0.113.7'")) - 1; got != want {
+			t.Errorf("%d connections, want %d", got, want)
+		}
+	}
+	// Where hours may be lost, all is read.
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("DELETE FROM peer_1h WHERE id % 3; INSERT INTO gap (since, until, kind) SELECT min(ts), max(ts), 'damaged' FROM sample"); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(table(t, r.conn, "SELECT * FROM closed_sockets WHERE remote_addr = '203.0.113.7'")) - 1; got != 5 {
+		t.Errorf("%d closes of a recording that was damaged, want 5", got)
 	}
 	for statement, want := range map[string]string{
 		"SELECT * FROM closed_sockets WHERE remote_addr = '203.0.113.7'":                                     "c.ts > k.since AND c.ts <= k.until",
