@@ -110,6 +110,31 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 	return err
 }
 
+// sumsUp reports whether a statement only sums up the rows of the view, so that their order does not matter.
+func sumsUp(statement, view string) bool {
+	all, end := readsOnly(statement, view)
+	if end < 0 || all[0].text != "select" {
+		return false
+	}
+	sums := false
+	for i, w := range all {
+		switch w.text {
+		case "group_concat", "string_agg", "json_group_array", "json_group_object", "jsonb_group_array", "jsonb_group_object", "over", "limit", "union", "except", "intersect":
+			return false
+		case "select":
+			if i > 0 {
+				return false
+			}
+		case "count", "sum", "total", "avg", "min", "max":
+			// With several arguments min and max sum up nothing.
+			sums = sums || i < end && w.depth == 0 && i+3 < len(all) && all[i+1].text == "(" && (all[i+2].kind == tokenWord || all[i+2].text == "*") && all[i+3].text == ")"
+		case "group":
+			sums = sums || i >= end && w.depth == 0
+		}
+	}
+	return sums
+}
+
 // inAnyOrder is the body of a view without the ORDER BY at its end: SQLite would sort what is then only counted.
 func inAnyOrder(body string) string {
 	i := strings.LastIndex(body, "\n ORDER BY ")
