@@ -5,7 +5,9 @@
 // Open gives a Recording, also one that is being written or that the user may only read. Its connection has the views of
 // this program as TEMP views, each made when a statement first names it, so that they work on a file of an older version and can be moved: the window
 // that leaks, connections and listeners look at is a view of one row, which SetWindow replaces. at() is a function of the
-// recording; the others, listed in functions.go, need none.
+// recording; the others, listed in functions.go, need none. Where the conditions of a statement say which rows are wanted (conditions.go), a
+// view may be made so that only these are read: histories by their subjects (views.go), events by their objects, closes by their ends (closes.go).
+// The rows are the same.
 //
 // A Shell runs statements and dot-commands and prints results: split.go finds where a statement ends, format*.go write rows as box,
 // csv, json …, complete.go, suggest.go and hints.go help who does not know the names, timewords.go reads every time that people type.
