@@ -81,11 +81,10 @@ type keeper struct {
 	// Tuples are moved when so many samples were taken since the last time, an eighth of those kept at least, and so many
 	// tuples are new.
 	markSamples, markTuples int64
-	tupleSamples            int64 // a tuple of a log is given to rows of so many samples at most
 }
 
 func newKeeper() keeper {
-	return keeper{markSamples: 2000, markTuples: 1000, tupleSamples: tupleSamples, sums: summing{sizes: blockSizes{short: 128, shortest: 16, together: 64}}, thinning: thinning{most: thinAtOnce, grains: grains}}
+	return keeper{markSamples: 2000, markTuples: 1000, sums: summing{sizes: blockSizes{short: 128, shortest: 16, together: 64}}, thinning: thinning{most: thinAtOnce, grains: grains}}
 }
 
 // A stage sweeps one table: it deletes a few rows before the horizon and reports whether there were any.

@@ -46,9 +46,11 @@ type form struct {
 	in     []bool // by the place of the column in the table
 }
 
-// How many kinds are remembered, and for how many samples: see keeper.tupleSamples.
 const (
-	tuplesKnown  = 4096
+	// tuplesKnown is how many kinds are remembered.
+	tuplesKnown = 4096
+	// tupleSamples is in how many samples rows are given one tuple. So it is known which tuples are out of use when the oldest rows are
+	// forgotten. It may grow in a later version and must never shrink: tuples that are in use would go.
 	tupleSamples = 1000
 )
 
@@ -146,7 +148,7 @@ func (t *tuples[V]) committed(m int64) {
 	if t.since == 0 {
 		t.since = m
 	}
-	if len(t.known) >= t.most || m-t.since+1 >= t.writer.keeper.tupleSamples {
+	if len(t.known) >= t.most || m-t.since+1 >= t.writer.tupleAge {
 		t.forget()
 	}
 }
@@ -214,5 +216,5 @@ func (t *tuples[V]) write(ctx context.Context, number, m int64, v reflect.Value,
 // dropLogTuples deletes the tuples of a log that no row from the horizon on has.
 func (w *Writer) dropLogTuples(t *LogTable) stage {
 	return w.deleteWhere(fmt.Sprintf(`DELETE FROM %[1]s WHERE id <= (SELECT max(id) FROM (SELECT id, sample FROM %[1]s ORDER BY id LIMIT %[2]d) WHERE sample <= %[3]d)
-		AND id < (SELECT max(id) FROM %[1]s)`, t.tuple(), sweepRows, w.keeper.horizon.id-w.keeper.tupleSamples)) // no number is given twice
+		AND id < (SELECT max(id) FROM %[1]s)`, t.tuple(), sweepRows, w.keeper.horizon.id-w.tupleAge)) // no number is given twice
 }

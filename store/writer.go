@@ -78,6 +78,7 @@ type Writer struct {
 	tables    map[*Table]tableWriter
 	logs      map[*LogTable]tableWriter
 	order     []tableWriter
+	tupleAge  int64 // in samples; see tupleSamples
 	sources   []*Source
 	outcome   *Source
 	results   *Set[SourceID, SourceOutcome]
@@ -120,7 +121,7 @@ type sampleTime struct {
 // What is wrong with the file at the start is an error: a disk that is full, a file system that is read-only. What goes
 // wrong later is not: see the package comment.
 func Create(ctx context.Context, o Options) (*Writer, error) {
-	w := &Writer{options: o, tables: map[*Table]tableWriter{}, logs: map[*LogTable]tableWriter{}}
+	w := &Writer{options: o, tables: map[*Table]tableWriter{}, logs: map[*LogTable]tableWriter{}, tupleAge: tupleSamples}
 	if w.options.Hold == 0 {
 		w.options.Hold = DefaultHold
 	}
