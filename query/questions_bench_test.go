@@ -95,7 +95,7 @@ func BenchmarkQuestions(b *testing.B) {
 		b.Fatal(err)
 	}
 	window := fmt.Sprintf(`CREATE TEMP VIEW "window" AS SELECT %f AS since, %f AS until;`, first, last)
-	mid := fmt.Sprintf("%.0f.0", first+(last-first)/20*10)
+	mid := fmt.Sprintf("%.0f.0", first+7200)
 	hour := fmt.Sprintf("%f", last-3600)
 	sqlite, _ := exec.LookPath("sqlite3")
 	questions := []string{
