@@ -30,6 +30,7 @@ type closes struct {
 	budget    int
 	since     time.Duration // since boot: when the dumps of this sample began
 	before    time.Duration // and those of the one before
+	emptied   time.Duration // when, before that, no message waited: what was told earlier stands in the ledger
 	fresh     int           // how many in TIME_WAIT may still be recorded that were there before we heard; see closeOf
 
 	singles map[endpoints]int // ends of the closes that were kept one by one when the dumps began
@@ -79,10 +80,11 @@ func (c *closes) begin() {
 	c.fresh, c.before, c.since, c.singles = 0, c.since, sinceBoot(), nil
 	if c.fd >= 0 {
 		c.mu.Lock()
-		c.ledger.hold = true
+		c.ledger.hold, c.emptied = true, c.empty
 		c.mu.Unlock()
 		return
 	}
+	c.emptied = c.since
 	var err error
 	if outside := c.ns.inside(func() { err = c.listen() }); outside != nil {
 		err = outside

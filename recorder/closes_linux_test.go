@@ -617,6 +617,40 @@ func TestTimeWaitWhoseCloseWaitsToBeHeard(t *testing.T) {
 	}
 }
 
+// However long the goroutine that hears of closes has had no CPU: what began before the queue was last empty stands in the ledger, and of
+// what began later the close may still wait.
+func TestTimeWaitIsKeptUntilItsCloseMustBeHeard(t *testing.T) {
+	const dumped = 1000 * time.Second
+	for _, c := range []struct {
+		name           string
+		began, emptied time.Duration // before the dump
+		inLedger       bool
+		waits          bool
+	}{
+		{"just closed", 0, 0, false, true},
+		{"a worker of the kernel has it", inFlight / 2, 0, false, true},
+		{"told of and not kept", 10 * time.Second, 0, false, false},
+		{"told of and kept", 10 * time.Second, 0, true, true},
+		{"not yet taken, for ten seconds", 10 * time.Second, 11 * time.Second, false, true},
+		{"taken before that", 30 * time.Second, 11 * time.Second, false, false},
+	} {
+		msg := inetMessage(stateTimeWait)
+		binary.NativeEndian.PutUint32(msg[52:], uint32((timeWait-c.began)/time.Millisecond))
+		rec, err := decodeInet(msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &protocol{closes: &closes{ledger: newLedger(100), since: dumped, emptied: dumped - c.emptied}}
+		if c.inLedger {
+			p.closes.ledger.add(&ending{at: dumped, proto: unix.IPPROTO_TCP, rec: rec}, false)
+		}
+		p.seeRemains(&rec, msg, dumped)
+		if waits := len(p.remains) == 1; waits != c.waits || waits == (p.surplus == 1) {
+			t.Errorf("%s: %d wait for their close, %d are counted", c.name, len(p.remains), p.surplus)
+		}
+	}
+}
+
 // Where the other end closes later, TIME_WAIT begins long after the kernel has told of the close.
 func TestTimeWaitLongAfterItsClose(t *testing.T) {
 	if !inNamespace(t) {

@@ -18,7 +18,7 @@ type remains struct {
 const (
 	// timeWait is how long TIME_WAIT lasts (TCP_TIMEWAIT_LEN).
 	timeWait = 60 * time.Second
-	// inFlight is how long a close may take from the kernel to us.
+	// inFlight is how long a close may take until it waits for us: the kernel leaves the telling to a worker.
 	inFlight = time.Second
 	// remainsLimit is how many remains of a dump wait for their close to be looked for; more are only counted.
 	remainsLimit = 1 << 14
@@ -28,7 +28,7 @@ const (
 // is collected; the others are only counted.
 func (p *protocol) seeRemains(r *record, msg []byte, filled time.Duration) {
 	left := remains{rec: *r, began: timeWaitBegan(r, msg, filled)}
-	recent := left.began == 0 || left.began > p.closes.since-inFlight
+	recent := left.began == 0 || left.began > p.closes.emptied-inFlight
 	if len(p.remains) < remainsLimit && (recent || p.closes.awaits(r)) {
 		p.remains = append(p.remains, left)
 		return
