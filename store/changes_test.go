@@ -235,7 +235,7 @@ func TestChanges(t *testing.T) {
 // The history is random. Sources fail, so do commits; the recorder is started again, in the same boot and in another.
 func TestChangesLaw(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(8) {
+	for _, seed := range seeds(4, 8) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			changesLaw(t, rand.New(rand.NewPCG(seed, 11)))

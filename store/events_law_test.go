@@ -20,7 +20,7 @@ import (
 // by the other end with the descriptor kept. What must be told is worked out here from the history alone.
 func TestEventsLaw(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(12) {
+	for _, seed := range seeds(6, 12) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			eventsLaw(t, rand.New(rand.NewPCG(seed, 5)))

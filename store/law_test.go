@@ -25,7 +25,7 @@ import (
 // and comes back is the same one: it has one row for its whole life.
 func TestAsOfLaw(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(12) {
+	for _, seed := range seeds(6, 12) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			newHistory(t, seed).run(400)
@@ -36,7 +36,7 @@ func TestAsOfLaw(t *testing.T) {
 // With limits the law holds for every moment that is kept, and of what is not kept nothing is left.
 func TestAsOfLawWithLimits(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(6) {
+	for _, seed := range seeds(4, 6) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := newHistory(t, 500+seed)

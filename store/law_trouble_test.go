@@ -16,7 +16,7 @@ import (
 // wait in memory are written when they can be; of those that are dropped a gap tells.
 func TestAsOfLawInTrouble(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(6) {
+	for _, seed := range seeds(4, 6) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := newHistory(t, 500+seed)

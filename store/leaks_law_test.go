@@ -119,7 +119,7 @@ func (p *shaped) wanted(b, z, w int) (listed, ok bool) {
 // the spans and from sums, and in a window that begins with what grows.
 func TestLeaksLaw(t *testing.T) {
 	t.Parallel()
-	for seed := range 5 {
+	for _, seed := range []int{4, 2, 3, 0, 1}[:len(seeds(3, 5))] {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			w := []int{360, 360, 720, 120, 360}[seed]

@@ -21,7 +21,7 @@ import (
 // stopped or killed, where a source fails, where hours are summed up in pieces, and where a namespace is new.
 func TestPeers(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(6) {
+	for _, seed := range seeds(4, 8) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			m := &peerModel{t: t, rand: rand.New(rand.NewPCG(seed, 8)), path: filepath.Join(t.TempDir(), "peers.db"),

@@ -17,7 +17,7 @@ import (
 // so are the events and connections of its time, and nothing of another time is there.
 func TestAsOfLawOfSlices(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(8) {
+	for _, seed := range seeds(4, 8) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := newHistory(t, 1200+seed)

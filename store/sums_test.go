@@ -19,7 +19,7 @@ import (
 // recorder is stopped, killed and started again, the machine too, sums are late, and the oldest samples are forgotten.
 func TestLeaksFromSums(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(6) {
+	for _, seed := range seeds(4, 6) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			m := newSumsModel(t, seed)

@@ -25,7 +25,7 @@ type closeSum struct {
 // first and the last are as before. What a sample saw, and what is young, stays one by one.
 func TestThinnedCloses(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(6) {
+	for _, seed := range seeds(4, 6) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "closes.db")

@@ -17,7 +17,7 @@ import (
 // samples since the one before that is kept; what is not kept shows nothing. Counters grow from one that is kept to the next.
 func TestAsOfLawThinned(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(12) {
+	for _, seed := range seeds(6, 12) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := newHistory(t, 900+seed)
@@ -298,7 +298,7 @@ func TestThinnedBeforeForgotten(t *testing.T) {
 // Thinning takes no event away: when sockets were opened, changed their state and were closed is told as before.
 func TestEventsAreThereWhenThinned(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
+	for _, seed := range seeds(2, 4) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := newHistory(t, 950+seed)
