@@ -44,38 +44,50 @@ type insideMessage struct {
 	Progress string     `json:"progress,omitempty"`
 	Load     *BenchLoad `json:"load,omitempty"`
 	LeftOut  string     `json:"left_out,omitempty"`
+	Refused  string     `json:"refused,omitempty"` // why it has no processes of its own; nothing was measured
 }
+
+// errRefused: a process may not see only its own processes.
+var errRefused = errors.New("no /proc of its own")
 
 // insideConfig is what it is told.
 type insideConfig struct {
 	BenchConfig
 	Folder string
+	// Alone: it is in a PID namespace of its own, so that neither the recorder nor its peers look at what else runs on the machine.
+	Alone bool
 }
 
-// measureLoads measures in a process of its own, in a fresh network namespace.
+// measureLoads measures in a process of its own, in fresh network and PID namespaces, or in the first alone where /proc may not be mounted.
 func (r *BenchReport) measureLoads(ctx context.Context, c BenchConfig, dir string) error {
 	runtime.LockOSThread() // with this thread end those that it starts
 	defer runtime.UnlockOSThread()
 	tell := c.tell
 	c.Progress = nil
-	config, err := json.Marshal(insideConfig{c, dir})
-	if err != nil {
-		return err
-	}
 	// A plain user gets one with a user namespace, whose root it is there.
-	user := &syscall.SysProcAttr{
+	user := syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWNET | syscall.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 		Pdeathsig:   syscall.SIGKILL,
 	}
-	kinds := []*syscall.SysProcAttr{user}
+	const alone = syscall.CLONE_NEWPID | syscall.CLONE_NEWNS
+	kinds := []syscall.SysProcAttr{user}
 	if os.Geteuid() == 0 {
-		kinds = []*syscall.SysProcAttr{{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}, user}
+		kinds = []syscall.SysProcAttr{{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}, user}
 	}
+	for i, kind := range slices.Clone(kinds) {
+		kind.Cloneflags |= alone
+		kinds = slices.Insert(kinds, i, kind)
+	}
+	var err error
 	for _, kind := range kinds {
+		var config []byte
+		if config, err = json.Marshal(insideConfig{c, dir, kind.Cloneflags&alone != 0}); err != nil {
+			return err
+		}
 		cmd := ownProgram(ctx, "bench-part", "inside")
-		cmd.SysProcAttr = kind
+		cmd.SysProcAttr = &kind
 		cmd.Stdin = bytes.NewReader(config)
 		var said bytes.Buffer
 		cmd.Stderr = &said
@@ -90,7 +102,11 @@ func (r *BenchReport) measureLoads(ctx context.Context, c BenchConfig, dir strin
 			continue
 		}
 		err = r.listen(json.NewDecoder(out), tell)
-		if werr := cmd.Wait(); werr != nil {
+		werr := cmd.Wait()
+		if errors.Is(err, errRefused) {
+			continue
+		}
+		if werr != nil {
 			err = fmt.Errorf("%w: %s", werr, bytes.TrimSpace(said.Bytes()))
 		}
 		return err
@@ -107,6 +123,8 @@ func (r *BenchReport) listen(d *json.Decoder, tell func(string)) error {
 			return nil
 		case err != nil:
 			return err
+		case m.Refused != "":
+			return fmt.Errorf("%w: %s", errRefused, m.Refused)
 		case m.Load != nil:
 			r.Loads = append(r.Loads, *m.Load)
 		case m.LeftOut != "":
@@ -123,11 +141,33 @@ type inside struct {
 	out *json.Encoder
 }
 
+// ownProc mounts a /proc of the PID namespace that this process has begun, for it and those that it starts.
+func ownProc() error {
+	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("keep mounts to itself: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	if self, err := os.Readlink("/proc/self"); err != nil || self != "1" {
+		return fmt.Errorf("/proc is not of the PID namespace: this is process %q there, %v", self, err)
+	}
+	return nil
+}
+
 func measureInside(ctx context.Context, in io.Reader, out io.Writer) error {
 	runtime.LockOSThread()
 	m := &inside{out: json.NewEncoder(out)}
 	if err := json.NewDecoder(in).Decode(&m.insideConfig); err != nil {
 		return err
+	}
+	if m.Alone {
+		if err := ownProc(); err != nil {
+			m.out.Encode(insideMessage{Refused: err.Error()})
+			return nil
+		}
+	} else {
+		m.out.Encode(insideMessage{LeftOut: "a PID namespace: all processes of this machine are looked at, by netsql and by its peers"})
 	}
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("bring the loopback interface up: %w", err)
