@@ -136,6 +136,9 @@ func (c condition) moments(statement string) (since, until string, ok bool) {
 		value = 2
 	}
 	switch rest[0].text {
+	case "=":
+		since = constant(rest[value:])
+		return since, since, since != ""
 	case ">":
 		since = constant(rest[value:])
 		return since, "", since != ""
@@ -154,6 +157,20 @@ func (c condition) moments(statement string) (since, until string, ok bool) {
 		}
 	}
 	return "", "", false
+}
+
+// momentsAsked are the bounds that a statement which reads one view and nothing else has for ts, as SQL without columns; "": it has none.
+func momentsAsked(statement, view string) (since, until string) {
+	for _, c := range conditionsOn(statement, view) {
+		low, high, _ := c.moments(statement)
+		if low != "" {
+			since = low
+		}
+		if high != "" {
+			until = high
+		}
+	}
+	return since, until
 }
 
 // constantFrom reads an expression that is the same for all rows, and returns what follows it: numbers and strings, at and unixepoch of

@@ -72,7 +72,7 @@ func TestPlansKeepToKeys(t *testing.T) {
 			t.Errorf("%s\nreads from the begin: %q, want %q", what, got, want)
 		}
 	}
-	// Changes are found between a span and the one before it, wherever that is; and lives of sockets by who they are.
+	// Lives of sockets are found by who they are.
 	wholeViews := map[string]string{"socket_spans": "socket"}
 	moments := 0
 	for _, v := range store.Views() {
@@ -81,11 +81,7 @@ func TestPlansKeepToKeys(t *testing.T) {
 			statement += fmt.Sprintf(" WHERE ts = %f", at)
 			moments++
 		}
-		want := wholeViews[v.Name]
-		if subject, changes := strings.CutSuffix(v.Name, "_changes"); changes {
-			want = subject + "_span"
-		}
-		held(statement, statement, want)
+		held(statement, statement, wholeViews[v.Name])
 	}
 	if moments < 60 {
 		t.Errorf("only %d views have ts", moments)

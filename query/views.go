@@ -85,6 +85,9 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 		if of, ok := ofCloses(statement, v); ok {
 			body = of
 		}
+		if within, ok := v.ChangesWithin(momentsAsked(statement, v.Name)); ok {
+			body = within
+		}
 		if sumsUp(statement, v.Name) {
 			body = inAnyOrder(body)
 		}

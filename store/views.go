@@ -352,6 +352,9 @@ func (t *Table) ratesView() View {
 	return v
 }
 
+// changesSuffix ends the names of the views of changes.
+const changesSuffix = "_changes"
+
 // changesView lists when subjects came, went and changed.
 //
 // It reads the few spans there are and not the samples: a span that begins with a sample is
@@ -376,9 +379,9 @@ func (t *Table) changesView() View {
 		}) + "\n ORDER BY ts",
 	}
 	if t == Addresses.Table {
-		v.Name = "address_changes"
+		v.Name = "address" + changesSuffix
 	} else {
-		v.Name = strings.TrimSuffix(t.Name, "s") + "_changes"
+		v.Name = strings.TrimSuffix(t.Name, "s") + changesSuffix
 	}
 	if t == Neighbors.Table {
 		v.Doc = "When neighbors came, went and changed, within one boot; not that an entry aged, or was looked for in vain once more."

@@ -21,6 +21,30 @@ func (t *Table) changesWithin() string {
 	})
 }
 
+// ChangesWithin is the body of a view of changes for who wants those of some time alone, which since and until bound, as SQL without columns; "": there
+// is no bound. Others may be among them. ok is false where the view shows no changes.
+func (v View) ChangesWithin(since, until string) (body string, ok bool) {
+	if v.From == nil || !strings.HasSuffix(v.Name, changesSuffix) || since == "" && until == "" {
+		return "", false
+	}
+	// A text, which is more than each number, is no bound.
+	low, high := "-1", "1e12"
+	if since != "" {
+		low = "max(-1, (" + since + ") - 1)"
+	}
+	if until != "" {
+		high = "min(1e12, (" + until + "))"
+	}
+	return fmt.Sprintf(`WITH
+w AS MATERIALIZED (
+  SELECT since, until,
+         (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
+         coalesce((SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1), -1) AS z
+    FROM (SELECT %s AS since, %s AS until))
+%s
+ ORDER BY ts`, low, high, v.From.changesWithin()), true
+}
+
 // About is the body of events, of those parts alone that are about one of the objects.
 func (v View) About(objects []string) string {
 	const begin, between, end = "\n  FROM w CROSS JOIN (\n", "\n  UNION ALL\n", ") ON ts BETWEEN since AND until"
