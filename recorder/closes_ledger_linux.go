@@ -1,6 +1,11 @@
 package recorder
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"netsql/store"
+)
 
 // A ledger holds the closes since the last sample: one by one as long as there are few. Beyond the budget some are kept one by one, the fewer
 // the more there are: the first, the odd ones, and every so many-th of the rest. All others are sums of those that had the service and the
@@ -16,6 +21,7 @@ type ledger struct {
 	added   uint32          // closes that no sample saw, so far; they have numbers from 1 on
 	stride  uint32          // of these every so many-th is kept one by one, beyond the first; 0: all are
 	ends    map[groupKey]int
+	rtts    int // round-trip times that the groups keep
 	// hold: a sample is being taken. Until it has been worked out which sockets it saw, each close is kept by itself.
 	hold bool
 }
@@ -89,6 +95,7 @@ type closeGroup struct {
 	failed               int64
 	rtt, rtts            uint64
 	leastRTT, maxRTT     uint64
+	kept                 []uint32 // the round-trip times, of which the median is one; as long as the ledger had room
 	has                  has
 }
 
@@ -208,15 +215,15 @@ func (l *ledger) sum(e *ending) {
 	for _, s := range [...]scope{narrow, wide} {
 		k := e.key(s)
 		if g := l.groups[k]; g != nil {
-			g.add(e)
+			l.enter(g, e)
 			return
 		}
 		if s == narrow && len(l.groups) < l.budget || s == wide && len(l.groups) < l.budget+l.budget/8 {
-			l.group(k).add(e)
+			l.enter(l.group(k), e)
 			return
 		}
 	}
-	l.group(e.key(anyProtocol)).add(e)
+	l.enter(l.group(e.key(anyProtocol)), e)
 }
 
 func (l *ledger) group(k groupKey) *closeGroup {
@@ -231,7 +238,7 @@ func (l *ledger) group(k groupKey) *closeGroup {
 	return g
 }
 
-func (g *closeGroup) add(e *ending) {
+func (l *ledger) enter(g *closeGroup, e *ending) {
 	r := &e.rec
 	if g.count == 0 || e.at < g.first {
 		g.first = e.at
@@ -256,5 +263,21 @@ func (g *closeGroup) add(e *ending) {
 		}
 		g.rtts++
 		g.maxRTT = max(g.maxRTT, uint64(r.rtt))
+		if l.rtts < mostRTTs {
+			l.rtts++
+			g.kept = append(g.kept, r.rtt)
+		}
 	}
+}
+
+// mostRTTs are the round-trip times that a ledger keeps for medians: a megabyte.
+const mostRTTs = 1 << 18
+
+// medianRTT is the middle one of the round-trip times in microseconds, of an even number the shorter of the two; NULL where not all were kept.
+func (g *closeGroup) medianRTT() store.Int {
+	if uint64(len(g.kept)) < g.rtts || g.rtts == 0 {
+		return store.Int{}
+	}
+	slices.Sort(g.kept)
+	return store.Of(g.kept[(len(g.kept)-1)/2])
 }

@@ -415,7 +415,7 @@ func TestLedgerThins(t *testing.T) {
 	odd := func(i int) bool { return i%97 == 0 }
 	one := func(i int) ending {
 		e := ending{at: time.Duration(i), proto: unix.IPPROTO_TCP}
-		e.rec = record{family: unix.AF_INET, sport: 443, dport: uint16(20000 + i), has: hasInfo | hasBytesSent, bytesSent: uint64(i), rtt: uint32(1000 + i)}
+		e.rec = record{family: unix.AF_INET, sport: 443, dport: uint16(20000 + i), has: hasInfo | hasBytesSent, bytesSent: uint64(i), rtt: uint32(1000 + i*7919%10007)}
 		e.rec.src[0], e.rec.dst[0] = 10, byte(1+i%peers)
 		if odd(i) {
 			e.rec.retransmits = 1
@@ -447,7 +447,7 @@ func TestLedgerThins(t *testing.T) {
 		}
 		before = len(l.single)
 		seen := map[[16]byte]int64{}
-		last, odds, spread := -1, 0, map[int]bool{}
+		last, odds, spread, alone := -1, 0, map[int]bool{}, map[int]bool{}
 		for i := range l.single {
 			at := int(l.single[i].at)
 			if i < (most+1)/2 && at != i {
@@ -457,6 +457,7 @@ func TestLedgerThins(t *testing.T) {
 			if at <= last {
 				t.Errorf("%d closes: %d after %d", n, at, last)
 			}
+			alone[at] = true
 			if last = at; i >= (most+1)/2 && odd(at) {
 				odds++
 			} else {
@@ -485,9 +486,22 @@ func TestLedgerThins(t *testing.T) {
 				t.Errorf("%d closes: round-trip times from %d to %d, mean %d", n, g.leastRTT, g.maxRTT, g.rtt/g.rtts)
 			}
 		}
-		want := map[[16]byte]int64{}
+		want, rtts := map[[16]byte]int64{}, map[[16]byte][]int{}
 		for i := range n {
-			want[one(i).rec.dst]++
+			e := one(i)
+			want[e.rec.dst]++
+			if !alone[i] {
+				rtts[e.rec.dst] = append(rtts[e.rec.dst], int(e.rec.rtt))
+			}
+		}
+		for k, g := range l.groups {
+			peer := k.peer
+			if k.scope == ofService {
+				peer = k.addr
+			}
+			if slices.Sort(rtts[peer]); g.medianRTT() != store.Of(rtts[peer][(len(rtts[peer])-1)/2]) {
+				t.Errorf("%d closes: median %v of %d", n, g.medianRTT(), rtts[peer])
+			}
 		}
 		if diff := cmp.Diff(want, seen); diff != "" {
 			t.Errorf("%d closes of each peer (- want, + got):\n%s", n, diff)

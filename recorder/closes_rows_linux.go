@@ -210,6 +210,7 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 	}
 	if g.rtts > 0 {
 		v.RTT, v.LeastRTT, v.MaxRTT = store.Of(g.rtt/g.rtts), store.Of(g.leastRTT), store.Of(g.maxRTT)
+		v.MedianRTT = g.medianRTT()
 	}
 	c.sums.Add(g.last, v)
 }

@@ -60,14 +60,16 @@ func (w *Writer) sumUpCloses(ctx context.Context, from, until float64) error {
 		{"DELETE FROM thin_close", nil},
 		// The service is the end that more of them have; where none has it twice, both ports stay.
 		{`INSERT INTO temp.thin_close (ts, sample, netns, proto, family, local_addr, local_port, remote_addr, remote_port, process, owner_how, owner_candidates,
-		       first, count, unknown, bytes_sent, bytes_received, segs_out, segs_in, retransmits, rtt_us, least_rtt_us, max_rtt_us, failed)
+		       first, count, unknown, bytes_sent, bytes_received, segs_out, segs_in, retransmits, rtt_us, least_rtt_us, median_rtt_us, max_rtt_us, failed)
 		SELECT max(ts), max(sample), netns, proto, family, local_addr, port, remote_addr, service, process, owner_how, owner_candidates,
 		       min(ts), count(*), CASE proto WHEN 'tcp' THEN CAST(total(incomplete) AS INTEGER) END, sum(bytes_sent), sum(bytes_received), sum(segs_out), sum(segs_in),
-		       sum(retransmits), CAST(avg(rtt_us) AS INTEGER), min(rtt_us), max(rtt_us), CAST(total(` + neverOpened + `) AS INTEGER)
-		  FROM (SELECT *, iif(there > here, NULL, local_port) AS port, iif(here > 1 AND here >= there, NULL, remote_port) AS service
-		          FROM (SELECT *, count(*) OVER (PARTITION BY netns, proto, family, local_addr, local_port) AS here,
-		                       count(*) OVER (PARTITION BY netns, proto, family, remote_addr, remote_port) AS there
-		                  FROM ` + Closes.whole() + ` WHERE ts >= ? AND ts < ? AND socket IS NULL))
+		       sum(retransmits), CAST(avg(rtt_us) AS INTEGER), min(rtt_us), max(iif(nth = rtts / 2 + 1, rtt_us, NULL)), max(rtt_us), CAST(total(` + neverOpened + `) AS INTEGER)
+		  FROM (SELECT *, row_number() OVER (g ORDER BY rtt_us DESC) AS nth, count(rtt_us) OVER g AS rtts
+		          FROM (SELECT *, iif(there > here, NULL, local_port) AS port, iif(here > 1 AND here >= there, NULL, remote_port) AS service
+		                  FROM (SELECT *, count(*) OVER (PARTITION BY netns, proto, family, local_addr, local_port) AS here,
+		                               count(*) OVER (PARTITION BY netns, proto, family, remote_addr, remote_port) AS there
+		                          FROM ` + Closes.whole() + ` WHERE ts >= ? AND ts < ? AND socket IS NULL))
+		        WINDOW g AS (PARTITION BY netns, proto, family, local_addr, port, remote_addr, service, process, owner_how, owner_candidates))
 		 GROUP BY netns, proto, family, local_addr, port, remote_addr, service, process, owner_how, owner_candidates ORDER BY 1`, []any{from, until}},
 		{"DELETE FROM close WHERE ts >= ? AND ts < ? AND socket IS NULL", []any{from, until}},
 	} {

@@ -18,6 +18,7 @@ import (
 // a sum of closes, as a question or the test itself works it out.
 type closeSum struct {
 	count, unknown, failed, sent, received, retransmits int64
+	median                                              Int
 	first, last                                         float64
 }
 
@@ -38,7 +39,7 @@ func TestThinnedCloses(t *testing.T) {
 			src := w.Source("closes")
 			log, counts := NewLog(src, Closes), NewLog(src, CloseCounts)
 			procs := NewSet(src, Processes)
-			want := map[string]*closeSum{}
+			want, rtts := map[string]*closeSum{}, map[string][]int64{}
 			young := 0
 			const samples, old = 60, 45 // of 10 s
 			for i := range samples {
@@ -78,6 +79,11 @@ func TestThinnedCloses(t *testing.T) {
 							want[key] = s
 						}
 						s.count++
+						if c.RTT != (Int{}) {
+							rtts[key] = append(rtts[key], c.RTT.Or(0))
+							slices.Sort(rtts[key])
+							s.median = Of(rtts[key][(len(rtts[key])-1)/2])
+						}
 						s.unknown += c.Incomplete.Or(0)
 						if c.RTT == (Int{}) && c.Incomplete == (Int{}) && c.Socket == 0 {
 							s.failed++
@@ -119,11 +125,11 @@ func TestThinnedCloses(t *testing.T) {
 			defer db.Close()
 			got := map[string]*closeSum{}
 			rows, err := db.Query(`
-				SELECT printf('%d %s %d', first / 60, remote_addr, min(coalesce(local_port, 99999), coalesce(remote_port, 99999))), count, unknown, failed, bytes_sent, bytes_received, retransmits, first, ts,
+				SELECT printf('%d %s %d', first / 60, remote_addr, min(coalesce(local_port, 99999), coalesce(remote_port, 99999))), count, unknown, failed, bytes_sent, bytes_received, retransmits, median_rtt_us, first, ts,
 				       process IS NOT NULL AND owner_how = 'listener' AND owner_candidates = 1 AND netns = 1 AND proto = 'tcp' AND family = 4 AND local_addr = '10.0.0.1'
 				  FROM close_count WHERE remote_addr <> '203.0.113.1'
 				UNION ALL
-				SELECT printf('%s %.6f', iif(socket IS NULL, 'young', 'seen'), ts), 1, incomplete, rtt_us IS NULL AND incomplete IS NULL AND socket IS NULL, bytes_sent, bytes_received, retransmits, ts, ts, 1 FROM close`)
+				SELECT printf('%s %.6f', iif(socket IS NULL, 'young', 'seen'), ts), 1, incomplete, rtt_us IS NULL AND incomplete IS NULL AND socket IS NULL, bytes_sent, bytes_received, retransmits, rtt_us, ts, ts, 1 FROM close`)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -131,12 +137,15 @@ func TestThinnedCloses(t *testing.T) {
 			for rows.Next() {
 				var key string
 				var s closeSum
-				var unknown, sent, received, retransmits sql.NullInt64
+				var unknown, sent, received, retransmits, median sql.NullInt64
 				var whole bool
-				if err := rows.Scan(&key, &s.count, &unknown, &s.failed, &sent, &received, &retransmits, &s.first, &s.last, &whole); err != nil {
+				if err := rows.Scan(&key, &s.count, &unknown, &s.failed, &sent, &received, &retransmits, &median, &s.first, &s.last, &whole); err != nil {
 					t.Fatal(err)
 				}
 				s.unknown, s.sent, s.received, s.retransmits = unknown.Int64, sent.Int64, received.Int64, retransmits.Int64
+				if median.Valid {
+					s.median = Of(median.Int64)
+				}
 				if !whole {
 					t.Errorf("%s: what its closes had in common is not there", key)
 				}
@@ -151,7 +160,7 @@ func TestThinnedCloses(t *testing.T) {
 					got[key].last = w.last
 				}
 			}
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(closeSum{})); diff != "" || young == 0 {
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(closeSum{}), cmp.Comparer(func(a, b Int) bool { return a == b })); diff != "" || young == 0 {
 				t.Errorf("%d young closes; (- want, + got):\n%s", young, diff)
 			}
 			var source, since, until string

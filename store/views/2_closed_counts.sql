@@ -25,11 +25,12 @@
 -- retransmits (segments): Segments they sent again in all.
 -- rtt_ms (ms): Mean of their smoothed round-trip times.
 -- least_rtt_ms (ms): Shortest of them; NULL before format 7.
+-- median_rtt_ms (ms): The middle one of them, of an even number the shorter of the two; NULL before format 10, and of more than 262,144 closes between two samples.
 -- max_rtt_ms (ms): Longest of them.
 SELECT c.ts AS ts, c.first AS first, c.netns AS netns, c.proto AS proto, c.family AS family,
        c.local_addr AS local_addr, c.local_port AS local_port, c.remote_addr AS remote_addr, c.remote_port AS remote_port,
        r.pid AS pid, r.comm AS comm, r.exe AS exe, r.cmdline AS cmdline, c.owner_how AS owner_how, c.owner_candidates AS owner_candidates, c.count AS count,
        c.unknown AS closed_unknown, c.failed AS failed,
        c.bytes_sent AS bytes_sent, c.bytes_received AS bytes_received, c.segs_out AS segs_out, c.segs_in AS segs_in,
-       c.retransmits AS retransmits, c.rtt_us / 1000.0 AS rtt_ms, c.least_rtt_us / 1000.0 AS least_rtt_ms, c.max_rtt_us / 1000.0 AS max_rtt_ms
+       c.retransmits AS retransmits, c.rtt_us / 1000.0 AS rtt_ms, c.least_rtt_us / 1000.0 AS least_rtt_ms, c.median_rtt_us / 1000.0 AS median_rtt_ms, c.max_rtt_us / 1000.0 AS max_rtt_ms
   FROM close_count c LEFT JOIN process r ON r.id = c.process
