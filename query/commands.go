@@ -36,6 +36,8 @@ func commands() []command {
 		{".since", "[TIME]", "begin of the window that leaks, top_talkers, connections, listeners and events look at: .since '2h ago'", (*Shell).setSince},
 		{".until", "[TIME]", "end of that window: .until 04:00; .until now goes back to the newest sample", (*Shell).setUntil},
 		{".mode", "[MODE]", "how results look: box, line, list, csv, tsv, json, jsonl or markdown", (*Shell).setMode},
+		{".last", "", "the last result whole: all rows and columns, as they are", (*Shell).showLast},
+		{".human", "on|off", "show bytes, rates and spans with their units on a terminal, or as they are", (*Shell).setHuman},
 		{".times", "[ZONE]", "show times as local, utc or unix (seconds)", (*Shell).setTimes},
 		{".output", "[FILE]", "write results to FILE (.csv, .json … give its format); without FILE to the screen again", (*Shell).setOutput},
 		{".once", "FILE", "write the next result to FILE", (*Shell).setOnce},
@@ -312,7 +314,7 @@ func (s *Shell) setTimes(_ context.Context, arg string) error {
 }
 
 func (s *Shell) setOutput(_ context.Context, arg string) error {
-	if err := s.Close(); err != nil {
+	if err := s.closeOutput(); err != nil {
 		return err
 	}
 	s.suffix = ""
@@ -334,6 +336,15 @@ func (s *Shell) setOnce(_ context.Context, arg string) error {
 	}
 	s.once = f
 	return nil
+}
+
+func (s *Shell) setHuman(_ context.Context, arg string) error {
+	switch arg {
+	case "on", "off":
+		s.exact = arg == "off"
+		return nil
+	}
+	return fmt.Errorf("no human %q: .human on or .human off", arg)
 }
 
 func (s *Shell) setTimer(_ context.Context, arg string) error {

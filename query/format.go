@@ -20,9 +20,16 @@ type FormatOptions struct {
 	Location *time.Location // of the times shown; nil is time.Local
 	Unix     bool           // show times as the raw number of seconds
 	Width    int            // of the terminal; 0: not a terminal, nothing is ever cut
+	Height   int            // of the terminal, in lines; 0: not known
 	Null     string         // shown for NULL; "": NULL in box, line and markdown, nothing in list, csv and tsv. JSON has its own
 	Header   bool           // name the columns, where the format leaves the choice: box, list, csv, tsv
 	CRLF     bool           // end lines of csv as RFC 4180 asks
+
+	// Of a box on a terminal:
+	Human     bool                     // bytes, rates and spans with their units
+	Colour    Colour                   // NULLs dim, and so on
+	Namespace func(netns int64) string // the name of a network namespace by its inode; nil, or "": it has none
+	Last      bool                     // .last shows the whole result
 }
 
 // A ResultWriter writes one result: Begin, a Row for each row, End. Values are
@@ -46,7 +53,12 @@ var formats = []struct {
 	name string
 	new  func(*sink) ResultWriter
 }{
-	{"box", func(s *sink) ResultWriter { return &boxWriter{sink: s} }},
+	{"box", func(s *sink) ResultWriter {
+		if s.o.Width > 0 {
+			return &screenWriter{sink: s}
+		}
+		return &boxWriter{sink: s}
+	}},
 	{"line", func(s *sink) ResultWriter { return &lineWriter{sink: s} }},
 	{"list", func(s *sink) ResultWriter { return &listWriter{sink: s} }},
 	{"csv", func(s *sink) ResultWriter { return &csvWriter{sink: s} }},

@@ -14,7 +14,7 @@ const (
 	chunkBytes = 4 << 20
 )
 
-// leastText is what a text column keeps when a table must be narrowed.
+// leastText is what a text keeps when a table must be narrowed.
 const leastText = 8
 
 // boxWriter draws a table. The widths come from the first chunk. When a later
@@ -22,21 +22,16 @@ const leastText = 8
 // header again: everything stays aligned, memory bounded, and since widths
 // only ever grow it happens seldom.
 //
-// A table wider than the terminal loses the ends of its widest texts, never of
-// numbers and times, which would then be wrong. Where that is not enough, rows
-// go out as lines from there on.
+// It is for files and programs: nothing is cut. What a terminal shows is a screenWriter's.
 type boxWriter struct {
 	*sink
 	heads  []string
 	rows   [][]boxCell
 	bytes  int
 	needed []int      // the widest cell of each column so far
-	least  []int      // the widest cell that must not be cut: a number or a time
 	kinds  []cellKind // all that each column holds
 	widths []int      // of the open frame; nil when none is open
-	lines  *lineWriter
 	shown  bool
-	cut    bool // some text has lost its end
 }
 
 type boxCell struct {
@@ -59,7 +54,7 @@ const (
 func (w *boxWriter) Begin(cols []Column) error {
 	w.begin(cols)
 	n := len(cols)
-	w.needed, w.least = make([]int, n), make([]int, n)
+	w.needed = make([]int, n)
 	w.kinds = make([]cellKind, n)
 	for i, c := range cols {
 		name := escapeControls(c.Name)
@@ -82,9 +77,6 @@ func (w *boxWriter) Row(values []any) error {
 		w.needed[i] = max(w.needed[i], c.width)
 		w.bytes += len(c.text)
 		w.kinds[i] |= c.kind
-		if c.kind == numberCell || c.kind == timeCell {
-			w.least[i] = max(w.least[i], c.width)
-		}
 	}
 	w.rows = append(w.rows, row)
 	if len(w.rows) >= chunkRows || w.bytes >= chunkBytes {
@@ -125,18 +117,11 @@ func (w *boxWriter) End() error {
 func (w *boxWriter) drawChunk() error {
 	rows := w.rows
 	w.rows, w.bytes, w.shown = w.rows[:0], 0, true
-	var widths []int
-	if w.lines == nil {
-		widths = w.fit()
-	}
-	if widths == nil {
-		return w.asLines(rows)
-	}
-	if !slices.Equal(widths, w.widths) {
+	if !slices.Equal(w.needed, w.widths) {
 		if w.widths != nil {
 			w.rule("└", "┴", "┘")
 		}
-		w.widths = widths
+		w.widths = slices.Clone(w.needed)
 		w.rule("┌", "┬", "┐")
 		if w.o.Header {
 			w.head()
@@ -148,55 +133,6 @@ func (w *boxWriter) drawChunk() error {
 		err = w.row(row)
 	}
 	return err
-}
-
-func (w *boxWriter) asLines(rows [][]boxCell) error {
-	if w.lines == nil {
-		if w.widths != nil {
-			w.rule("└", "┴", "┘")
-			w.widths = nil
-		}
-		w.lines = &lineWriter{sink: w.sink}
-		w.lines.Begin(w.cols)
-	}
-	var err error
-	for _, row := range rows {
-		var texts []string
-		for _, c := range row {
-			texts = append(texts, c.text)
-		}
-		err = w.lines.texts(texts)
-	}
-	return err
-}
-
-// fit gives the widths of the columns, narrowed to the terminal, or nil if
-// they cannot be.
-func (w *boxWriter) fit() []int {
-	widths := slices.Clone(w.needed)
-	if w.o.Width <= 0 {
-		return widths
-	}
-	total := 1
-	for i := range widths {
-		if w.mayCut(i) {
-			widths[i] = min(widths[i], w.o.Width) // spares the loop below long strings
-		}
-		total += widths[i] + 3
-	}
-	for ; total > w.o.Width; total-- {
-		widest := -1
-		for i, width := range widths {
-			if w.mayCut(i) && width > max(leastText, w.least[i]) && (widest < 0 || width > widths[widest]) {
-				widest = i
-			}
-		}
-		if widest < 0 {
-			return nil
-		}
-		widths[widest]--
-	}
-	return widths
 }
 
 func (w *boxWriter) rule(left, middle, right string) {
@@ -211,8 +147,6 @@ func (w *boxWriter) rule(left, middle, right string) {
 	w.put(right, "\n")
 }
 
-func (w *boxWriter) mayCut(column int) bool { return w.kinds[column]&textCell != 0 }
-
 func (w *boxWriter) head() {
 	row := make([]boxCell, len(w.heads))
 	for i, name := range w.heads {
@@ -223,11 +157,6 @@ func (w *boxWriter) head() {
 
 func (w *boxWriter) row(row []boxCell) error {
 	for i, c := range row {
-		if c.width > w.widths[i] {
-			w.cut = true
-			c.text = runeWidths.Truncate(c.text, w.widths[i], "…")
-			c.width = textWidth(c.text)
-		}
 		fill := strings.Repeat(" ", max(0, w.widths[i]-c.width))
 		if c.kind == numberCell || c.kind == nullCell && w.kinds[i] == numberCell {
 			w.put("│ ", fill, c.text, " ")

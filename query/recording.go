@@ -343,6 +343,30 @@ func (r *Recording) Names(ctx context.Context) Names {
 	return n
 }
 
+// namespaceName is how people call a network namespace, by its inode: its name under /run/netns, its container or unit, host where the recorder and the
+// first process of the machine are, or own where only the recorder is; "": nothing is known.
+func (r *Recording) namespaceName(netns int64) string {
+	var name, container, unit sql.NullString
+	var own, pid sql.NullInt64
+	err := r.look.QueryRowContext(context.Background(), `SELECT t.name, t.own, t.container_id, t.unit, p.pid
+		  FROM namespace s LEFT JOIN namespace_open o ON o.subject = s.id LEFT JOIN namespace_span q ON q.id = s.last_sample << 32 | s.id
+		  JOIN namespace_tuple t ON t.id = coalesce(o.tuple, q.tuple) LEFT JOIN process p ON p.id = t.process
+		 WHERE s.netns = ? ORDER BY s.id DESC LIMIT 1`, netns).Scan(&name, &own, &container, &unit, &pid)
+	switch {
+	case err != nil: // also a recording that has no such table
+		return ""
+	case name.String != "":
+		return name.String
+	case container.String != "":
+		return container.String[:min(12, len(container.String))]
+	case own.Int64 == 1 && pid.Int64 == 1:
+		return "host"
+	case own.Int64 == 1:
+		return "own"
+	}
+	return unit.String
+}
+
 // Extent is what the recording holds: the times of its first and last sample, and how many there are.
 func (r *Recording) Extent(ctx context.Context) (first, last time.Time, samples int, err error) {
 	var a, z sql.NullFloat64

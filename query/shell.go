@@ -28,6 +28,8 @@ type Shell struct {
 	once   io.WriteCloser // what .once opened, for the next statement only
 	suffix string         // mode that the name of output or once asks for
 	depth  int            // of .read
+	exact  bool           // .human off
+	last   *kept          // the result that a terminal showed last
 }
 
 // ShellConfig says where a shell prints.
@@ -37,7 +39,11 @@ type ShellConfig struct {
 	Terminal bool      // a person reads Out: boxes, row counts
 	Mode     string    // "": box on a terminal, else list
 	Width    func() int
-	User     string // who writes notes; "": not known
+	Height   func() int // nil: not known
+	Colour   Colour
+	// Page shows what write writes, from its begin, until the user has seen enough. nil: it goes to Out.
+	Page func(ctx context.Context, write func(io.Writer) error) error
+	User string // who writes notes; "": not known
 }
 
 // ErrQuit is returned by Run for .quit.
@@ -119,7 +125,9 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 		return errors.New(Explain(err, in.Text, s.Names(ctx)))
 	}
 	if rows == 0 {
-		s.emptyNote(ctx, in.Text)
+		if why := s.whyEmpty(ctx, in.Text); why != "" {
+			fmt.Fprintf(s.config.Err, "note: %s\n", why)
+		}
 	}
 	if s.timer {
 		fmt.Fprintf(s.config.Err, "%s in %v\n", plural(int64(max(rows, 0)), "row"), time.Since(start).Round(10*time.Microsecond))
@@ -159,12 +167,9 @@ func (s *Shell) statement(ctx context.Context, text string) (int, error) {
 
 func (s *Shell) print(rows rowReader, names []string) (int, error) {
 	out, toTerminal := s.target()
-	options := FormatOptions{Location: time.Local, Header: true, Unix: s.times == "unix"}
-	if s.times == "utc" {
-		options.Location = time.UTC
-	}
+	options := s.options()
 	if toTerminal && s.config.Width != nil {
-		options.Width = s.config.Width()
+		s.forScreen(&options)
 	}
 	mode := s.mode
 	if s.suffix != "" {
@@ -178,6 +183,14 @@ func (s *Shell) print(rows rowReader, names []string) (int, error) {
 	for i, name := range names {
 		columns[i] = Column{Name: name, Time: isTime(name)}
 	}
+	var keep *kept
+	if _, is := w.(*screenWriter); is {
+		keep = &kept{cols: columns}
+		if err := s.last.Close(); err != nil {
+			return 0, err
+		}
+		s.last = keep
+	}
 	if err := w.Begin(columns); err != nil {
 		return 0, err
 	}
@@ -190,6 +203,9 @@ func (s *Shell) print(rows rowReader, names []string) (int, error) {
 		if err := rows.Scan(into...); err != nil {
 			return n, err
 		}
+		if keep != nil {
+			keep.add(values)
+		}
 		if err := w.Row(values); err != nil {
 			return n, err
 		}
@@ -199,16 +215,61 @@ func (s *Shell) print(rows rowReader, names []string) (int, error) {
 	if err := w.End(); err != nil {
 		return n, err
 	}
-	if toTerminal && mode == "box" {
-		tail := ""
-		if b, ok := w.(*boxWriter); ok && b.lines != nil {
-			tail = ", too wide for a box here: name the columns you want, or .mode csv"
-		} else if ok && b.cut {
-			tail = ", cut to the terminal: .mode line shows all"
-		}
-		fmt.Fprintf(out, "%s%s\n", plural(int64(n), "row"), tail)
-	}
 	return n, rows.Err()
+}
+
+// options say how values look.
+func (s *Shell) options() FormatOptions {
+	o := FormatOptions{Location: time.Local, Header: true, Unix: s.times == "unix"}
+	if s.times == "utc" {
+		o.Location = time.UTC
+	}
+	return o
+}
+
+// forScreen are the options for a terminal.
+func (s *Shell) forScreen(o *FormatOptions) {
+	o.Width, o.Colour, o.Human, o.Last = s.config.Width(), s.config.Colour, !s.exact, s.config.Page != nil
+	if s.config.Height != nil {
+		o.Height = s.config.Height()
+	}
+	names := map[int64]string{}
+	o.Namespace = func(netns int64) string {
+		name, ok := names[netns]
+		if !ok {
+			name = s.recording.namespaceName(netns)
+			names[netns] = name
+		}
+		return name
+	}
+}
+
+// showLast shows the whole result that a terminal showed last.
+func (s *Shell) showLast(ctx context.Context, arg string) error {
+	if arg != "" && !strings.EqualFold(arg, "all") {
+		return fmt.Errorf("no %s: .last shows the whole last result", arg)
+	}
+	if s.last == nil {
+		return errors.New("nothing was shown yet: .last shows the whole of the last result")
+	}
+	show := func(out io.Writer) error {
+		w, err := NewResultWriter("box", out, s.options())
+		if err != nil {
+			return err
+		}
+		if err := w.Begin(s.last.cols); err != nil {
+			return err
+		}
+		if err := errors.Join(s.last.each(w.Row), w.End()); err != nil || s.last.short == "" {
+			return err
+		}
+		_, err = fmt.Fprintln(out, s.last.short)
+		return err
+	}
+	if out, toTerminal := s.target(); !toTerminal || s.config.Page == nil {
+		return show(out)
+	}
+	return s.config.Page(ctx, show)
 }
 
 // target is where results go now, and whether a person reads it.
@@ -230,18 +291,6 @@ func (s *Shell) open(name string) (io.WriteCloser, error) {
 	}
 	s.suffix = map[string]string{".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".md": "markdown"}[strings.ToLower(filepath.Ext(name))]
 	return f, nil
-}
-
-// emptyNote says why nothing came, where the reason is that the window holds no sample.
-func (s *Shell) emptyNote(ctx context.Context, text string) {
-	if windowedIn(text) == "" {
-		return
-	}
-	since, until, samples, err := s.recording.Window(ctx)
-	if err != nil || samples > 0 {
-		return
-	}
-	fmt.Fprintf(s.config.Err, "note: no sample lies in the window, %s to %s: set it with .since and .until\n", localTime(since), localTime(until))
 }
 
 // timeColumns are the names of columns that hold moments.
@@ -302,12 +351,19 @@ func windowedIn(statement string) string {
 	return ""
 }
 
-// Close closes what .output opened.
-func (s *Shell) Close() error {
+// closeOutput closes what .output opened.
+func (s *Shell) closeOutput() error {
 	if s.output == nil {
 		return nil
 	}
 	err := s.output.Close()
 	s.output = nil
+	return err
+}
+
+// Close closes what the shell opened.
+func (s *Shell) Close() error {
+	err := errors.Join(s.closeOutput(), s.last.Close())
+	s.last = nil
 	return err
 }

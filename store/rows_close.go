@@ -72,6 +72,6 @@ type CloseCount struct {
 	Candidates Int `col:"owner_candidates"`
 	Unknown    Int `col:"unknown"` // closes of which the kernel had forgotten the numbers
 	LeastRTT   Int `col:"least_rtt_us"`
-	Failed     Int `col:"failed"` // TCP connections that never came about
+	Failed     Int `col:"failed"`        // TCP connections that never came about
 	MedianRTT  Int `col:"median_rtt_us"` // of an even number the shorter one of the middle
 }

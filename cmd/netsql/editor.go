@@ -342,13 +342,12 @@ func isTerminal(f *os.File) bool {
 	return readline.IsTerminal(int(f.Fd()))
 }
 
-// terminalWidth is how many columns f shows; 0 when it is no terminal.
-func terminalWidth(f *os.File) int {
+// screenSize is how many columns and lines f shows; 0 when it is no terminal.
+func screenSize(f *os.File) (width, height int) {
 	if !isTerminal(f) {
-		return 0
+		return 0, 0
 	}
-	width, _ := (&terminal{out: f}).size()
-	return width
+	return (&terminal{out: f}).size()
 }
 
 // dumbTerminal says whether escape sequences would only litter the output.

@@ -191,6 +191,8 @@ func (v *vt) escape(b []byte) int {
 			}
 		}
 		return i + 1
+	case 'm': // colours
+		return i + 1
 	case 'h', 'l':
 		if params == "?2004" {
 			v.paste = final == 'h'

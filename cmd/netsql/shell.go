@@ -19,9 +19,10 @@ import (
 // shell is netsql without a subcommand: it answers the SQL of the command line or of standard input,
 // or opens the interactive shell.
 func shell(ctx context.Context, args []string, std stdio) error {
-	var mode, at, since, until string
+	var mode, at, since, until, colour string
 	f := newFlags("", "[RECORDING] [SQL …]")
 	f.StringVar(&mode, "mode", "", "how results look, a `MODE`: "+strings.Join(query.Modes(), ", "))
+	f.StringVar(&colour, "color", "auto", "colours on a terminal: auto, always or never; auto heeds NO_COLOR")
 	f.StringVar(&at, "at", "", "the `TIME` that at() means")
 	f.StringVar(&since, "since", "", "begin of the window that leaks and connections look at, a `TIME`")
 	f.StringVar(&until, "until", "", "end of that window, a `TIME`")
@@ -72,9 +73,18 @@ func shell(ctx context.Context, args []string, std stdio) error {
 			fmt.Fprintf(std.err, "note: %s\n", note)
 		}
 	}
-	s, err := query.NewShell(r, query.ShellConfig{
-		Out: std.out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, Width: func() int { return terminalWidth(std.out) }, User: userName(),
-	})
+	config := query.ShellConfig{
+		Out: std.out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, User: userName(),
+		Width:  func() int { width, _ := screenSize(std.out); return width },
+		Height: func() int { _, height := screenSize(std.out); return height },
+	}
+	if config.Colour, err = coloured(colour, config.Terminal); err != nil {
+		return err
+	}
+	if interactive && config.Terminal {
+		config.Page = func(ctx context.Context, write func(io.Writer) error) error { return page(ctx, std, write) }
+	}
+	s, err := query.NewShell(r, config)
 	if err != nil {
 		return usagef("--mode: %v", err)
 	}
@@ -90,6 +100,19 @@ func shell(ctx context.Context, args []string, std stdio) error {
 		return fmt.Errorf("read statements: %w", err)
 	}
 	return script(ctx, s, string(text))
+}
+
+// coloured says whether results are coloured, by the word of --color and the environment.
+func coloured(word string, terminal bool) (query.Colour, error) {
+	switch word {
+	case "always":
+		return true, nil
+	case "never":
+		return false, nil
+	case "auto":
+		return query.Colour(terminal && os.Getenv("NO_COLOR") == "" && !dumbTerminal()), nil
+	}
+	return false, usagef("--color: no %q: auto, always or never", word)
 }
 
 // mistakenWord catches a subcommand with a slip of the finger before SQLite complains of its syntax.
