@@ -68,7 +68,7 @@ func (s *Shell) around(ctx context.Context, arg string) error {
 	if len(all) > aroundMost {
 		all, cut = all[:aroundMost], true
 	}
-	if err := s.printHappenings(all); err != nil {
+	if err := s.printHappenings(ctx, all); err != nil {
 		return err
 	}
 	note := func(text string) { fmt.Fprintf(s.config.Err, "note: %s\n", text) }
@@ -328,37 +328,35 @@ func serviceEnd(proto string, local, remote int) string {
 
 // change is what it was before and what it is now, in one text. Of what came or went, all its values would be a line of
 // their own: events has them.
-func (h happening) change() any {
+func (h happening) change() string {
 	switch {
 	case h.object == "counter":
 		return fmt.Sprintf("%v, %v", h.now, h.was)
 	case h.was != nil && h.now != nil:
-		return fmt.Sprintf("%v → %v", h.was, h.now)
-	case h.event == "added" || h.event == "removed":
-		return nil
+		return changeText(text(h.was), text(h.now))
+	case h.ts > 0 && (h.event == "added" || h.event == "removed"):
+		return ""
 	case h.was != nil:
 		return fmt.Sprintf("was %v", h.was)
 	}
-	return h.now
+	return text(h.now)
 }
 
-// printHappenings shows the network namespace only where there are several.
-func (s *Shell) printHappenings(all []happening) error {
-	spaces := map[any]bool{}
-	for _, h := range all {
-		if h.netns != nil {
-			spaces[h.netns] = true
-		}
+// printHappenings shows what was worked out here: to people as a list, to programs as rows with the columns of events.
+func (s *Shell) printHappenings(ctx context.Context, all []happening) error {
+	timed := len(all) == 0 || all[0].ts > 0
+	if s.mode == "box" && s.suffix == "" {
+		return s.printListing(ctx, all)
 	}
-	names := []string{"ts", "event", "what", "change", "process"}
-	if len(spaces) > 1 {
-		names = append(names, "netns")
+	names := []string{"object", "event", "what", "was", "now", "netns"}
+	if timed {
+		names = []string{"ts", "object", "event", "what", "was", "now", "pid", "comm", "count", "netns"}
 	}
 	var rows [][]any
 	for _, h := range all {
-		row := []any{h.ts, h.object + " " + h.event, h.what, h.change(), nullIfEmpty(ownerText(h.comm, h.pid))}
-		if len(spaces) > 1 {
-			row = append(row, h.netns)
+		row := []any{h.object, h.event, h.what, h.was, h.now, h.netns}
+		if timed {
+			row = []any{h.ts, h.object, h.event, h.what, h.was, h.now, h.pid, h.comm, h.count, h.netns}
 		}
 		rows = append(rows, row)
 	}

@@ -20,13 +20,6 @@ type thing struct {
 	netns  any
 }
 
-// A difference is a line of .diff.
-type difference struct {
-	object, change, what string
-	was, now             any
-	netns                any
-}
-
 // comparedTables are compared by all their columns but those named here, which move by themselves.
 var comparedTables = []struct {
 	table   *store.Table
@@ -81,25 +74,7 @@ func (s *Shell) diff(ctx context.Context, arg string) error {
 	if err != nil {
 		return r.explain(err)
 	}
-	spaces := map[any]bool{}
-	for _, d := range found {
-		if d.netns != nil {
-			spaces[d.netns] = true
-		}
-	}
-	names := []string{"object", "change", "what", "was", "now"}
-	if len(spaces) > 1 {
-		names = append(names, "netns")
-	}
-	var rows [][]any
-	for _, d := range found {
-		row := []any{d.object, d.change, d.what, d.was, d.now}
-		if len(spaces) > 1 {
-			row = append(row, d.netns)
-		}
-		rows = append(rows, row)
-	}
-	if err := s.printRows(names, rows); err != nil {
+	if err := s.printHappenings(ctx, found); err != nil {
 		return err
 	}
 	if len(found) == 0 {
@@ -142,7 +117,7 @@ func diffArgs(arg string, now time.Time) (from, to time.Time, err error) {
 }
 
 // differences compares two samples.
-func (r *Recording) differences(ctx context.Context, first, last float64) ([]difference, error) {
+func (r *Recording) differences(ctx context.Context, first, last float64) ([]happening, error) {
 	all, err := r.bootDifference(ctx, first, last)
 	if err != nil {
 		return nil, err
@@ -185,21 +160,21 @@ func (r *Recording) differences(ctx context.Context, first, last float64) ([]dif
 }
 
 // compareThings tells what came, went and changed, in order of their names.
-func compareThings(object string, was, now map[string]thing) []difference {
+func compareThings(object string, was, now map[string]thing) []happening {
 	keys := maps.Clone(was)
 	maps.Copy(keys, now)
-	var found []difference
+	var found []happening
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		old, had := was[key]
 		new, has := now[key]
-		d := difference{object: object, what: keys[key].what, netns: keys[key].netns}
+		d := happening{object: object, what: keys[key].what, netns: keys[key].netns}
 		switch {
 		case !had:
-			d.change, d.now = "added", nullIfEmpty(valuesText(new.values, nil))
+			d.event, d.now = "added", nullIfEmpty(valuesText(new.values, nil))
 		case !has:
-			d.change, d.was = "removed", nullIfEmpty(valuesText(old.values, nil))
+			d.event, d.was = "removed", nullIfEmpty(valuesText(old.values, nil))
 		case !maps.Equal(old.values, new.values):
-			d.change = "changed"
+			d.event = "changed"
 			d.was, d.now = nullIfEmpty(valuesText(old.values, new.values)), nullIfEmpty(valuesText(new.values, old.values))
 		default:
 			continue
@@ -367,29 +342,29 @@ func ownerText(comm, pid any) string {
 }
 
 // compareCounts tells where the numbers differ, the largest difference first.
-func compareCounts(was, now map[string]socketCount) []difference {
+func compareCounts(was, now map[string]socketCount) []happening {
 	keys := maps.Clone(was)
 	maps.Copy(keys, now)
-	var found []difference
+	var found []happening
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		a, z := was[key].n, now[key].n
-		d := difference{object: "sockets", change: "changed", what: keys[key].what, was: a, now: z, netns: keys[key].netns}
+		d := happening{object: "sockets", event: "changed", what: keys[key].what, was: a, now: z, netns: keys[key].netns}
 		switch {
 		case a == z:
 			continue
 		case a == 0:
-			d.change, d.was = "added", nil
+			d.event, d.was = "added", nil
 		case z == 0:
-			d.change, d.now = "removed", nil
+			d.event, d.now = "removed", nil
 		}
 		found = append(found, d)
 	}
-	size := func(d difference) int64 {
+	size := func(d happening) int64 {
 		a, _ := d.was.(int64)
 		z, _ := d.now.(int64)
 		return max(a-z, z-a)
 	}
-	slices.SortStableFunc(found, func(a, b difference) int { return cmp.Compare(size(b), size(a)) })
+	slices.SortStableFunc(found, func(a, b happening) int { return cmp.Compare(size(b), size(a)) })
 	return found
 }
 
@@ -415,7 +390,7 @@ func (r *Recording) processesAt(ctx context.Context, ts float64) (map[string]thi
 }
 
 // bootDifference says when the machine was started anew in between.
-func (r *Recording) bootDifference(ctx context.Context, first, last float64) ([]difference, error) {
+func (r *Recording) bootDifference(ctx context.Context, first, last float64) ([]happening, error) {
 	var boots []string
 	var hosts []string
 	err := r.each(ctx, "SELECT b.host, b.kernel, b.started, b.boot FROM samples m JOIN boots b ON b.boot = m.boot WHERE m.ts IN (?, ?) ORDER BY m.ts", []any{first, last}, func(row []any) {
@@ -427,7 +402,7 @@ func (r *Recording) bootDifference(ctx context.Context, first, last float64) ([]
 		return nil, err
 	}
 	host, _, _ := strings.Cut(hosts[1], "\x00")
-	return []difference{{object: "boot", change: "changed", what: host, was: boots[0], now: boots[1]}}, nil
+	return []happening{{object: "boot", event: "changed", what: host, was: boots[0], now: boots[1]}}, nil
 }
 
 // each calls row with each row of a query.
