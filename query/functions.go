@@ -37,7 +37,7 @@ var functions = []struct {
 	aggregate   makeStates
 }{
 	{Function{"ago", "span", `the time that long ago, in unix seconds: ago('1h30m')`}, 1, 1, sqlAgo, nil},
-	{Function{"at", "[words]", `the ts of the last sample at or before a time: at('03:14'); at() is the moment that .at set, or else the newest`}, 0, 1, nil, nil},
+	{Function{"at", "[words]", `the ts of the last sample at or before a time: at('03:14'); a second is meant to its end; at() is the moment that .at set, or else the newest`}, 0, 1, nil, nil},
 	{Function{"bytes", "n", `a number of bytes as people read it: '1.2 MiB'`}, 1, 1, sqlBytes, nil},
 	{Function{"duration", "seconds", `a number of seconds as people read it: '2d 3h'`}, 1, 1, sqlDuration, nil},
 	{Function{"in_net", "addr, nets", `whether an address lies in a network: 'private', '10.0.0.0/8' or several with commas`}, 2, 2, sqlInNet, nil},

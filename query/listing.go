@@ -72,13 +72,13 @@ func writeListing(b *bytes.Buffer, o FormatOptions, all []happening) {
 		}
 		room := max(o.Width-indent, 20)
 		change := escapeControls(h.change())
-		lines, cut := atMost(foldedText(what, room), 3)
+		lines, cut := atMost(foldedText(what, room), 3, room)
 		switch {
 		case change == "":
 		case textWidth(lines[len(lines)-1])+2+textWidth(change) <= room:
 			lines[len(lines)-1] += ": " + change
 		default:
-			more, cutMore := atMost(foldedText(change, room-2), 6)
+			more, cutMore := atMost(foldedText(change, room-2), 6, room-2)
 			for _, line := range more {
 				lines = append(lines, "  "+line)
 			}
@@ -106,12 +106,11 @@ func writeListing(b *bytes.Buffer, o FormatOptions, all []happening) {
 }
 
 // atMost are the first lines, the last of them with a mark if there are more.
-func atMost(lines []string, most int) (some []string, cut bool) {
+func atMost(lines []string, most, room int) (some []string, cut bool) {
 	if len(lines) <= most {
 		return lines, false
 	}
-	last := lines[most-1]
-	return append(lines[:most-1:most-1], runeWidths.Truncate(last, max(textWidth(last)-1, 1), "")+"…"), true
+	return append(lines[:most-1:most-1], runeWidths.Truncate(strings.TrimRight(lines[most-1], " "), room-1, "")+"…"), true
 }
 
 // spaceName is what a network namespace is called.

@@ -132,7 +132,7 @@ func (r *Recording) Notes() []string {
 
 // sampleAt is the SQL function at().
 func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
-	moment := r.at
+	moment, exact := r.at, false
 	switch {
 	case len(args) > 1:
 		return nil, errors.New("at: one time at the most: at('03:14')")
@@ -144,8 +144,17 @@ func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
 		if moment, err = timeOf(args[0], time.Now()); err != nil {
 			return nil, fmt.Errorf("at: %w", err)
 		}
+		_, words := args[0].(string)
+		exact = !words
 	}
-	ts, note, err := r.lastSample(context.Background(), moment)
+	var ts float64
+	var note string
+	var err error
+	if exact {
+		ts, note, err = r.lastSampleBefore(context.Background(), moment, moment)
+	} else {
+		ts, note, err = r.lastSample(context.Background(), moment)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("at: %w", err)
 	}
@@ -172,9 +181,22 @@ func timeOf(v driver.Value, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%v is no time: try '03:14' or '10m ago'", v)
 }
 
-// lastSample finds the last sample at or before the moment, the newest if that is zero. The note says
-// when nobody looked then.
+// lastSample finds the last sample at or before a moment that words name, the newest if that is zero. Words say no more than a clock shows: 03:14:05 is
+// that second to its end, so that who types what stands on the screen finds it. The note says when nobody looked then.
 func (r *Recording) lastSample(ctx context.Context, moment time.Time) (ts float64, note string, err error) {
+	end := moment
+	switch {
+	case moment.IsZero():
+	case moment.Nanosecond() == 0:
+		end = moment.Add(time.Second - time.Microsecond)
+	case moment.Nanosecond()%int(time.Millisecond) == 0:
+		end = moment.Add(time.Millisecond - time.Microsecond)
+	}
+	return r.lastSampleBefore(ctx, moment, end)
+}
+
+// lastSampleBefore finds the last sample at or before end for who asked for the moment.
+func (r *Recording) lastSampleBefore(ctx context.Context, moment, end time.Time) (ts float64, note string, err error) {
 	r.mu.Lock()
 	limit := r.limit
 	r.mu.Unlock()
@@ -189,7 +211,7 @@ func (r *Recording) lastSample(ctx context.Context, moment time.Time) (ts float6
 		return 0, "", fmt.Errorf("%s is in the future: at() is the newest sample", localTime(moment))
 	}
 	asked := unixSeconds(moment)
-	err = r.look.QueryRowContext(ctx, "SELECT ts FROM sample WHERE ts <= ? AND id <= ? AND back IS NOT 0 ORDER BY ts DESC LIMIT 1", asked, limit).Scan(&ts)
+	err = r.look.QueryRowContext(ctx, "SELECT ts FROM sample WHERE ts <= ? AND id <= ? AND back IS NOT 0 ORDER BY ts DESC LIMIT 1", unixSeconds(end), limit).Scan(&ts)
 	if errors.Is(err, sql.ErrNoRows) {
 		var first sql.NullFloat64
 		if err := r.look.QueryRowContext(ctx, "SELECT min(ts) FROM sample").Scan(&first); err != nil {

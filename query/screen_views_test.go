@@ -89,7 +89,7 @@ func TestListingsFitTheScreen(t *testing.T) {
 	for _, width := range []int{50, 80, 200} {
 		for _, command := range []string{fmt.Sprintf(".around '%s' 60s", from), fmt.Sprintf(".diff '%s' '%s'", from, to)} {
 			got, _ := screened(t, r, width, 24, command)
-			if !strings.Contains(got, "rows of 20") && !strings.Contains(got, " rows\n") {
+			if !strings.Contains(got, "rows of 20") && !strings.Contains(got, " row") {
 				t.Errorf("%s does not say how many:\n%s", command, got)
 			}
 			for line := range strings.Lines(got) {
@@ -104,12 +104,12 @@ func TestListingsFitTheScreen(t *testing.T) {
 		{ts: 1795400047, object: "setting", event: "changed", what: "net.core.somaxconn", was: "128", now: "4096"}}
 	var b bytes.Buffer
 	writeListing(&b, FormatOptions{Location: berlin, Width: 60}, many)
-	want := `03:14:05  process seen       \x1b[2J (7): word word word word
+	want := `03:14:05  process seen       \x1b[2J (7): word word word
                              word word word word word word
                              word word word word word word…
 03:14:06  interface changed  eth0
-                               mtu=1500 → 1400, qdisc=noop
-                               → fq
+                               mtu=1500 → 1400, qdisc=noop →
+                               fq
 03:14:07  setting changed    net.core.somaxconn: 128 → 4096
 3 rows of 2026-11-23, long texts cut (all: .mode line)
 `
