@@ -115,7 +115,11 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 		err = errors.Join(err, s.once.Close())
 		s.once, s.suffix = nil, ""
 	}
-	for _, note := range s.recording.Notes() {
+	notes := s.recording.Notes()
+	if note := s.recording.staleNote(ctx, in.Text, time.Now()); note != "" {
+		notes = append(notes, note)
+	}
+	for _, note := range notes {
 		fmt.Fprintf(s.config.Err, "note: %s\n", note)
 	}
 	if err != nil {

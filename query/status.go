@@ -43,6 +43,7 @@ type Status struct {
 
 	SizeBytes   int64    `json:"size_bytes"`
 	WALBytes    int64    `json:"wal_bytes"`
+	HeldBy      []string `json:"held_by"`       // processes that keep the -wal file from being cut back, by a statement left open
 	BytesPerDay *float64 `json:"bytes_per_day"` // of all that is kept; null in the first minutes
 
 	KeepS    *float64 `json:"keep_s"`         // samples are kept so long; null: for ever
@@ -251,6 +252,20 @@ func (s *Status) readSize(ctx context.Context, r *Recording) error {
 	if info, err := os.Stat(r.Path + "-wal"); err == nil {
 		s.WALBytes = info.Size()
 	}
+	limits := store.Limits{}
+	if s.MaxBytes != nil {
+		limits.MaxSize = *s.MaxBytes
+	}
+	s.HeldBy = []string{}
+	before := store.HeldBy(r.Path, limits)
+	if len(before) > 0 {
+		time.Sleep(100 * time.Millisecond) // who answers a question is done
+	}
+	for _, reader := range store.HeldBy(r.Path, limits) {
+		if slices.Contains(before, reader) && reader.PID != s.PID && reader.PID != os.Getpid() {
+			s.HeldBy = append(s.HeldBy, reader.String())
+		}
+	}
 	if s.RecordedS < leastRecorded.Seconds() {
 		return nil
 	}
@@ -371,6 +386,9 @@ func (s Status) sizeText() string {
 	text := bytesText(float64(s.SizeBytes))
 	if s.WALBytes > 0 {
 		text += " and " + bytesText(float64(s.WALBytes)) + " in its -wal"
+	}
+	if len(s.HeldBy) > 0 {
+		text += fmt.Sprintf(", which is not cut back while %s reads", escapeControls(strings.Join(s.HeldBy, " and ")))
 	}
 	if s.BytesPerDay == nil {
 		return fmt.Sprintf("%s; growth is told after %s of recording", text, spanText(leastRecorded.Seconds(), " "))

@@ -4,18 +4,55 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 )
 
 // A heldError says that a reader keeps the -wal file from being cut back. What is written while a statement is being read
 // stands in it until the statement ends; of one that was forgotten in some shell it would fill the disk.
 type heldError struct {
-	path string
-	size int64
+	path    string
+	size    int64
+	readers []Reader
 }
 
 func (e *heldError) Error() string {
+	if len(e.readers) > 0 {
+		return fmt.Sprintf("%s-wal has grown to %d MB because %s has left a statement open, which reads the recording: end it", e.path, e.size>>20, names(e.readers))
+	}
 	return fmt.Sprintf("%s-wal has grown to %d MB because a program that reads the recording has left a statement open: end it (fuser %s-shm lists who reads)",
 		e.path, e.size>>20, e.path)
+}
+
+// A Reader is a process that reads a recording.
+type Reader struct {
+	PID  int
+	Comm string // "": it has ended, or may not be seen
+}
+
+func (r Reader) String() string {
+	if r.Comm == "" {
+		return fmt.Sprintf("process %d", r.PID)
+	}
+	return fmt.Sprintf("process %d (%s)", r.PID, strings.Trim(strconv.Quote(r.Comm), `"`))
+}
+
+// names are the readers in words.
+func names(readers []Reader) string {
+	var all []string
+	for _, r := range readers {
+		all = append(all, r.String())
+	}
+	return strings.Join(all, " or ")
+}
+
+// HeldBy are those who read the recording while its -wal file has grown to more than it is cut back to, for they keep it from that. They may have
+// begun to read just now.
+func HeldBy(path string, l Limits) []Reader {
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() <= min(2*l.walLimit(), l.walBound()/2) {
+		return nil
+	}
+	return Readers(path)
 }
 
 // held reports that the -wal file is as large as it may be and cannot be cut back; nil: there is room.
@@ -34,7 +71,7 @@ func (w *Writer) held(ctx context.Context) error {
 		err = perr
 	}
 	if err == nil && busy != 0 {
-		err = &heldError{w.options.Path, info.Size()}
+		err = &heldError{w.options.Path, info.Size(), Readers(w.options.Path)}
 	}
 	return err
 }

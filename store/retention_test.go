@@ -165,7 +165,7 @@ func TestSlowReaderBoundsTheWAL(t *testing.T) {
 	if n != samples || gaps != 0 || l.writer.Behind() {
 		t.Errorf("%d samples of %d are there, with %d gaps; behind: %v", n, samples, gaps, l.writer.Behind())
 	}
-	if len(said) != 2 || !strings.Contains(said[0], "left a statement open") || !strings.Contains(said[1], "recording goes on") {
+	if len(said) != 2 || !strings.Contains(said[0], fmt.Sprintf("process %d (store.test) has left a statement open", os.Getpid())) || !strings.Contains(said[1], "recording goes on") {
 		t.Errorf("said: %q", said)
 	}
 	if size := sizeOnDisk(t, path); size > 32<<20 {

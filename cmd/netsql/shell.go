@@ -73,8 +73,9 @@ func shell(ctx context.Context, args []string, std stdio) error {
 			fmt.Fprintf(std.err, "note: %s\n", note)
 		}
 	}
+	out := newPatientWriter(std.out, 2*time.Second)
 	config := query.ShellConfig{
-		Out: std.out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, User: userName(),
+		Out: out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, User: userName(),
 		Width:  func() int { width, _ := screenSize(std.out); return width },
 		Height: func() int { _, height := screenSize(std.out); return height },
 	}
@@ -82,7 +83,9 @@ func shell(ctx context.Context, args []string, std stdio) error {
 		return err
 	}
 	if interactive && config.Terminal {
-		config.Page = func(ctx context.Context, write func(io.Writer) error) error { return page(ctx, std, write) }
+		config.Page = func(ctx context.Context, write func(io.Writer) error) error {
+			return errors.Join(out.drain(ctx), page(ctx, std, write))
+		}
 	}
 	s, err := query.NewShell(r, config)
 	if err != nil {
@@ -91,15 +94,17 @@ func shell(ctx context.Context, args []string, std stdio) error {
 	defer s.Close()
 	switch {
 	case interactive:
-		return interact(ctx, s, r, std)
+		err = interact(ctx, s, r, out, std)
 	case len(words) > 0:
-		return script(ctx, s, words...)
+		err = script(ctx, s, words...)
+	default:
+		var text []byte
+		if text, err = io.ReadAll(std.in); err != nil {
+			return fmt.Errorf("read statements: %w", err)
+		}
+		err = script(ctx, s, string(text))
 	}
-	text, err := io.ReadAll(std.in)
-	if err != nil {
-		return fmt.Errorf("read statements: %w", err)
-	}
-	return script(ctx, s, string(text))
+	return errors.Join(err, out.Close())
 }
 
 // coloured says whether results are coloured, by the word of --color and the environment.
@@ -212,7 +217,7 @@ func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio)
 
 // interact is the interactive shell. Ctrl-C cancels a statement and never ends it; SIGTERM and a terminal that
 // is gone do.
-func interact(ctx context.Context, s *query.Shell, r *query.Recording, std stdio) error {
+func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *patientWriter, std stdio) error {
 	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	interrupts := make(chan os.Signal, 1)
@@ -251,14 +256,14 @@ func interact(ctx context.Context, s *query.Shell, r *query.Recording, std stdio
 			continue
 		}
 		e.add(text)
-		if err := answer(ctx, s, text, interrupts, std); errors.Is(err, query.ErrQuit) {
+		if err := answer(ctx, s, text, interrupts, out, std); errors.Is(err, query.ErrQuit) {
 			return nil
 		}
 	}
 }
 
 // answer runs one input, until an interrupt cancels it.
-func answer(ctx context.Context, s *query.Shell, text string, interrupts <-chan os.Signal, std stdio) error {
+func answer(ctx context.Context, s *query.Shell, text string, interrupts <-chan os.Signal, out *patientWriter, std stdio) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -269,6 +274,12 @@ func answer(ctx context.Context, s *query.Shell, text string, interrupts <-chan 
 		}
 	}()
 	err := s.Script(ctx, text)
+	if derr := out.drain(ctx); err == nil {
+		err = derr
+	}
+	if err == nil && ctx.Err() != nil { // the rest of it was not printed
+		err = ctx.Err()
+	}
 	switch {
 	case err == nil, errors.Is(err, query.ErrQuit):
 	case errors.Is(err, context.Canceled):
