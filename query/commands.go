@@ -35,7 +35,7 @@ func commands() []command {
 		{".at", "[TIME]", "make at() mean the sample at that time: .at 03:14; .at now goes back to the newest", (*Shell).setAt},
 		{".since", "[TIME]", "begin of the window that leaks, top_talkers, connections, listeners and events look at: .since '2h ago'", (*Shell).setSince},
 		{".until", "[TIME]", "end of that window: .until 04:00; .until now goes back to the newest sample", (*Shell).setUntil},
-		{".mode", "[MODE]", "how results look: box, line, list, csv, tsv, json, jsonl or markdown", (*Shell).setMode},
+		{".mode", "[MODE]", "how results look: " + strings.Join(Modes(), ", "), (*Shell).setMode},
 		{".last", "", "the last result whole: all rows and columns, as they are", (*Shell).showLast},
 		{".human", "on|off", "show bytes, rates and spans with their units on a terminal, or as they are", (*Shell).setHuman},
 		{".times", "[ZONE]", "show times as local, utc or unix (seconds)", (*Shell).setTimes},
@@ -43,14 +43,36 @@ func commands() []command {
 		{".once", "FILE", "write the next result to FILE", (*Shell).setOnce},
 		{".timer", "on|off", "say how long each statement took", (*Shell).setTimer},
 		{".read", "FILE", "run the statements in FILE", (*Shell).read},
+		{".headers", "on|off", "name the columns, in the modes that leave the choice", (*Shell).setHeaders},
+		{".nullvalue", "TEXT", "what is shown for NULL", (*Shell).setNull},
+		{".separator", "COLUMN [ROW]", "what stands between values, and behind rows: .separator ';'", (*Shell).setSeparator},
+		{".width", "[N …]", "least widths of the columns in mode column", (*Shell).setWidths},
+		{".print", "TEXT", "print TEXT", (*Shell).printText},
+		{".echo", "on|off", "print each statement before it runs", (*Shell).setEcho},
+		{".bail", "on|off", "end a script at the first error, or go on and say at the end how many there were", (*Shell).setBail},
+		{".param", "set NAME VALUE", "what :NAME stands for in statements; .param list, .param unset NAME, .param clear", (*Shell).parameter},
+		{".import", "FILE TABLE", "read a CSV file into a table of this shell", (*Shell).importFile},
+		{".dump", "TABLE …", "print tables as SQL that makes them anew", (*Shell).dump},
+		{".backup", "FILE", "copy the recording, also one that is being written", (*Shell).backup},
+		{".excel", "", "open the next result in the program for CSV files", (*Shell).excel},
+		{".shell", "COMMAND", "run a command of the system", (*Shell).system},
+		{".show", "", "how everything is set", (*Shell).show},
+		{".upright", "", "each value on a line of its own, or not any more", (*Shell).toggleUpright},
 		{".status", "", "is it recording, since when, what is kept, what it costs", (*Shell).status},
 		{".quit", "", "leave; so do .exit and Ctrl-D", func(*Shell, context.Context, string) error { return ErrQuit }},
 	}
 }
 
+// otherNames are those that commands have in psql, mysql and sqlite3.
+var otherNames = map[string]string{
+	`\q`: ".quit", ".exit": ".quit", ".q": ".quit", `\?`: ".help", `\h`: ".help", `\d`: ".tables", `\d+`: ".tables", `\dt`: ".tables", `\dv`: ".tables", `\x`: ".upright",
+	`\i`: ".read", `\o`: ".output", `\timing`: ".timer", `\!`: ".shell", ".system": ".shell", ".header": ".headers", ".parameter": ".param",
+	`\s`: ".status", ".desc": ".describe",
+}
+
 // bareWords are what people type when they know another shell.
 var bareWords = map[string]string{
-	"help": ".help", "?": ".help", "\\?": ".help", "quit": ".quit", "exit": ".quit", "\\q": ".quit", "\\d": ".tables", "\\dt": ".tables",
+	"help": ".help", "?": ".help", "quit": ".quit", "exit": ".quit",
 }
 
 func bareWord(text string) (command string, ok bool) {
@@ -67,11 +89,14 @@ func Finished(text string) bool {
 // command runs a dot-command.
 func (s *Shell) command(ctx context.Context, text string) error {
 	name, arg, _ := strings.Cut(strings.TrimSpace(text), " ")
+	if other, ok := otherNames[strings.TrimSuffix(name, ";")]; ok {
+		name = other
+		if name == ".tables" && strings.TrimSpace(arg) != "" { // \d NAME
+			name = ".describe"
+		}
+	}
 	arg = unquoted(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(arg), ";")))
 	name = strings.TrimSuffix(strings.ToLower(name), ";")
-	if name == ".exit" || name == ".q" {
-		name = ".quit"
-	}
 	var names []string
 	for _, c := range commands() {
 		if c.name == name {
@@ -294,10 +319,14 @@ func (s *Shell) setMode(_ context.Context, arg string) error {
 		_, err := fmt.Fprintf(s.config.Out, "mode: %s (there are %s)\n", s.mode, strings.Join(Modes(), ", "))
 		return err
 	}
-	if _, err := NewResultWriter(arg, io.Discard, FormatOptions{}); err != nil {
+	mode, table, _ := strings.Cut(arg, " ") // .mode insert TABLE
+	if other, ok := map[string]string{"tabs": "tsv", "lines": "line", "columns": "column"}[strings.ToLower(mode)]; ok {
+		mode = other
+	}
+	if _, err := NewResultWriter(mode, io.Discard, FormatOptions{}); err != nil {
 		return err
 	}
-	s.mode = strings.ToLower(arg)
+	s.mode, s.look.table = strings.ToLower(mode), strings.TrimSpace(table)
 	return nil
 }
 
@@ -339,21 +368,18 @@ func (s *Shell) setOnce(_ context.Context, arg string) error {
 }
 
 func (s *Shell) setHuman(_ context.Context, arg string) error {
-	switch arg {
-	case "on", "off":
-		s.exact = arg == "off"
-		return nil
-	}
-	return fmt.Errorf("no human %q: .human on or .human off", arg)
+	on := !s.exact
+	err := onOff("human", arg, &on)
+	s.exact = !on
+	return err
 }
 
 func (s *Shell) setTimer(_ context.Context, arg string) error {
-	switch arg {
-	case "on", "off":
-		s.timer = arg == "on"
+	if arg == "" { // as \timing
+		s.timer = !s.timer
 		return nil
 	}
-	return fmt.Errorf("no timer %q: .timer on or .timer off", arg)
+	return onOff("timer", arg, &s.timer)
 }
 
 func (s *Shell) read(ctx context.Context, arg string) error {

@@ -2,6 +2,7 @@ package query
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -24,6 +25,11 @@ type FormatOptions struct {
 	Null     string         // shown for NULL; "": NULL in box, line and markdown, nothing in list, csv and tsv. JSON has its own
 	Header   bool           // name the columns, where the format leaves the choice: box, list, csv, tsv
 	CRLF     bool           // end lines of csv as RFC 4180 asks
+
+	Separator    string // between the values of list, csv, tsv and quote; "": as the format has it
+	RowSeparator string // behind the rows of list and csv; "": a new line
+	Table        string // that the statements of insert write to; "": "table"
+	Widths       []int  // of the columns of column, at least; a negative one sets its column to the right
 
 	// Of a box on a terminal:
 	Human     bool                     // bytes, rates and spans with their units
@@ -57,8 +63,10 @@ var formats = []struct {
 		if s.o.Width > 0 {
 			return &screenWriter{sink: s}
 		}
-		return &boxWriter{sink: s}
+		return &boxWriter{sink: s, frame: boxFrame}
 	}},
+	{"table", func(s *sink) ResultWriter { return &boxWriter{sink: s, frame: tableFrame} }},
+	{"column", func(s *sink) ResultWriter { return &boxWriter{sink: s, frame: columnFrame} }},
 	{"line", func(s *sink) ResultWriter { return &lineWriter{sink: s} }},
 	{"list", func(s *sink) ResultWriter { return &listWriter{sink: s} }},
 	{"csv", func(s *sink) ResultWriter { return &csvWriter{sink: s} }},
@@ -66,6 +74,13 @@ var formats = []struct {
 	{"json", func(s *sink) ResultWriter { return &jsonWriter{sink: s, array: true} }},
 	{"jsonl", func(s *sink) ResultWriter { return &jsonWriter{sink: s} }},
 	{"markdown", func(s *sink) ResultWriter { return &markdownWriter{sink: s} }},
+	{"html", func(s *sink) ResultWriter { return &htmlWriter{sink: s} }},
+	{"insert", func(s *sink) ResultWriter { return &insertWriter{sink: s} }},
+	{"quote", func(s *sink) ResultWriter { return &quoteWriter{sink: s} }},
+	{"ascii", func(s *sink) ResultWriter {
+		s.o.Separator, s.o.RowSeparator = cmp.Or(s.o.Separator, "\x1f"), cmp.Or(s.o.RowSeparator, "\x1e")
+		return &listWriter{sink: s}
+	}},
 }
 
 // Modes names the result formats.
@@ -123,6 +138,17 @@ func (s *sink) put(parts ...string) error {
 }
 
 func (s *sink) flush() error { return s.out.Flush() }
+
+// separator is what stands before the i-th value: s, unless the options name another.
+func (s *sink) separator(i int, otherwise string) string {
+	if i == 0 {
+		return ""
+	}
+	return cmp.Or(s.o.Separator, otherwise)
+}
+
+// rowEnd is what stands behind a row.
+func (s *sink) rowEnd() string { return cmp.Or(s.o.RowSeparator, "\n") }
 
 // null is what a format shows for NULL unless the options say otherwise.
 func (s *sink) null(otherwise string) string {

@@ -25,6 +25,7 @@ const leastText = 8
 // It is for files and programs: nothing is cut. What a terminal shows is a screenWriter's.
 type boxWriter struct {
 	*sink
+	frame  frame
 	heads  []string
 	rows   [][]boxCell
 	bytes  int
@@ -39,6 +40,19 @@ type boxCell struct {
 	width int
 	kind  cellKind
 }
+
+// A frame is what stands around the cells: the left end, what is between two and the right end of each rule, and of a row.
+type frame struct {
+	top, below, bottom, row [3]string // of the rule on top, that below the names, and that at the bottom; and of a row
+	line                    string    // what rules are drawn with
+}
+
+var (
+	boxFrame = frame{[3]string{"┌─", "─┬─", "─┐"}, [3]string{"├─", "─┼─", "─┤"}, [3]string{"└─", "─┴─", "─┘"}, [3]string{"│ ", " │ ", " │"}, "─"}
+	// tableFrame and columnFrame are those of sqlite3.
+	tableFrame  = frame{[3]string{"+-", "-+-", "-+"}, [3]string{"+-", "-+-", "-+"}, [3]string{"+-", "-+-", "-+"}, [3]string{"| ", " | ", " |"}, "-"}
+	columnFrame = frame{below: [3]string{"", "  ", ""}, row: [3]string{"", "  ", ""}, line: "-"}
+)
 
 // A cellKind is one bit, a set of them what a column holds. NULL counts for
 // nothing: it stands on the side of the others, like the name of the column.
@@ -61,6 +75,9 @@ func (w *boxWriter) Begin(cols []Column) error {
 		w.heads = append(w.heads, name)
 		if w.o.Header {
 			w.needed[i] = textWidth(name)
+		}
+		if i < len(w.o.Widths) && w.frame.line == columnFrame.line && w.frame.top == columnFrame.top {
+			w.needed[i] = max(w.needed[i], w.o.Widths[i], -w.o.Widths[i])
 		}
 	}
 	return nil
@@ -108,7 +125,7 @@ func (w *boxWriter) End() error {
 		w.drawChunk()
 	}
 	if w.widths != nil {
-		w.rule("└", "┴", "┘")
+		w.rule(w.frame.bottom)
 		w.widths = nil
 	}
 	return w.flush()
@@ -119,13 +136,13 @@ func (w *boxWriter) drawChunk() error {
 	w.rows, w.bytes, w.shown = w.rows[:0], 0, true
 	if !slices.Equal(w.needed, w.widths) {
 		if w.widths != nil {
-			w.rule("└", "┴", "┘")
+			w.rule(w.frame.bottom)
 		}
 		w.widths = slices.Clone(w.needed)
-		w.rule("┌", "┬", "┐")
+		w.rule(w.frame.top)
 		if w.o.Header {
 			w.head()
-			w.rule("├", "┼", "┤")
+			w.rule(w.frame.below)
 		}
 	}
 	var err error
@@ -135,16 +152,14 @@ func (w *boxWriter) drawChunk() error {
 	return err
 }
 
-func (w *boxWriter) rule(left, middle, right string) {
-	for i, width := range w.widths {
-		if i == 0 {
-			w.put(left)
-		} else {
-			w.put(middle)
-		}
-		w.put(strings.Repeat("─", width+2))
+func (w *boxWriter) rule(ends [3]string) {
+	if ends == [3]string{} {
+		return
 	}
-	w.put(right, "\n")
+	for i, width := range w.widths {
+		w.put(ends[min(i, 1)], strings.Repeat(w.frame.line, width))
+	}
+	w.put(ends[2], "\n")
 }
 
 func (w *boxWriter) head() {
@@ -159,12 +174,12 @@ func (w *boxWriter) row(row []boxCell) error {
 	for i, c := range row {
 		fill := strings.Repeat(" ", max(0, w.widths[i]-c.width))
 		if c.kind == numberCell || c.kind == nullCell && w.kinds[i] == numberCell {
-			w.put("│ ", fill, c.text, " ")
+			w.put(w.frame.row[min(i, 1)], fill, c.text)
 		} else {
-			w.put("│ ", c.text, fill, " ")
+			w.put(w.frame.row[min(i, 1)], c.text, fill)
 		}
 	}
-	return w.put("│\n")
+	return w.put(w.frame.row[2], "\n")
 }
 
 // runeWidths does not follow the locale: our frame is of characters that a

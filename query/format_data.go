@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -34,7 +35,7 @@ func (w *csvWriter) Begin(cols []Column) error {
 	}
 	line := w.line[:0]
 	for i, c := range cols {
-		line = w.appendText(append(line, separator(i, ",")...), c.Name)
+		line = w.appendText(append(line, w.separator(i, ",")...), c.Name)
 	}
 	return w.end(line)
 }
@@ -44,10 +45,10 @@ func (w *csvWriter) Row(values []any) error {
 	if err := w.check(values); err != nil {
 		return err
 	}
-	line := w.line[:0]
+	line, comma := w.line[:0], cmp.Or(w.o.Separator, ",")
 	for i, v := range values {
 		if i > 0 {
-			line = append(line, ',')
+			line = append(line, comma...)
 		}
 		col := w.cols[i]
 		switch v := v.(type) {
@@ -93,7 +94,7 @@ func (w *csvWriter) end(line []byte) error {
 	if w.o.CRLF {
 		line = append(line, '\r')
 	}
-	w.line = append(line, '\n')
+	w.line = append(line, w.rowEnd()...)
 	_, err := w.out.Write(w.line)
 	return err
 }
@@ -111,6 +112,7 @@ func (w *csvWriter) appendText(line []byte, text string) []byte {
 	for i := 0; !quoted && i < len(text); i++ {
 		quoted = quotedInCSV[text[i]]
 	}
+	quoted = quoted || w.o.Separator != "" && strings.Contains(text, w.o.Separator)
 	if !quoted {
 		return append(line, text...)
 	}
@@ -175,7 +177,10 @@ func (w *jsonWriter) Row(values []any) error {
 	}
 	w.put("{")
 	for i, v := range values {
-		w.put(separator(i, ","), w.keys[i], w.value(w.cols[i], v))
+		if i > 0 {
+			w.put(",")
+		}
+		w.put(w.keys[i], w.value(w.cols[i], v))
 	}
 	if w.array {
 		return w.put("}")

@@ -152,6 +152,47 @@ port = -1
 	}
 }
 
+// What sqlite3 3.40 writes of the same rows, but for numbers, which stand on the right.
+func TestFormatsOfSqlite3(t *testing.T) {
+	t.Parallel()
+	cols := []Column{{Name: "x"}, {Name: "number"}, {Name: "the z"}, {Name: "select"}}
+	rows := [][]any{{"a'<b>", 1.0, nil, []byte{0}}, {"", int64(-7), "z", 1.5e300}}
+	for _, tt := range []struct {
+		mode string
+		o    FormatOptions
+		want string
+	}{
+		{"html", FormatOptions{Header: true}, "<TR><TH>x</TH>\n<TH>number</TH>\n<TH>the z</TH>\n<TH>select</TH>\n</TR>\n" +
+			"<TR><TD>a&#39;&lt;b&gt;</TD>\n<TD>1</TD>\n<TD></TD>\n<TD>x&#39;00&#39;</TD>\n</TR>\n" +
+			"<TR><TD></TD>\n<TD>-7</TD>\n<TD>z</TD>\n<TD>1.5e+300</TD>\n</TR>\n"},
+		{"insert", FormatOptions{Header: true, Table: "t"}, `INSERT INTO t(x,number,"the z","select") VALUES('a''<b>',1.0,NULL,X'00');` + "\n" +
+			`INSERT INTO t(x,number,"the z","select") VALUES('',-7,'z',1.5e+300);` + "\n"},
+		{"insert", FormatOptions{}, `INSERT INTO "table" VALUES('a''<b>',1.0,NULL,X'00');` + "\n" + `INSERT INTO "table" VALUES('',-7,'z',1.5e+300);` + "\n"},
+		{"quote", FormatOptions{Header: true}, "'x','number','the z','select'\n'a''<b>',1.0,NULL,X'00'\n'',-7,'z',1.5e+300\n"},
+		{"quote", FormatOptions{Separator: "; "}, "'a''<b>'; 1.0; NULL; X'00'\n''; -7; 'z'; 1.5e+300\n"},
+		{"ascii", FormatOptions{}, "a'<b>\x1f1\x1f\x1fx'00'\x1e\x1f-7\x1fz\x1f1.5e+300\x1e"},
+		{"list", FormatOptions{Header: true, Separator: ", ", RowSeparator: ";\n", Null: "-"}, "x, number, the z, select;\na'<b>, 1, -, x'00';\n, -7, z, 1.5e+300;\n"},
+		{"csv", FormatOptions{Separator: ";", Null: "NULL"}, "a'<b>;1;NULL;x'00'\n\"\";-7;z;1.5e+300\n"},
+		{"json", FormatOptions{Separator: ";"}, "[\n" + `  {"x":"a'<b>","number":1,"the z":null,"select":"x'00'"},` + "\n" + `  {"x":"","number":-7,"the z":"z","select":1.5e+300}` + "\n]\n"},
+		{"table", FormatOptions{Header: true}, "" +
+			"+-------+--------+-------+----------+\n" +
+			"| x     | number | the z | select   |\n" +
+			"+-------+--------+-------+----------+\n" +
+			"| a'<b> |      1 | NULL  | x'00'    |\n" +
+			"|       |     -7 | z     | 1.5e+300 |\n" +
+			"+-------+--------+-------+----------+\n"},
+		{"column", FormatOptions{Header: true, Widths: []int{8}}, "" +
+			"x         number  the z  select  \n" +
+			"--------  ------  -----  --------\n" +
+			"a'<b>          1  NULL   x'00'   \n" +
+			"              -7  z      1.5e+300\n"},
+	} {
+		if diff := cmp.Diff(tt.want, result(t, tt.mode, tt.o, cols, rows...)); diff != "" {
+			t.Errorf("%s %+v (-want +got)\n%s", tt.mode, tt.o, diff)
+		}
+	}
+}
+
 func TestFormatsWithoutRows(t *testing.T) {
 	t.Parallel()
 	cols := []Column{{Name: "pid"}, {Name: "comm"}}
@@ -164,6 +205,11 @@ func TestFormatsWithoutRows(t *testing.T) {
 		"json":     "[]\n",
 		"jsonl":    "",
 		"markdown": "| pid | comm |\n|---|---|\n",
+		"table":    "+-----+------+\n| pid | comm |\n+-----+------+\n+-----+------+\n",
+		"column":   "pid  comm\n---  ----\n",
+		"html":     "<TR><TH>pid</TH>\n<TH>comm</TH>\n</TR>\n",
+		"quote":    "'pid','comm'\n",
+		"ascii":    "pid\x1fcomm\x1e",
 	}
 	for _, mode := range Modes() {
 		if diff := cmp.Diff(want[mode], result(t, mode, FormatOptions{Header: true}, cols)); diff != "" {
@@ -175,7 +221,7 @@ func TestFormatsWithoutRows(t *testing.T) {
 func TestNewResultWriterUnknown(t *testing.T) {
 	t.Parallel()
 	_, err := NewResultWriter("jsn", &bytes.Buffer{}, FormatOptions{})
-	want := `no output mode "jsn"; did you mean "json"? (there are box, line, list, csv, tsv, json, jsonl, markdown)`
+	want := `no output mode "jsn"; did you mean "json"? (there are box, table, column, line, list, csv, tsv, json, jsonl, markdown, html, insert, quote, ascii)`
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}

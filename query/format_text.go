@@ -11,9 +11,9 @@ func (w *listWriter) Begin(cols []Column) error {
 		return nil
 	}
 	for i, c := range cols {
-		w.put(separator(i, "|"), escapeControls(c.Name))
+		w.put(w.separator(i, "|"), escapeControls(c.Name))
 	}
-	return w.put("\n")
+	return w.put(w.rowEnd())
 }
 
 func (w *listWriter) Row(values []any) error {
@@ -21,19 +21,12 @@ func (w *listWriter) Row(values []any) error {
 		return err
 	}
 	for i, v := range values {
-		w.put(separator(i, "|"), w.human(w.cols[i], v, w.null("")))
+		w.put(w.separator(i, "|"), w.human(w.cols[i], v, w.null("")))
 	}
-	return w.put("\n")
+	return w.put(w.rowEnd())
 }
 
 func (w *listWriter) End() error { return w.flush() }
-
-func separator(i int, s string) string {
-	if i == 0 {
-		return ""
-	}
-	return s
-}
 
 // tsvWriter writes one value between tabs and one row on a line, whatever the
 // values hold: a backslash is doubled, so the escapes can be undone.
@@ -45,7 +38,7 @@ func (w *tsvWriter) Begin(cols []Column) error {
 		return nil
 	}
 	for i, c := range cols {
-		w.put(separator(i, "\t"), tsvText(c.Name))
+		w.put(w.separator(i, "\t"), tsvText(c.Name))
 	}
 	return w.put("\n")
 }
@@ -61,7 +54,7 @@ func (w *tsvWriter) Row(values []any) error {
 		} else if v != nil {
 			text = tsvText(plain(v))
 		}
-		w.put(separator(i, "\t"), text)
+		w.put(w.separator(i, "\t"), text)
 	}
 	return w.put("\n")
 }

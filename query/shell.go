@@ -29,6 +29,10 @@ type Shell struct {
 	suffix string         // mode that the name of output or once asks for
 	depth  int            // of .read
 	exact  bool           // .human off
+	echo   bool           // print statements before they run
+	goOn   bool           // after an error
+	look   look
+	params map[string]any // values of parameters, by their names without the mark before
 	last   *kept          // the result that a terminal showed last
 }
 
@@ -44,6 +48,12 @@ type ShellConfig struct {
 	// Page shows what write writes, from its begin, until the user has seen enough. nil: it goes to Out.
 	Page func(ctx context.Context, write func(io.Writer) error) error
 	User string // who writes notes; "": not known
+
+	NoHeader  bool
+	Null      string            // shown for NULL; "": as the mode has it
+	Separator string            // "": as the mode has it
+	GoOn      bool              // after an error, to tell of it at the end
+	Params    map[string]string // values of parameters, by their names
 }
 
 // ErrQuit is returned by Run for .quit.
@@ -51,7 +61,11 @@ var ErrQuit = errors.New("quit")
 
 // NewShell makes a shell on the recording.
 func NewShell(r *Recording, c ShellConfig) (*Shell, error) {
-	s := &Shell{recording: r, config: c, mode: c.Mode, times: "local"}
+	s := &Shell{recording: r, config: c, mode: c.Mode, times: "local", goOn: c.GoOn, params: map[string]any{}}
+	s.look = look{noHeader: c.NoHeader, null: c.Null, separator: unescaped(c.Separator)}
+	for name, value := range c.Params {
+		s.params[parameterName(name)] = parameterValue(value)
+	}
 	if s.mode == "" {
 		s.mode = "list"
 		if c.Terminal {
@@ -80,16 +94,52 @@ func (s *Shell) Script(ctx context.Context, text string) error {
 		line := 1 + strings.Count(text[:len(text)-len(rest)], "\n")
 		inputs = append(inputs, Input{Text: rest, Line: line})
 	}
+	failed := 0
 	for _, in := range inputs {
-		if err := s.Run(ctx, in); err != nil {
-			if !errors.Is(err, ErrQuit) && in.Line > 1 {
-				return fmt.Errorf("line %d: %w", in.Line, err)
-			}
+		if s.echo {
+			out, _ := s.target()
+			fmt.Fprintln(out, escapeControls(in.Text))
+		}
+		err := s.Run(ctx, in)
+		if err == nil {
+			continue
+		}
+		err = s.placed(err, in, len(inputs) > 1)
+		if !s.goOn || errors.Is(err, ErrQuit) || ctx.Err() != nil || len(inputs) == 1 {
 			return err
 		}
+		failed++
+		fmt.Fprintf(s.config.Err, "error: %v\n", err)
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %s failed", failed, plural(int64(len(inputs)), "statement"))
 	}
 	return nil
 }
+
+// placed says where the error of an input is: to people under its line, to others by line and column, if there are several.
+func (s *Shell) placed(err error, in Input, several bool) error {
+	var at *placedError
+	switch found := errors.As(err, &at); {
+	case errors.Is(err, ErrQuit):
+	case found && at.place >= 0 && s.config.Terminal:
+		width := 0
+		if s.config.Width != nil {
+			width = s.config.Width()
+		}
+		err = errors.New(at.shown(width))
+	case found && at.place >= 0 && (several || strings.Contains(in.Text, "\n")):
+		line, column := at.position()
+		return fmt.Errorf("line %d, column %d: %w", in.Line+line-1, column, err)
+	}
+	if in.Line > 1 {
+		err = fmt.Errorf("line %d: %w", in.Line, err)
+	}
+	return err
+}
+
+// GoesOn reports whether a script goes on after an error.
+func (s *Shell) GoesOn() bool { return s.goOn }
 
 // Run runs one statement or dot-command. Its error is a sentence for the user, ErrQuit, or the context's.
 func (s *Shell) Run(ctx context.Context, in Input) error {
@@ -110,6 +160,10 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 			}
 		}
 	}
+	if in.Upright {
+		defer func(mode string) { s.mode = mode }(s.mode)
+		s.mode, in.Text = "line", strings.TrimSuffix(in.Text, `\G`)
+	}
 	rows, err := s.statement(ctx, in.Text)
 	if s.once != nil {
 		err = errors.Join(err, s.once.Close())
@@ -126,7 +180,7 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return errors.New(Explain(err, in.Text, s.Names(ctx)))
+		return &placedError{Explain(err, in.Text, s.Names(ctx)), in.Text, placeOf(in.Text, driverWrap.FindStringSubmatch(err.Error())[1])}
 	}
 	if rows == 0 {
 		if why := s.whyEmpty(ctx, in.Text); why != "" {
@@ -152,7 +206,11 @@ func (s *Shell) ownTables(ctx context.Context) []string {
 
 // statement runs one statement and returns how many rows it printed, or -1 when it gives none.
 func (s *Shell) statement(ctx context.Context, text string) (int, error) {
-	rows, err := s.recording.Query(ctx, text)
+	args, err := s.arguments(text)
+	if err != nil {
+		return 0, err
+	}
+	rows, err := s.recording.Query(ctx, text, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -198,33 +256,23 @@ func (s *Shell) print(rows rowReader, names []string) (int, error) {
 	if err := w.Begin(columns); err != nil {
 		return 0, err
 	}
-	n := 0
-	values, into := make([]any, len(names)), make([]any, len(names))
-	for i := range values {
-		into[i] = &values[i]
-	}
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return n, err
-		}
+	n, err := eachRow(rows, len(names), func(values []any) error {
 		if keep != nil {
 			keep.add(values)
 		}
-		if err := w.Row(values); err != nil {
-			return n, err
-		}
-		n++
-	}
+		return w.Row(values)
+	})
 	// What came before an error is shown; then the error is.
-	if err := w.End(); err != nil {
-		return n, err
+	if eerr := w.End(); eerr != nil {
+		return n, eerr
 	}
-	return n, rows.Err()
+	return n, err
 }
 
 // options say how values look.
 func (s *Shell) options() FormatOptions {
-	o := FormatOptions{Location: time.Local, Header: true, Unix: s.times == "unix"}
+	o := FormatOptions{Location: time.Local, Header: !s.look.noHeader, Unix: s.times == "unix",
+		Null: s.look.null, Separator: s.look.separator, RowSeparator: s.look.rowSeparator, Table: s.look.table, Widths: s.look.widths}
 	if s.times == "utc" {
 		o.Location = time.UTC
 	}
@@ -289,6 +337,9 @@ func (s *Shell) target() (io.Writer, bool) {
 
 // open opens a file for results; its name says the format, if it does.
 func (s *Shell) open(name string) (io.WriteCloser, error) {
+	if command, is := strings.CutPrefix(name, "|"); is {
+		return s.pipe(command)
+	}
 	f, err := os.Create(name)
 	if err != nil {
 		return nil, fmt.Errorf("write results to %s: %w", name, err)

@@ -8,13 +8,15 @@ type Input struct {
 	Text string
 	Dot  bool
 	Line int // where Text begins, counted from 1
+	// Upright: it ended with \G, as in mysql, and not with a semicolon: rows stand upright.
+	Upright bool
 }
 
 // Split cuts what was typed, piped in or read from a script into inputs.
 // Semicolons in strings, quoted names, comments and the bodies of triggers end
 // nothing. A '.' where a statement would begin starts a dot-command, which
 // ends with its line: no SQL begins so, and asking for a semicolon after one
-// would leave the user stuck.
+// would leave the user stuck. So does a '\', as in psql.
 //
 // The rest is the unfinished tail, always a suffix of text, and empty where
 // only blanks and closed comments follow. Statements that are nothing but a
@@ -28,7 +30,7 @@ func Split(text string) (inputs []Input, rest string) {
 		line += strings.Count(text[counted:s.start], "\n")
 		counted = s.start
 		if body := strings.TrimRight(text[s.start:s.end], " \t\r\n\f"); body != ";" {
-			inputs = append(inputs, Input{Text: body, Dot: s.dot, Line: line})
+			inputs = append(inputs, Input{Text: body, Dot: s.dot, Line: line, Upright: s.upright})
 		}
 	}
 	return inputs, ""
@@ -45,6 +47,7 @@ func Complete(text string) bool {
 type statement struct {
 	start, end int
 	dot, done  bool
+	upright    bool
 }
 
 func statements(text string) []statement {
@@ -55,12 +58,12 @@ func statements(text string) []statement {
 		pos = t.end
 		if state == atStart {
 			start = t.start
-			if t.kind == tokenMark && text[t.start] == '.' {
+			if t.kind == tokenMark && (text[t.start] == '.' || text[t.start] == '\\') {
 				end := len(text)
 				if i := strings.IndexByte(text[start:], '\n'); i >= 0 {
 					end = start + i
 				}
-				found = append(found, statement{start, end, true, true})
+				found = append(found, statement{start: start, end: end, dot: true, done: true})
 				pos = end
 				continue
 			}
@@ -69,6 +72,11 @@ func statements(text string) []statement {
 			return append(found, statement{start: start, end: len(text)})
 		}
 		if t.blank() {
+			continue
+		}
+		if end := t.end + 1; t.kind == tokenMark && text[t.start] == '\\' && end <= len(text) && text[t.end:end] == "G" && (end == len(text) || isSpace(text[end])) {
+			found = append(found, statement{start: start, end: end, done: true, upright: true})
+			state, pos = atStart, end
 			continue
 		}
 		if state = state.next(t, text); state == atStart {

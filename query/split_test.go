@@ -20,29 +20,29 @@ func TestSplit(t *testing.T) {
 	}{
 		{"nothing", "", nil, ""},
 		{"blanks and comments", " \n-- select 1;\n/* ; */ ", nil, ""},
-		{"one", "select 1;", []Input{{"select 1;", false, 1}}, ""},
-		{"two on a line", "select 1; select 2;", []Input{{"select 1;", false, 1}, {"select 2;", false, 1}}, ""},
-		{"lines", "-- first\n\nselect\n 1;\n\nselect 2;", []Input{{"select\n 1;", false, 3}, {"select 2;", false, 6}}, ""},
-		{"unfinished", "select 1; select 2 ", []Input{{"select 1;", false, 1}}, "select 2 "},
+		{"one", "select 1;", []Input{{"select 1;", false, 1, false}}, ""},
+		{"two on a line", "select 1; select 2;", []Input{{"select 1;", false, 1, false}, {"select 2;", false, 1, false}}, ""},
+		{"lines", "-- first\n\nselect\n 1;\n\nselect 2;", []Input{{"select\n 1;", false, 3, false}, {"select 2;", false, 6, false}}, ""},
+		{"unfinished", "select 1; select 2 ", []Input{{"select 1;", false, 1, false}}, "select 2 "},
 		{"only semicolons", ";;\n;", nil, ""},
-		{"string", "select ';' , 'it''s;';", []Input{{"select ';' , 'it''s;';", false, 1}}, ""},
+		{"string", "select ';' , 'it''s;';", []Input{{"select ';' , 'it''s;';", false, 1, false}}, ""},
 		{"open string", "select 'a;", nil, "select 'a;"},
-		{"names", "select \";\", `;`, [;];", []Input{{"select \";\", `;`, [;];", false, 1}}, ""},
-		{"comment inside", "select 1 -- ;\n+ /* ; */ 2;", []Input{{"select 1 -- ;\n+ /* ; */ 2;", false, 1}}, ""},
-		{"comment after", "select 1; -- done", []Input{{"select 1;", false, 1}}, ""},
-		{"open comment", "select 1; /* more", []Input{{"select 1;", false, 1}}, "/* more"},
-		{"trigger", trigger + "select 1;", []Input{{trigger, false, 1}, {"select 1;", false, 1}}, ""},
+		{"names", "select \";\", `;`, [;];", []Input{{"select \";\", `;`, [;];", false, 1, false}}, ""},
+		{"comment inside", "select 1 -- ;\n+ /* ; */ 2;", []Input{{"select 1 -- ;\n+ /* ; */ 2;", false, 1, false}}, ""},
+		{"comment after", "select 1; -- done", []Input{{"select 1;", false, 1, false}}, ""},
+		{"open comment", "select 1; /* more", []Input{{"select 1;", false, 1, false}}, "/* more"},
+		{"trigger", trigger + "select 1;", []Input{{trigger, false, 1, false}, {"select 1;", false, 1, false}}, ""},
 		{"open trigger", "create trigger t begin select 1;", nil, "create trigger t begin select 1;"},
-		{"explain trigger", "explain query plan " + trigger, []Input{{"explain query plan " + trigger, false, 1}}, ""},
-		{"trigger is only a word", "select trigger; end;", []Input{{"select trigger;", false, 1}, {"end;", false, 1}}, ""},
-		{"begin and end", "begin; end;", []Input{{"begin;", false, 1}, {"end;", false, 1}}, ""},
-		{"dot-command", ".tables", []Input{{".tables", true, 1}}, ""},
-		{"dot-commands", ".tables\r\n.mode 'json;\n", []Input{{".tables", true, 1}, {".mode 'json;", true, 2}}, ""},
-		{"dot and SQL", ".mode csv\nselect 1;\n  .quit", []Input{{".mode csv", true, 1}, {"select 1;", false, 2}, {".quit", true, 3}}, ""},
-		{"dot after a statement", "select 1; .quit\n", []Input{{"select 1;", false, 1}, {".quit", true, 1}}, ""},
-		{"dot inside", "select s\n.pid from s;", []Input{{"select s\n.pid from s;", false, 1}}, ""},
-		{"byte order mark", "\ufeffselect 1;", []Input{{"select 1;", false, 1}}, ""},
-		{"scripts put together", "\ufeffselect 1;\n\ufeff.tables\n\ufeff", []Input{{"select 1;", false, 1}, {".tables", true, 2}}, ""},
+		{"explain trigger", "explain query plan " + trigger, []Input{{"explain query plan " + trigger, false, 1, false}}, ""},
+		{"trigger is only a word", "select trigger; end;", []Input{{"select trigger;", false, 1, false}, {"end;", false, 1, false}}, ""},
+		{"begin and end", "begin; end;", []Input{{"begin;", false, 1, false}, {"end;", false, 1, false}}, ""},
+		{"dot-command", ".tables", []Input{{".tables", true, 1, false}}, ""},
+		{"dot-commands", ".tables\r\n.mode 'json;\n", []Input{{".tables", true, 1, false}, {".mode 'json;", true, 2, false}}, ""},
+		{"dot and SQL", ".mode csv\nselect 1;\n  .quit", []Input{{".mode csv", true, 1, false}, {"select 1;", false, 2, false}, {".quit", true, 3, false}}, ""},
+		{"dot after a statement", "select 1; .quit\n", []Input{{"select 1;", false, 1, false}, {".quit", true, 1, false}}, ""},
+		{"dot inside", "select s\n.pid from s;", []Input{{"select s\n.pid from s;", false, 1, false}}, ""},
+		{"byte order mark", "\ufeffselect 1;", []Input{{"select 1;", false, 1, false}}, ""},
+		{"scripts put together", "\ufeffselect 1;\n\ufeff.tables\n\ufeff", []Input{{"select 1;", false, 1, false}, {".tables", true, 2, false}}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,7 +96,7 @@ func FuzzSplit(f *testing.F) {
 			at += i + len(in.Text)
 			hasDot = hasDot || in.Dot
 			again, left := Split(in.Text)
-			want := []Input{{in.Text, in.Dot, 1}}
+			want := []Input{{in.Text, in.Dot, 1, in.Upright}}
 			if diff := cmp.Diff(want, again); diff != "" || left != "" {
 				t.Fatalf("splitting %q again leaves %q: (-want +got)\n%s", in.Text, left, diff)
 			}
@@ -114,7 +114,7 @@ func FuzzSplit(f *testing.F) {
 
 		// SQLite knows no dot-commands and ends its text at a NUL; sqlite3_complete, unlike SQLite, takes a byte order mark for a name.
 		sql := text
-		if hasDot || strings.HasPrefix(rest, ".") || strings.ContainsRune(sql, 0) || strings.Contains(sql, byteOrderMark) {
+		if hasDot || strings.HasPrefix(rest, ".") || strings.Contains(sql, `\`) || strings.ContainsRune(sql, 0) || strings.Contains(sql, byteOrderMark) {
 			return
 		}
 		blank := true

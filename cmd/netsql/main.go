@@ -30,6 +30,7 @@ const (
 	exitOK          = 0
 	exitFailed      = 1
 	exitUsage       = 2
+	exitTimeout     = 4
 	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 )
 
@@ -59,6 +60,7 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(f
 
 func exitCode(err error, stderr io.Writer) int {
 	var usage *usageError
+	var late *timeoutError
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
@@ -68,8 +70,11 @@ func exitCode(err error, stderr io.Writer) int {
 		return exitOK
 	}
 	fmt.Fprintf(stderr, "netsql: %v\n", err)
-	if errors.As(err, &usage) {
+	switch {
+	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &late):
+		return exitTimeout
 	}
 	return exitFailed
 }

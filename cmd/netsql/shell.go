@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"netsql/query"
 	"netsql/recorder"
@@ -23,6 +24,34 @@ func shell(ctx context.Context, args []string, std stdio) error {
 	f := newFlags("", "[RECORDING] [SQL …]")
 	f.StringVar(&mode, "mode", "", "how results look, a `MODE`: "+strings.Join(query.Modes(), ", "))
 	f.StringVar(&colour, "color", "auto", "colours on a terminal: auto, always or never; auto heeds NO_COLOR")
+	var texts []string
+	var noHeader, bail, noBail bool
+	var null, separator string
+	var timeout time.Duration
+	params := map[string]string{}
+	f.Func("c", "run `SQL` or a dot-command; may stand several times", func(text string) error {
+		texts = append(texts, text)
+		return nil
+	})
+	f.Func("f", "run the statements of a `FILE`; - is standard input; may stand several times", func(name string) error {
+		text, err := readScript(name, std.in)
+		texts = append(texts, text)
+		return err
+	})
+	f.Func("p", "`NAME=VALUE` of a parameter, which statements have as :NAME; may stand several times", func(text string) error {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return fmt.Errorf("%q is no NAME=VALUE", text)
+		}
+		params[name] = value
+		return nil
+	})
+	f.BoolVar(&noHeader, "no-header", false, "do not name the columns")
+	f.StringVar(&null, "nullvalue", "", "what is shown for NULL, a `TEXT`")
+	f.StringVar(&separator, "separator", "", "what stands between values in list, csv, tsv and quote, a `TEXT`")
+	f.BoolVar(&bail, "bail", false, "end at the first error: the default")
+	f.BoolVar(&noBail, "no-bail", false, "go on after an error, and end with 1")
+	f.DurationVar(&timeout, "timeout", 0, "end with 4 when there is no answer within a `DURATION` such as 5s")
 	f.StringVar(&at, "at", "", "the `TIME` that at() means")
 	f.StringVar(&since, "since", "", "begin of the window that leaks and connections look at, a `TIME`")
 	f.StringVar(&until, "until", "", "end of that window, a `TIME`")
@@ -45,7 +74,13 @@ func shell(ctx context.Context, args []string, std stdio) error {
 			return err
 		}
 	}
+	words = append(texts, words...)
 	interactive := len(words) == 0 && isTerminal(std.in)
+	if timeout > 0 && !interactive {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, timeout, &timeoutError{timeout})
+		defer cancel()
+	}
 
 	end, err := recordMeanwhile(ctx, path, explicit, std)
 	if err != nil {
@@ -76,6 +111,7 @@ func shell(ctx context.Context, args []string, std stdio) error {
 	out := newPatientWriter(std.out, 2*time.Second)
 	config := query.ShellConfig{
 		Out: out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, User: userName(),
+		NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params,
 		Width:  func() int { width, _ := screenSize(std.out); return width },
 		Height: func() int { _, height := screenSize(std.out); return height },
 	}
@@ -104,7 +140,33 @@ func shell(ctx context.Context, args []string, std stdio) error {
 		}
 		err = script(ctx, s, string(text))
 	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	return errors.Join(err, out.Close())
+}
+
+// A timeoutError says that there was no answer in time.
+type timeoutError struct{ after time.Duration }
+
+func (e *timeoutError) Error() string { return fmt.Sprintf("no answer within %v (--timeout)", e.after) }
+
+// readScript is the text of a file of statements.
+func readScript(name string, in io.Reader) (string, error) {
+	var text []byte
+	var err error
+	if name == "-" {
+		text, err = io.ReadAll(in)
+	} else {
+		text, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return "", err
+	}
+	if !utf8.Valid(text) {
+		return "", fmt.Errorf("%s is no text", name)
+	}
+	return string(text), nil
 }
 
 // coloured says whether results are coloured, by the word of --color and the environment.
@@ -122,7 +184,7 @@ func coloured(word string, terminal bool) (query.Colour, error) {
 
 // mistakenWord catches a subcommand with a slip of the finger before SQLite complains of its syntax.
 func mistakenWord(word string) error {
-	if strings.ContainsAny(word, " \t\n;(") || strings.HasPrefix(word, ".") {
+	if strings.ContainsAny(word, " \t\n;(") || strings.HasPrefix(word, ".") || strings.HasPrefix(word, `\`) {
 		return nil
 	}
 	var names []string
@@ -141,15 +203,21 @@ func mistakenWord(word string) error {
 }
 
 func script(ctx context.Context, s *query.Shell, texts ...string) error {
+	var failed error
 	for _, text := range texts {
-		if err := s.Script(ctx, text); err != nil {
-			if errors.Is(err, query.ErrQuit) {
-				return nil
-			}
+		err := s.Script(ctx, text)
+		switch {
+		case errors.Is(err, query.ErrQuit):
+			return failed
+		case err != nil && (!s.GoesOn() || ctx.Err() != nil):
 			return err
+		case err != nil && failed != nil:
+			failed = fmt.Errorf("%w\n%w", failed, err)
+		case err != nil:
+			failed = err
 		}
 	}
-	return s.Close()
+	return errors.Join(failed, s.Close())
 }
 
 // setWindow sets the window from the words of two flags.
