@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,9 +24,9 @@ type command struct {
 // commands lists them. It is a function because .help reads it.
 func commands() []command {
 	return []command{
-		{".help", "[COMMAND]", "what there is to ask, and how", (*Shell).help},
-		{".tables", "[WORD]", "tables and views, with a sentence each; only those with WORD in their name", (*Shell).tables},
-		{".describe", "TABLE", "columns of a table: what each means, and its unit", (*Shell).describe},
+		{".help", "[WORD]", "how to ask; .help commands, times, functions, or any command, table, column or state", (*Shell).help},
+		{".tables", "[WORD]", "tables and views by what one wants to know; with a sentence each those with WORD in their name, or all", (*Shell).tables},
+		{".describe", "TABLE [COLUMN]", "columns of a table: what each means, and its unit", (*Shell).describe},
 		{".schema", "[TABLE]", "the SQL behind a table or view", (*Shell).schema},
 		{".around", "TIME [SPAN]", "what happened about a time, and which counters stood out: .around 03:14, .around 03:14 5m", (*Shell).around},
 		{".diff", "TIME TIME", "what differs between two times: .diff 03:10 03:20; those with blanks in quotes", (*Shell).diff},
@@ -118,54 +117,6 @@ func unquoted(arg string) string {
 	return arg
 }
 
-const helpText = `Type SQL; end it with ; and Enter. Every recorded table has the time, ts:
-
-  SELECT * FROM sockets_now;                       the newest sample
-  SELECT * FROM sockets WHERE ts = at('03:14');    at a moment of the past
-  SELECT * FROM routes WHERE ts = at('yesterday 14:00');
-  SELECT * FROM interface_rates WHERE ts > ago('10m') AND name = 'eth0';
-  SELECT * FROM leaks;               who opens sockets and does not close them
-  SELECT * FROM top_talkers;         who moved most over TCP
-  SELECT * FROM interface_rates_1h;  each hour, also of long ago; _1m, _1d
-  SELECT * FROM gaps;                when nobody looked
-  .around 03:14                      what happened then
-  .diff 03:10 now                    what is different since
-
-Times are words: '03:14', '10m ago', 'yesterday 14:00', '2026-11-23 03:14:05'.
-Ctrl-C cancels a statement, also one half typed; Tab completes names; the arrow
-keys bring back earlier statements; Ctrl-D leaves.
-
-`
-
-func (s *Shell) help(_ context.Context, arg string) error {
-	out, _ := s.target()
-	list := commands()
-	if arg != "" {
-		i := slices.IndexFunc(list, func(c command) bool {
-			return strings.TrimPrefix(c.name, ".") == strings.TrimPrefix(strings.ToLower(arg), ".")
-		})
-		if i < 0 {
-			if err := Describe(out, arg); err != nil {
-				return fmt.Errorf("no help on %q: .help lists the commands and functions, .tables the tables", arg)
-			}
-			return nil
-		}
-		_, err := fmt.Fprintf(out, "%s %s\n    %s\n", list[i].name, list[i].args, list[i].doc)
-		return err
-	}
-	var b strings.Builder
-	b.WriteString(helpText)
-	for _, c := range list {
-		b.WriteString(wrapped(c.doc, padded(c.name+" "+c.args, 22)+" ", s.width()))
-	}
-	b.WriteString("\nFunctions besides SQLite's own:\n")
-	for _, f := range Functions() {
-		b.WriteString(wrapped(f.Doc, padded(f.Name+"("+f.Args+")", 22)+" ", s.width()))
-	}
-	_, err := io.WriteString(out, b.String())
-	return err
-}
-
 // width is what help is wrapped to.
 func (s *Shell) width() int {
 	if s.config.Terminal && s.config.Width != nil {
@@ -174,46 +125,6 @@ func (s *Shell) width() int {
 		}
 	}
 	return 110
-}
-
-func (s *Shell) tables(ctx context.Context, arg string) error {
-	out, _ := s.target()
-	var b strings.Builder
-	width := 0
-	known := map[string]bool{}
-	var shown []store.View
-	for _, v := range store.Views() {
-		known[v.Name] = true
-		if arg == "" && strings.HasSuffix(v.Name, "_now") || !strings.Contains(v.Name, strings.ToLower(arg)) {
-			continue
-		}
-		shown = append(shown, v)
-		width = max(width, len(v.Name))
-	}
-	for _, v := range shown {
-		b.WriteString(wrapped(v.Doc, padded(v.Name, width)+"  ", s.width()))
-	}
-	for _, name := range s.recording.Names(ctx).TableNames() {
-		if !known[name] && strings.Contains(name, arg) {
-			fmt.Fprintf(&b, "%-*s  Made in this shell.\n", width, name)
-		}
-	}
-	switch {
-	case b.Len() == 0:
-		return fmt.Errorf("no table has %q in its name: .tables lists them all", arg)
-	case arg == "":
-		b.WriteString("\nEach recorded table has its newest sample as …_now: sockets_now.\n.describe TABLE shows the columns.\n")
-	}
-	_, err := io.WriteString(out, b.String())
-	return err
-}
-
-func (s *Shell) describe(ctx context.Context, arg string) error {
-	out, _ := s.target()
-	if arg == "" {
-		return errors.New("describe what? .describe sockets, say; .tables lists the tables")
-	}
-	return Describe(out, arg)
 }
 
 func (s *Shell) schema(ctx context.Context, arg string) error {

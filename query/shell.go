@@ -164,7 +164,15 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 		defer func(mode string) { s.mode = mode }(s.mode)
 		s.mode, in.Text = "line", strings.TrimSuffix(in.Text, `\G`)
 	}
+	end := func() {}
+	if note, takes := s.recording.longRead(ctx, in.Text, longRows); note != "" {
+		fmt.Fprintf(s.config.Err, "note: %s\n", note)
+		if s.config.Terminal {
+			end = showProgress(s.config.Err, takes)
+		}
+	}
 	rows, err := s.statement(ctx, in.Text)
+	end()
 	if s.once != nil {
 		err = errors.Join(err, s.once.Close())
 		s.once, s.suffix = nil, ""

@@ -208,6 +208,22 @@ func selfJoined(statement string) map[string]bool {
 // samples: it compares no ts, but what few have in common, such as an address; or anything, or it sums up, where it does not want just the
 // first or the last of what it finds.
 func asksAnyMoment(statement string, history store.View) bool {
+	a := askedOf(statement, history)
+	return !a.moments && (a.few || (a.compares || a.sums) && !a.some)
+}
+
+// asked says what a statement asks of a history.
+type asked struct {
+	moments  bool // it compares ts, or joins by it
+	few      bool // it compares what few subjects have in common
+	compares bool // anything
+	sums     bool
+	some     bool // it has a LIMIT, or shows ts: the first or the last may be enough
+	limit    bool
+	sorts    bool
+}
+
+func askedOf(statement string, history store.View) (a asked) {
 	var all []string
 	for _, t := range tokens(statement) {
 		if !t.blank() {
@@ -220,28 +236,29 @@ func asksAnyMoment(statement string, history store.View) bool {
 		}
 		return all[i]
 	}
-	few, compares, sums, some := false, false, false, false
 	for i, word := range all {
 		switch {
 		case word == "ts":
 			if comparisons[at(i-1)] || comparisons[at(i+1)] || at(i-1) == "(" && at(i-2) == "using" || at(i-1) == "." && comparisons[at(i-3)] {
-				return false
+				a.moments = true
 			}
-			some = true
+			a.some = true
 		case word == "natural":
-			return false
+			a.moments = true
 		case word == "limit":
-			some = true
+			a.some, a.limit = true, true
+		case word == "order":
+			a.sorts = true
 		case word == "distinct" || word == "group" || word == "count":
-			sums = true
+			a.sums = true
 		case comparisons[word]:
-			compares = true
-			few = few || word != "not" && word != "!" && slices.ContainsFunc(history.From.Columns, func(c store.Column) bool {
+			a.compares = true
+			a.few = a.few || word != "not" && word != "!" && slices.ContainsFunc(history.From.Columns, func(c store.Column) bool {
 				return c.Role == store.Identity && c.Name == at(i-1) && !shared[c.Name]
 			})
 		}
 	}
-	return few || (compares || sums) && !some
+	return a
 }
 
 // shared are the identity columns that most subjects have in common.

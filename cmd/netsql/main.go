@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -96,14 +97,19 @@ func subcommands() []subcommand {
 		{"check", "[--quick] [RECORDING]", "verify a recording, which may be being written", check},
 		{"upgrade", "[RECORDING]", "bring a recording of an older netsql up to date, in place", upgrade},
 		{"recover", "DAMAGED NEW", "save all that can be read of a damaged recording into a new one", recoverRecording},
-		{"tables", "[--markdown] [TABLE]", "the reference of all tables and their columns", tables},
+		{"tables", "[--markdown|--json] [TABLE]", "the reference of all tables and their columns", tables},
 		{"bench", "[--sockets 1000,20000] [--days 7] [--quick] [--json]", "measure what recording and asking cost on this machine, against ss, netstat and others", bench},
 		{"bench-part", "", "", benchPart},
 		{"version", "", "print the version", func(_ context.Context, _ []string, std stdio) error {
 			_, err := fmt.Fprintln(std.out, "netsql", version)
 			return err
 		}},
-		{"help", "", "this", func(_ context.Context, _ []string, std stdio) error { return help(std.out) }},
+		{"help", "[--json]", "this", func(_ context.Context, args []string, std stdio) error {
+			if len(args) > 0 && strings.TrimLeft(args[0], "-") == "json" {
+				return helpJSON(std.out)
+			}
+			return help(std.out)
+		}},
 	}
 }
 
@@ -144,6 +150,28 @@ $XDG_STATE_HOME/netsql/netsql.db (~/.local/state/netsql/netsql.db) for others.
 Times are words: 03:14, '10m ago', 'yesterday 14:00', '2026-11-23 03:14:05', RFC 3339, unix seconds.
 `)
 	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// helpJSON writes the commands for programs.
+func helpJSON(w io.Writer) error {
+	type command struct {
+		Name  string `json:"name"`
+		Args  string `json:"args"`
+		About string `json:"about"`
+	}
+	all := []command{{"", "[RECORDING] [SQL …]", "ask: a shell, or the answer to the SQL given here, with -c or -f, or on standard input; netsql --help lists its flags"}}
+	for _, c := range subcommands() {
+		if c.doc != "" {
+			all = append(all, command{c.name, c.args, c.doc})
+		}
+	}
+	text, err := json.MarshalIndent(map[string]any{"commands": all, "exit_codes": map[string]string{
+		"0": "done", "1": "failed", "2": "wrong usage", "4": "no answer within --timeout", "130": "interrupted"}}, "", " ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", text)
 	return err
 }
 

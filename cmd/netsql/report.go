@@ -126,15 +126,25 @@ func progress(std stdio) func(string, int64) {
 
 // tables is netsql tables.
 func tables(_ context.Context, args []string, std stdio) error {
-	var markdown bool
-	f := newFlags("tables", "[--markdown] [TABLE]")
+	var markdown, asJSON bool
+	f := newFlags("tables", "[--markdown|--json] [TABLE]")
 	f.BoolVar(&markdown, "markdown", false, "as Markdown")
+	f.BoolVar(&asJSON, "json", false, "as JSON, with functions, commands and modes")
 	words, err := f.parse(args, std)
 	switch {
 	case err != nil:
 		return err
 	case len(words) > 1:
 		return usagef("one table at a time: netsql tables %s", words[0])
+	case asJSON && len(words) > 0:
+		return usagef("--json has all tables: netsql tables --json")
+	case asJSON:
+		text, err := query.ReferenceJSON()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(std.out, "%s\n", text)
+		return err
 	case len(words) == 1:
 		return query.Describe(std.out, words[0])
 	}

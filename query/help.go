@@ -1,0 +1,238 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"netsql/store"
+)
+
+const helpText = `Type SQL, and ; and Enter. Every recorded table has the time, ts:
+  SELECT * FROM sockets_now;                       the newest sample
+  SELECT * FROM sockets WHERE ts = at('03:14');    at a moment of the past
+  SELECT * FROM interface_rates WHERE ts > ago('10m') AND name = 'eth0';
+  SELECT * FROM leaks;               who opens sockets and does not close them
+  SELECT * FROM connections WHERE remote_addr = '203.0.113.7';
+  SELECT * FROM top_talkers;         who moved most over TCP
+  SELECT * FROM gaps;                when nobody looked
+  .around 03:14                      what happened then, in order
+  .diff 03:10 now                    what is different since
+  .since '2h ago'                    leaks, connections … look at so much
+  .last                              the whole of the last result
+More: .tables   what there is        .help commands    all commands
+      .describe sockets              .help times       how times are written
+      .help recv_q, .help TIME_WAIT  .help functions   what SQL has besides
+Ctrl-C cancels a statement, also one half typed; Tab completes names; the arrow
+keys bring back earlier statements; Ctrl-D leaves.
+`
+
+const helpTimes = `Times are words, in at(), ts(), .at, .since, .until, .around, .diff and flags:
+  03:14  03:14:05  3:14pm            today, or yesterday if that is to come
+  yesterday 14:00, monday 09:30, 23 nov 14:00
+  2026-11-23 03:14:05                also with T, Z or +01:00: RFC 3339
+  10m ago, 2h ago, 3 days ago        in ago(): ago('10m')
+  1795400045                         unix seconds, as ts has them
+  now
+at('03:14') is the ts of the last sample then: WHERE ts = at('03:14').
+ts('03:14') is the moment itself: WHERE ts > ts('03:14') AND ts < ts('03:20').
+A second is meant to its end. .at 03:14 makes at() that sample.
+`
+
+// states are the words of the column state that people ask about.
+var states = map[string]string{
+	"LISTEN":      "The socket waits for connections. recv_q is how many of them are complete and wait for accept(2), send_q how many may (the backlog).",
+	"ESTABLISHED": "The connection is open, both ways.",
+	"SYN_SENT":    "connect(2) was called, and the other end has not answered yet: many of them that stay say that it cannot be reached, or drops what comes.",
+	"SYN_RECV":    "The other end asked for a connection and has not confirmed it yet; many are a flood, or answers that get lost.",
+	"FIN_WAIT1":   "This end closed first, and the other end has not acknowledged that yet.",
+	"FIN_WAIT2":   "This end closed first; the other end knows, and has not closed its own side yet. Where a process still holds the socket, that waits for as long as the other end likes.",
+	"TIME_WAIT":   "The connection is over; the kernel keeps its addresses and ports for a minute, so that late packets harm no new one. Harmless, unless nearly all local ports towards one service are taken.",
+	"CLOSE":       "Not connected: of UDP, that is usual; of TCP, the socket was made and neither connects nor listens.",
+	"CLOSE_WAIT":  "The other end closed, and the program here has not called close(2): many that stay are a leak of that program.",
+	"LAST_ACK":    "Both ends closed, the other end first; its last acknowledgement is missing.",
+	"CLOSING":     "Both ends closed at the same moment; an acknowledgement is missing.",
+}
+
+// help is .help [WORD].
+func (s *Shell) help(_ context.Context, arg string) error {
+	out, _ := s.target()
+	text, err := s.helpOn(strings.ToLower(strings.TrimPrefix(arg, ".")), arg)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, text)
+	return err
+}
+
+func (s *Shell) helpOn(word, arg string) (string, error) {
+	var b strings.Builder
+	item := func(head, text string) { b.WriteString(wrapped(text, padded(head, 24)+" ", s.width())) }
+	list := commands()
+	switch word {
+	case "":
+		return helpText, nil
+	case "times", "time":
+		return helpTimes, nil
+	case "commands", "command":
+		for _, c := range list {
+			item(c.name+" "+c.args, c.doc)
+		}
+		return b.String(), nil
+	case "functions", "function":
+		for _, f := range Functions() {
+			item(f.Name+"("+f.Args+")", f.Doc)
+		}
+		return b.String(), nil
+	}
+	if i := slices.IndexFunc(list, func(c command) bool { return c.name == "."+word }); i >= 0 {
+		item(list[i].name+" "+list[i].args, list[i].doc)
+		if word == "at" || word == "since" || word == "until" {
+			b.WriteString("\n" + helpTimes)
+		}
+		return b.String(), nil
+	}
+	for _, f := range Functions() {
+		if f.Name == strings.TrimSuffix(word, "()") {
+			item(f.Name+"("+f.Args+")", f.Doc)
+		}
+	}
+	if text, ok := states[strings.ToUpper(word)]; ok {
+		item(strings.ToUpper(word), text)
+	}
+	s.helpOnColumn(&b, word)
+	if b.Len() > 0 {
+		return b.String(), nil
+	}
+	if err := Describe(&b, arg); err != nil {
+		return "", fmt.Errorf("no help on %q: .help commands, .help functions and .tables list what there is", arg)
+	}
+	return b.String(), nil
+}
+
+// helpOnColumn says what a column means: once where it means the same in several tables.
+func (s *Shell) helpOnColumn(b *strings.Builder, name string) {
+	tables := map[string][]string{} // by what is said of the column
+	var order []string
+	for _, v := range store.Views() {
+		if strings.HasSuffix(v.Name, nowSuffix) {
+			continue
+		}
+		for _, c := range v.Columns {
+			if c.Name != name {
+				continue
+			}
+			doc := c.Doc
+			if c.Unit != "" {
+				doc = c.Unit + ". " + doc
+			}
+			if tables[doc] == nil {
+				order = append(order, doc)
+			}
+			tables[doc] = append(tables[doc], v.Name)
+		}
+	}
+	for _, doc := range order {
+		in := tables[doc]
+		more := ""
+		if len(in) > 3 {
+			in, more = in[:3], " …"
+		}
+		b.WriteString(wrapped(doc+" ("+strings.Join(in, ", ")+more+")", padded(name, 24)+" ", s.width()))
+	}
+}
+
+// tables is .tables [WORD].
+func (s *Shell) tables(ctx context.Context, arg string) error {
+	out, _ := s.target()
+	word := strings.ToLower(arg)
+	var b strings.Builder
+	if word == "" {
+		s.groupedTables(ctx, &b)
+		_, err := io.WriteString(out, b.String())
+		return err
+	}
+	known := map[string]bool{}
+	for _, v := range store.Views() {
+		known[v.Name] = true
+		if word == "all" && !strings.HasSuffix(v.Name, nowSuffix) || strings.Contains(v.Name, word) {
+			b.WriteString(wrapped(v.Doc, padded(v.Name, 22)+"  ", s.width()))
+		}
+	}
+	for _, name := range s.recording.Names(ctx).TableNames() {
+		if !known[name] && (word == "all" || strings.Contains(name, word)) {
+			b.WriteString(padded(escapeControls(name), 22) + "  Made in this shell.\n")
+		}
+	}
+	if b.Len() == 0 {
+		return fmt.Errorf("no table has %q in its name: .tables lists them all", arg)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+// groupedTables are the names of all tables, by what one wants to know.
+func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
+	const indent = 24
+	group := func(title string, names []string) {
+		if len(names) > 0 {
+			b.WriteString(wrapped(strings.Join(names, ", "), padded(title, indent), s.width()))
+		}
+	}
+	for _, c := range chapters() {
+		var names []string
+		stems := map[string]int{} // of NAME_1m, NAME_1h …: its place in names
+		for _, v := range c.views {
+			stem := v.Name
+			if v.Rollup != nil {
+				stem = v.Name[:strings.LastIndexByte(v.Name, '_')]
+				if i, ok := stems[stem]; ok {
+					names[i] += v.Name[len(stem):]
+					continue
+				}
+				stems[stem] = len(names)
+			}
+			names = append(names, v.Name)
+		}
+		for i, name := range names { // socket_counts_1m_1h_1d
+			names[i] = strings.ReplaceAll(strings.ReplaceAll(name, "_1m_1h_1d", "_1m/1h/1d"), "_1h_1d", "_1h/1d")
+		}
+		group(c.title, names)
+	}
+	group("Made in this shell", s.ownTables(ctx))
+	b.WriteString("Each recorded table has its newest sample as …_now: sockets_now. With a sentence\neach: .tables all, .tables route. The columns: .describe sockets.\n")
+}
+
+// describe is .describe TABLE [COLUMN].
+func (s *Shell) describe(_ context.Context, arg string) error {
+	out, _ := s.target()
+	words := strings.Fields(arg)
+	switch len(words) {
+	case 0:
+		return errors.New("describe what? .describe sockets, say; .tables lists the tables")
+	case 1:
+		return Describe(out, words[0])
+	case 2:
+	default:
+		return fmt.Errorf("describe one table, or one column of it: .describe %s %s", words[0], words[1])
+	}
+	v, err := viewNamed(words[0])
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, c := range v.Columns {
+		if strings.EqualFold(c.Name, words[1]) {
+			v.Columns = []store.Column{c}
+			var b strings.Builder
+			writeText(&b, v, s.width())
+			_, err := io.WriteString(out, b.String())
+			return err
+		}
+		names = append(names, c.Name)
+	}
+	return fmt.Errorf("no column %s in %s%s", quoteWords(words[1]), v.Name, meant(words[1], "", names))
+}

@@ -1,0 +1,111 @@
+package query
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"netsql/store"
+)
+
+// What a newcomer reads first fits a screen of 24 lines, with the next prompt.
+func TestHelpFitsTheScreen(t *testing.T) {
+	t.Parallel()
+	r := openRecording(t, eventful(t).path)
+	for _, command := range []string{".help", ".tables", ".help times", ".help recv_q", ".help TIME_WAIT", ".help around", ".describe sockets recv_q", ".tables route", ".help at"} {
+		got, _ := screened(t, r, 80, 24, command)
+		if lines := strings.Count(got, "\n"); lines > 23 || lines == 0 {
+			t.Errorf("%s: %d lines\n%s", command, lines, got)
+		}
+		for line := range strings.Lines(got) {
+			if w := textWidth(strings.TrimSuffix(line, "\n")); w > 80 {
+				t.Errorf("%s: a line of %d: %s", command, w, line)
+			}
+		}
+	}
+	got, _ := screened(t, r, 80, 24, ".tables")
+	for _, v := range store.Views() {
+		stem := regexp.MustCompile(`_1[mhd]$`).ReplaceAllString(v.Name, "_1")
+		if !strings.HasSuffix(v.Name, nowSuffix) && !strings.Contains(got, stem) {
+			t.Errorf(".tables does not name %s", v.Name)
+		}
+	}
+	for command, want := range map[string]string{
+		".help TIME_WAIT":          "Harmless, unless",
+		".help recv_q":             "Bytes not yet read by the process",
+		".help ts()":               "unix seconds of any words",
+		".help sockets":            "Every tcp, udp, raw and unix socket",
+		".help mode":               "how results look",
+		".help commands":           ".backup FILE",
+		".help functions":          "in_net(addr, nets)",
+		".describe sockets recv_q": "recv_q",
+		".tables all":              "Made in this shell",
+	} {
+		got, _ := screened(t, r, 100, 50, "CREATE TEMP TABLE IF NOT EXISTS mine (a);\n"+command)
+		if !strings.Contains(strings.Join(strings.Fields(got), " "), want) {
+			t.Errorf("%s does not say %q:\n%s", command, want, got)
+		}
+	}
+}
+
+// What help says of times is so.
+func TestTimesOfHelpAreRead(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.Local)
+	some := 0
+	for line := range strings.Lines(helpTimes) {
+		words, ok := strings.CutPrefix(line, "  ")
+		if !ok {
+			continue
+		}
+		words, _, _ = strings.Cut(words, "   ")
+		for _, word := range regexp.MustCompile(`, |  +`).Split(strings.TrimSpace(words), -1) {
+			some++
+			if _, err := ParseTime(word, now); err != nil {
+				t.Errorf("%s: %v", word, err)
+			}
+		}
+	}
+	if some < 10 {
+		t.Errorf("only %d times", some)
+	}
+}
+
+// A program that knows only the JSON of the reference knows every table, column, function and command.
+func TestReferenceForPrograms(t *testing.T) {
+	t.Parallel()
+	text, err := ReferenceJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all struct {
+		Tables []struct {
+			Name, About, Group string
+			Window             bool
+			Columns            []struct{ Name, Unit, About string }
+		}
+		Functions []struct{ Name, Args, About string }
+		Commands  []struct{ Name, Args, About string }
+		Modes     []string
+	}
+	if err := json.Unmarshal(text, &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(all.Tables) != len(store.Views()) || len(all.Functions) != len(Functions()) || len(all.Commands) != len(commands()) || len(all.Modes) != len(Modes()) {
+		t.Errorf("%d tables, %d functions, %d commands, %d modes", len(all.Tables), len(all.Functions), len(all.Commands), len(all.Modes))
+	}
+	for _, table := range all.Tables {
+		v, err := viewNamed(table.Name)
+		if err != nil || table.About != v.Doc || table.Group == "" || len(table.Columns) != len(v.Columns) || table.Window != windowed()[v.Name] {
+			t.Errorf("%+v, %v", table, err)
+			continue
+		}
+		for i, c := range table.Columns {
+			if c.Name != v.Columns[i].Name || c.Unit != v.Columns[i].Unit || c.About != v.Columns[i].Doc {
+				t.Errorf("%s: %+v", table.Name, c)
+			}
+		}
+	}
+}
