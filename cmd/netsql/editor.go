@@ -6,7 +6,9 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/chzyer/readline"
 )
@@ -129,6 +131,19 @@ func newEditor(cfg editorConfig) (*editor, error) {
 	e.rl = rl
 	e.stop = watchSignals(e.resized, e.resumed)
 	return e, nil
+}
+
+// setPrompt changes the prompt of the next read. Further lines of a statement are indented as far.
+func (e *editor) setPrompt(prompt string) {
+	const dots = "...> "
+	continuation := strings.Repeat(" ", max(0, utf8.RuneCountInString(prompt)-len(dots))) + dots
+	if e.plain != nil {
+		e.plain.cfg.prompt, e.plain.cfg.continuation = prompt, continuation
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.model.cfg.prompt, e.model.cfg.continuation = prompt, continuation
 }
 
 // read returns one complete input, which may have several lines. It returns

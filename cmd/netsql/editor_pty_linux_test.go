@@ -210,7 +210,16 @@ func (c *ptyConsole) waitFor(text string) {
 // waitPrompt returns when the last line is an empty prompt.
 func (c *ptyConsole) waitPrompt() {
 	c.t.Helper()
-	c.wait("the prompt", func(v *vt) bool { return v.line(v.row) == "netsql>" && v.col == 8 && v.paste })
+	c.waitPromptOf("")
+}
+
+// waitPromptOf waits for a prompt that says so much.
+func (c *ptyConsole) waitPromptOf(said string) {
+	c.t.Helper()
+	c.wait("the prompt", func(v *vt) bool {
+		line := v.line(v.row)
+		return strings.HasPrefix(line, "netsql") && strings.HasSuffix(line, ">") && v.col == len(line)+1 && v.paste && strings.Contains(line, said)
+	})
 }
 
 // shows checks the last lines on the screen, with | for the cursor.

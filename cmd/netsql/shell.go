@@ -140,8 +140,9 @@ func shell(ctx context.Context, args []string, std stdio) error {
 		}
 		err = script(ctx, s, string(text))
 	}
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
+	var late *timeoutError
+	if cause := context.Cause(ctx); errors.As(cause, &late) {
+		err = cause
 	}
 	return errors.Join(err, out.Close())
 }
@@ -293,7 +294,7 @@ func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *pati
 	defer signal.Stop(interrupts)
 
 	e, err := newEditor(editorConfig{
-		prompt: "netsql> ", continuation: "   ...> ", historyFile: historyFile(),
+		historyFile: historyFile(),
 		complete: func(text string, cursor int) ([]string, int) {
 			return query.Completions(text, cursor, s.Names(ctx))
 		},
@@ -311,6 +312,7 @@ func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *pati
 		case <-interrupts: // it was meant for a statement that has just ended
 		default:
 		}
+		e.setPrompt(s.Prompt(ctx, time.Now()))
 		text, err := e.read()
 		switch {
 		case errors.Is(err, errInterrupted):
@@ -367,7 +369,7 @@ func greet(ctx context.Context, r *query.Recording, std stdio) {
 	const day = "2006-01-02 15:04:05"
 	fmt.Fprintf(std.out, "netsql %s: %s\n", version, r.Path)
 	if n > 0 {
-		fmt.Fprintf(std.out, "Samples: %d, %s to %s. ", n, first.Local().Format(day), last.Local().Format(day))
+		fmt.Fprintf(std.out, "Samples: %d, %s to %s.\n", n, first.Local().Format(day), last.Local().Format(day))
 	}
 	if pid, is := r.Recorder(); is {
 		fmt.Fprintf(std.out, "Process %d is recording.\n", pid)
