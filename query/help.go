@@ -19,10 +19,11 @@ const helpText = `Type SQL, and ; and Enter. Every recorded table has the time, 
   SELECT * FROM connections WHERE remote_addr = '203.0.113.7';
   SELECT * FROM top_talkers;         who moved most over TCP
   SELECT * FROM gaps;                when nobody looked
+  SELECT * FROM live.sockets;        this moment, asked of the kernel
   .around 03:14                      what happened then, in order
   .diff 03:10 now                    what is different since
   .since '2h ago'                    leaks, connections … look at so much
-  .last                              the whole of the last result
+  .last                              the whole of the last result, in a pager
 More: .tables   what there is        .help commands    all commands
       .describe sockets              .help times       how times are written
       .help recv_q, .help TIME_WAIT  .help functions   what SQL has besides

@@ -34,6 +34,7 @@ type Shell struct {
 	look   look
 	params map[string]any // values of parameters, by their names without the mark before
 	last   *kept          // the result that a terminal showed last
+	live   bool           // the schema live is attached
 }
 
 // ShellConfig says where a shell prints.
@@ -45,6 +46,8 @@ type ShellConfig struct {
 	Width    func() int
 	Height   func() int // nil: not known
 	Colour   Colour
+	// Live takes a sample of this moment into a recording and gives its path, and what removes it. nil: there are no live tables.
+	Live func(ctx context.Context) (path string, remove func() error, err error)
 	// Page shows what write writes, from its begin, until the user has seen enough. nil: it goes to Out.
 	Page func(ctx context.Context, write func(io.Writer) error) error
 	User string // who writes notes; "": not known
@@ -214,6 +217,11 @@ func (s *Shell) ownTables(ctx context.Context) []string {
 
 // statement runs one statement and returns how many rows it printed, or -1 when it gives none.
 func (s *Shell) statement(ctx context.Context, text string) (int, error) {
+	if asksLive(text) {
+		if err := s.lookLive(ctx); err != nil {
+			return 0, err
+		}
+	}
 	args, err := s.arguments(text)
 	if err != nil {
 		return 0, err

@@ -115,6 +115,7 @@ func shell(ctx context.Context, args []string, std stdio) error {
 		Width:  func() int { width, _ := screenSize(std.out); return width },
 		Height: func() int { _, height := screenSize(std.out); return height },
 	}
+	config.Live = takeLive(map[string]bool{}, func(sentence string) { fmt.Fprintf(std.err, "note: %s\n", sentence) })
 	if config.Colour, err = coloured(colour, config.Terminal); err != nil {
 		return err
 	}
