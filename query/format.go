@@ -36,6 +36,7 @@ type FormatOptions struct {
 	Colour    Colour                   // NULLs dim, and so on
 	Namespace func(netns int64) string // the name of a network namespace by its inode; nil, or "": it has none
 	Last      bool                     // .last shows the whole result
+	changes   *changes                 // what is not as it was before is marked; nil: nothing is
 }
 
 // A ResultWriter writes one result: Begin, a Row for each row, End. Values are

@@ -499,6 +499,10 @@ func (t *screenTable) header() {
 }
 
 func (t *screenTable) row(row []any) {
+	var marks []string
+	if t.w.o.changes != nil {
+		marks = t.w.o.changes.colours(t.w.cols, row)
+	}
 	for _, i := range t.columns {
 		c := t.w.cell(t.times, i, row[i])
 		if c.width > t.widths[i] {
@@ -506,7 +510,11 @@ func (t *screenTable) row(row []any) {
 			c.text = shortened(t.w.cols[i], c.text, t.widths[i])
 			c.width = textWidth(c.text)
 		}
-		t.put(i, c, t.w.o.Colour.of(t.w.cols[i].Name, row[i]))
+		colour := t.w.o.Colour.of(t.w.cols[i].Name, row[i])
+		if marks != nil && bool(t.w.o.Colour) && marks[i] != "" {
+			colour = marks[i]
+		}
+		t.put(i, c, colour)
 	}
 	t.w.put("│\n")
 }

@@ -38,6 +38,7 @@ var functions = []struct {
 }{
 	{Function{"ago", "span", `the time that long ago, in unix seconds: ago('1h30m')`}, 1, 1, sqlAgo, nil},
 	{Function{"at", "[words]", `the ts of the last sample at or before a time: at('03:14'); a second is meant to its end; at() is the moment that .at set, or else the newest`}, 0, 1, nil, nil},
+	{Function{"bar", "x, most, cells", `x as a bar, full at most, of 20 cells or as many as said: bar(rx_bytes_per_s, 125e6)`}, 2, 3, sqlBar, nil},
 	{Function{"bytes", "n", `a number of bytes as people read it: '1.2 MiB'`}, 1, 1, sqlBytes, nil},
 	{Function{"duration", "seconds", `a number of seconds as people read it: '2d 3h'`}, 1, 1, sqlDuration, nil},
 	{Function{"in_net", "addr, nets", `whether an address lies in a network: 'private', '10.0.0.0/8' or several with commas`}, 2, 2, sqlInNet, nil},
@@ -48,6 +49,7 @@ var functions = []struct {
 	{Function{"regexp", "pattern, text", `whether text matches, also written text REGEXP pattern (Go's syntax, (?i) ignores case)`}, 2, 2, sqlRegexp, nil},
 	{Function{"service", "port, proto", `the well-known service of a port, for tcp or else udp if proto is left out`}, 1, 2, sqlService, nil},
 	{Function{"since", "ts", `how long ago a time was: '3h12m'`}, 1, 1, sqlSince, nil},
+	{Function{"spark", "x", `the values of a group as a line of bars, in the order of the rows: ▁▂▅█`}, 1, 1, nil, func() sqlite.AggregateFunction { return &spark{} }},
 	{Function{"ts", "words", `unix seconds of any words for a time: ts('yesterday 14:00')`}, 1, 1, sqlTS, nil},
 }
 

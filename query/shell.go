@@ -21,20 +21,21 @@ type Shell struct {
 	recording *Recording
 	config    ShellConfig
 
-	mode   string
-	times  string // local, utc or unix
-	timer  bool
-	output io.WriteCloser // what .output opened; nil: the caller's
-	once   io.WriteCloser // what .once opened, for the next statement only
-	suffix string         // mode that the name of output or once asks for
-	depth  int            // of .read
-	exact  bool           // .human off
-	echo   bool           // print statements before they run
-	goOn   bool           // after an error
-	look   look
-	params map[string]any // values of parameters, by their names without the mark before
-	last   *kept          // the result that a terminal showed last
-	live   bool           // the schema live is attached
+	mode    string
+	times   string // local, utc or unix
+	timer   bool
+	output  io.WriteCloser // what .output opened; nil: the caller's
+	once    io.WriteCloser // what .once opened, for the next statement only
+	suffix  string         // mode that the name of output or once asks for
+	depth   int            // of .read
+	exact   bool           // .human off
+	echo    bool           // print statements before they run
+	goOn    bool           // after an error
+	look    look
+	params  map[string]any // values of parameters, by their names without the mark before
+	last    *kept          // the result that a terminal showed last
+	live    bool           // the schema live is attached
+	changes *changes       // while .watch shows results
 }
 
 // ShellConfig says where a shell prints.
@@ -301,6 +302,7 @@ func (s *Shell) forScreen(o *FormatOptions) {
 	if s.config.Height != nil {
 		o.Height = s.config.Height()
 	}
+	o.changes = s.changes
 	names := map[int64]string{}
 	o.Namespace = func(netns int64) string {
 		name, ok := names[netns]
