@@ -10,8 +10,9 @@ import (
 // that replace text[from:cursor]. Tables follow FROM and JOIN, an alias's
 // columns follow its dot (also when FROM stands after the cursor), dot-commands
 // a leading dot, tables some dot-commands; elsewhere come the columns of the
-// statement's tables, then functions and keywords, each sorted. Inside
-// strings, quoted names and comments there is nothing to offer.
+// statement's tables, then functions and keywords, each sorted. Behind an
+// operator come the values of the column before it, also in an open string.
+// Inside quoted names and comments there is nothing to offer.
 //
 // A name that SQL would not take plainly comes quoted ("table"), so a
 // candidate need not begin with what was typed.
@@ -20,6 +21,11 @@ func Completions(text string, cursor int, names Names) (candidates []string, fro
 	s := statementAt(text, cursor)
 	if s.dot {
 		return completeCommand(text, s, cursor, names)
+	}
+	if v, ok := valueAt(text[s.start:s.end], cursor-s.start); ok {
+		if found := v.candidates(names); len(found) > 0 || v.prefix != "" {
+			return slices.DeleteFunc(found, func(s string) bool { return s == v.prefix }), cursor - len(v.prefix)
+		}
 	}
 	c, ok := contextAt(text[s.start:s.end], cursor-s.start, text[min(cursor, len(text)):])
 	if !ok {
@@ -44,17 +50,22 @@ var tableCommands = map[string]bool{".describe": true, ".schema": true}
 func completeCommand(text string, s statement, cursor int, names Names) ([]string, int) {
 	typed := text[s.start:cursor]
 	command, rest, argument := strings.Cut(typed, " ")
-	switch {
-	case !argument:
+	if !argument {
 		return startingWith(names.Commands, typed), s.start
-	case tableCommands[strings.ToLower(command)]:
-		word := strings.TrimLeft(rest, " ")
-		if strings.Contains(word, " ") {
-			return nil, cursor
-		}
-		return startingWith(names.TableNames(), word), cursor - len(word)
 	}
-	return nil, cursor
+	command, word := strings.ToLower(command), strings.TrimLeft(rest, " ")
+	first, second, more := strings.Cut(word, " ")
+	switch {
+	case fileCommands[command] && !more:
+		return fileNames(word), cursor - len(word)
+	case !more:
+		return startingWith(wordsOfCommand(command, names), word), cursor - len(word)
+	}
+	second = strings.TrimLeft(second, " ")
+	if strings.Contains(second, " ") {
+		return nil, cursor
+	}
+	return startingWith(secondWords(command, first, names), second), cursor - len(second)
 }
 
 // A sqlContext is what a statement says about the place of the cursor.

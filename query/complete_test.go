@@ -12,6 +12,17 @@ import (
 func TestCompletions(t *testing.T) {
 	t.Parallel()
 	names := testNames()
+	names.Values = func(column string) []string {
+		if column == "comm" {
+			return []string{"nginx", "ngx's", "nginx"}
+		}
+		return nil
+	}
+	var states []string
+	for _, s := range values["state"] {
+		states = append(states, "'"+s+"'")
+	}
+	slices.Sort(states)
 	tests := []struct {
 		text string // the cursor is at ‸
 		want []string
@@ -69,7 +80,27 @@ func TestCompletions(t *testing.T) {
 		{".describe ro‸", []string{"routes"}},
 		{".schema ‸", names.TableNames()},
 		{".describe routes x‸", nil},
-		{".mode ‸", nil},
+		{".mode j‸", []string{"json", "jsonl"}},
+		{".timer o‸", []string{"off", "on"}},
+		{".param ‸", []string{"clear", "list", "set", "unset"}},
+		{".describe routes met‸", []string{"metric"}},
+		{".describe routes met ric‸", nil},
+		{".read testdata/nothing‸", nil},
+		{".read ./complete_v‸", []string{"./complete_values.go"}},
+		{".once testd‸", []string{"testdata/"}},
+		{".quit n‸", nil},
+		{"select * from sockets where state = ‸", states},
+		{"select * from sockets where state = 'CLO‸", []string{"'CLOSE'", "'CLOSE_WAIT'", "'CLOSING'"}},
+		{"select * from sockets where state <> 'tim‸' and 1", []string{"'TIME_WAIT'"}},
+		{"select * from sockets where s.state in ('LISTEN', 'SYN_‸", []string{"'SYN_RECV'", "'SYN_SENT'"}},
+		{"select * from sockets where state not in (‸", states},
+		{"select * from sockets where state is not 'x' and comm = 'ng‸", []string{"'nginx'", "'ngx''s'"}},
+		{"select * from sockets where comm like '‸", []string{"'nginx'", "'ngx''s'"}},
+		{"select * from sockets where comm == ‸", []string{"'nginx'", "'ngx''s'"}},
+		{"select * from sockets where pid = 'ng‸", nil},
+		{"select * from sockets where comm = 'ng' and pi‸", []string{"pid"}},
+		{"select * from sockets where ts = at('yes‸", []string{"'yesterday 03:14'"}},
+		{"select * from sockets where ts > ago(‸", []string{"'10m'", "'1d'", "'1h'", "'1m'", "'2h'", "'30s'", "'5m'", "'7d'"}},
 		{"select 1;\n.des‸", []string{".describe"}},
 		{".tables\nselect * from rou‸", []string{"routes"}},
 	}
@@ -151,4 +182,21 @@ func FuzzCompletions(f *testing.F) {
 			t.Fatalf("Completions(%q, %d) replaces from %d", text, cursor, from)
 		}
 	})
+}
+
+// The values of columns are those of the newest sample, and what cannot be typed is not among them.
+func TestValuesComeFromTheRecording(t *testing.T) {
+	t.Parallel()
+	r := openRecording(t, eventful(t).path)
+	for column, want := range map[string]bool{"source": true, "local_addr": true, "pid": false, "nothing": false} {
+		got := r.valuesOf(t.Context(), column)
+		if (len(got) > 0) != want {
+			t.Errorf("%s: %q", column, got)
+		}
+		for _, v := range got {
+			if !isClean(v) {
+				t.Errorf("%s: %q", column, v)
+			}
+		}
+	}
 }

@@ -88,6 +88,7 @@ func (s *Shell) Names(ctx context.Context) Names {
 	for _, c := range commands() {
 		n.Commands = append(n.Commands, c.name)
 	}
+	n.Values = func(column string) []string { return s.recording.valuesOf(ctx, column) }
 	return n
 }
 

@@ -12,7 +12,8 @@ import (
 type Names struct {
 	Tables    map[string][]string // tables and views, each with its columns
 	Functions []string
-	Commands  []string // with their dot
+	Commands  []string                     // with their dot
+	Values    func(column string) []string // that a column has; nil: they are not known
 }
 
 // TableNames gives the tables and views in order.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/chzyer/readline"
@@ -235,6 +237,9 @@ func (m *editModel) tab() bool {
 	}
 	typed := m.text[from:m.cursor]
 	common := commonPrefix(candidates)
+	if len(candidates) == 1 && goesOn(common) && (m.cursor == len(m.text) || !isBlank(m.text[m.cursor])) {
+		common += " " // the word is whole
+	}
 	if len(candidates) == 1 || common != typed && len(common) >= len(typed) {
 		if common != typed {
 			m.splice(actEdit, from, m.cursor, common)
@@ -247,6 +252,15 @@ func (m *editModel) tab() bool {
 	}
 	m.listed, m.page = slices.Clone(candidates), 0
 	return true
+}
+
+// goesOn reports whether another word follows a whole one.
+func goesOn(word string) bool {
+	return word != "" && !strings.HasSuffix(word, "(") && !strings.HasSuffix(word, string(filepath.Separator))
+}
+
+func isBlank(c byte) bool {
+	return c == ' ' || c == '\t' || c == '\n' || c == ')' || c == ',' || c == ';'
 }
 
 func commonPrefix(words []string) string {

@@ -94,7 +94,7 @@ func TestEditorEditing(t *testing.T) {
 		{"search and edit", ctrlR + "from" + end + "x", "select a,\n  b\nfrom t;x|"},
 		{"after a search down goes on", "new" + ctrlR + "Gr" + ctrlN, "new|"},
 
-		{"complete", "sel\t", "select|"},
+		{"complete", "sel\t", "select |"},
 		{"complete in the middle", "a sel b" + left + left + "\t", "a select| b"},
 		{"complete the common part", "l\t", "local_|"},
 		{"not half a character", "日\t", "日本|"},
