@@ -83,7 +83,7 @@ func bareWord(text string) (command string, ok bool) {
 // Finished says whether Enter at the end of the text submits it: it is Complete, or a word like quit.
 func Finished(text string) bool {
 	_, ok := bareWord(text)
-	return ok || Complete(text)
+	return ok || otherTool(text) != "" || Complete(text)
 }
 
 // command runs a dot-command.

@@ -193,6 +193,9 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if instead := otherTool(in.Text); instead != "" {
+			return errors.New(instead)
+		}
 		return &placedError{Explain(err, in.Text, s.Names(ctx)), in.Text, placeOf(in.Text, driverWrap.FindStringSubmatch(err.Error())[1])}
 	}
 	if rows == 0 {

@@ -1,0 +1,45 @@
+package query
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// otherTools are the commands that fingers type, as far as the first words tell what they show, with the question that shows the same.
+var otherTools = []struct {
+	words   *regexp.Regexp
+	instead string
+}{
+	{regexp.MustCompile(`^netstat\b.*(-\w*r|--route)`), "SELECT * FROM routes_now"},
+	{regexp.MustCompile(`^netstat\b.*(-\w*i\b|--interfaces)`), "SELECT * FROM interface_counters_now"},
+	{regexp.MustCompile(`^netstat\b.*(-\w*s\b|--statistics)`), "SELECT proto, name, value FROM protocol_counters_now WHERE value > 0"},
+	{regexp.MustCompile(`^(netstat|ss)\b.*(-\w*x|--unix)`), "SELECT state, path, pid, comm FROM sockets_now WHERE proto = 'unix'"},
+	{regexp.MustCompile(`^(netstat|ss)\b.*(-\w*l|--listen)`), "SELECT proto, local_addr, local_port, pid, comm FROM sockets_now WHERE state = 'LISTEN' OR proto = 'udp'"},
+	{regexp.MustCompile(`^(netstat|ss)\b`), "SELECT proto, recv_q, send_q, local_addr, local_port, remote_addr, remote_port, state, pid, comm FROM sockets_now WHERE proto <> 'unix'"},
+	{regexp.MustCompile(`^lsof\b`), "SELECT comm, pid, user, proto, local_addr, local_port, remote_addr, remote_port, state FROM sockets_now WHERE proto <> 'unix'"},
+	{regexp.MustCompile(`^(ip\s+(-\S+\s+)*r(o|ou|out|oute)?|route)\b`), "SELECT dst, gateway, dev, metric, src, protocol FROM routes_now WHERE table_name = 'main'"},
+	{regexp.MustCompile(`^ip\s+(-\S+\s+)*rule?\b`), "SELECT * FROM rules_now"},
+	{regexp.MustCompile(`^(ip\s+(-\S+\s+)*n\w*|arp)\b`), "SELECT addr, mac, dev, state FROM neighbors_now"},
+	{regexp.MustCompile(`^ip\s+(-\S+\s+)*(a|addr|address)\b`), "SELECT dev, addr, prefix_len, scope FROM addresses_now"},
+	{regexp.MustCompile(`^(ip\s+(-\S+\s+)*l(i|in|ink)?|ifconfig|ethtool)\b`), "SELECT name, operstate, mtu, mac FROM interfaces_now"},
+	{regexp.MustCompile(`^nstat\b`), "SELECT name, value FROM protocol_deltas WHERE ts = at() AND value > 0"},
+	{regexp.MustCompile(`^sysctl\b`), "SELECT name, value FROM settings_now"},
+	{regexp.MustCompile(`^(ps|top)\b`), "SELECT pid, comm, user, fds, fd_limit FROM processes_now"},
+	{regexp.MustCompile(`^show\s+tables\b`), ".tables"},
+	{regexp.MustCompile(`^desc(ribe)?\s+(\w+)`), ".describe $2"},
+	{regexp.MustCompile(`^use\s`), "nothing: every table is there"},
+}
+
+// otherTool says what to ask instead of a command of another tool; "": the text is none.
+func otherTool(text string) string {
+	text = strings.ToLower(strings.TrimRight(strings.TrimSpace(text), "; "))
+	for _, tool := range otherTools {
+		if at := tool.words.FindStringSubmatchIndex(text); at != nil {
+			instead := string(tool.words.ExpandString(nil, tool.instead, text, at))
+			name, _, _ := strings.Cut(text, " ")
+			return fmt.Sprintf("%s is no SQL; here it is %s", name, instead)
+		}
+	}
+	return ""
+}
