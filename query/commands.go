@@ -35,6 +35,7 @@ func commands() []command {
 		{".since", "[TIME]", "begin of the window that leaks, top_talkers, connections, listeners and events look at: .since '2h ago'", (*Shell).setSince},
 		{".until", "[TIME]", "end of that window: .until 04:00; .until now goes back to the newest sample", (*Shell).setUntil},
 		{".mode", "[MODE]", "how results look: " + strings.Join(Modes(), ", "), (*Shell).setMode},
+		{".profile", "SELECT …", "what the columns of a result hold: NULLs, different values, least, median, most, the most frequent", (*Shell).profile},
 		{".watch", "INTERVAL SELECT …", "ask again and again until Ctrl-C, and mark what has changed: .watch 2s SELECT * FROM leaks", (*Shell).watch},
 		{".last", "", "the last result whole: all rows and columns, as they are", (*Shell).showLast},
 		{".human", "on|off", "show bytes, rates and spans with their units on a terminal, or as they are", (*Shell).setHuman},
