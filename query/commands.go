@@ -35,6 +35,8 @@ func commands() []command {
 		{".since", "[TIME]", "begin of the window that leaks, top_talkers, connections, listeners and events look at: .since '2h ago'", (*Shell).setSince},
 		{".until", "[TIME]", "end of that window: .until 04:00; .until now goes back to the newest sample", (*Shell).setUntil},
 		{".mode", "[MODE]", "how results look: " + strings.Join(Modes(), ", "), (*Shell).setMode},
+		{".run", "[NAME [PARAMETER=VALUE …]]", "ask one of the questions of the night, or one that was saved; without NAME list them", (*Shell).runQuestion},
+		{".save", "NAME", "keep the last statement for .run NAME", (*Shell).save},
 		{".profile", "SELECT …", "what the columns of a result hold: NULLs, different values, least, median, most, the most frequent", (*Shell).profile},
 		{".watch", "INTERVAL SELECT …", "ask again and again until Ctrl-C, and mark what has changed: .watch 2s SELECT * FROM leaks", (*Shell).watch},
 		{".last", "", "the last result whole: all rows and columns, as they are", (*Shell).showLast},

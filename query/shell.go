@@ -35,6 +35,7 @@ type Shell struct {
 	params  map[string]any // values of parameters, by their names without the mark before
 	last    *kept          // the result that a terminal showed last
 	live    bool           // the schema live is attached
+	asked   string         // the last statement that gave no error
 	changes *changes       // while .watch shows results
 }
 
@@ -58,6 +59,7 @@ type ShellConfig struct {
 	Separator string            // "": as the mode has it
 	GoOn      bool              // after an error, to tell of it at the end
 	Params    map[string]string // values of parameters, by their names
+	Questions string            // the folder of the questions that .save keeps; "": there is none
 }
 
 // ErrQuit is returned by Run for .quit.
@@ -198,6 +200,7 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 		}
 		return &placedError{Explain(err, in.Text, s.Names(ctx)), in.Text, placeOf(in.Text, driverWrap.FindStringSubmatch(err.Error())[1])}
 	}
+	s.asked = in.Text
 	if rows == 0 {
 		if why := s.whyEmpty(ctx, in.Text); why != "" {
 			fmt.Fprintf(s.config.Err, "note: %s\n", why)

@@ -111,7 +111,7 @@ func shell(ctx context.Context, args []string, std stdio) error {
 	out := newPatientWriter(std.out, 2*time.Second)
 	config := query.ShellConfig{
 		Out: out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, User: userName(),
-		NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params,
+		NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params, Questions: questionsFolder(),
 		Width:  func() int { width, _ := screenSize(std.out); return width },
 		Height: func() int { _, height := screenSize(std.out); return height },
 	}
@@ -378,6 +378,15 @@ func greet(ctx context.Context, r *query.Recording, std stdio) {
 		fmt.Fprint(std.out, "Nobody is recording now.\n")
 	}
 	fmt.Fprintln(std.out, ".help shows how to ask, .tables what there is.")
+}
+
+// questionsFolder is where saved questions are; "" when there is no place for them.
+func questionsFolder() string {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "netsql", "questions")
 }
 
 // historyFile is where the statements of earlier shells are; "" when there is no place for it.
