@@ -37,6 +37,7 @@ func commands() []command {
 		{".mode", "[MODE]", "how results look: " + strings.Join(Modes(), ", "), (*Shell).setMode},
 		{".run", "[NAME [PARAMETER=VALUE …]]", "ask one of the questions of the night, or one that was saved; without NAME list them", (*Shell).runQuestion},
 		{".save", "NAME", "keep the last statement for .run NAME", (*Shell).save},
+		{".chart", "[SELECT …]", "draw the numbers of a result over its time; without SELECT those of the last result", (*Shell).chart},
 		{".profile", "SELECT …", "what the columns of a result hold: NULLs, different values, least, median, most, the most frequent", (*Shell).profile},
 		{".watch", "INTERVAL SELECT …", "ask again and again until Ctrl-C, and mark what has changed: .watch 2s SELECT * FROM leaks", (*Shell).watch},
 		{".last", "", "the last result whole: all rows and columns, as they are", (*Shell).showLast},
