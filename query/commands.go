@@ -38,6 +38,8 @@ func commands() []command {
 		{".run", "[NAME [PARAMETER=VALUE …]]", "ask one of the questions of the night, or one that was saved; without NAME list them", (*Shell).runQuestion},
 		{".save", "NAME", "keep the last statement for .run NAME", (*Shell).save},
 		{".chart", "[SELECT …]", "draw the numbers of a result over its time; without SELECT those of the last result", (*Shell).chart},
+		{".pivot", "SELECT …", "the last two columns of a result, a name and its value, as columns", (*Shell).pivot},
+		{".why", "SELECT … AGAINST SELECT …", "by which columns the rows of one result differ most from those of the other", (*Shell).why},
 		{".profile", "SELECT …", "what the columns of a result hold: NULLs, different values, least, median, most, the most frequent", (*Shell).profile},
 		{".watch", "INTERVAL SELECT …", "ask again and again until Ctrl-C, and mark what has changed: .watch 2s SELECT * FROM leaks", (*Shell).watch},
 		{".last", "", "the last result whole: all rows and columns, as they are", (*Shell).showLast},
