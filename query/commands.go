@@ -31,7 +31,7 @@ func commands() []command {
 		{".around", "TIME [SPAN]", "what happened about a time, and which counters stood out: .around 03:14, .around 03:14 5m", (*Shell).around},
 		{".diff", "TIME TIME", "what differs between two times: .diff 03:10 03:20; those with blanks in quotes", (*Shell).diff},
 		{".note", "TEXT", "write a remark into the recording, of now; netsql note --at TIME, of another time", (*Shell).note},
-		{".at", "[TIME]", "make at() mean the sample at that time: .at 03:14; .at now goes back to the newest", (*Shell).setAt},
+		{".at", "[TIME]", "make at() mean the sample at that time: .at 03:14; .at +1, .at -1, .at next event step; .at now goes back to the newest", (*Shell).setAt},
 		{".since", "[TIME]", "begin of the window that leaks, top_talkers, connections, listeners and events look at: .since '2h ago'", (*Shell).setSince},
 		{".until", "[TIME]", "end of that window: .until 04:00; .until now goes back to the newest sample", (*Shell).setUntil},
 		{".mode", "[MODE]", "how results look: " + strings.Join(Modes(), ", "), (*Shell).setMode},
@@ -170,6 +170,16 @@ func (s *Shell) schema(ctx context.Context, arg string) error {
 }
 
 func (s *Shell) setAt(ctx context.Context, arg string) error {
+	if is, err := s.stepAt(ctx, arg); is {
+		return err
+	}
+	if arg == "" {
+		ts, _, err := s.recording.atSample(ctx)
+		if err != nil {
+			return err
+		}
+		return s.sayStanding(ctx, ts, "")
+	}
 	moment, err := momentArg(arg, s.recording.at)
 	if err != nil {
 		return err
@@ -181,11 +191,10 @@ func (s *Shell) setAt(ctx context.Context, arg string) error {
 	if note != "" {
 		fmt.Fprintf(s.config.Err, "note: %s\n", note)
 	}
-	what := "the newest sample"
-	if !moment.IsZero() {
-		what = localTime(ts)
+	if moment.IsZero() {
+		return s.say("at() is the newest sample")
 	}
-	return s.say("at() is " + what)
+	return s.sayStanding(ctx, unixSeconds(ts), "")
 }
 
 // momentArg is the time that the argument of .at, .since or .until names: "" leaves it as it is, now is the newest

@@ -105,10 +105,7 @@ func (s *Shell) runQuestion(ctx context.Context, arg string) error {
 			s.params[name] = parameterValue(v)
 		}
 		if name == "at" && v == "now" { // as at() has it
-			if err := s.recording.refreshLimit(ctx); err != nil {
-				return err
-			}
-			ts, _, err := s.recording.lastSample(ctx, s.recording.at)
+			ts, _, err := s.recording.atSample(ctx)
 			if err != nil {
 				return err
 			}

@@ -28,9 +28,10 @@ type Recording struct {
 	conn *conn   // pinned: the TEMP views and what the user makes live on it
 	look *sql.DB // for at(), which is called while conn is busy
 
-	at    time.Time // what .at set; zero: the newest sample
-	since time.Time // the window; zero: an hour before its end
-	until time.Time // zero: the newest sample
+	at      time.Time // what .at set; zero: the newest sample
+	exactly bool      // at is that of a sample
+	since   time.Time // the window; zero: an hour before its end
+	until   time.Time // zero: the newest sample
 
 	mu    sync.Mutex
 	limit int64    // newest sample that the statement under way can see
@@ -132,7 +133,7 @@ func (r *Recording) Notes() []string {
 
 // sampleAt is the SQL function at().
 func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
-	moment, exact := r.at, false
+	moment, exact := r.at, r.exactly
 	switch {
 	case len(args) > 1:
 		return nil, errors.New("at: one time at the most: at('03:14')")
@@ -285,7 +286,7 @@ func (r *Recording) SetAt(ctx context.Context, moment time.Time) (time.Time, str
 	if err != nil {
 		return time.Time{}, "", err
 	}
-	r.at = moment
+	r.at, r.exactly = moment, false
 	return unixTime(ts), note, nil
 }
 
