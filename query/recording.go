@@ -354,7 +354,7 @@ func (r *Recording) Names(ctx context.Context) Names {
 	own := map[string][]string{}
 	for rows.Next() {
 		var table, column string
-		if rows.Scan(&table, &column) == nil {
+		if rows.Scan(&table, &column) == nil && !isRowsOfView(table) {
 			own[table] = append(own[table], column)
 		}
 	}

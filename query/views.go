@@ -71,6 +71,10 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 		script.WriteString("PRAGMA cache_size = -64000;\n") // kilobytes
 	}
 	apart := selfJoined(statement)
+	for _, v := range heavyIn(statement) {
+		c.workedOut(&script, v)
+		delete(found, v.Name)
+	}
 	for _, v := range found {
 		if v.Lives != "" && len(found) == 1 && asksAnyMoment(statement, v) {
 			c.make(&script, v.Name, v.Lives)
@@ -97,7 +101,10 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 		return nil
 	}
 	// A statement that was cancelled must not leave half of them.
-	if _, err := c.Conn.ExecContext(context.WithoutCancel(ctx), script.String()); err != nil || len(apart) == 0 {
+	if _, err := c.Conn.ExecContext(context.WithoutCancel(ctx), script.String()); err != nil {
+		return err
+	}
+	if err := c.workOut(ctx, statement); err != nil || len(apart) == 0 {
 		return err
 	}
 	if !c.readsEverySample(ctx, statement) {
@@ -111,6 +118,65 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 	}
 	_, err := c.Conn.ExecContext(context.WithoutCancel(ctx), script.String())
 	return err
+}
+
+// heavy are views of so many SELECTs that SQLite takes no other of that kind beside them: since version 3.54 a statement may have a thousand cursors
+// before it reads "nested too deep", and growth alone has more.
+// leaks is of growth, which therefore comes first.
+var heavy = []string{"growth", "leaks", "events"}
+
+// heavyIn are the heavy views of a statement that names other tables besides.
+func heavyIn(statement string) (views []store.View) {
+	refs := tablesIn(statement, len(statement)).refs
+	if len(refs) < 2 {
+		return nil
+	}
+	for _, name := range heavy {
+		if slices.ContainsFunc(refs, func(r tableRef) bool { return strings.EqualFold(r.table, name) }) {
+			views = append(views, viewsByName()[name])
+		}
+	}
+	return views
+}
+
+// workedOut adds to the script what makes a heavy view one of rows that are worked out once for the statement; see workOut.
+func (c *conn) workedOut(script *strings.Builder, v store.View) {
+	found := map[string]store.View{}
+	needed(v.Body, found)
+	for _, of := range found {
+		c.make(script, of.Name, of.Body)
+	}
+	fmt.Fprintf(script, "CREATE TEMP TABLE IF NOT EXISTS %q (%s);\nDELETE FROM temp.%[1]q;\n", rowsOf(v), columnList(v))
+	c.make(script, v.Name, fmt.Sprintf("SELECT * FROM temp.%q", rowsOf(v)))
+}
+
+// rowsOf is the table that holds the rows of a heavy view.
+func rowsOf(v store.View) string { return v.Name + rowsSuffix }
+
+const rowsSuffix = " rows"
+
+// isRowsOfView reports whether a table is one of those.
+func isRowsOfView(table string) bool {
+	name, is := strings.CutSuffix(table, rowsSuffix)
+	return is && slices.Contains(heavy, name)
+}
+
+func columnList(v store.View) string {
+	var names []string
+	for _, c := range v.Columns {
+		names = append(names, quotedName(c.Name))
+	}
+	return strings.Join(names, ", ")
+}
+
+// workOut fills the tables of the heavy views of a statement.
+func (c *conn) workOut(ctx context.Context, statement string) error {
+	for _, v := range heavyIn(statement) {
+		if _, err := c.Conn.ExecContext(ctx, fmt.Sprintf("INSERT INTO temp.%q %s", rowsOf(v), v.Body)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sumsUp reports whether a statement only sums up the rows of the view, so that their order does not matter.
