@@ -187,9 +187,8 @@ func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
 		var names []string
 		stems := map[string]int{} // of NAME_1m, NAME_1h …: its place in names
 		for _, v := range c.views {
-			stem := v.Name
 			if v.Rollup != nil {
-				stem = v.Name[:strings.LastIndexByte(v.Name, '_')]
+				stem := v.Name[:strings.LastIndexByte(v.Name, '_')]
 				if i, ok := stems[stem]; ok {
 					names[i] += v.Name[len(stem):]
 					continue
