@@ -10,6 +10,7 @@ const (
 	red    = "31"
 	green  = "32"
 	yellow = "33"
+	cyan   = "36"
 )
 
 // meanings are the values of columns that have one.

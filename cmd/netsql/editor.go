@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/chzyer/readline"
+
+	"netsql/query"
 )
 
 // The line editor of the shell, on top of github.com/chzyer/readline.
@@ -49,6 +51,9 @@ type editorConfig struct {
 	// complete gets the whole text and the cursor in it, both in bytes, and
 	// answers what could replace text[from:cursor]. With nil, Tab does nothing.
 	complete func(text string, cursor int) (candidates []string, from int)
+
+	// colours are those of the text, in order. With nil, there are none.
+	colours func(text string) []query.Highlight
 
 	// finished says whether Enter hands text over; if not, Enter begins a new
 	// line. With nil, every line is finished.

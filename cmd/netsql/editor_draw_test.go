@@ -3,11 +3,14 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"netsql/query"
 )
 
 func modelOf(text string, cursor int) *editModel {
@@ -214,5 +217,32 @@ func TestEditorColumns(t *testing.T) {
 				t.Errorf("shown %d, want %d (-want +got):\n%s", shown, test.shown, diff)
 			}
 		})
+	}
+}
+
+// Colours are of the text and not of its rows: each row has its own, ends without one, and is as wide as without.
+func TestEditorColours(t *testing.T) {
+	t.Parallel()
+	text := "SELECT 'ab\ncd', 12 -- why\nFROM t;"
+	plain, row, col := layout("> ", ". ", text, 3, 8, nil)
+	coloured, row2, col2 := layout("> ", ". ", text, 3, 8, query.Highlights(text))
+	if row != row2 || col != col2 || len(plain) != len(coloured) {
+		t.Fatalf("%d rows, the cursor at %d, %d; without colours %d, %d, %d", len(coloured), row2, col2, len(plain), row, col)
+	}
+	escapes := regexp.MustCompile("\x1b\\[[0-9;]*m")
+	all := ""
+	for i, r := range coloured {
+		if got := escapes.ReplaceAllString(r.text, ""); got != plain[i].text || r.width != plain[i].width || r.wraps != plain[i].wraps {
+			t.Errorf("row %d is %q, without colours %q", i, r.text, plain[i].text)
+		}
+		if last := escapes.FindAllString(r.text, -1); len(last) > 0 && last[len(last)-1] != "\x1b[m" {
+			t.Errorf("row %d ends coloured: %q", i, r.text)
+		}
+		all += r.text
+	}
+	for _, want := range []string{"\x1b[1mSELECT", "\x1b[32m'", "\x1b[32mcd'", "\x1b[36m1", "\x1b[2m-- w", "\x1b[1mFROM"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no %q in %q", want, all)
+		}
 	}
 }

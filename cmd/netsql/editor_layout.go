@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
+
+	"netsql/query"
 )
 
 // What a text looks like in a terminal of a given width: characters, cells and
@@ -28,13 +30,14 @@ const tabWidth = 4
 // layout breaks text into rows of at most width cells, with prompt before its
 // first line and continuation before the others, and tells where the cursor,
 // an offset in text, is to be seen.
-func layout(prompt, continuation, text string, cursor, width int) (rows []row, curRow, curCol int) {
+func layout(prompt, continuation, text string, cursor, width int, colours []query.Highlight) (rows []row, curRow, curCol int) {
 	l := layouter{width: max(width, 2), plain: true}
 	l.line(prompt, -1)
 	for at := 0; ; {
 		line, _, more := strings.Cut(text[at:], "\n")
-		l.col = 0
+		l.col, l.base, l.colours = 0, at, colours
 		l.line(line, cursor-at)
+		l.colours = nil
 		if !more {
 			break
 		}
@@ -56,9 +59,40 @@ type layouter struct {
 	used  int
 	plain bool // one cell per byte
 	col   int  // in the line, for tabs
+
+	base    int               // where the line begins in the text
+	colours []query.Highlight // of the text, in order
+	colour  string            // that the row has at its end
+}
+
+// paint gives what follows the colour of the text at an offset in the line.
+func (l *layouter) paint(at int) {
+	at += l.base
+	for len(l.colours) > 0 && l.colours[0].End <= at {
+		l.colours = l.colours[1:]
+	}
+	colour := ""
+	if len(l.colours) > 0 && l.colours[0].Start <= at {
+		colour = l.colours[0].Colour
+	}
+	l.setColour(colour)
+}
+
+func (l *layouter) setColour(colour string) {
+	if colour == l.colour {
+		return
+	}
+	if l.colour != "" {
+		l.out.WriteString("\x1b[m")
+	}
+	if colour != "" {
+		l.out.WriteString("\x1b[" + colour + "m")
+	}
+	l.colour = colour
 }
 
 func (l *layouter) breakRow(wraps bool) {
+	l.setColour("") // what is written below and beside has none
 	l.rows = append(l.rows, row{l.out.String(), l.used, wraps && l.plain && l.used == l.width})
 	l.out.Reset()
 	l.used, l.plain = 0, true
@@ -90,6 +124,7 @@ func (l *layouter) line(s string, cursor int) {
 			if at <= cursor && cursor < at+n {
 				l.curRow, l.curCol = len(l.rows), l.used
 			}
+			l.paint(at)
 			l.out.WriteString(showCluster(cluster))
 			l.used += width
 			if n > 1 {

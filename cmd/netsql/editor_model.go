@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/chzyer/readline"
+
+	"netsql/query"
 )
 
 // editModel is the editor without a terminal: keys in; text, cursor and what
@@ -280,7 +282,11 @@ func commonPrefix(words []string) string {
 
 // layout is the text as rows of the terminal.
 func (m *editModel) layout(width int) (rows []row, curRow, curCol int) {
-	return layout(m.cfg.prompt, m.cfg.continuation, m.text, m.cursor, width)
+	var colours []query.Highlight
+	if m.cfg.colours != nil {
+		colours = m.cfg.colours(m.text)
+	}
+	return layout(m.cfg.prompt, m.cfg.continuation, m.text, m.cursor, width, colours)
 }
 
 // below is what the terminal shows under the text: candidates in at most a

@@ -131,7 +131,7 @@ func shell(ctx context.Context, args []string, std stdio) error {
 	defer s.Close()
 	switch {
 	case interactive:
-		err = interact(ctx, s, r, out, std)
+		err = interact(ctx, s, r, out, bool(config.Colour), std)
 	case len(words) > 0:
 		err = script(ctx, s, words...)
 	default:
@@ -287,14 +287,19 @@ func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio)
 
 // interact is the interactive shell. Ctrl-C cancels a statement and never ends it; SIGTERM and a terminal that
 // is gone do.
-func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *patientWriter, std stdio) error {
+func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *patientWriter, coloured bool, std stdio) error {
 	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
 	defer signal.Stop(interrupts)
 
+	var colours func(string) []query.Highlight
+	if coloured {
+		colours = query.Highlights
+	}
 	e, err := newEditor(editorConfig{
+		colours:     colours,
 		historyFile: historyFile(),
 		complete: func(text string, cursor int) ([]string, int) {
 			return query.Completions(text, cursor, s.Names(ctx))
