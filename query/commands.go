@@ -44,6 +44,8 @@ func commands() []command {
 		{".watch", "INTERVAL SELECT …", "ask again and again until Ctrl-C, and mark what has changed: .watch 2s SELECT * FROM leaks", (*Shell).watch},
 		{".last", "", "the last result whole: all rows and columns, as they are", (*Shell).showLast},
 		{".human", "on|off", "show bytes, rates and spans with their units on a terminal, or as they are", (*Shell).setHuman},
+		{".names", "on|off", "show the service of a port beside it on a terminal", (*Shell).setNames},
+		{".bars", "on|off|COLUMN", "draw bars beside the numbers of a column, or of the last one, where a terminal has room", (*Shell).setBars},
 		{".times", "[ZONE]", "show times as local, utc or unix (seconds)", (*Shell).setTimes},
 		{".output", "[FILE]", "write results to FILE (.csv, .json … give its format); without FILE to the screen again", (*Shell).setOutput},
 		{".once", "FILE", "write the next result to FILE", (*Shell).setOnce},
@@ -302,6 +304,24 @@ func (s *Shell) setHuman(_ context.Context, arg string) error {
 	err := onOff("human", arg, &on)
 	s.exact = !on
 	return err
+}
+
+func (s *Shell) setNames(_ context.Context, arg string) error {
+	return onOff("names", arg, &s.services)
+}
+
+func (s *Shell) setBars(_ context.Context, arg string) error {
+	switch strings.ToLower(arg) {
+	case "":
+		return errors.New("bars of which column? .bars on, .bars off or .bars count")
+	case "on":
+		s.bars = "*"
+	case "off":
+		s.bars = ""
+	default:
+		s.bars = arg
+	}
+	return nil
 }
 
 func (s *Shell) setTimer(_ context.Context, arg string) error {

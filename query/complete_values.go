@@ -114,7 +114,10 @@ var valueSources = map[string]string{
 	"source": "sources_now",
 }
 
-// valuesOf are values that a column has now, for completion: who waits for them does not wait long.
+// completionWait is how long who presses Tab waits for values.
+const completionWait = 200 * time.Millisecond
+
+// valuesOf are values that a column has now, for completion.
 func (r *Recording) valuesOf(ctx context.Context, column string) []string {
 	source, ok := valueSources[column]
 	if !ok {
@@ -124,8 +127,6 @@ func (r *Recording) valuesOf(ctx context.Context, column string) []string {
 	if ok {
 		column = other
 	}
-	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-	defer cancel()
 	rows, err := r.conn.QueryContext(ctx, fmt.Sprintf("SELECT DISTINCT %s FROM %s WHERE %[1]s IS NOT NULL LIMIT 500", quotedName(column), table))
 	if err != nil {
 		return nil

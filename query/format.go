@@ -35,6 +35,8 @@ type FormatOptions struct {
 	Human     bool                     // bytes, rates and spans with their units
 	Colour    Colour                   // NULLs dim, and so on
 	Namespace func(netns int64) string // the name of a network namespace by its inode; nil, or "": it has none
+	Services  bool                     // ports have the names of their services beside them
+	Bars      string                   // the column whose numbers have bars beside them; "*": the last one of numbers, "": none
 	Last      bool                     // .last shows the whole result
 	changes   *changes                 // what is not as it was before is marked; nil: nothing is
 }

@@ -135,6 +135,7 @@ func (w *screenWriter) draw() {
 		head, tail = w.ends(min(max(rows, 2), mostRows))
 		below = w.below(t, len(tail) > 0)
 	}
+	t.measureBars(slices.Concat(head, tail))
 	t.rule("┌", "┬", "┐")
 	if w.o.Header {
 		t.header()
@@ -318,6 +319,10 @@ type screenTable struct {
 	null    []string // columns that hold none
 	day     string   // of the times that are shown without it
 	cut     bool     // some text is
+
+	bars  int     // the column that has bars beside it; -1: none
+	cells int     // of the bars
+	most  float64 // that a full bar stands for
 }
 
 // layout decides what is shown of the rows; nil: one row that is too wide.
@@ -474,7 +479,40 @@ func (m measures) narrowed(columns []int, room int) []int {
 
 func (t *screenTable) with(m measures, columns, widths []int) *screenTable {
 	t.columns, t.widths, t.kinds = columns, widths, m.kinds
+	t.bars = -1
+	if t.w.o.Bars == "" {
+		return t
+	}
+	for _, i := range columns {
+		if name := t.w.cols[i].Name; m.kinds[i] == numberCell && (name == t.w.o.Bars || t.w.o.Bars == "*" && !naming[name]) {
+			t.bars = i
+		}
+	}
+	if t.cells = min(t.w.o.Width-m.total(columns, widths)-3, 40); t.cells < 5 {
+		t.bars = -1
+	}
 	return t
+}
+
+// measureBars finds what a full bar stands for.
+func (t *screenTable) measureBars(rows [][]any) {
+	t.most = 0
+	for _, row := range rows {
+		if t.bars >= 0 {
+			if x, ok := number(row[t.bars]); ok {
+				t.most = max(t.most, x)
+			}
+		}
+	}
+}
+
+// bar is that of a row.
+func (t *screenTable) bar(row []any) string {
+	text := ""
+	if x, ok := number(row[t.bars]); ok && t.most > 0 {
+		text = barText(x/t.most, t.cells)
+	}
+	return padded(text, t.cells)
 }
 
 func (t *screenTable) rule(left, middle, right string) {
@@ -486,6 +524,9 @@ func (t *screenTable) rule(left, middle, right string) {
 		}
 		t.w.put(strings.Repeat("─", t.widths[i]+2))
 	}
+	if t.bars >= 0 {
+		t.w.put(middle, strings.Repeat("─", t.cells+2))
+	}
 	t.w.put(right, "\n")
 }
 
@@ -494,6 +535,9 @@ func (t *screenTable) header() {
 		c := boxCell{text: escapeControls(t.w.cols[i].Name)}
 		c.width = textWidth(c.text)
 		t.put(i, c, t.w.o.Colour.header())
+	}
+	if t.bars >= 0 {
+		t.w.put("│ ", strings.Repeat(" ", t.cells), " ")
 	}
 	t.w.put("│\n")
 }
@@ -516,6 +560,9 @@ func (t *screenTable) row(row []any) {
 		}
 		t.put(i, c, colour)
 	}
+	if t.bars >= 0 {
+		t.w.put("│ ", t.bar(row), " ")
+	}
 	t.w.put("│\n")
 }
 
@@ -534,6 +581,9 @@ func (t *screenTable) gap(text string) {
 	total := -3
 	for _, i := range t.columns {
 		total += t.widths[i] + 3
+	}
+	if t.bars >= 0 {
+		total += t.cells + 3
 	}
 	text = runeWidths.Truncate("… "+text+" …", max(total, 1), "…")
 	left := max(0, total-textWidth(text)) / 2
@@ -571,6 +621,11 @@ func (w *screenWriter) number(i int, v any) string {
 	if w.isNetns(i) && isInt && w.o.Namespace != nil {
 		if name := w.o.Namespace(n); name != "" {
 			return escapeControls(name)
+		}
+	}
+	if name := ""; w.o.Services && isInt && (w.cols[i].Name == "local_port" || w.cols[i].Name == "remote_port" || w.cols[i].Name == "port") {
+		if name = serviceName(f, ""); name != "" {
+			return fmt.Sprintf("%d (%s)", n, name)
 		}
 	}
 	if w.o.Human {

@@ -150,6 +150,17 @@ NULL: mark
 			"│ LISTEN     │    1 │\n" +
 			"└────────────┴──────┘\n" +
 			"2 rows\n"},
+		{"bars and services", FormatOptions{Width: 50, Services: true, Bars: "*"}, []Column{{Name: "local_port"}, {Name: "n"}, {Name: "pid"}},
+			[][]any{{int64(443), int64(16), int64(1)}, {int64(5432), int64(4), int64(2)}, {int64(64999), nil, int64(3)}}, `
+┌───────────────────┬──────┬─────┬───────────────┐
+│        local_port │    n │ pid │               │
+├───────────────────┼──────┼─────┼───────────────┤
+│       443 (https) │   16 │   1 │ █████████████ │
+│ 5432 (postgresql) │    4 │   2 │ ███▎          │
+│             64999 │ NULL │   3 │               │
+└───────────────────┴──────┴─────┴───────────────┘
+3 rows
+`},
 		{"wide characters", FormatOptions{Width: 20}, []Column{{Name: "名前"}, {Name: "n"}}, [][]any{{"世界世界世界世界", int64(1)}, {"ü🙂", int64(22)}, {"ascii", nil}}, `
 ┌───────────┬──────┐
 │ 名前      │    n │

@@ -21,22 +21,24 @@ type Shell struct {
 	recording *Recording
 	config    ShellConfig
 
-	mode    string
-	times   string // local, utc or unix
-	timer   bool
-	output  io.WriteCloser // what .output opened; nil: the caller's
-	once    io.WriteCloser // what .once opened, for the next statement only
-	suffix  string         // mode that the name of output or once asks for
-	depth   int            // of .read
-	exact   bool           // .human off
-	echo    bool           // print statements before they run
-	goOn    bool           // after an error
-	look    look
-	params  map[string]any // values of parameters, by their names without the mark before
-	last    *kept          // the result that a terminal showed last
-	live    bool           // the schema live is attached
-	asked   string         // the last statement that gave no error
-	changes *changes       // while .watch shows results
+	mode     string
+	times    string // local, utc or unix
+	timer    bool
+	output   io.WriteCloser // what .output opened; nil: the caller's
+	once     io.WriteCloser // what .once opened, for the next statement only
+	suffix   string         // mode that the name of output or once asks for
+	depth    int            // of .read
+	exact    bool           // .human off
+	services bool           // .names on
+	bars     string         // what .bars said
+	echo     bool           // print statements before they run
+	goOn     bool           // after an error
+	look     look
+	params   map[string]any // values of parameters, by their names without the mark before
+	last     *kept          // the result that a terminal showed last
+	live     bool           // the schema live is attached
+	asked    string         // the last statement that gave no error
+	changes  *changes       // while .watch shows results
 }
 
 // ShellConfig says where a shell prints.
@@ -90,7 +92,11 @@ func (s *Shell) Names(ctx context.Context) Names {
 	for _, c := range commands() {
 		n.Commands = append(n.Commands, c.name)
 	}
-	n.Values = func(column string) []string { return s.recording.valuesOf(ctx, column) }
+	n.Values = func(column string) []string {
+		ctx, cancel := context.WithTimeout(ctx, completionWait)
+		defer cancel()
+		return s.recording.valuesOf(ctx, column)
+	}
 	return n
 }
 
@@ -309,7 +315,7 @@ func (s *Shell) forScreen(o *FormatOptions) {
 	if s.config.Height != nil {
 		o.Height = s.config.Height()
 	}
-	o.changes = s.changes
+	o.changes, o.Services, o.Bars = s.changes, s.services, s.bars
 	names := map[int64]string{}
 	o.Namespace = func(netns int64) string {
 		name, ok := names[netns]
