@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -111,7 +112,7 @@ func (s *Shell) command(ctx context.Context, text string) error {
 	var names []string
 	for _, c := range commands() {
 		if c.name == name {
-			return c.run(s, ctx, arg)
+			return s.paged(ctx, c, arg)
 		}
 		names = append(names, c.name)
 	}
@@ -119,6 +120,29 @@ func (s *Shell) command(ctx context.Context, text string) error {
 		return fmt.Errorf("no command %s; did you mean %s? (.help lists them)", name, near)
 	}
 	return fmt.Errorf("no command %s: .help lists them", name)
+}
+
+// readThrough are the commands whose text goes to the pager where it is longer than the screen.
+var readThrough = map[string]bool{".help": true, ".tables": true, ".describe": true, ".schema": true, ".status": true, ".run": true}
+
+// paged runs a command. What a person reads through goes to the pager where it is longer than the screen.
+func (s *Shell) paged(ctx context.Context, c command, arg string) error {
+	out, toTerminal := s.target()
+	if !readThrough[c.name] || c.name == ".run" && arg != "" || !toTerminal || s.config.Page == nil || s.config.Height == nil {
+		return c.run(s, ctx, arg)
+	}
+	var text bytes.Buffer
+	s.config.Out = &text
+	err := c.run(s, ctx, arg)
+	s.config.Out = out
+	write := func(w io.Writer) error {
+		_, err := w.Write(text.Bytes())
+		return err
+	}
+	if bytes.Count(text.Bytes(), []byte("\n")) < s.config.Height() {
+		return errors.Join(write(out), err)
+	}
+	return errors.Join(s.config.Page(ctx, write), err)
 }
 
 // unquoted drops the quotes that people put around an argument with blanks; two arguments keep theirs.

@@ -87,7 +87,7 @@ func TestCompletions(t *testing.T) {
 		{".describe routes met ric‸", nil},
 		{".read testdata/nothing‸", nil},
 		{".read ./complete_v‸", []string{"./complete_values.go"}},
-		{".once testd‸", []string{"testdata/"}},
+		{".once ../migr‸", []string{"../migrations/"}},
 		{".quit n‸", nil},
 		{"select * from sockets where state = ‸", states},
 		{"select * from sockets where state = 'CLO‸", []string{"'CLOSE'", "'CLOSE_WAIT'", "'CLOSING'"}},

@@ -20,7 +20,7 @@ func TestLongReadsAreSaid(t *testing.T) {
 		"SELECT * FROM sockets LIMIT 10":                                   false,
 		"SELECT * FROM sockets WHERE ts > ago('1h')":                       false,
 		"SELECT * FROM sockets WHERE ts = at('03:14') AND comm = 'a'":      false,
-		"SELECT * FROM sockets WHERE remote_addr = '192.0.2.1'":            false,
+		"SELECT count(*) FROM sockets WHERE remote_addr = '192.0.2.1'":     false,
 		"SELECT * FROM sockets_now":                                        false,
 		"SELECT count(*) FROM route_changes":                               false,
 		"SELECT count(*) FROM connections":                                 false,
@@ -38,6 +38,9 @@ func TestLongReadsAreSaid(t *testing.T) {
 		if takes > time.Minute {
 			t.Errorf("%s takes %v", statement, takes)
 		}
+	}
+	if note, takes := r.longRead(t.Context(), "SELECT * FROM sockets WHERE remote_addr = '192.0.2.1'", 1e12); !strings.Contains(note, "connections has each connection once") || takes != 0 {
+		t.Errorf("%q, %v", note, takes)
 	}
 	note, _ := r.longRead(t.Context(), "SELECT count(*) FROM sockets", 1)
 	if !strings.HasPrefix(note, "this reads sockets of all 100 samples, about ") || !strings.Contains(note, "connections has each connection once") {

@@ -34,13 +34,14 @@ func (s *Shell) profile(ctx context.Context, arg string) error {
 	var table [][]any
 	for i, c := range cols {
 		p := profileOf(rows, i)
-		row := []any{c.Name, p.nulls, p.distinct(), nil, nil, nil, p.top(s.options(), c)}
+		row := []any{c.Name, p.nulls, p.distinct(), nil, nil, nil, nil, p.top(s.options(), c)}
 		if sorted := p.sorted(); len(sorted) > 0 {
 			row[3], row[4], row[5] = s.valueText(c, sorted[0]), s.valueText(c, p.middle(sorted)), s.valueText(c, sorted[len(sorted)-1])
+			row[6] = p.spread(sorted)
 		}
 		table = append(table, row)
 	}
-	if err := s.printRows([]string{"column", "nulls", "distinct", "least", "median", "most", "most_often"}, table); err != nil {
+	if err := s.printRows([]string{"column", "nulls", "distinct", "least", "median", "most", "spread", "most_often"}, table); err != nil {
 		return err
 	}
 	return s.say(fmt.Sprintf("of %s", plural(int64(len(rows)), "row")))
@@ -148,6 +149,21 @@ func (p *columnProfile) middle(sorted []any) any {
 		}
 	}
 	return nil
+}
+
+// spread is how many values lie in each tenth of the way from the least to the most number, as bars.
+func (p *columnProfile) spread(sorted []any) any {
+	low, ok := number(sorted[0])
+	high, ok2 := number(sorted[len(sorted)-1])
+	if !ok || !ok2 || !p.numeric() || high <= low {
+		return nil
+	}
+	tenths := make([]float64, 10)
+	for v, n := range p.values {
+		x, _ := number(v)
+		tenths[min(int(10*shareOf(x, low, high)), 9)] += float64(n)
+	}
+	return sparkText(tenths, len(tenths))
 }
 
 // top are the three values that come most often, as far as any comes twice.

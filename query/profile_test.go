@@ -24,11 +24,11 @@ func TestProfile(t *testing.T) {
 .profile SELECT column1 AS n, column2 AS word, column3 AS mixed, column4 AS ts FROM (VALUES (1, 'b', 2, 1795400045.25), (5, 'a', 'x', NULL), (5, 'c', 3, NULL), (9, 'b', 2.5, NULL), (NULL, NULL, NULL, NULL))`); err != nil {
 		t.Fatal(err)
 	}
-	want := `column|nulls|distinct|least|median|most|most_often
-n|1|3|1|5|9|5 (2)
-word|1|3|a|b|c|b (2)
-mixed|1|4|2|2.5|x|
-ts|4|1|2026-11-23 02:14:05.250|2026-11-23 02:14:05.250|2026-11-23 02:14:05.250|
+	want := `column|nulls|distinct|least|median|most|spread|most_often
+n|1|3|1|5|9|▅▁▁▁▁█▁▁▁▅|5 (2)
+word|1|3|a|b|c||b (2)
+mixed|1|4|2|2.5|x||
+ts|4|1|2026-11-23 02:14:05.250|2026-11-23 02:14:05.250|2026-11-23 02:14:05.250||
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -400,5 +400,18 @@ func (r *Recording) Extent(ctx context.Context) (first, last time.Time, samples 
 	return unixTime(a.Float64), unixTime(z.Float64), samples, nil
 }
 
+// Span is the times of the first and the last sample; zero where there is none. Unlike Extent it counts nothing, so that it takes as long for a year as
+// for a minute.
+func (r *Recording) Span(ctx context.Context) (first, last time.Time, err error) {
+	var a, z sql.NullFloat64
+	if err := r.look.QueryRowContext(ctx, "SELECT (SELECT min(ts) FROM sample), (SELECT max(ts) FROM sample)").Scan(&a, &z); err != nil {
+		return first, last, store.Explain(r.Path, err)
+	}
+	if !a.Valid {
+		return first, last, nil
+	}
+	return unixTime(a.Float64), unixTime(z.Float64), nil
+}
+
 // Recorder returns the pid of the recorder that writes to the recording now, and whether there is one.
 func (r *Recording) Recorder() (pid int, is bool) { return store.Recording(r.Path) }

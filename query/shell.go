@@ -180,7 +180,7 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 	end := func() {}
 	if note, takes := s.recording.longRead(ctx, in.Text, longRows); note != "" {
 		fmt.Fprintf(s.config.Err, "note: %s\n", note)
-		if s.config.Terminal {
+		if s.config.Terminal && takes > 0 {
 			end = showProgress(s.config.Err, takes)
 		}
 	}

@@ -14,6 +14,14 @@ const leastWatch = 200 * time.Millisecond
 // watch is .watch INTERVAL STATEMENT: it asks again and again, until Ctrl-C, and marks what has changed.
 func (s *Shell) watch(ctx context.Context, arg string) error {
 	word, statement, _ := strings.Cut(strings.TrimSpace(arg), " ")
+	if strings.TrimSpace(statement) == "" { // as \watch: the last one
+		statement = s.asked
+	}
+	if word == "" {
+		word = "2s"
+	} else if strings.Trim(word, "0123456789.") == "" { // as \watch 5
+		word += "s"
+	}
 	every, err := ParseDuration(word)
 	if err != nil || strings.TrimSpace(statement) == "" {
 		return errors.New("watch what, and how often? .watch 2s SELECT state, count(*) FROM sockets_now GROUP BY 1")

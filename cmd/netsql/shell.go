@@ -368,14 +368,14 @@ func answer(ctx context.Context, s *query.Shell, text string, interrupts <-chan 
 
 // greet says what is open and whether it is being recorded.
 func greet(ctx context.Context, r *query.Recording, std stdio) {
-	first, last, n, err := r.Extent(ctx)
+	first, last, err := r.Span(ctx)
 	if err != nil {
 		return
 	}
 	const day = "2006-01-02 15:04:05"
 	fmt.Fprintf(std.out, "netsql %s: %s\n", version, r.Path)
-	if n > 0 {
-		fmt.Fprintf(std.out, "Samples: %d, %s to %s.\n", n, first.Local().Format(day), last.Local().Format(day))
+	if !first.IsZero() {
+		fmt.Fprintf(std.out, "Recorded from %s to %s.\n", first.Local().Format(day), last.Local().Format(day))
 	}
 	if pid, is := r.Recorder(); is {
 		fmt.Fprintf(std.out, "Process %d is recording.\n", pid)

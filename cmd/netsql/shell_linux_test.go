@@ -33,7 +33,7 @@ func TestShellOnATerminal(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", "")
 	t.Setenv("TZ", "UTC")
 	c := startConsole(t, 100, 30, "netsql", path)
-	c.waitFor("Samples: 332, 2026-11-23 03:00:00 to 2026-11-23 04:00:00")
+	c.waitFor("Recorded from 2026-11-23 03:00:00 to 2026-11-23 04:00:00.")
 	c.waitPrompt()
 
 	c.send("SELECT comm, state, last_count\r")
