@@ -136,7 +136,8 @@ func help(w io.Writer) error {
 	b.WriteString(`netsql records what happens on this machine's network, and answers in SQL what was there at any moment.
 
   netsql [RECORDING] [SQL …]   ask: a shell, or the answer to the SQL given here or on standard input
-                               [--mode MODE] [--at TIME] [--since TIME] [--until TIME]
+                               [-c SQL] [-f FILE] [-p NAME=VALUE] [--mode MODE] [--at TIME] [--since TIME] [--until TIME]
+                               [--no-header] [--nullvalue TEXT] [--separator TEXT] [--no-bail] [--timeout 5s] [--color never]
 `)
 	for _, c := range subcommands() {
 		if c.doc == "" {
