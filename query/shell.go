@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"netsql/store"
@@ -39,6 +40,7 @@ type Shell struct {
 	live     bool           // the schema live is attached
 	asked    string         // the last statement that gave no error
 	changes  *changes       // while .watch shows results
+	inSQLite atomic.Bool    // see InSQLite
 }
 
 // ShellConfig says where a shell prints.
@@ -240,10 +242,13 @@ func (s *Shell) statement(ctx context.Context, text string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	rows, err := s.recording.Query(ctx, text, args...)
+	s.inSQLite.Store(true)
+	found, err := s.recording.Query(ctx, text, args...)
+	s.inSQLite.Store(false)
 	if err != nil {
 		return 0, err
 	}
+	rows := markedRows{found, &s.inSQLite}
 	defer rows.Close()
 	names, err := rows.Columns()
 	if err != nil {

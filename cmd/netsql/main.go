@@ -49,8 +49,11 @@ func main() {
 	std := stdio{os.Stdin, os.Stdout, os.Stderr}
 	code := exitCode(run(ctx, os.Args[1:], std), std.err)
 	stop()
-	os.Exit(code)
+	exit(code)
 }
+
+// exit is the only end of the program.
+func exit(code int) { os.Exit(code) }
 
 // A usageError is a command line that makes no sense; it carries the hint that mends it.
 type usageError struct{ text string }

@@ -82,11 +82,14 @@ func shell(ctx context.Context, args []string, std stdio) error {
 		defer cancel()
 	}
 
-	end, err := recordMeanwhile(ctx, path, explicit, std)
+	records, end, err := recordMeanwhile(ctx, path, explicit, std)
 	if err != nil {
 		return err
 	}
 	defer end()
+	if !records && !interactive {
+		defer exitWhenStuck(ctx, std)()
+	}
 	r, err := query.Open(ctx, path)
 	if err != nil {
 		return err
@@ -131,7 +134,11 @@ func shell(ctx context.Context, args []string, std stdio) error {
 	defer s.Close()
 	switch {
 	case interactive:
-		err = interact(ctx, s, r, out, bool(config.Colour), std)
+		stuck := func() { restart(s) }
+		if records {
+			stuck = func() {} // the recorder within must end first
+		}
+		err = interact(ctx, s, r, out, bool(config.Colour), stuck, std)
 	case len(words) > 0:
 		err = script(ctx, s, words...)
 	default:
@@ -245,9 +252,9 @@ func setWindow(ctx context.Context, r *query.Recording, since, until string) err
 
 // recordMeanwhile records while the shell is open, when there is nothing at the default place yet. The function it
 // returns ends that.
-func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio) (end func(), err error) {
+func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio) (records bool, end func(), err error) {
 	if _, err := os.Stat(path); explicit || !errors.Is(err, os.ErrNotExist) {
-		return func() {}, nil
+		return false, func() {}, nil
 	}
 	recording, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	first, done := make(chan struct{}), make(chan error, 1)
@@ -272,22 +279,22 @@ func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio)
 	select {
 	case <-first:
 		fmt.Fprintf(std.err, "netsql: no recording yet: recording into %s, once a second, while this runs; netsql record & goes on without it\n", path)
-		return end, nil
+		return true, end, nil
 	case err := <-done:
 		cancel()
 		if err == nil {
 			err = errors.New("the recorder ended before its first sample")
 		}
-		return nil, err
+		return false, nil, err
 	case <-ctx.Done():
 		end()
-		return nil, ctx.Err()
+		return false, nil, ctx.Err()
 	}
 }
 
 // interact is the interactive shell. Ctrl-C cancels a statement and never ends it; SIGTERM and a terminal that
-// is gone do.
-func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *patientWriter, coloured bool, std stdio) error {
+// is gone do. stuck is called when a cancelled statement does not end.
+func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *patientWriter, coloured bool, stuck func(), std stdio) error {
 	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	interrupts := make(chan os.Signal, 1)
@@ -312,7 +319,9 @@ func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *pati
 	}
 	defer e.Close()
 	context.AfterFunc(ctx, func() { e.Close() })
-	greet(ctx, r, std)
+	if !sayRestarted(std) {
+		greet(ctx, r, std)
+	}
 	for {
 		select {
 		case <-interrupts: // it was meant for a statement that has just ended
@@ -332,21 +341,34 @@ func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *pati
 			continue
 		}
 		e.add(text)
-		if err := answer(ctx, s, text, interrupts, out, std); errors.Is(err, query.ErrQuit) {
+		if err := answer(ctx, s, text, interrupts, out, stuck, std); errors.Is(err, query.ErrQuit) {
 			return nil
 		}
 	}
 }
 
 // answer runs one input, until an interrupt cancels it.
-func answer(ctx context.Context, s *query.Shell, text string, interrupts <-chan os.Signal, out *patientWriter, std stdio) error {
+func answer(ctx context.Context, s *query.Shell, text string, interrupts <-chan os.Signal, out *patientWriter, stuck func(), std stdio) error {
 	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
 	defer cancel()
+	defer close(ended)
 	go func() {
 		select {
 		case <-interrupts:
 			cancel()
-		case <-ctx.Done():
+		case <-ended:
+			return
+		}
+		for {
+			select {
+			case <-time.After(stuckAfter):
+				if s.InSQLite() {
+					stuck()
+				}
+			case <-ended:
+				return
+			}
 		}
 	}()
 	err := s.Script(ctx, text)

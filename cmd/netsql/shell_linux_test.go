@@ -69,6 +69,12 @@ func TestShellOnATerminal(t *testing.T) {
 	c.send("SELECT gateway FROM routes WHERE ts = at();\r")
 	c.waitFor("│ 10.0.0.254 │")
 	c.waitPrompt()
+	// Nor does one call of a function that takes hours: a new shell with the same settings stands in its place.
+	c.send("SELECT replace(hex(zeroblob(2000000)), '0', 'a') LIKE '%' || replace(hex(zeroblob(20000)), '0', 'a') || 'b';\r")
+	c.waitRunning()
+	c.send("\x03")
+	c.waitFor("cancelled: the shell was started anew")
+	c.waitPromptOf("at 11-23 03:16:00, ")
 	c.send(".since 2026-11-23 03:00\r")
 	c.waitFor("window: 2026-11-23 03:00:00 to 2026-11-23 04:00:00, 332 samples")
 	c.waitPromptOf("11-23 03:16:00, since ")
