@@ -15,19 +15,26 @@ import (
 	"testing"
 )
 
-// imports are the packages of ours that each may import; tests of a package may import testImports as well.
+// rooms are the top folders with code, and the rooms below each, whose packages it may import. Within a room Go itself keeps order: an internal
+// package is for its room only, and nothing imports in a circle. Tests of a room may import those of testRooms as well.
 var (
-	imports = map[string][]string{
-		"cmd/netsql": {"recorder", "query"},
+	rooms = map[string][]string{
+		"cmd":        {"recorder", "query"},
 		"recorder":   {"store"},
 		"query":      {"store"},
 		"store":      {"migrations"},
 		"migrations": {},
 	}
-	testImports = map[string][]string{
-		"cmd/netsql": {"store"}, // to write recordings to ask
+	testRooms = map[string][]string{
+		"cmd": {"store"}, // to write recordings to ask
 	}
 )
+
+// roomOf is the room of a file or of a package of ours, by its path from the top.
+func roomOf(name string) string {
+	room, _, _ := strings.Cut(name, "/")
+	return room
+}
 
 // fences say where alone a library may be imported: everything else must go on building and working
 // without it. Tests may stand on either side, but for what would not build elsewhere.
@@ -39,18 +46,18 @@ var fences = []struct {
 	{"github.com/vishvananda/netlink", inRecorderForLinux, true},
 	{"github.com/vishvananda/netns", inRecorderForLinux, true},
 	{"github.com/prometheus/procfs", inRecorderForLinux, true},
-	{"github.com/chzyer/readline", inFolder("cmd/netsql"), true},
-	{"modernc.org/sqlite", inFolder("store", "query"), false},
-	{"log", inFolder(), false}, // libraries return errors, and main prints them
-	{"log/slog", inFolder(), false},
+	{"github.com/chzyer/readline", inRoom("cmd"), true},
+	{"modernc.org/sqlite", inRoom("store", "query"), false},
+	{"log", inRoom(), false}, // libraries return errors, and main prints them
+	{"log/slog", inRoom(), false},
 }
 
 func inRecorderForLinux(file string) bool {
-	return path.Dir(file) == "recorder" && (strings.HasSuffix(file, "_linux.go") || strings.HasSuffix(file, "_linux_test.go"))
+	return roomOf(file) == "recorder" && (strings.HasSuffix(file, "_linux.go") || strings.HasSuffix(file, "_linux_test.go"))
 }
 
-func inFolder(folders ...string) func(string) bool {
-	return func(file string) bool { return slices.Contains(folders, path.Dir(file)) }
+func inRoom(rooms ...string) func(string) bool {
+	return func(file string) bool { return slices.Contains(rooms, roomOf(file)) }
 }
 
 // A source file of the module, by its path from the top.
@@ -90,19 +97,20 @@ func sourceFiles(t *testing.T) []sourceFile {
 func TestImportsPointDownwards(t *testing.T) {
 	t.Parallel()
 	for _, f := range sourceFiles(t) {
-		folder := path.Dir(f.name)
-		allowed, known := imports[folder]
+		room := roomOf(f.name)
+		below, known := rooms[room]
 		if !known {
-			t.Errorf("%s: %s is no package of this program: it has %s", f.name, folder, "cmd/netsql, recorder, store, query and migrations")
+			t.Errorf("%s: %s is no room of this program: it has cmd, recorder, store, query and migrations", f.name, room)
 			continue
 		}
+		allowed := append([]string{room}, below...)
 		if f.isTest() {
-			allowed = append(slices.Clone(allowed), testImports[folder]...)
+			allowed = append(allowed, testRooms[room]...)
 		}
 		for _, spec := range f.tree.Imports {
 			imported := strings.Trim(spec.Path.Value, `"`)
-			if ours, ok := strings.CutPrefix(imported, "netsql/"); ok && !slices.Contains(allowed, ours) {
-				t.Errorf("%s imports %s: %s may import %q only", f.name, imported, folder, allowed)
+			if ours, ok := strings.CutPrefix(imported, "netsql/"); ok && !slices.Contains(allowed, roomOf(ours)) {
+				t.Errorf("%s imports %s: %s may import from %q only", f.name, imported, room, allowed)
 			}
 			for _, fence := range fences {
 				within := imported == fence.library || strings.HasPrefix(imported, fence.library+"/")
