@@ -84,7 +84,7 @@ func openable(ctx context.Context, path string) (dsn string, version int, err er
 	}
 	dsn = readOnly(path)
 	version, err = versionOf(ctx, dsn, path)
-	if _, none := os.Stat(path + "-wal"); err != nil && errors.Is(none, fs.ErrNotExist) {
+	if _, none := os.Stat(path + "-wal"); err != nil && errors.Is(none, fs.ErrNotExist) && !brokenOff(err) {
 		// A copy in a folder where the user may not write: SQLite cannot make the -wal file that it
 		// wants to look into. Nobody records into it, or there would be one, so it may take
 		// the file for one that never changes.
@@ -119,10 +119,20 @@ func checkWritable(ctx context.Context, path string) error {
 		return err
 	}
 	_, err = versionOf(ctx, readOnly(path), path)
+	if brokenOff(err) {
+		_, err = versionOf(ctx, dsn(path, "rw", "busy_timeout=10000"), path) // whoever may write undoes it by looking
+	}
 	if errors.Is(err, ErrNotRecording) && isBlank(ctx, path) {
 		return nil
 	}
 	return err
+}
+
+// brokenOff reports whether the file is as a program has left it that was killed in the middle of a transaction, and nobody has undone that yet: only
+// a new recording, which is not in WAL mode yet, can be so.
+func brokenOff(err error) bool {
+	var se *sqlite.Error
+	return errors.As(err, &se) && se.Code() == sqlite3.SQLITE_READONLY_ROLLBACK
 }
 
 // isBlank reports whether the file is an SQLite file that nobody has put anything into: one of ours, killed while it made
@@ -350,6 +360,9 @@ func Explain(path string, err error) error {
 	var se *sqlite.Error
 	if !errors.As(err, &se) {
 		return err
+	}
+	if brokenOff(err) {
+		return fmt.Errorf("%s: %w yet: whoever made it was killed meanwhile; netsql record goes on with it", path, ErrNoRecording)
 	}
 	switch se.Code() & 0xff {
 	case sqlite3.SQLITE_NOTADB:
