@@ -62,7 +62,7 @@ func damagers() []damager {
 // that nothing else depends on.
 func TestDamageLaw(t *testing.T) {
 	t.Parallel()
-	rounds := 3
+	rounds := little(1, 3)
 	fmt.Sscan(os.Getenv("NETSQL_TEST_ROUNDS"), &rounds) // more find more
 	h := recordLittle(t, 11, 300)
 	good := readFile(t, h.path)

@@ -28,10 +28,12 @@ func TestAsOfLaw(t *testing.T) {
 	for _, seed := range seeds(6, 12) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
-			newHistory(t, seed).run(400)
+			holds(t, seed, asOfLaw)
 		})
 	}
 }
+
+func asOfLaw(t testing.TB, c *choices) { historyOf(t, c, 0).run(400) }
 
 // With limits the law holds for every moment that is kept, and of what is not kept nothing is left.
 func TestAsOfLawWithLimits(t *testing.T) {
@@ -39,19 +41,22 @@ func TestAsOfLawWithLimits(t *testing.T) {
 	for _, seed := range seeds(4, 6) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
-			h := newHistory(t, 500+seed)
-			h.limits.Keep = time.Duration(60+20*seed) * time.Second
-			h.run(400)
-			h.nothingLeft()
+			holds(t, 500+seed, func(t testing.TB, c *choices) {
+				h := historyOf(t, c, 0)
+				h.limits.Keep = time.Duration(60+20*seed) * time.Second
+				h.run(400)
+				h.nothingLeft()
+			})
 		})
 	}
 }
 
 // history writes a random one and remembers what it wrote.
 type history struct {
-	t    testing.TB
-	rand *rand.Rand
-	path string
+	t       testing.TB
+	choices *choices
+	rand    *rand.Rand // draws them
+	path    string
 
 	w          *Writer
 	sources    [2]*Source
@@ -65,16 +70,16 @@ type history struct {
 	sums       [2]*Set[TrafficID, Traffic]
 	resting    map[TrafficID]*Subject[TrafficID, Traffic]
 
-	boot   int
-	uptime time.Duration
-	wall   time.Time
-	links  [2]map[InterfaceID]Interface
-	counts [2]map[InterfaceID]InterfaceCounters
-	socks  [2]map[SocketID]modelSocket
-	moved  [2]map[TrafficID]Int // NULL: it rests
-	lives  int                  // of subjects in moved, so far
-	closed int                  // sockets, so far
-	ends   *rand.Rand           // says which; nil: none do
+	boot    int
+	uptime  time.Duration
+	wall    time.Time
+	links   [2]map[InterfaceID]Interface
+	counts  [2]map[InterfaceID]InterfaceCounters
+	socks   [2]map[SocketID]modelSocket
+	moved   [2]map[TrafficID]Int // NULL: it rests
+	lives   int                  // of subjects in moved, so far
+	closed  int                  // sockets, so far
+	lasting bool                 // none of them end
 
 	limits Limits
 	shots  []shot
@@ -95,12 +100,14 @@ type shot struct {
 	rows map[string][]string
 }
 
-func newHistory(t testing.TB, seed uint64) *history {
+func newHistory(t testing.TB, seed uint64) *history { return historyOf(t, newChoices(seed), seed) }
+
+// historyOf makes the history of the choices. Another one may go on in the same recording if its number is another.
+func historyOf(t testing.TB, c *choices, number uint64) *history {
 	h := &history{
-		t: t, rand: rand.New(rand.NewPCG(seed, 7)), path: filepath.Join(t.TempDir(), "law.db"),
+		t: t, choices: c, rand: rand.New(c), path: filepath.Join(t.TempDir(), "law.db"),
 		wall:  time.Unix(1_700_000_000, 0),
-		lives: int(seed) * 1e6, // another history may go on in the same recording
-		ends:  rand.New(rand.NewPCG(seed, 8)),
+		lives: int(number) * 1e6,
 	}
 	h.closed = h.lives
 	for i := range 2 {
@@ -139,7 +146,7 @@ func (h *history) start() {
 
 func (h *history) run(samples int) {
 	h.start()
-	for range samples {
+	for n := 0; n < samples && h.choices.step(); n++ {
 		h.step()
 		if h.trouble != nil {
 			h.trouble.strike(h)
@@ -188,7 +195,7 @@ func (h *history) change(i int) {
 		c.RxBytes = Of(c.RxBytes.Or(0) + int64(h.rand.IntN(100)))
 		h.counts[i][id] = c
 	}
-	ids := slices.SortedFunc(maps.Keys(h.moved[i]), func(a, b TrafficID) int { return int(a.NetNS.Or(0) - b.NetNS.Or(0)) })
+	ids := sortedIDs(h.moved[i])
 	for _, id := range ids {
 		switch _, shown := h.moved[i][id].Get(); {
 		case h.rand.IntN(150) == 0:
@@ -279,18 +286,18 @@ func (h *history) step() {
 
 // close lets connections end: of few clients and of many, to services here and elsewhere, and some of which little is known.
 func (h *history) close(now shot, refs map[int64]Ref) {
-	if h.ends == nil {
+	if h.lasting {
 		return
 	}
-	for range h.ends.IntN(6) {
+	for range h.rand.IntN(6) {
 		h.closed++
-		pid := int64(h.ends.IntN(3))
-		c := Close{NetNS: Of(1), Proto: "tcp", Family: Of(4), LocalAddr: "10.0.0.1", LocalPort: Of([]int{80, 443}[h.ends.IntN(2)]),
-			RemoteAddr: fmt.Sprintf("192.0.2.%d", h.ends.IntN(3)), RemotePort: Of(32768 + h.ends.IntN(3)), Cookie: Of(h.closed),
-			Process: refs[pid], OwnerHow: "listener", Candidates: Of(h.ends.IntN(2)), MSS: Of(1448), BytesSent: Of(h.ends.IntN(1e6))}
-		switch h.ends.IntN(8) {
+		pid := int64(h.rand.IntN(3))
+		c := Close{NetNS: Of(1), Proto: "tcp", Family: Of(4), LocalAddr: "10.0.0.1", LocalPort: Of([]int{80, 443}[h.rand.IntN(2)]),
+			RemoteAddr: fmt.Sprintf("192.0.2.%d", h.rand.IntN(3)), RemotePort: Of(32768 + h.rand.IntN(3)), Cookie: Of(h.closed),
+			Process: refs[pid], OwnerHow: "listener", Candidates: Of(h.rand.IntN(2)), MSS: Of(1448), BytesSent: Of(h.rand.IntN(1e6))}
+		switch h.rand.IntN(8) {
 		case 0:
-			c.RemoteAddr = fmt.Sprintf("203.0.113.%d", h.ends.IntN(200))
+			c.RemoteAddr = fmt.Sprintf("203.0.113.%d", h.rand.IntN(200))
 		case 1, 2:
 			c.LocalPort, c.RemotePort = c.RemotePort, c.LocalPort
 		case 3:
@@ -420,11 +427,12 @@ func (h *history) keepable(i int) bool {
 }
 
 func (h *history) put(i int, refs map[int64]Ref) {
-	for id, v := range h.links[i] {
-		h.interfaces[i].Put(id, v)
+	for _, id := range sortedIDs(h.links[i]) {
+		h.interfaces[i].Put(id, h.links[i][id])
 		h.counters[i].Put(id, h.counts[i][id])
 	}
-	for id, sent := range h.moved[i] {
+	for _, id := range sortedIDs(h.moved[i]) {
+		sent := h.moved[i][id]
 		if _, shown := sent.Get(); shown {
 			h.resting[id] = h.sums[i].Put(id, Traffic{BytesSent: sent})
 		} else {
@@ -436,7 +444,8 @@ func (h *history) put(i int, refs map[int64]Ref) {
 			h.resting[id] = h.sums[i].RestNamed(id)
 		}
 	}
-	for id, v := range h.socks[i] {
+	for _, id := range sortedIDs(h.socks[i]) {
+		v := h.socks[i][id]
 		v.Process = refs[v.pid]
 		if s := h.handles[id]; s != nil && h.rand.IntN(3) > 0 {
 			if s.values == h.sockets[i].table.hashes.values(v.Socket) && h.sockets[i].Keep(s) || h.sockets[i].Change(s, v.Socket) {
@@ -445,6 +454,22 @@ func (h *history) put(i int, refs map[int64]Ref) {
 		}
 		h.handles[id] = h.sockets[i].Put(id, v.Socket)
 	}
+}
+
+// sortedIDs are the keys in an order that is the same each time.
+func sortedIDs[ID comparable, V any](of map[ID]V) []ID {
+	number := func(id any) int64 {
+		switch id := id.(type) {
+		case InterfaceID:
+			return id.IfIndex.Or(0)
+		case TrafficID:
+			return id.NetNS.Or(0)
+		case SocketID:
+			return id.LocalPort.Or(0)
+		}
+		panic(fmt.Sprintf("%T has no order", id))
+	}
+	return slices.SortedFunc(maps.Keys(of), func(a, b ID) int { return int(number(a) - number(b)) })
 }
 
 func (h *history) expect(s shot, i int) {
@@ -500,13 +525,16 @@ func (h *history) check() {
 	if twice := texts(h.t, db, "SELECT netns, count(*) FROM traffic_sum GROUP BY 1 HAVING count(*) > 1"); len(twice) > 0 {
 		h.t.Fatalf("subjects that rested and came back as others, and their number: %s", twice)
 	}
-	var first float64
-	if err := db.QueryRow("SELECT min(ts) FROM samples").Scan(&first); err != nil {
-		h.t.Fatal(err)
-	}
 	shots := h.shots
 	if h.w != nil {
 		shots = h.inFile()
+	}
+	if len(shots) == 0 {
+		return
+	}
+	var first float64
+	if err := db.QueryRow("SELECT min(ts) FROM samples").Scan(&first); err != nil {
+		h.t.Fatal(err)
 	}
 	for n, s := range shots {
 		if s.ts < first { // it is not kept

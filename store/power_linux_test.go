@@ -118,7 +118,7 @@ func TestDiskErrors(t *testing.T) {
 			var notices []string
 			h.w.options.Notice = func(s string) { notices = append(notices, s) }
 			generation := h.w.generation
-			for episode := range 4 {
+			for episode := range little(2, 4) {
 				notices = nil
 				for range 5 + h.rand.IntN(10) {
 					h.step()

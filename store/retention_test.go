@@ -63,6 +63,7 @@ func tidyUp(t *testing.T, w *Writer) (steps int) {
 // A recording with a limit of size is never more than 5 % above it, keeps what there is room for, and shrinks when the limit is
 // lowered.
 func TestSizeStaysWithinTheLimit(t *testing.T) {
+	onlyLong(t)
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "limit.db")
 	limit := int64(10 << 20)
@@ -178,6 +179,7 @@ func TestSlowReaderBoundsTheWAL(t *testing.T) {
 
 // With limits a recording of many short-lived sockets and processes stands still in every table, whatever comes and goes.
 func TestNothingGrowsForEver(t *testing.T) {
+	onlyLong(t)
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "still.db")
 	w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"},

@@ -19,7 +19,7 @@ import (
 // come and go, an interface is made anew, the recorder pauses, is stopped or killed, or rolls up late.
 func TestRollups(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3) {
+	for _, seed := range seeds(3, 6) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			m := &rollupModel{t: t, rand: rand.New(rand.NewPCG(seed, 3)), path: filepath.Join(t.TempDir(), "rollup.db"),
@@ -359,7 +359,7 @@ func TestPagesOfANewRecording(t *testing.T) {
 // Whoever looks while a recording is made does not keep it from being made.
 func TestCreateWhileOthersLook(t *testing.T) {
 	t.Parallel()
-	for range 12 {
+	for range little(3, 12) {
 		path := filepath.Join(t.TempDir(), "looked-at.db")
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})

@@ -1,14 +1,21 @@
 package store
 
-import "flag"
+import (
+	"os"
+	"testing"
+)
 
-// long makes the laws run over more seeds: before a release, or where a change may break what is rare.
-var long = flag.Bool("long", false, "run the laws over more seeds")
+// long says how far the laws go. Without NETSQL_LONG they take the few seeds that a change must pass at once; with 1, as .ci/run has it, those that
+// find what is seldom; with 2 twice as many, before a release.
+var long = os.Getenv("NETSQL_LONG")
 
-// seeds are those that a law is run over: some, and all with -long.
+// seeds are those that a law is run over: a third of some; some with NETSQL_LONG=1; all with NETSQL_LONG=2.
 func seeds(some, all int) []uint64 {
-	n := some
-	if *long {
+	n := max(1, some/3)
+	switch long {
+	case "1":
+		n = some
+	case "2":
 		n = all
 	}
 	list := make([]uint64, n)
@@ -16,4 +23,20 @@ func seeds(some, all int) []uint64 {
 		list[i] = uint64(i)
 	}
 	return list
+}
+
+// little is few, or many with NETSQL_LONG.
+func little(few, many int) int {
+	if long == "" {
+		return few
+	}
+	return many
+}
+
+// onlyLong skips what takes long and finds little that others do not.
+func onlyLong(t *testing.T) {
+	t.Helper()
+	if long == "" {
+		t.Skip("it takes long: NETSQL_LONG=1 runs it")
+	}
 }
