@@ -67,6 +67,7 @@ type history struct {
 	closes     *LogSet[Close]
 	sockets    [2]*Set[SocketID, Socket]
 	handles    map[SocketID]*Subject[SocketID, Socket]
+	said       map[SocketID]Socket // put last
 	sums       [2]*Set[TrafficID, Traffic]
 	resting    map[TrafficID]*Subject[TrafficID, Traffic]
 
@@ -141,7 +142,7 @@ func (h *history) start() {
 		h.sums[i] = NewSet(h.sources[i], TrafficTable)
 	}
 	h.resting = map[TrafficID]*Subject[TrafficID, Traffic]{}
-	h.handles = map[SocketID]*Subject[SocketID, Socket]{}
+	h.handles, h.said = map[SocketID]*Subject[SocketID, Socket]{}, map[SocketID]Socket{}
 }
 
 func (h *history) run(samples int) {
@@ -448,10 +449,14 @@ func (h *history) put(i int, refs map[int64]Ref) {
 		v := h.socks[i][id]
 		v.Process = refs[v.pid]
 		if s := h.handles[id]; s != nil && h.rand.IntN(3) > 0 {
-			if s.values == h.sockets[i].table.hashes.values(v.Socket) && h.sockets[i].Keep(s) || h.sockets[i].Change(s, v.Socket) {
+			// As a source does: what it put last is what it remembers, whatever became of that sample.
+			same := h.said[id] == v.Socket
+			h.said[id] = v.Socket
+			if same && h.sockets[i].Keep(s) || h.sockets[i].Change(s, v.Socket) {
 				continue
 			}
 		}
+		h.said[id] = v.Socket
 		h.handles[id] = h.sockets[i].Put(id, v.Socket)
 	}
 }

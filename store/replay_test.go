@@ -33,17 +33,18 @@ func newChoices(seed uint64) *choices {
 	return &choices{fresh: rand.NewPCG(seed, 7), steps: make([][]uint64, 1)}
 }
 
-// Uint64 makes choices a rand.Source. A replayed step that has no choices left takes 0.
+// Uint64 makes choices a rand.Source. A replayed step that has no choices left takes numbers that are the same each time; not 0 again and again, which
+// rand draws anew for ever.
 func (c *choices) Uint64() uint64 {
 	if c.fresh != nil {
 		v := c.fresh.Uint64()
 		c.steps[c.at] = append(c.steps[c.at], v)
 		return v
 	}
-	if c.at >= len(c.steps) || c.next >= len(c.steps[c.at]) {
-		return 0
-	}
 	c.next++
+	if c.at >= len(c.steps) || c.next > len(c.steps[c.at]) {
+		return uint64(c.next) * 0x9e3779b97f4a7c15
+	}
 	return c.steps[c.at][c.next-1]
 }
 
