@@ -81,6 +81,9 @@ func helpOn(ctx context.Context, word string, std stdio) error {
 		if err := topic.Write(&text, width); err != nil {
 			return err
 		}
+		if isCommand(topic.Name) {
+			fmt.Fprintf(&text, "\nnetsql %s --help lists the flags of the command.\n", topic.Name)
+		}
 	case isCommand(word):
 		return run(ctx, []string{word, "--help"}, std)
 	default:

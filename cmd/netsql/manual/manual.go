@@ -165,16 +165,21 @@ func (p *printer) block(b block) {
 
 // table writes the rows with their columns below each other; the last column is wrapped.
 func (p *printer) table(lines []string) {
-	most := p.width / 2 // the width of a column that is not the last
 	var rows [][]string
 	var widths []int
+	last := 0 // the width of the last column
+	for _, line := range lines {
+		cells := strings.Split(strings.Trim(line, "| "), "|")
+		last = max(last, utf8.RuneCountInString(cells[len(cells)-1]))
+	}
+	most := max(26, p.width-last-4) // the width of another
 	for i, line := range lines {
 		if i == 1 { // |---|---|
 			continue
 		}
 		var row []string
 		for j, cell := range strings.Split(strings.Trim(line, "| "), "|") {
-			cell = strings.TrimSpace(plain(cell))
+			cell = strings.TrimSpace(strings.ReplaceAll(plain(cell), "`", ""))
 			row = append(row, cell)
 			if j == len(widths) {
 				widths = append(widths, 0)
@@ -224,23 +229,19 @@ var reference = regexp.MustCompile(`\[[a-z]+\]\(([a-z]+)\.md\)`)
 // marks are what plain takes away: `code`, **bold**, and [topic](topic.md), which becomes help topic.
 var marks = regexp.MustCompile("`([^`]*)`" + `|\*\*(.+?)\*\*|\[([^\]]*)\]\([^)]*\)`)
 
-// plain is a text without its marks. Names that are words of English keep them: `processes`.
-func plain(text string) string {
-	return marks.ReplaceAllStringFunc(text, func(found string) string {
-		m := marks.FindStringSubmatch(found)
-		switch {
-		case m[2] != "":
-			return plain(m[2])
-		case m[3] != "":
-			return reference.ReplaceAllString(found, "help $1")
-		case word.MatchString(m[1]):
-			return found
-		}
-		return m[1]
-	})
-}
+// plain is a text without its marks, but for those of code, which names that are words of English need.
+func plain(text string) string { return marks.ReplaceAllStringFunc(text, plainMark) }
 
-var word = regexp.MustCompile(`^[a-z]+$`)
+func plainMark(found string) string {
+	m := marks.FindStringSubmatch(found)
+	switch {
+	case m[2] != "":
+		return plain(m[2])
+	case m[3] != "":
+		return reference.ReplaceAllString(found, "help $1")
+	}
+	return found
+}
 
 // List is the topics, each with its summary, as text for a terminal of that many columns.
 func List(w io.Writer, width int) error {
