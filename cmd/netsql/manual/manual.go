@@ -179,7 +179,7 @@ func (p *printer) table(lines []string) {
 		}
 		var row []string
 		for j, cell := range strings.Split(strings.Trim(line, "| "), "|") {
-			cell = strings.TrimSpace(strings.ReplaceAll(plain(cell), "`", ""))
+			cell = strings.TrimSpace(strings.NewReplacer("`", "", unbroken, " ").Replace(plain(cell)))
 			row = append(row, cell)
 			if j == len(widths) {
 				widths = append(widths, 0)
@@ -217,7 +217,7 @@ func (p *printer) wrap(head, text string) {
 			p.WriteByte(' ')
 			column++
 		}
-		p.WriteString(word)
+		p.WriteString(strings.ReplaceAll(word, unbroken, " "))
 		column += n
 	}
 	p.WriteByte('\n')
@@ -238,10 +238,15 @@ func plainMark(found string) string {
 	case m[2] != "":
 		return plain(m[2])
 	case m[3] != "":
-		return reference.ReplaceAllString(found, "help $1")
+		return reference.ReplaceAllString(found, "`help"+unbroken+"$1`")
+	case utf8.RuneCountInString(found) < 30:
+		return strings.ReplaceAll(found, " ", unbroken)
 	}
 	return found
 }
+
+// unbroken stands for a blank at which wrap breaks no line, within short code.
+const unbroken = "\x00"
 
 // List is the topics, each with its summary, as text for a terminal of that many columns.
 func List(w io.Writer, width int) error {

@@ -134,7 +134,7 @@ func TestRendering(t *testing.T) {
 	t.Parallel()
 	topic := Topic{Name: "x", Summary: "an example", Text: "One `recv_q`, two\n**bold `words`**, see\n[leaks](leaks.md).\n\n- an item that\n  goes on\n- another\n\n" +
 		"## Head of `a_b`\n\n```\n  SELECT `x`;\n\n```\n<!-- no -->\n| a | b |\n|---|---|\n| `n` | a long text here |\n"}
-	const want = "X: an example\n\n  One `recv_q`, two\n  bold `words`, see\n  help leaks.\n\n  - an item that goes\n    on\n  - another\n\n" +
+	const want = "X: an example\n\n  One `recv_q`, two\n  bold `words`, see\n  `help leaks`.\n\n  - an item that goes\n    on\n  - another\n\n" +
 		"Head of `a_b`\n\n    SELECT `x`;\n\n\n  a  b\n  n  a long text here\n"
 	var b strings.Builder
 	if err := topic.Write(&b, 23); err != nil {
