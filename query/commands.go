@@ -25,7 +25,7 @@ type command struct {
 // commands lists them. It is a function because .help reads it.
 func commands() []command {
 	return []command{
-		{".help", "[WORD]", "how to ask; .help commands, times, functions, or any command, table, column or state", (*Shell).help},
+		{".help", "[WORD]", "how to ask; .help topics for the manual; .help commands, times, functions, or any topic, command, table, column or state", (*Shell).help},
 		{".tables", "[WORD]", "tables and views by what one wants to know; with a sentence each those with WORD in their name, or all", (*Shell).tables},
 		{".describe", "TABLE [COLUMN]", "columns of a table: what each means, and its unit", (*Shell).describe},
 		{".schema", "[TABLE]", "the SQL behind a table or view", (*Shell).schema},

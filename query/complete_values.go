@@ -179,7 +179,7 @@ func wordsOfCommand(command string, names Names) []string {
 	case ".param":
 		return []string{"set", "list", "unset", "clear"}
 	case ".help":
-		words := []string{"commands", "times", "functions"}
+		words := slices.Concat([]string{"commands", "functions", "times", "topics"}, names.Topics)
 		for _, c := range names.Commands {
 			words = append(words, strings.TrimPrefix(c, "."))
 		}

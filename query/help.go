@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,9 +25,10 @@ const helpText = `Type SQL, and ; and Enter. Every recorded table has the time, 
   .diff 03:10 now                    what is different since
   .since '2h ago'                    leaks, connections … look at so much
   .last                              the whole of the last result, in a pager
-More: .tables   what there is        .help commands    all commands
-      .describe sockets              .help times       how times are written
-      .help recv_q, .help TIME_WAIT  .help functions   what SQL has besides
+More: .tables   what there is        .help topics      the manual, by topics
+      .describe sockets              .help commands    all commands
+      .help recv_q, .help TIME_WAIT  .help times       how times are written
+      .help leaks, .help around      .help functions   what SQL has besides
 Ctrl-C cancels a statement, also one half typed; Tab completes names; the arrow
 keys bring back earlier statements; Ctrl-D leaves.
 `
@@ -61,7 +63,7 @@ var states = map[string]string{
 // help is .help [WORD].
 func (s *Shell) help(_ context.Context, arg string) error {
 	out, _ := s.target()
-	text, err := s.helpOn(strings.ToLower(strings.TrimPrefix(arg, ".")), arg)
+	text, err := helpOn(arg, s.width(), s.config.Manual)
 	if err != nil {
 		return err
 	}
@@ -69,28 +71,57 @@ func (s *Shell) help(_ context.Context, arg string) error {
 	return err
 }
 
-func (s *Shell) helpOn(word, arg string) (string, error) {
+// Help is what .help says of a word that is no topic of the manual, for a terminal of that many columns.
+func Help(word string, width int) (text string, ok bool) {
+	text, err := helpOn(word, width, nil)
+	return text, err == nil
+}
+
+// helpOn answers .help: first what the manual says, then what commands, functions, states, columns and tables say of themselves.
+func helpOn(arg string, width int, topics []Topic) (string, error) {
 	var b strings.Builder
-	item := func(head, text string) { b.WriteString(wrapped(text, padded(head, 24)+" ", s.width())) }
+	item := func(head, text string) { b.WriteString(wrapped(text, padded(head, 24)+" ", width)) }
+	word, dotted := strings.CutPrefix(strings.ToLower(arg), ".")
 	list := commands()
-	switch word {
-	case "":
+	command := slices.IndexFunc(list, func(c command) bool { return c.name == "."+word })
+	if command >= 0 {
+		item(list[command].name+" "+list[command].args, list[command].doc)
+	}
+	topic := slices.IndexFunc(topics, func(t Topic) bool { return t.Name == word })
+	switch {
+	case topic >= 0 && !dotted:
+		if command >= 0 {
+			b.WriteByte('\n')
+		}
+		err := topics[topic].Write(&b, width)
+		return b.String(), err
+	case word == "":
 		return helpText, nil
-	case "times", "time":
-		return helpTimes, nil
-	case "commands", "command":
+	case word == "topics" && len(topics) > 0, word == "topic" && len(topics) > 0, word == "manual" && len(topics) > 0:
+		for _, t := range topics {
+			b.WriteString(wrapped(t.Summary, padded("  "+t.Name, 18), width))
+		}
+		return b.String() + ".help TOPIC shows one; outside the shell, netsql help TOPIC.\n", nil
+	case word == "times" || word == "time":
+		if b.Len() > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(helpTimes)
+		if len(topics) > 0 {
+			b.WriteString("Moments, joins and windows: .help time\n")
+		}
+		return b.String(), nil
+	case word == "commands":
 		for _, c := range list {
 			item(c.name+" "+c.args, c.doc)
 		}
 		return b.String(), nil
-	case "functions", "function":
+	case word == "functions":
 		for _, f := range Functions() {
 			item(f.Name+"("+f.Args+")", f.Doc)
 		}
 		return b.String(), nil
-	}
-	if i := slices.IndexFunc(list, func(c command) bool { return c.name == "."+word }); i >= 0 {
-		item(list[i].name+" "+list[i].args, list[i].doc)
+	case command >= 0:
 		if word == "at" || word == "since" || word == "until" {
 			b.WriteString("\n" + helpTimes)
 		}
@@ -104,18 +135,36 @@ func (s *Shell) helpOn(word, arg string) (string, error) {
 	if text, ok := states[strings.ToUpper(word)]; ok {
 		item(strings.ToUpper(word), text)
 	}
-	s.helpOnColumn(&b, word)
+	helpOnColumn(&b, word, width)
 	if b.Len() > 0 {
 		return b.String(), nil
 	}
 	if err := Describe(&b, arg); err != nil {
-		return "", fmt.Errorf("no help on %q: .help commands, .help functions and .tables list what there is", arg)
+		return "", noHelp(arg, topics)
 	}
 	return b.String(), nil
 }
 
+// noHelp says which word was meant.
+func noHelp(arg string, topics []Topic) error {
+	var known []string
+	for _, t := range topics {
+		known = append(known, t.Name)
+	}
+	for _, c := range commands() {
+		known = append(known, strings.TrimPrefix(c.name, "."))
+	}
+	for _, v := range store.Views() {
+		known = append(known, v.Name)
+	}
+	if near, ok := Suggest(arg, known); ok {
+		return fmt.Errorf("no help on %s; did you mean .help %s?", quoteWords(arg), near)
+	}
+	return fmt.Errorf("no help on %s: .help topics, .help commands, .help functions and .tables list what there is", quoteWords(arg))
+}
+
 // helpOnColumn says what a column means: once where it means the same in several tables.
-func (s *Shell) helpOnColumn(b *strings.Builder, name string) {
+func helpOnColumn(b *strings.Builder, name string, width int) {
 	tables := map[string][]string{} // by what is said of the column
 	var order []string
 	for _, v := range store.Views() {
@@ -142,7 +191,7 @@ func (s *Shell) helpOnColumn(b *strings.Builder, name string) {
 		if len(in) > 3 {
 			in, more = in[:3], " …"
 		}
-		b.WriteString(wrapped(doc+" ("+strings.Join(in, ", ")+more+")", padded(name, 24)+" ", s.width()))
+		b.WriteString(wrapped(doc+" ("+strings.Join(in, ", ")+more+")", padded(name, 24)+" ", width))
 	}
 }
 
@@ -235,4 +284,22 @@ func (s *Shell) describe(_ context.Context, arg string) error {
 		names = append(names, c.Name)
 	}
 	return fmt.Errorf("no column %s in %s%s", quoteWords(words[1]), v.Name, meant(words[1], "", names))
+}
+
+// CommandNames are the dot-commands, with their dot, and other names that they have.
+func CommandNames() []string {
+	var all []string
+	for _, c := range commands() {
+		all = append(all, c.name)
+	}
+	return slices.AppendSeq(all, maps.Keys(otherNames))
+}
+
+// TableNames are the tables and views of a recording.
+func TableNames() []string {
+	var all []string
+	for _, v := range store.Views() {
+		all = append(all, v.Name)
+	}
+	return all
 }

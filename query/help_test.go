@@ -2,6 +2,8 @@ package query
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -107,5 +109,38 @@ func TestReferenceForPrograms(t *testing.T) {
 				t.Errorf("%s: %+v", table.Name, c)
 			}
 		}
+	}
+}
+
+// The shell shows the topics that it is given: before what else has their name, and with the command of that name.
+func TestHelpOfTopics(t *testing.T) {
+	t.Parallel()
+	topic := func(name string) Topic {
+		return Topic{name, "about " + name, func(w io.Writer, width int) error {
+			_, err := fmt.Fprintf(w, "PAGE %s of %d columns\n", name, width)
+			return err
+		}}
+	}
+	topics := []Topic{topic("leaks"), topic("tables"), topic("time")}
+	for _, tt := range []struct{ word, want, not string }{
+		{"leaks", "PAGE leaks of 70 columns", "steadiest"},
+		{"tables", "PAGE tables", "\x00"},
+		{"tables", ".tables [WORD]", "\x00"},
+		{".tables", ".tables [WORD]", "PAGE"},
+		{"time", "PAGE time", "yesterday"},
+		{"times", "Moments, joins and windows: .help time", "PAGE"},
+		{"topics", "about leaks", "PAGE"},
+		{"route_changes", "gateway", "PAGE"},
+	} {
+		got, err := helpOn(tt.word, 70, topics)
+		if err != nil || !strings.Contains(got, tt.want) || strings.Contains(got, tt.not) {
+			t.Errorf(".help %s: %v\n%s", tt.word, err, got)
+		}
+	}
+	if _, err := helpOn("topics", 70, nil); err == nil {
+		t.Error(".help topics without a manual is answered")
+	}
+	if _, err := helpOn("tmie", 70, topics); err == nil || err.Error() != `no help on "tmie"; did you mean .help time?` {
+		t.Error(err)
 	}
 }

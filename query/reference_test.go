@@ -106,11 +106,11 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// The README's list of tables is the catalogue's.
-func TestReadmeListsTheTables(t *testing.T) {
+// The manual's list of tables is the catalogue's.
+func TestManualListsTheTables(t *testing.T) {
 	t.Parallel()
-	const path = "../README.md"
-	const step = "run go test ./query -run TestReadmeListsTheTables -update"
+	const path = "../cmd/netsql/manual/tables.md"
+	const step = "run go test ./query -run TestManualListsTheTables -update"
 	var want strings.Builder
 	if err := ReferenceList(&want); err != nil {
 		t.Fatal(err)

@@ -64,6 +64,13 @@ type ShellConfig struct {
 	GoOn      bool              // after an error, to tell of it at the end
 	Params    map[string]string // values of parameters, by their names
 	Questions string            // the folder of the questions that .save keeps; "": there is none
+	Manual    []Topic           // what .help TOPIC shows; nil: there is no manual
+}
+
+// A Topic is a page of the manual.
+type Topic struct {
+	Name, Summary string
+	Write         func(w io.Writer, width int) error
 }
 
 // ErrQuit is returned by Run for .quit.
@@ -93,6 +100,9 @@ func (s *Shell) Names(ctx context.Context) Names {
 	n := s.recording.Names(ctx)
 	for _, c := range commands() {
 		n.Commands = append(n.Commands, c.name)
+	}
+	for _, t := range s.config.Manual {
+		n.Topics = append(n.Topics, t.Name)
 	}
 	n.Values = func(column string) []string {
 		ctx, cancel := context.WithTimeout(ctx, completionWait)

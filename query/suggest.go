@@ -13,6 +13,7 @@ type Names struct {
 	Tables    map[string][]string // tables and views, each with its columns
 	Functions []string
 	Commands  []string                     // with their dot
+	Topics    []string                     // of the manual
 	Values    func(column string) []string // that a column has; nil: they are not known
 }
 

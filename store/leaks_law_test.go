@@ -165,7 +165,7 @@ func TestLeaksLaw(t *testing.T) {
 	}
 }
 
-// How seldom leaks is wrong, as the README says: in one moment of 400, and of no shape in more than one of 25; where chance does not say how many
+// How seldom leaks is wrong, as the manual says: in one moment of 400, and of no shape in more than one of 25; where chance does not say how many
 // there are, in one of 10,000. It is the model that is asked here, with many more seeds; TestGrowthColumns says that the view is as the model.
 func TestLeaksAreSeldomWrong(t *testing.T) {
 	t.Parallel()

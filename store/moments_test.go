@@ -11,7 +11,7 @@ import (
 
 // Moments that are not constants drive every view of samples: those of a list, of a sub-select, of the row that is looked at, whichever
 // stands first in the join. Of the samples of the recording only these are read, in the plan of either engine, and they show what
-// they show as constants. What cannot be driven so stands in README: the right side of a LEFT JOIN.
+// they show as constants. What cannot be driven so stands in the manual (speed): the right side of a LEFT JOIN.
 func TestMomentsDriveTheViews(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t, 97)
@@ -31,7 +31,7 @@ func TestMomentsDriveTheViews(t *testing.T) {
 		"SELECT count(*) FROM %[2]s c JOIN %[1]s s USING (ts)",
 		"SELECT sum((SELECT count(*) FROM %[1]s s WHERE s.ts = c.ts)) FROM %[2]s c",
 		"SELECT sum((SELECT count(*) FROM %[1]s WHERE ts = (SELECT max(ts) FROM sample m WHERE m.ts <= c.ts))) FROM %[2]s c",
-		"SELECT count(s.ts) FROM %[2]s c LEFT JOIN (SELECT s.* FROM (SELECT DISTINCT ts FROM %[2]s) c JOIN %[1]s s ON s.ts = c.ts) s ON s.ts = c.ts", // as README has it
+		"SELECT count(s.ts) FROM %[2]s c LEFT JOIN (SELECT s.* FROM (SELECT DISTINCT ts FROM %[2]s) c JOIN %[1]s s ON s.ts = c.ts) s ON s.ts = c.ts", // as the manual has it
 	}
 	var script, name []string
 	var want []string

@@ -47,6 +47,7 @@ var fences = []struct {
 	{"github.com/vishvananda/netns", inRecorderForLinux, true},
 	{"github.com/prometheus/procfs", inRecorderForLinux, true},
 	{"github.com/chzyer/readline", inRoom("cmd"), true},
+	{"github.com/cpuguy83/go-md2man/v2", inRoom("cmd"), true},
 	{"modernc.org/sqlite", inRoom("store", "query"), false},
 	{"log", inRoom(), false}, // libraries return errors, and main prints them
 	{"log/slog", inRoom(), false},

@@ -99,20 +99,15 @@ func subcommands() []subcommand {
 		{"note", "[--at TIME] TEXT …", "write a remark into the recording: netsql note 'deploy 1.4'", note},
 		{"check", "[--quick] [RECORDING]", "verify a recording, which may be being written", check},
 		{"upgrade", "[RECORDING]", "bring a recording of an older netsql up to date, in place", upgrade},
-		{"recover", "DAMAGED NEW", "save all that can be read of a damaged recording into a new one", recoverRecording},
+		{"recover", "DAMAGED NEW", "save what can be read of a damaged recording", recoverRecording},
 		{"tables", "[--markdown|--json] [TABLE]", "the reference of all tables and their columns", tables},
-		{"bench", "[--sockets 1000,20000] [--days 7] [--quick] [--json]", "measure what recording and asking cost on this machine, against ss, netstat and others", bench},
+		{"bench", "[--sockets 1000,20000] [--days 7] [--quick] [--json]", "measure what recording and asking cost, against ss, netstat and others", bench},
 		{"bench-part", "", "", benchPart},
 		{"version", "", "print the version", func(_ context.Context, _ []string, std stdio) error {
 			_, err := fmt.Fprintln(std.out, "netsql", version)
 			return err
 		}},
-		{"help", "[--json]", "this", func(_ context.Context, args []string, std stdio) error {
-			if len(args) > 0 && strings.TrimLeft(args[0], "-") == "json" {
-				return helpJSON(std.out)
-			}
-			return help(std.out)
-		}},
+		{"help", "[TOPIC | COMMAND | --json | --man DIR]", "the manual, by topics; as JSON; as man pages", helpWords},
 	}
 }
 
@@ -132,29 +127,6 @@ func run(ctx context.Context, args []string, std stdio) error {
 		}
 	}
 	return shell(ctx, args, std)
-}
-
-func help(w io.Writer) error {
-	var b strings.Builder
-	b.WriteString(`netsql records what happens on this machine's network, and answers in SQL what was there at any moment.
-
-  netsql [RECORDING] [SQL …]   ask: a shell, or the answer to the SQL given here or on standard input
-                               [-c SQL] [-f FILE] [-p NAME=VALUE] [--mode MODE] [--at TIME] [--since TIME] [--until TIME]
-                               [--no-header] [--nullvalue TEXT] [--separator TEXT] [--no-bail] [--timeout 5s] [--color never]
-`)
-	for _, c := range subcommands() {
-		if c.doc == "" {
-			continue
-		}
-		fmt.Fprintf(&b, "  netsql %s %s\n                               %s\n", c.name, c.args, c.doc)
-	}
-	b.WriteString(`
-Every command takes --db FILE; else the recording is $NETSQL_DB; else ` + systemRecording + ` for root and
-$XDG_STATE_HOME/netsql/netsql.db (~/.local/state/netsql/netsql.db) for others.
-Times are words: 03:14, '10m ago', 'yesterday 14:00', '2026-11-23 03:14:05', RFC 3339, unix seconds.
-`)
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 // helpJSON writes the commands for programs.

@@ -114,7 +114,7 @@ func shell(ctx context.Context, args []string, std stdio) error {
 	out := newPatientWriter(std.out, 2*time.Second)
 	config := query.ShellConfig{
 		Out: out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, User: userName(),
-		NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params, Questions: questionsFolder(),
+		NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params, Questions: questionsFolder(), Manual: manualTopics(),
 		Width:  func() int { width, _ := screenSize(std.out); return width },
 		Height: func() int { _, height := screenSize(std.out); return height },
 	}
