@@ -217,6 +217,14 @@ func touch(path string) error {
 	return f.Close()
 }
 
+func sizeOf(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
 // Upgrade makes a recording of an older format one of this program's, and gives it this program's views, without recording into it.
 // It returns the format that it had, and the one that it has. notice is told before what may take a while.
 func Upgrade(ctx context.Context, path string, notice func(string)) (from, to int, err error) {

@@ -91,6 +91,15 @@ type summing struct {
 	noLong bool  // there is no long block to be made before another short one is
 }
 
+// SumUp works out all the sums that are due. Tidy does so too, in small steps and among other things.
+func (w *Writer) SumUp(ctx context.Context) error {
+	err := w.readHorizon(ctx)
+	for due := err == nil; due && err == nil; {
+		due, err = w.sumUpDue(ctx)
+	}
+	return err
+}
+
 // sumUpDue sums up the next block whose samples are all there, if there is one.
 func (w *Writer) sumUpDue(ctx context.Context) (bool, error) {
 	k := &w.keeper.sums

@@ -239,62 +239,6 @@ func TestThinnedAmountsThatStandStill(t *testing.T) {
 	requireSound(t, path)
 }
 
-// Where room is wanting a recording is thinned before anything of it is forgotten, and stays within its limit.
-func TestThinnedBeforeForgotten(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "thin.db")
-	l, err := newWorkload(t.Context(), path, 2000, 0, 10*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const limit, samples = MinMaxSize, 1000
-	l.writer.options.Limits.MaxSize = limit
-	l.writer.keeper.thinning.grains = []grain{{60, "minute", 1.0 / 32, 600}, {3600, "hour", 1.0 / 4, 1800}}
-	forgetful := 0 // samples that were there when one was forgotten for the first time
-	for i := range samples {
-		sampleWorkload(t, l)
-		tidyUp(t, l.writer)
-		// What steps free leaves the file with the next checkpoint.
-		if size := sizeOnDisk(t, path); size > limit+limit/20+400*newPageSize {
-			t.Fatalf("%d bytes after sample %d; the limit is %d", size, i, limit)
-		}
-		if forgetful == 0 && l.writer.keeper.horizon.id > 1 {
-			forgetful = i
-			for n, g := range l.writer.keeper.thinning.grains {
-				if upto, reach := l.writer.keeper.thinning.upto[n], max(float64(i)*10*g.share, g.least); float64(int64(i)-upto)*10 > reach+2*float64(g.seconds) {
-					t.Errorf("a sample is forgotten while one in each %s is kept only up to %d of %d", g.noun, upto, i)
-				}
-			}
-		}
-	}
-	if forgetful < 200 {
-		t.Errorf("a sample was forgotten when there were %d", forgetful)
-	}
-	if err := l.close(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	db, err := sql.Open("sqlite", DSN(path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if n := texts(t, db, "SELECT min(since) >= (SELECT min(ts) FROM sample) FROM gaps WHERE kind = 'thinned'"); n[0] != "1" {
-		t.Error("what is forgotten is said to be thinned")
-	}
-	if n := texts(t, db, "SELECT count(*) FROM (SELECT ts FROM sockets GROUP BY ts HAVING count(*) <> 2000)"); n[0] != "0" {
-		t.Errorf("%s samples that are kept do not have their 2000 sockets", n[0])
-	}
-	if n := texts(t, db, "SELECT count(*) FROM (SELECT CAST(ts / 60 AS INTEGER) FROM samples WHERE ts < (SELECT max(until) FROM gaps WHERE kind = 'thinned') GROUP BY 1 HAVING count(*) > 2)"); n[0] != "0" {
-		t.Errorf("%s minutes that are thinned have more than two samples", n[0])
-	}
-	want := []string{"samples one sample in each hour is kept, for want of room (--max-size) true", "samples one sample in each minute is kept, for want of room (--max-size) true"}
-	got := texts(t, db, "SELECT source || ' ' || detail || ' ' || iif(since = lag(until, 1, since) OVER (ORDER BY since), 'true', 'false') FROM gaps WHERE kind = 'thinned' ORDER BY since")
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("gaps (- want, + got):\n%s", diff)
-	}
-	requireSound(t, path)
-}
-
 // Thinning takes no event away: when sockets were opened, changed their state and were closed is told as before.
 func TestEventsAreThereWhenThinned(t *testing.T) {
 	t.Parallel()
