@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+
+	"netsql/store/internal/sqlitefile"
 )
 
 // mendSamples makes time go on from sample to sample, and makes up what is known of those whose page is lost from their index:
@@ -224,7 +226,7 @@ func (s *salvage) dropFaults(ctx context.Context, t *Table) error {
 			return err
 		}
 		if n > 0 {
-			s.saved(t.Subject+suffix).samples.add(first.Int64, last.Int64)
+			s.saved(t.Subject+suffix).samples.Add(first.Int64, last.Int64)
 		}
 	}
 	return nil
@@ -349,13 +351,13 @@ func (s *salvage) writeGaps(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.pages.cutWAL > 0 {
+	if s.file.LostWAL() > 0 {
 		if err := s.gap(ctx, nil, s.result.Last, s.result.Last, "the -wal file of the recording was damaged: what was recorded last is lost"); err != nil {
 			return err
 		}
 	}
-	if s.reader.lost > 0 {
-		if err := s.gap(ctx, "recording", s.result.First, s.result.Last, fmt.Sprintf("%d pages of unknown tables could not be saved from a damaged recording", s.reader.lost)); err != nil {
+	if s.reader.Lost > 0 {
+		if err := s.gap(ctx, "recording", s.result.First, s.result.Last, fmt.Sprintf("%d pages of unknown tables could not be saved from a damaged recording", s.reader.Lost)); err != nil {
 			return err
 		}
 	}
@@ -370,24 +372,24 @@ func (s *salvage) writeGaps(ctx context.Context) error {
 // tableGap says what was lost of a table, and when that was as far as it is known.
 func (s *salvage) tableGap(ctx context.Context, g group) error {
 	var rows, pages int64
-	var when keyRange
+	var when sqlitefile.KeyRange
 	unknown := false
 	for _, p := range g.parts {
 		rows, pages = rows+p.Lost, pages+p.Pages
 		unknown = unknown || p.unknown
-		if p.samples.some {
-			when.add(p.samples.low, p.samples.high)
+		if p.samples.Some {
+			when.Add(p.samples.Low, p.samples.High)
 		}
 	}
 	if rows+pages == 0 {
 		return nil
 	}
-	if unknown || !when.some {
-		when = keyRange{s.oldest, s.newest, true}
+	if unknown || !when.Some {
+		when = sqlitefile.KeyRange{Low: s.oldest, High: s.newest, Some: true}
 	}
 	var since, until float64
 	if err := s.conn.QueryRowContext(ctx, `SELECT coalesce((SELECT max(ts) FROM sample WHERE id < ?1), min(ts)), coalesce((SELECT min(ts) FROM sample WHERE id > ?2), max(ts)) FROM sample`,
-		when.low, when.high).Scan(&since, &until); err != nil {
+		when.Low, when.High).Scan(&since, &until); err != nil {
 		return err
 	}
 	return s.gap(ctx, g.name, since, until, fmt.Sprintf("%d rows and %d pages of %s could not be saved from a damaged recording", rows, pages, g.name))
