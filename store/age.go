@@ -59,7 +59,7 @@ type pastSample struct {
 
 // sampleFrom reads the sample of that number.
 func (w *Writer) sampleFrom(ctx context.Context, id int64) (p pastSample, err error) {
-	err = w.conn.QueryRowContext(ctx, `SELECT s.id, r.boot, coalesce(s.wall, s.ts), s.uptime_s FROM sample s CROSS JOIN run r ON r.id = s.run
+	err = w.file.conn.QueryRowContext(ctx, `SELECT s.id, r.boot, coalesce(s.wall, s.ts), s.uptime_s FROM sample s CROSS JOIN run r ON r.id = s.run
 		WHERE s.id >= ? ORDER BY s.id LIMIT 1`, id).Scan(&p.id, &p.boot, &p.wall, &p.uptime)
 	return p, err
 }

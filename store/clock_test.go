@@ -76,7 +76,7 @@ func (c *clockwork) minutes(n int) {
 
 func (c *clockwork) number(query string) (n int) {
 	c.t.Helper()
-	if err := c.w.conn.QueryRowContext(c.t.Context(), query).Scan(&n); err != nil {
+	if err := c.w.file.conn.QueryRowContext(c.t.Context(), query).Scan(&n); err != nil {
 		c.t.Fatalf("%s: %v", query, err)
 	}
 	return n

@@ -290,8 +290,8 @@ func (t *eventWriter[ID, V]) read(subject uint32, open bool) (v V, there bool, e
 	if t.writer.Behind() {
 		return v, false, errBehind
 	}
-	if t.conn != t.writer.conn { // the file was opened anew, which has closed them
-		t.conn, t.open, t.ended = t.writer.conn, nil, nil
+	if t.conn != t.writer.file.conn { // the file was opened anew, which has closed them
+		t.conn, t.open, t.ended = t.writer.file.conn, nil, nil
 	}
 	ctx := context.Background()
 	stmt, name := &t.ended, t.table.spans.Subject
@@ -308,7 +308,7 @@ func (t *eventWriter[ID, V]) read(subject uint32, open bool) (v V, there bool, e
 		if len(t.table.spans.rare) > 0 {
 			from += " JOIN " + name + "_tuple t ON t.id = p.tuple"
 		}
-		if *stmt, err = t.writer.conn.PrepareContext(ctx, "SELECT "+strings.Join(cols, ", ")+" FROM "+from+" WHERE "+where+" = ?"); err != nil {
+		if *stmt, err = t.writer.file.conn.PrepareContext(ctx, "SELECT "+strings.Join(cols, ", ")+" FROM "+from+" WHERE "+where+" = ?"); err != nil {
 			return v, false, fmt.Errorf("read %s: %w", t.table.spans.Name, err)
 		}
 	}

@@ -28,7 +28,7 @@ func WALBound(w *Writer) int64 { return w.options.Limits.walBound() }
 func Notify(w *Writer, notice func(string)) { w.options.Notice = notice }
 
 // Waiting is how many samples wait in memory.
-func Waiting(w *Writer) int { return len(w.tape.samples) }
+func Waiting(w *Writer) int { return len(w.pending.samples) }
 
 // Forgotten reports whether the oldest sample has been deleted.
 func Forgotten(w *Writer) bool { return w.keeper.horizon.id > 1 }

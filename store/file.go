@@ -237,12 +237,12 @@ func Upgrade(ctx context.Context, path string, notice func(string)) (from, to in
 	if to, err = latestVersion(); err != nil {
 		return 0, 0, err
 	}
-	w := &Writer{options: Options{Path: path, Notice: notice}}
-	defer w.close()
-	if err := w.connect(ctx); err != nil {
+	f := newOpenFile(path, &Limits{}, func() {})
+	defer f.close()
+	if err := f.connect(ctx, notice); err != nil {
 		return 0, 0, Explain(path, cause(path, err))
 	}
-	_, err = w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	_, err = f.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	return from, to, Explain(path, err)
 }
 

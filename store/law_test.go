@@ -152,7 +152,7 @@ func (h *history) run(samples int) {
 			h.restart()
 		case 1: // killed: nothing more is written
 			h.shots = h.inFile()
-			h.w.close()
+			h.w.file.close()
 			h.restart()
 		}
 	}
@@ -396,7 +396,7 @@ func (h *history) nothingLeft() {
 }
 
 // inFile are the samples that do not wait in memory.
-func (h *history) inFile() []shot { return h.shots[:len(h.shots)-len(h.w.tape.samples)] }
+func (h *history) inFile() []shot { return h.shots[:len(h.shots)-len(h.w.pending.samples)] }
 
 // keepable: the last committed sample had this source's state as it is now.
 func (h *history) keepable(i int) bool {

@@ -163,11 +163,11 @@ func (w *Writer) readPeersMark(ctx context.Context) error {
 	k := &w.keeper.peers
 	const lost = `NOT EXISTS (SELECT 1 FROM peer_upto WHERE sample BETWEEN 0 AND (SELECT max(id) FROM sample) AND day <= (SELECT max(ts) FROM sample) / 86400 + 1
 		AND (sample > 0 OR NOT EXISTS (SELECT 1 FROM peer_1h)))`
-	if _, err := w.conn.ExecContext(ctx, `REPLACE INTO peer_upto SELECT 1, coalesce((SELECT max(id) FROM sample WHERE ts < ((SELECT max(id) FROM peer_1h) >> 32) * 3600.0 + 3600), 0),
+	if _, err := w.file.conn.ExecContext(ctx, `REPLACE INTO peer_upto SELECT 1, coalesce((SELECT max(id) FROM sample WHERE ts < ((SELECT max(id) FROM peer_1h) >> 32) * 3600.0 + 3600), 0),
 		coalesce(((SELECT max(id) FROM peer_1d) >> 32) + 1, 0) WHERE `+lost); err != nil {
 		return err
 	}
-	return w.conn.QueryRowContext(ctx, "SELECT sample, day FROM peer_upto").Scan(&k.upto, &k.day)
+	return w.file.conn.QueryRowContext(ctx, "SELECT sample, day FROM peer_upto").Scan(&k.upto, &k.day)
 }
 
 // peersOfDay sums up the next day that is over, from its hours.
@@ -176,12 +176,12 @@ func (w *Writer) peersOfDay(ctx context.Context) (bool, error) {
 	k := &w.keeper.peers
 	ratio := day.Seconds / hour.Seconds
 	var next sql.NullInt64
-	err := w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT (SELECT id >> 32 FROM %s WHERE id >= ? ORDER BY id LIMIT 1) / %d", r.rows(hour), ratio), (k.day*ratio)<<32).Scan(&next)
+	err := w.file.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT (SELECT id >> 32 FROM %s WHERE id >= ? ORDER BY id LIMIT 1) / %d", r.rows(hour), ratio), (k.day*ratio)<<32).Scan(&next)
 	if err != nil || !next.Valid {
 		return false, err
 	}
 	var ts float64 // of the last sample that is summed up
-	if err := w.conn.QueryRowContext(ctx, "SELECT coalesce((SELECT ts FROM sample WHERE id > ? ORDER BY id LIMIT 1), 0)", k.upto).Scan(&ts); err != nil {
+	if err := w.file.conn.QueryRowContext(ctx, "SELECT coalesce((SELECT ts FROM sample WHERE id > ? ORDER BY id LIMIT 1), 0)", k.upto).Scan(&ts); err != nil {
 		return false, err
 	}
 	if ts < day.begin(next.Int64+1) {
@@ -237,9 +237,9 @@ func (w *Writer) enterPeers(ctx context.Context, l Level, period int64, mark str
 		fmt.Sprintf("INSERT INTO %s SELECT %d << 32 | g, 1, %s FROM temp.%s ORDER BY g", r.rows(l), period, strings.Join(r.stored(), ", "), r.rolled()),
 		fmt.Sprintf("UPDATE %s SET %s = %d WHERE id IN (SELECT g FROM temp.%s)", r.group(), l.lastRow(), period, r.rolled()),
 		fmt.Sprintf("UPDATE peer_upto SET %s = %d", mark, upto))
-	err := w.transaction(ctx, func() error {
+	err := w.file.transaction(ctx, func() error {
 		for _, text := range statements {
-			if _, err := w.conn.ExecContext(ctx, text); err != nil {
+			if _, err := w.file.conn.ExecContext(ctx, text); err != nil {
 				return fmt.Errorf("%w in %s", err, text)
 			}
 		}
@@ -253,7 +253,7 @@ func (w *Writer) enterPeers(ctx context.Context, l Level, period int64, mark str
 	} else {
 		k.upto = upto
 	}
-	_, err = w.conn.ExecContext(ctx, dropPeers())
+	_, err = w.file.conn.ExecContext(ctx, dropPeers())
 	return err
 }
 
@@ -262,7 +262,7 @@ func (w *Writer) enterPeers(ctx context.Context, l Level, period int64, mark str
 func (w *Writer) limitPeers(ctx context.Context) error {
 	most := w.options.Limits.peers()
 	var n int
-	if err := w.conn.QueryRowContext(ctx, "SELECT count(*) FROM temp.peer_row").Scan(&n); err != nil || n <= most {
+	if err := w.file.conn.QueryRowContext(ctx, "SELECT count(*) FROM temp.peer_row").Scan(&n); err != nil || n <= most {
 		return err
 	}
 	beyond := func(condition string) string {
@@ -277,7 +277,7 @@ func (w *Writer) limitPeers(ctx context.Context) error {
 		grouped,
 		"UPDATE temp.peer_row SET remote_addr = NULL WHERE remote_addr IN " + beyond("LIKE '%/%'"),
 	} {
-		if _, err := w.conn.ExecContext(ctx, text); err != nil {
+		if _, err := w.file.conn.ExecContext(ctx, text); err != nil {
 			return fmt.Errorf("%w in %s", err, text)
 		}
 	}

@@ -27,7 +27,7 @@ func (w *Writer) nextPeers(ctx context.Context, now bool) (*peerPiece, error) {
 	p := &peerPiece{w: w}
 	var ts float64
 	var run int64
-	err := w.conn.QueryRowContext(ctx, "SELECT id, ts, run FROM sample WHERE id > ? ORDER BY id LIMIT 1", w.keeper.peers.upto).Scan(&p.first, &ts, &run)
+	err := w.file.conn.QueryRowContext(ctx, "SELECT id, ts, run FROM sample WHERE id > ? ORDER BY id LIMIT 1", w.keeper.peers.upto).Scan(&p.first, &ts, &run)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	} else if err != nil {
@@ -38,20 +38,20 @@ func (w *Writer) nextPeers(ctx context.Context, now bool) (*peerPiece, error) {
 	if !now && w.last.ts < over {
 		return nil, nil
 	}
-	if err := w.conn.QueryRowContext(ctx, "SELECT max(id), max(ts) FROM sample WHERE ts >= ? AND ts < ? AND run = ?", ts, over, run).Scan(&p.last, &p.until); err != nil {
+	if err := w.file.conn.QueryRowContext(ctx, "SELECT max(id), max(ts) FROM sample WHERE ts >= ? AND ts < ? AND run = ?", ts, over, run).Scan(&p.last, &p.until); err != nil {
 		return nil, err
 	}
 	var since sql.NullFloat64
 	var before sql.NullInt64
 	var whole, follows bool // no sample is thinned, and none is the one before
-	err = w.conn.QueryRowContext(ctx, `SELECT b.ts, b.run, b.back IS NOT 0, NOT EXISTS (SELECT 1 FROM sample WHERE id BETWEEN ?1 AND ?2 AND back IS NOT NULL)
+	err = w.file.conn.QueryRowContext(ctx, `SELECT b.ts, b.run, b.back IS NOT 0, NOT EXISTS (SELECT 1 FROM sample WHERE id BETWEEN ?1 AND ?2 AND back IS NOT NULL)
 		FROM (SELECT 1) LEFT JOIN sample b ON b.id = ?1 - 1`, p.first, p.last).Scan(&since, &before, &follows, &whole)
 	if err != nil {
 		return nil, err
 	}
 	p.since = since.Float64
 	var some bool
-	err = w.conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM socket_open) OR EXISTS (SELECT 1 FROM socket WHERE last_sample >= ?1)
+	err = w.file.conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM socket_open) OR EXISTS (SELECT 1 FROM socket WHERE last_sample >= ?1)
 		OR EXISTS (SELECT 1 FROM close WHERE ts BETWEEN ?2 AND ?3) OR EXISTS (SELECT 1 FROM close_count WHERE ts BETWEEN ?2 AND ?3)`, p.first, p.since, p.until+1).Scan(&some)
 	if err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (p *peerPiece) add(ctx context.Context, rows string, args ...any) error {
 	if err := p.run(ctx, "DELETE FROM temp.peer_step"); err != nil {
 		return err
 	}
-	if _, err := p.w.conn.ExecContext(ctx, "INSERT INTO temp.peer_step "+rows, args...); err != nil {
+	if _, err := p.w.file.conn.ExecContext(ctx, "INSERT INTO temp.peer_step "+rows, args...); err != nil {
 		return fmt.Errorf("%w in %s", err, rows)
 	}
 	crowd := func(n int) string {
@@ -181,7 +181,7 @@ func peerSums(count, failed, unknown, first, table, condition string) string {
 
 func (p *peerPiece) run(ctx context.Context, statements ...string) error {
 	for _, text := range statements {
-		if _, err := p.w.conn.ExecContext(ctx, text); err != nil {
+		if _, err := p.w.file.conn.ExecContext(ctx, text); err != nil {
 			return fmt.Errorf("%w in %s", err, text)
 		}
 	}
@@ -195,7 +195,7 @@ func (p *peerPiece) between() stage {
 		if next == 0 {
 			next = p.first
 			var failed bool
-			err := p.w.conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM gap WHERE source IS NOT NULL AND since <= ? AND coalesce(until, 1e12) >= ?)", p.until, p.since).Scan(&failed)
+			err := p.w.file.conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM gap WHERE source IS NOT NULL AND since <= ? AND coalesce(until, 1e12) >= ?)", p.until, p.since).Scan(&failed)
 			if !failed {
 				next = p.last + 1
 			}
@@ -260,7 +260,7 @@ func (p *peerPiece) logged(table, sums string) stage {
 			return false, nil
 		}
 		var until float64
-		err := p.w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce((SELECT ts FROM %s WHERE ts > ?1 AND ts < ?2 ORDER BY ts LIMIT 1 OFFSET ?3), ?2)", table), from, end, peersAtOnce).Scan(&until)
+		err := p.w.file.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce((SELECT ts FROM %s WHERE ts > ?1 AND ts < ?2 ORDER BY ts LIMIT 1 OFFSET ?3), ?2)", table), from, end, peersAtOnce).Scan(&until)
 		if err != nil {
 			return false, err
 		}
@@ -269,7 +269,7 @@ func (p *peerPiece) logged(table, sums string) stage {
 			beforeAnybody = p.first
 		}
 		if table == "close" {
-			if _, err := p.w.conn.ExecContext(ctx, closedOfSockets, from, until, p.first, p.last, beforeAnybody); err != nil {
+			if _, err := p.w.file.conn.ExecContext(ctx, closedOfSockets, from, until, p.first, p.last, beforeAnybody); err != nil {
 				return false, err
 			}
 		}
@@ -291,7 +291,7 @@ func (p *peerPiece) sockets() stage {
 			return true, p.run(ctx, "INSERT OR IGNORE INTO temp.peer_seen (socket, known, there) SELECT socket, 1, 0 FROM temp.peer_closed")
 		}
 		var upto sql.NullInt64
-		err := p.w.conn.QueryRowContext(ctx, "SELECT max(socket) FROM (SELECT socket FROM temp.peer_seen WHERE socket > ? ORDER BY socket LIMIT ?)", next, peersAtOnce).Scan(&upto)
+		err := p.w.file.conn.QueryRowContext(ctx, "SELECT max(socket) FROM (SELECT socket FROM temp.peer_seen WHERE socket > ? ORDER BY socket LIMIT ?)", next, peersAtOnce).Scan(&upto)
 		if err != nil || !upto.Valid {
 			return false, err
 		}

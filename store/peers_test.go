@@ -42,7 +42,7 @@ func TestPeers(t *testing.T) {
 					}
 					m.start()
 				case 1:
-					m.w.close()
+					m.w.file.close()
 					m.start()
 				case 2:
 					if _, err := m.w.sumUpPeers(t.Context(), true); err != nil {
@@ -74,10 +74,10 @@ func TestPeersGoOnWithoutTheirMark(t *testing.T) {
 		}
 		tidyUp(t, m.w)
 		hour := Levels()[1].of(m.w.last.ts)
-		if _, err := m.w.conn.ExecContext(t.Context(), spoil); err != nil {
+		if _, err := m.w.file.conn.ExecContext(t.Context(), spoil); err != nil {
 			t.Fatal(err)
 		}
-		m.w.close()
+		m.w.file.close()
 		m.start()
 		for range 200 {
 			m.step()

@@ -97,12 +97,12 @@ const sweepRows = 2000
 // beyond the limits and gives free pages back. It reports whether there may be more to do; when there is not, it need not
 // be called before the next sample. The file is as good after each step as before.
 func (w *Writer) Tidy(ctx context.Context) (more bool, err error) {
-	if w.last.id == 0 || w.trouble != nil || w.adrift || w.broken || w.conn == nil {
+	if w.last.id == 0 || w.trouble != nil || w.state == stateLost || w.file.broken || w.file.conn == nil {
 		return false, nil
 	}
 	more, err = w.tidy(ctx)
 	if err != nil && ctx.Err() == nil && unwritable(err) {
-		w.fail(err) // the next sample mends it
+		w.fail(err) // resync deals with it before the next sample
 		err = nil
 	}
 	if err != nil {
@@ -131,7 +131,7 @@ func (w *Writer) readHorizon(ctx context.Context) error {
 	if k.horizon.id != 0 {
 		return nil
 	}
-	if err := w.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id LIMIT 1").Scan(&k.horizon.id, &k.horizon.ts); err != nil {
+	if err := w.file.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id LIMIT 1").Scan(&k.horizon.id, &k.horizon.ts); err != nil {
 		return err
 	}
 	k.stages = w.sweeping()
@@ -145,7 +145,7 @@ func (w *Writer) moveHorizon(ctx context.Context) (bool, error) {
 		return false, err
 	} else if over > 0 {
 		samples := w.last.id - k.horizon.id + 1
-		share := max(1, k.used*w.pageSize/samples)
+		share := max(1, k.used*w.file.pageSize/samples)
 		return w.forgetSamples(ctx, k.horizon.id+min((over+share-1)/share, max(1, samples/16)))
 	}
 	if keep == 0 || seconds(w.last.clock.Uptime) < k.looked {
@@ -185,16 +185,16 @@ func (w *Writer) forgetSamples(ctx context.Context, next int64) (bool, error) {
 		return w.sumUpPeers(ctx, true)
 	}
 	moved, born := sampleTime{id: next}, map[*Table]int64{}
-	err = w.transaction(ctx, func() (err error) {
+	err = w.file.transaction(ctx, func() (err error) {
 		for _, t := range Tables() {
 			if born[t], err = w.keepSince(ctx, t, next); err != nil {
 				return fmt.Errorf("%s: %w", t.Name, err)
 			}
 		}
-		if _, err := w.conn.ExecContext(ctx, "DELETE FROM sample WHERE id < ?", next); err != nil {
+		if _, err := w.file.conn.ExecContext(ctx, "DELETE FROM sample WHERE id < ?", next); err != nil {
 			return err
 		}
-		if err := w.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id LIMIT 1").Scan(&moved.id, &moved.ts); err != nil {
+		if err := w.file.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id LIMIT 1").Scan(&moved.id, &moved.ts); err != nil {
 			return err
 		}
 		return w.forgetThinned(ctx, moved.ts)
@@ -210,7 +210,7 @@ func (w *Writer) forgetSamples(ctx context.Context, next int64) (bool, error) {
 // unrolled is the first sample that is not rolled up yet; 0: none is.
 func (w *Writer) unrolled(ctx context.Context) (int64, error) {
 	var id sql.NullInt64
-	err := w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT min(id) FROM sample WHERE ts >= (SELECT max(id) + 1 FROM %s) * %d.0",
+	err := w.file.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT min(id) FROM sample WHERE ts >= (SELECT max(id) + 1 FROM %s) * %d.0",
 		Levels()[0].periods(), Levels()[0].Seconds)).Scan(&id)
 	return id.Int64, err
 }
@@ -233,7 +233,7 @@ func (w *Writer) keepSince(ctx context.Context, t *Table, b int64) (int64, error
 	if t.rests {
 		outlives += " OR gone_sample IS NULL"
 	}
-	_, err = w.conn.ExecContext(ctx, fmt.Sprintf(`UPDATE %s SET since = (SELECT ts FROM sample WHERE id = first_sample)
+	_, err = w.file.conn.ExecContext(ctx, fmt.Sprintf(`UPDATE %s SET since = (SELECT ts FROM sample WHERE id = first_sample)
 		WHERE id >= ? AND id < ? AND since IS NULL AND (%s)`, t.Subject, outlives), first, next, b)
 	return next, err
 }
@@ -242,14 +242,14 @@ func (w *Writer) keepSince(ctx context.Context, t *Table, b int64) (int64, error
 // appearance, so that it is found by halving.
 func (w *Writer) firstBorn(ctx context.Context, t *Table, low, m int64) (int64, error) {
 	var top int64
-	if err := lastID(ctx, w.conn, t.Subject, &top); err != nil {
+	if err := lastID(ctx, w.file.conn, t.Subject, &top); err != nil {
 		return 0, err
 	}
 	high := max(low, top+1)
 	for low < high {
 		middle := (low + high) / 2
 		var first int64
-		err := w.conn.QueryRowContext(ctx, "SELECT first_sample FROM "+t.Subject+" WHERE id >= ? ORDER BY id LIMIT 1", middle).Scan(&first)
+		err := w.file.conn.QueryRowContext(ctx, "SELECT first_sample FROM "+t.Subject+" WHERE id >= ? ORDER BY id LIMIT 1", middle).Scan(&first)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return 0, err
 		}
@@ -328,13 +328,13 @@ func (w *Writer) sweeping() []stage {
 func (w *Writer) deleteRange(table, key string, below any) stage {
 	return func(ctx context.Context) (bool, error) {
 		var last any
-		err := w.conn.QueryRowContext(ctx, fmt.Sprintf(
+		err := w.file.conn.QueryRowContext(ctx, fmt.Sprintf(
 			"SELECT %[2]s FROM (SELECT %[2]s FROM %[1]s WHERE %[2]s < ? ORDER BY %[2]s LIMIT %[3]d) ORDER BY %[2]s DESC LIMIT 1", table, key, sweepRows), below).Scan(&last)
 		if errors.Is(err, sql.ErrNoRows) {
 			return false, nil
 		}
 		if err == nil {
-			_, err = w.conn.ExecContext(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s <= ?", table, key), last)
+			_, err = w.file.conn.ExecContext(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s <= ?", table, key), last)
 		}
 		if err != nil {
 			return false, fmt.Errorf("sweep %s: %w", table, err)
@@ -346,7 +346,7 @@ func (w *Writer) deleteRange(table, key string, below any) stage {
 // deleteWhere runs a statement that deletes a few rows, as often as it finds some.
 func (w *Writer) deleteWhere(statement string) stage {
 	return func(ctx context.Context) (bool, error) {
-		r, err := w.conn.ExecContext(ctx, statement)
+		r, err := w.file.conn.ExecContext(ctx, statement)
 		if err != nil {
 			return false, fmt.Errorf("%w in %s", err, statement)
 		}
@@ -359,7 +359,7 @@ func (w *Writer) deleteWhere(statement string) stage {
 func (w *Writer) sweepRollup(r *Rollup, l Level) stage {
 	return func(ctx context.Context) (bool, error) {
 		var first int64
-		if err := w.conn.QueryRowContext(ctx, "SELECT "+r.oldest(l)).Scan(&first); err != nil {
+		if err := w.file.conn.QueryRowContext(ctx, "SELECT "+r.oldest(l)).Scan(&first); err != nil {
 			return false, err
 		}
 		return w.deleteRange(r.rows(l), "id", first<<32)(ctx)
@@ -382,7 +382,7 @@ func (w *Writer) sweepRecorder(ctx context.Context) (bool, error) {
 		"DELETE FROM run WHERE id < " + runs + " AND started < ?": {oldest},
 		"DELETE FROM boot WHERE id NOT IN (SELECT boot FROM run)": nil,
 	} {
-		if _, err := w.conn.ExecContext(ctx, statement, args...); err != nil {
+		if _, err := w.file.conn.ExecContext(ctx, statement, args...); err != nil {
 			return false, fmt.Errorf("%w in %s", err, statement)
 		}
 	}
@@ -408,7 +408,7 @@ func (w *Writer) moveRollups(ctx context.Context) (bool, error) {
 	}
 	for i, l := range Levels() {
 		var first, last sql.NullInt64
-		if err := w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT (SELECT min(id) FROM %[1]s), (SELECT max(id) FROM %[1]s)", l.periods())).Scan(&first, &last); err != nil {
+		if err := w.file.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT (SELECT min(id) FROM %[1]s), (SELECT max(id) FROM %[1]s)", l.periods())).Scan(&first, &last); err != nil {
 			return false, err
 		}
 		next := l.blockOf(first.Int64)
@@ -422,7 +422,7 @@ func (w *Writer) moveRollups(ctx context.Context) (bool, error) {
 		if next = min(next, l.blockOf(last.Int64)); next <= first.Int64 {
 			continue
 		}
-		if _, err := w.conn.ExecContext(ctx, "DELETE FROM "+l.periods()+" WHERE id < ?", next); err != nil {
+		if _, err := w.file.conn.ExecContext(ctx, "DELETE FROM "+l.periods()+" WHERE id < ?", next); err != nil {
 			return false, fmt.Errorf("forget the oldest %ss: %w", l.Noun, err)
 		}
 		k.stages = w.sweeping()
@@ -442,7 +442,7 @@ func (w *Writer) look(ctx context.Context) error {
 	k.fresh = true
 	if w.pages == nil {
 		var err error
-		if w.pages, err = w.conn.PrepareContext(ctx, "SELECT page_count - freelist_count, freelist_count FROM pragma_page_count, pragma_freelist_count"); err != nil {
+		if w.pages, err = w.file.conn.PrepareContext(ctx, "SELECT page_count - freelist_count, freelist_count FROM pragma_page_count, pragma_freelist_count"); err != nil {
 			return err
 		}
 	}
@@ -457,7 +457,7 @@ func (w *Writer) oversize(ctx context.Context) (int64, error) {
 		return 0, nil
 	}
 	err := w.look(ctx)
-	size := k.used*w.pageSize + w.walSize()
+	size := k.used*w.file.pageSize + w.walSize()
 	k.tight = size > limit || k.tight && size > limit-limit/100
 	if !k.tight {
 		return 0, err
@@ -486,11 +486,11 @@ func (w *Writer) vacuum(ctx context.Context) (bool, error) {
 	if err := w.look(ctx); err != nil {
 		return false, err
 	}
-	tooLarge := limit > 0 && k.free > 0 && (k.used+k.free)*w.pageSize+w.walSize() > limit
-	if !tooLarge && k.free <= max(4<<20/w.pageSize, k.used/20) {
+	tooLarge := limit > 0 && k.free > 0 && (k.used+k.free)*w.file.pageSize+w.walSize() > limit
+	if !tooLarge && k.free <= max(4<<20/w.file.pageSize, k.used/20) {
 		return false, nil
 	}
-	if _, err := w.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumBytes/w.pageSize)); err != nil {
+	if _, err := w.file.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumBytes/w.file.pageSize)); err != nil {
 		return false, fmt.Errorf("give free pages back: %w", err)
 	}
 	before := k.free

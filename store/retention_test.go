@@ -54,7 +54,7 @@ func TestNothingGrowsForEver(t *testing.T) {
 	trends, traffic := NewSet(src, SocketTrends), NewSet(src, TrafficTable)
 	rows := func() map[string]int64 {
 		counts := map[string]int64{}
-		names, err := w.conn.QueryContext(t.Context(), "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('sqlite_sequence')")
+		names, err := w.file.conn.QueryContext(t.Context(), "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('sqlite_sequence')")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestNothingGrowsForEver(t *testing.T) {
 		names.Close()
 		for _, name := range list {
 			var n int64
-			if err := w.conn.QueryRowContext(t.Context(), "SELECT count(*) FROM "+name).Scan(&n); err != nil {
+			if err := w.file.conn.QueryRowContext(t.Context(), "SELECT count(*) FROM "+name).Scan(&n); err != nil {
 				t.Fatal(err)
 			}
 			counts[name] = n
@@ -115,7 +115,7 @@ func TestNothingGrowsForEver(t *testing.T) {
 	// The idle one is known since the first sample, which is long gone.
 	var since float64
 	var state string
-	if err := w.conn.QueryRowContext(t.Context(), "SELECT first_seen, user FROM listeners WHERE cookie = 1 << 40").Scan(&since, &state); err != nil || since != 1_700_000_000+48*3600 || state != "root" {
+	if err := w.file.conn.QueryRowContext(t.Context(), "SELECT first_seen, user FROM listeners WHERE cookie = 1 << 40").Scan(&since, &state); err != nil || since != 1_700_000_000+48*3600 || state != "root" {
 		t.Errorf("the listener is known since %v, of user %q: %v", since, state, err)
 	}
 	if err := w.Close(context.Background()); err != nil {

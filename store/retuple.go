@@ -32,7 +32,7 @@ const moveAtOnce = 500
 
 // moveSome gives the open spans whose tuple has a number up to that a copy of it with a higher one.
 func (t *spanWriter[ID, V]) moveSome(ctx context.Context, upto int64) (bool, error) {
-	q, name := t.writer.conn, t.table.Subject
+	q, name := t.writer.file.conn, t.table.Subject
 	var old []int64
 	rows, err := q.QueryContext(ctx, fmt.Sprintf("SELECT DISTINCT tuple FROM %s_open WHERE tuple <= ? LIMIT %d", name, moveAtOnce), upto)
 	if err != nil {
@@ -49,7 +49,7 @@ func (t *spanWriter[ID, V]) moveSome(ctx context.Context, upto int64) (bool, err
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(old) == 0 {
 		return false, err
 	}
-	err = t.writer.transaction(ctx, func() error {
+	err = t.writer.file.transaction(ctx, func() error {
 		for _, stmt := range []string{"CREATE TEMP TABLE IF NOT EXISTS moved (old INTEGER PRIMARY KEY, new INTEGER NOT NULL)", "DELETE FROM temp.moved"} {
 			if _, err := q.ExecContext(ctx, stmt); err != nil {
 				return err
@@ -105,7 +105,7 @@ func (w *Writer) moveTuples(ctx context.Context) (bool, error) {
 		return more, err
 	}
 	// A span that ends with the last sample or later is written by the next commit, from an open one.
-	_, err = w.conn.ExecContext(ctx, "REPLACE INTO tuple_mark (name, sample, upto) VALUES (?, ?, ?)", t.tupleTable().Subject, w.last.id, k.upto)
+	_, err = w.file.conn.ExecContext(ctx, "REPLACE INTO tuple_mark (name, sample, upto) VALUES (?, ?, ?)", t.tupleTable().Subject, w.last.id, k.upto)
 	k.moving = 0
 	return err == nil, err
 }
@@ -119,10 +119,10 @@ func (w *Writer) dueTuples(ctx context.Context) (int, error) {
 		}
 		var sample, upto, last int64
 		name := t.tupleTable().Subject
-		if err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(sample), 0), coalesce(max(upto), 0) FROM tuple_mark WHERE name = ?", name).Scan(&sample, &upto); err != nil {
+		if err := w.file.conn.QueryRowContext(ctx, "SELECT coalesce(max(sample), 0), coalesce(max(upto), 0) FROM tuple_mark WHERE name = ?", name).Scan(&sample, &upto); err != nil {
 			return 0, err
 		}
-		if err := lastID(ctx, w.conn, name+"_tuple", &last); err != nil {
+		if err := lastID(ctx, w.file.conn, name+"_tuple", &last); err != nil {
 			return 0, err
 		}
 		if last-upto >= w.keeper.markTuples && w.last.id-sample >= max(w.keeper.markSamples, (w.last.id-w.keeper.horizon.id)/8) {
@@ -137,13 +137,13 @@ func (w *Writer) dropTuples(t *Table) stage {
 	return func(ctx context.Context) (bool, error) {
 		h := w.keeper.horizon.id
 		var upto sql.NullInt64
-		if err := w.conn.QueryRowContext(ctx, "SELECT max(upto) FROM tuple_mark WHERE name = ? AND sample <= ?", t.Subject, h).Scan(&upto); err != nil || !upto.Valid {
+		if err := w.file.conn.QueryRowContext(ctx, "SELECT max(upto) FROM tuple_mark WHERE name = ? AND sample <= ?", t.Subject, h).Scan(&upto); err != nil || !upto.Valid {
 			return false, err
 		}
 		if did, err := w.deleteRange(t.Subject+"_tuple", "id", upto.Int64+1)(ctx); err != nil || did {
 			return did, err
 		}
-		_, err := w.conn.ExecContext(ctx, "DELETE FROM tuple_mark WHERE name = ? AND upto < ?", t.Subject, upto.Int64)
+		_, err := w.file.conn.ExecContext(ctx, "DELETE FROM tuple_mark WHERE name = ? AND upto < ?", t.Subject, upto.Int64)
 		return false, err
 	}
 }

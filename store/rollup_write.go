@@ -21,7 +21,7 @@ func (w *Writer) rollUpDue(ctx context.Context) (bool, error) {
 		if !ok || w.last.ts < l.begin(n+1) {
 			continue
 		}
-		if err := w.transaction(ctx, func() error { return w.rollUp(ctx, i, n) }); err != nil {
+		if err := w.file.transaction(ctx, func() error { return w.rollUp(ctx, i, n) }); err != nil {
 			w.forgetMinute() // what it works with may have been made in this transaction
 			return false, fmt.Errorf("roll up the %s: %w", l.Noun, err)
 		}
@@ -40,7 +40,7 @@ func (w *Writer) nextPeriod(ctx context.Context, level int) (n int64, ok bool, e
 		below = Levels()[level-1].periods()
 	}
 	var ts sql.NullFloat64
-	err = w.conn.QueryRowContext(ctx, fmt.Sprintf(
+	err = w.file.conn.QueryRowContext(ctx, fmt.Sprintf(
 		"SELECT min(ts) FROM %s WHERE ts >= coalesce((SELECT max(id) + 1 FROM %s) * %d.0, 0.0)", below, l.periods(), l.Seconds)).Scan(&ts)
 	return l.of(ts.Float64), ts.Valid, err
 }
@@ -61,7 +61,7 @@ func (w *Writer) rollUp(ctx context.Context, level int, n int64) error {
 		if level == 0 {
 			_, err = w.minute[i].ExecContext(ctx, args...)
 		} else {
-			_, err = w.conn.ExecContext(ctx, text, args...)
+			_, err = w.file.conn.ExecContext(ctx, text, args...)
 		}
 		if err != nil {
 			return fmt.Errorf("%w in %s", err, text)
@@ -75,12 +75,12 @@ func (w *Writer) compileMinute(ctx context.Context) error {
 		if r.kind == contact {
 			continue
 		}
-		if _, err := w.conn.ExecContext(ctx, r.scratch()); err != nil {
+		if _, err := w.file.conn.ExecContext(ctx, r.scratch()); err != nil {
 			return err
 		}
 	}
 	for _, text := range rollUpSteps(0) {
-		stmt, err := w.conn.PrepareContext(ctx, text)
+		stmt, err := w.file.conn.PrepareContext(ctx, text)
 		if err != nil {
 			w.forgetMinute()
 			return fmt.Errorf("%w in %s", err, text)

@@ -117,7 +117,7 @@ func (w *Writer) sumUpDue(ctx context.Context) (bool, error) {
 		b, due, err = w.nextShort(ctx)
 	}
 	if err == nil && due {
-		err = w.transaction(ctx, func() error { return w.sumUp(ctx, b) })
+		err = w.file.transaction(ctx, func() error { return w.sumUp(ctx, b) })
 	}
 	if err != nil {
 		return false, fmt.Errorf("sum up: %w", err)
@@ -140,7 +140,7 @@ func (w *Writer) nextShort(ctx context.Context) (b block, due bool, err error) {
 		b.first = max(k.next, w.keeper.horizon.id)
 	} else {
 		var run int64
-		err = w.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM short_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
+		err = w.file.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM short_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
 SELECT run, max(a, next), z FROM done CROSS JOIN (
        SELECT id AS run, first_sample AS a, lead(first_sample, 1, ?2 + 1) OVER (ORDER BY id) - 1 AS z FROM run WHERE first_sample IS NOT NULL)
  WHERE z - max(a, next) + 1 >= ?3 ORDER BY a LIMIT 1`, w.keeper.horizon.id, w.last.id, k.sizes.shortest).Scan(&run, &b.first, &last)
@@ -165,7 +165,7 @@ SELECT run, max(a, next), z FROM done CROSS JOIN (
 // nextLong is the next long block: as many short ones as it has at most, or all those of a run that is over.
 func (w *Writer) nextLong(ctx context.Context) (b block, due bool, err error) {
 	b.length = longBlock
-	err = w.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM long_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
+	err = w.file.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM long_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
 SELECT s.base, sum(s.samples) FROM done CROSS JOIN short_block s ON s.id >= next AND s.base >= next GROUP BY s.base
 HAVING count(*) >= ?2 OR count(*) >= 2 AND s.base < (SELECT base FROM short_block ORDER BY id DESC LIMIT 1)
  ORDER BY s.base LIMIT 1`, w.keeper.horizon.id, w.keeper.sums.sizes.together).Scan(&b.first, &b.samples)
@@ -178,7 +178,7 @@ HAVING count(*) >= ?2 OR count(*) >= 2 AND s.base < (SELECT base FROM short_bloc
 // sumUp enters a block and its rows.
 func (w *Writer) sumUp(ctx context.Context, b block) error {
 	// It goes on from the one before it, unless that is of another run, or enough have the same base.
-	if err := w.conn.QueryRowContext(ctx, fmt.Sprintf(`SELECT coalesce((SELECT base FROM (SELECT * FROM %[1]s ORDER BY id DESC LIMIT 1) b
+	if err := w.file.conn.QueryRowContext(ctx, fmt.Sprintf(`SELECT coalesce((SELECT base FROM (SELECT * FROM %[1]s ORDER BY id DESC LIMIT 1) b
  WHERE id + samples = ?1 AND base >= (SELECT max(first_sample) FROM run WHERE first_sample <= ?1)
    AND (SELECT count(*) FROM %[1]s WHERE id >= b.base AND base = b.base) < ?2), ?1)`, b.length.blocks()), b.first, w.keeper.sums.sizes.together).Scan(&b.base); err != nil {
 		return err
@@ -188,7 +188,7 @@ func (w *Writer) sumUp(ctx context.Context, b block) error {
 		steps = append(steps, s.keep(b)...)
 	}
 	for _, s := range steps {
-		if _, err := w.conn.ExecContext(ctx, s); err != nil {
+		if _, err := w.file.conn.ExecContext(ctx, s); err != nil {
 			return fmt.Errorf("%w in %s", err, s)
 		}
 	}
@@ -246,7 +246,7 @@ func (w *Writer) sweepSums() []stage {
 		for _, s := range Sums() {
 			stages = append(stages, func(ctx context.Context) (bool, error) {
 				var base int64
-				if err := w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce((SELECT base FROM %s WHERE id >= ?1 ORDER BY id LIMIT 1), ?1)", l.blocks()),
+				if err := w.file.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce((SELECT base FROM %s WHERE id >= ?1 ORDER BY id LIMIT 1), ?1)", l.blocks()),
 					w.keeper.horizon.id).Scan(&base); err != nil {
 					return false, err
 				}

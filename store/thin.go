@@ -57,7 +57,7 @@ func (w *Writer) thin(ctx context.Context) (bool, error) {
 	}
 	old := func(g grain) float64 { return w.last.ts - max((w.last.ts-k.horizon.ts)*g.share, g.least) }
 	var oldest sql.NullInt64
-	if err := w.conn.QueryRowContext(ctx, "SELECT max(id) FROM sample WHERE ts <= ?", old(k.thinning.grains[0])).Scan(&oldest); err != nil {
+	if err := w.file.conn.QueryRowContext(ctx, "SELECT max(id) FROM sample WHERE ts <= ?", old(k.thinning.grains[0])).Scan(&oldest); err != nil {
 		return false, err
 	}
 	if oldest.Int64 > k.peers.upto {
@@ -73,7 +73,7 @@ func (w *Writer) thin(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	var open int64 // the first sample of an amount that holds still
-	if err := w.conn.QueryRowContext(ctx, "SELECT coalesce(min(from_sample), ?) FROM "+TrafficTable.Subject+"_open", w.last.id).Scan(&open); err != nil {
+	if err := w.file.conn.QueryRowContext(ctx, "SELECT coalesce(min(from_sample), ?) FROM "+TrafficTable.Subject+"_open", w.last.id).Scan(&open); err != nil {
 		return false, err
 	}
 	bound = min(bound, open) - 1
@@ -82,7 +82,7 @@ func (w *Writer) thin(ctx context.Context) (bool, error) {
 			bound = min(bound, k.thinning.upto[i-1])
 		}
 		var upto sql.NullInt64
-		if err := w.conn.QueryRowContext(ctx, "SELECT max(id) FROM sample WHERE ts <= ? AND id <= ? AND back IS NOT 0", old(g), bound).Scan(&upto); err != nil {
+		if err := w.file.conn.QueryRowContext(ctx, "SELECT max(id) FROM sample WHERE ts <= ? AND id <= ? AND back IS NOT 0", old(g), bound).Scan(&upto); err != nil {
 			return false, err
 		}
 		if from := k.thinning.upto[i]; upto.Int64 > from {
@@ -98,7 +98,7 @@ func (w *Writer) readThinned(ctx context.Context) error {
 	if k.thinning.upto == nil {
 		k.thinning.upto = make([]int64, len(k.thinning.grains))
 		for i, g := range k.thinning.grains {
-			err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(m.id), 0) FROM gap g JOIN sample m ON m.ts = g.until WHERE g.kind = ? AND g.detail = ?",
+			err := w.file.conn.QueryRowContext(ctx, "SELECT coalesce(max(m.id), 0) FROM gap g JOIN sample m ON m.ts = g.until WHERE g.kind = ? AND g.detail = ?",
 				gapThinned, g.detail()).Scan(&k.thinning.upto[i])
 			if err != nil {
 				return err
@@ -106,7 +106,7 @@ func (w *Writer) readThinned(ctx context.Context) error {
 		}
 	}
 	var first int64 // what was before it is forgotten
-	err := w.conn.QueryRowContext(ctx, "SELECT id FROM sample WHERE id >= ? AND back IS NOT 0 ORDER BY id LIMIT 1", k.horizon.id).Scan(&first)
+	err := w.file.conn.QueryRowContext(ctx, "SELECT id FROM sample WHERE id >= ? AND back IS NOT 0 ORDER BY id LIMIT 1", k.horizon.id).Scan(&first)
 	for i := range k.thinning.upto {
 		k.thinning.upto[i] = max(k.thinning.upto[i], first)
 	}
@@ -118,13 +118,13 @@ func (w *Writer) thinTo(ctx context.Context, stage int, from, upto int64) error 
 	k := &w.keeper
 	g := k.thinning.grains[stage]
 	var to int64
-	err := w.conn.QueryRowContext(ctx, `SELECT coalesce(
+	err := w.file.conn.QueryRowContext(ctx, `SELECT coalesce(
 		(SELECT max(id) FROM sample WHERE id > ?1 AND id <= min(?2, coalesce((SELECT id >> 32 FROM socket_span WHERE id >= (?1 + 1) << 32 ORDER BY id LIMIT 1 OFFSET ?3) - 1, ?2)) AND back IS NOT 0),
 		(SELECT min(id) FROM sample WHERE id > ?1 AND back IS NOT 0))`, from, upto, k.thinning.most).Scan(&to)
 	if err != nil {
 		return err
 	}
-	err = w.transaction(ctx, func() error {
+	err = w.file.transaction(ctx, func() error {
 		before, err := w.coarsen(ctx, g, from, to)
 		if err != nil {
 			return err
@@ -153,7 +153,7 @@ func (w *Writer) thinTo(ctx context.Context, stage int, from, upto int64) error 
 // the last of each run. It returns the last sample before them that stays. One that was kept only because a step ended with it goes now, or has gone with
 // a step of the stage before.
 func (w *Writer) coarsen(ctx context.Context, g grain, from, to int64) (before int64, err error) {
-	err = w.conn.QueryRowContext(ctx, `SELECT CASE WHEN m.run = a.run AND m.run = z.run AND CAST(m.ts AS INTEGER) / ?2 = CAST(a.ts AS INTEGER) / ?2 THEN m.id - coalesce(m.back, 1) ELSE m.id END
+	err = w.file.conn.QueryRowContext(ctx, `SELECT CASE WHEN m.run = a.run AND m.run = z.run AND CAST(m.ts AS INTEGER) / ?2 = CAST(a.ts AS INTEGER) / ?2 THEN m.id - coalesce(m.back, 1) ELSE m.id END
 		FROM sample m LEFT JOIN sample a ON a.id = m.id - 1 LEFT JOIN sample z ON z.id = m.id + 1
 		WHERE m.id = (SELECT max(id) FROM sample WHERE id <= ?1 AND back IS NOT 0)`, from, g.seconds).Scan(&before)
 	if err != nil {
@@ -175,7 +175,7 @@ func (w *Writer) coarsen(ctx context.Context, g grain, from, to int64) (before i
 		{`UPDATE sample SET back = iif(k.kept = k.id, k.id - k.was, 0)
 			FROM (SELECT id, kept, lag(kept, 1, ?1) OVER (ORDER BY id) AS was FROM temp.thin_sample) k WHERE k.id = sample.id`, []any{before}},
 	} {
-		if _, err := w.conn.ExecContext(ctx, s.text, s.args...); err != nil {
+		if _, err := w.file.conn.ExecContext(ctx, s.text, s.args...); err != nil {
 			return 0, fmt.Errorf("%w in %s", err, s.text)
 		}
 	}
@@ -204,7 +204,7 @@ func (w *Writer) thinSpans(ctx context.Context, t *Table, before, to int64) erro
 		{fmt.Sprintf("UPDATE %[1]s_span SET id = a.moved, length = a.length FROM temp.thin_span a WHERE a.id = %[1]s_span.id AND a.moved IS NOT NULL", t.Subject), nil},
 		{fmt.Sprintf("DELETE FROM %s_span WHERE id IN (SELECT id FROM temp.thin_span WHERE moved IS NULL)", t.Subject), nil},
 	} {
-		if _, err := w.conn.ExecContext(ctx, s.text, s.args...); err != nil {
+		if _, err := w.file.conn.ExecContext(ctx, s.text, s.args...); err != nil {
 			return fmt.Errorf("%w in %s", err, s.text)
 		}
 	}
@@ -246,7 +246,7 @@ func (w *Writer) foldSpans(ctx context.Context, t *Table, before, to int64) erro
 			FROM (SELECT p.id & 4294967295 AS subject, max(k.ahead) AS kept FROM temp.thin_%[1]s p JOIN temp.thin_sample k ON k.id = min(p.t, ?1) GROUP BY 1) a
 			WHERE a.subject = %[1]s.id AND last_sample < a.kept`, t.Subject), []any{to}},
 	} {
-		if _, err := w.conn.ExecContext(ctx, s.text, s.args...); err != nil {
+		if _, err := w.file.conn.ExecContext(ctx, s.text, s.args...); err != nil {
 			return fmt.Errorf("%w in %s", err, s.text)
 		}
 	}
@@ -256,12 +256,12 @@ func (w *Writer) foldSpans(ctx context.Context, t *Table, before, to int64) erro
 // notedThin says in gaps how far a stage is. What the next stage has thinned is no more of this one.
 func (w *Writer) notedThin(ctx context.Context, stage int, from, to int64) error {
 	var since, until float64
-	if err := w.conn.QueryRowContext(ctx, "SELECT (SELECT ts FROM sample WHERE id = ?), (SELECT ts FROM sample WHERE id = ?)", from, to).Scan(&since, &until); err != nil {
+	if err := w.file.conn.QueryRowContext(ctx, "SELECT (SELECT ts FROM sample WHERE id = ?), (SELECT ts FROM sample WHERE id = ?)", from, to).Scan(&since, &until); err != nil {
 		return err
 	}
 	if stage > 0 {
 		finer := w.keeper.thinning.grains[stage-1].detail()
-		if _, err := w.conn.ExecContext(ctx, "UPDATE gap SET since = ? WHERE kind = ? AND detail = ?", until, gapThinned, finer); err != nil {
+		if _, err := w.file.conn.ExecContext(ctx, "UPDATE gap SET since = ? WHERE kind = ? AND detail = ?", until, gapThinned, finer); err != nil {
 			return err
 		}
 	}

@@ -22,7 +22,7 @@ const closesAtOnce = 2000
 func (w *Writer) thinCloses(ctx context.Context, old float64) (bool, error) {
 	k := &w.keeper.thinning
 	if !k.closesRead {
-		err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(until), 0) FROM gap WHERE kind = ? AND detail = ?", gapThinned, thinnedCloses).Scan(&k.closes)
+		err := w.file.conn.QueryRowContext(ctx, "SELECT coalesce(max(until), 0) FROM gap WHERE kind = ? AND detail = ?", gapThinned, thinnedCloses).Scan(&k.closes)
 		if err != nil {
 			return false, err
 		}
@@ -30,7 +30,7 @@ func (w *Writer) thinCloses(ctx context.Context, old float64) (bool, error) {
 	}
 	old = math.Floor(old/60) * 60
 	var from float64
-	err := w.conn.QueryRowContext(ctx, "SELECT ts FROM close WHERE ts >= ? AND ts < ? AND socket IS NULL ORDER BY ts LIMIT 1", k.closes, old).Scan(&from)
+	err := w.file.conn.QueryRowContext(ctx, "SELECT ts FROM close WHERE ts >= ? AND ts < ? AND socket IS NULL ORDER BY ts LIMIT 1", k.closes, old).Scan(&from)
 	if errors.Is(err, sql.ErrNoRows) {
 		k.closes = max(k.closes, old)
 		return false, nil
@@ -38,11 +38,11 @@ func (w *Writer) thinCloses(ctx context.Context, old float64) (bool, error) {
 		return false, err
 	}
 	until := math.Floor(from/60)*60 + 60
-	err = w.conn.QueryRowContext(ctx, "SELECT coalesce((SELECT ts FROM close WHERE ts > ?1 AND ts < ?2 AND socket IS NULL ORDER BY ts LIMIT 1 OFFSET ?3), ?2)", from, until, closesAtOnce).Scan(&until)
+	err = w.file.conn.QueryRowContext(ctx, "SELECT coalesce((SELECT ts FROM close WHERE ts > ?1 AND ts < ?2 AND socket IS NULL ORDER BY ts LIMIT 1 OFFSET ?3), ?2)", from, until, closesAtOnce).Scan(&until)
 	if err != nil {
 		return false, err
 	}
-	err = w.transaction(ctx, func() error { return w.sumUpCloses(ctx, from, until) })
+	err = w.file.transaction(ctx, func() error { return w.sumUpCloses(ctx, from, until) })
 	if err != nil {
 		return false, fmt.Errorf("sum up closes: %w", err)
 	}
@@ -73,13 +73,13 @@ func (w *Writer) sumUpCloses(ctx context.Context, from, until float64) error {
 		 GROUP BY netns, proto, family, local_addr, port, remote_addr, service, process, owner_how, owner_candidates ORDER BY 1`, []any{from, until}},
 		{"DELETE FROM close WHERE ts >= ? AND ts < ? AND socket IS NULL", []any{from, until}},
 	} {
-		if _, err := w.conn.ExecContext(ctx, s.text, s.args...); err != nil {
+		if _, err := w.file.conn.ExecContext(ctx, s.text, s.args...); err != nil {
 			return fmt.Errorf("%w in %s", err, s.text)
 		}
 	}
 	// Two of the same microsecond become neighbours.
 	for {
-		r, err := w.conn.ExecContext(ctx, `UPDATE temp.thin_close AS t SET ts = ts + 1e-6
+		r, err := w.file.conn.ExecContext(ctx, `UPDATE temp.thin_close AS t SET ts = ts + 1e-6
 			WHERE EXISTS (SELECT 1 FROM close_count c WHERE c.ts = t.ts AND c.sample = t.sample)
 			   OR EXISTS (SELECT 1 FROM temp.thin_close c WHERE c.ts = t.ts AND c.sample = t.sample AND c.rowid < t.rowid)`)
 		if err != nil {
@@ -89,7 +89,7 @@ func (w *Writer) sumUpCloses(ctx context.Context, from, until float64) error {
 			break
 		}
 	}
-	if _, err := w.conn.ExecContext(ctx, "INSERT INTO close_count SELECT * FROM temp.thin_close"); err != nil {
+	if _, err := w.file.conn.ExecContext(ctx, "INSERT INTO close_count SELECT * FROM temp.thin_close"); err != nil {
 		return err
 	}
 	return w.noteThinned(ctx, "closed_sockets", thinnedCloses, from, until)
@@ -97,16 +97,16 @@ func (w *Writer) sumUpCloses(ctx context.Context, from, until float64) error {
 
 // forgetThinned says no more of times that are forgotten that they were thinned.
 func (w *Writer) forgetThinned(ctx context.Context, oldest float64) error {
-	if _, err := w.conn.ExecContext(ctx, "DELETE FROM gap WHERE kind = ? AND until <= ?", gapThinned, oldest); err != nil {
+	if _, err := w.file.conn.ExecContext(ctx, "DELETE FROM gap WHERE kind = ? AND until <= ?", gapThinned, oldest); err != nil {
 		return err
 	}
-	_, err := w.conn.ExecContext(ctx, "UPDATE gap SET since = ? WHERE kind = ? AND since < ?", oldest, gapThinned, oldest)
+	_, err := w.file.conn.ExecContext(ctx, "UPDATE gap SET since = ? WHERE kind = ? AND since < ?", oldest, gapThinned, oldest)
 	return err
 }
 
 // noteThinned makes the gap of that detail last until then; it begins there if there is none yet.
 func (w *Writer) noteThinned(ctx context.Context, source, detail string, since, until float64) error {
-	r, err := w.conn.ExecContext(ctx, "UPDATE gap SET until = ? WHERE kind = ? AND detail = ?", until, gapThinned, detail)
+	r, err := w.file.conn.ExecContext(ctx, "UPDATE gap SET until = ? WHERE kind = ? AND detail = ?", until, gapThinned, detail)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (w *Writer) noteThinned(ctx context.Context, source, detail string, since, 
 		return err
 	}
 	id := w.gaps.newest + 1
-	_, err = w.conn.ExecContext(ctx, "INSERT INTO gap (id, since, until, source, kind, detail) VALUES (?, ?, ?, ?, ?, ?)", id, since, until, source, gapThinned, detail)
+	_, err = w.file.conn.ExecContext(ctx, "INSERT INTO gap (id, since, until, source, kind, detail) VALUES (?, ?, ?, ?, ?, ?)", id, since, until, source, gapThinned, detail)
 	w.gaps.newest = id
 	return err
 }

@@ -44,7 +44,7 @@ func TestAsOfLawThinned(t *testing.T) {
 					}
 					h.restart()
 				case 1:
-					h.w.close()
+					h.w.file.close()
 					h.restart()
 				}
 			}

@@ -48,13 +48,13 @@ func BenchmarkCloseBytes(b *testing.B) {
 					"CREATE TABLE plain " + Closes.Schema()[len("CREATE TABLE close "):],
 					"INSERT INTO plain SELECT *, NULL FROM " + Closes.whole(),
 				} {
-					if _, err := w.conn.ExecContext(b.Context(), statement); err != nil {
+					if _, err := w.file.conn.ExecContext(b.Context(), statement); err != nil {
 						b.Fatal(err)
 					}
 				}
 				bytes := func(tables string) float64 {
 					var n int64
-					if err := w.conn.QueryRowContext(b.Context(), "SELECT sum(pgsize) FROM dbstat WHERE aggregate = TRUE AND name IN ("+tables+")").Scan(&n); err != nil {
+					if err := w.file.conn.QueryRowContext(b.Context(), "SELECT sum(pgsize) FROM dbstat WHERE aggregate = TRUE AND name IN ("+tables+")").Scan(&n); err != nil {
 						b.Fatal(err)
 					}
 					return float64(n) / (samples * each)
@@ -105,13 +105,13 @@ func TestWrittenTwiceIsTheSame(t *testing.T) {
 	h.begun = func() {
 		w := h.w
 		rehearse := func() (all []string) {
-			w.tape.recording = true
+			w.pending.collecting = true
 			err := w.write(t.Context(), Cost{})
-			w.tape.recording = false
+			w.pending.collecting = false
 			if err != nil {
 				t.Fatal(err)
 			}
-			for ops := w.tape.current; len(ops) > 0; {
+			for ops := w.pending.current; len(ops) > 0; {
 				b, rows, args, rest := w.next(ops)
 				if ops = rest; b != w.addSample { // that has the time it takes
 					same := len(args) - rows*b.columns
@@ -121,7 +121,7 @@ func TestWrittenTwiceIsTheSame(t *testing.T) {
 				}
 			}
 			slices.Sort(all) // some sets are maps
-			w.tape.current = nil
+			w.pending.current = nil
 			for _, table := range w.order {
 				table.again()
 			}
