@@ -38,7 +38,7 @@ func eventsOf[ID, V comparable](t Spans[ID, V]) Events[ID, V] {
 	typed := Events[ID, V]{l, t}
 	l.newWriter = func(w *Writer) tableWriter { return newEventWriter(w, typed) }
 	logTables = append(logTables, l)
-	t.events = l
+	t.events, t.changes = l, true
 	return typed
 }
 

@@ -72,11 +72,17 @@ func (w *Writer) thin(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	var open int64 // the first sample of an amount that holds still
-	if err := w.file.conn.QueryRowContext(ctx, "SELECT coalesce(min(from_sample), ?) FROM "+TrafficTable.Subject+"_open", w.last.id).Scan(&open); err != nil {
-		return false, err
+	for _, t := range Tables() {
+		if !t.amounts {
+			continue
+		}
+		var open int64 // the first sample of an amount that holds still
+		if err := w.file.conn.QueryRowContext(ctx, "SELECT coalesce(min(from_sample), ?) FROM "+t.Subject+"_open", w.last.id).Scan(&open); err != nil {
+			return false, err
+		}
+		bound = min(bound, open)
 	}
-	bound = min(bound, open) - 1
+	bound--
 	for i, g := range k.thinning.grains {
 		if i > 0 {
 			bound = min(bound, k.thinning.upto[i-1])
@@ -133,7 +139,7 @@ func (w *Writer) thinTo(ctx context.Context, stage int, from, upto int64) error 
 			switch {
 			case len(t.Counters()) > 0:
 				err = w.thinSpans(ctx, t, before, to)
-			case t == TrafficTable.Table:
+			case t.amounts:
 				err = w.foldSpans(ctx, t, before, to)
 			}
 			if err != nil {

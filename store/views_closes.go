@@ -21,13 +21,7 @@ func (v View) OfCloses(wanted []Wanted, since, until string) (body string, ok bo
 	if v.Name != "closed_sockets" && v.Name != "connections" {
 		return "", false
 	}
-	replaced := func(old, new string) {
-		if !strings.Contains(body, old) {
-			panic(v.Name + " is not what it was: " + old) // a test reads it so
-		}
-		body = strings.ReplaceAll(body, old, new)
-	}
-	body = v.Body
+	places := map[string]string{}
 	may, addresses := []string(nil), []string(nil)
 	for _, w := range wanted {
 		in, column := "("+strings.Join(w.Values, ", ")+")", w.Column
@@ -35,9 +29,7 @@ func (v View) OfCloses(wanted []Wanted, since, until string) (body string, ok bo
 		case "local_addr", "local_port", "remote_port":
 		case "remote_addr":
 			addresses = w.Values
-			if v.Name == "connections" {
-				replaced(" WHERE s.remote_port > 0", " WHERE s.remote_port > 0 AND s.remote_addr IN "+in)
-			}
+			places["peer"] = " AND s.remote_addr IN " + in
 		case "pid", "comm", "exe":
 			in, column = fmt.Sprintf("(SELECT id FROM process WHERE %s IN %s)", column, in), "process"
 		default:
@@ -53,14 +45,13 @@ func (v View) OfCloses(wanted []Wanted, since, until string) (body string, ok bo
 	unconnected := func(a string) bool { return a == "'0.0.0.0'" || a == "'::'" } // no peer
 	hours := len(addresses) > 0 && !slices.ContainsFunc(addresses, unconnected)
 	if v.Name == "connections" {
-		from, these := "FROM w CROSS JOIN ", Closes.wholeOf(where)
-		replaced(from+Closes.whole(), from+these)
+		places["closes"] = Closes.wholeOf(where) + " c"
 		if hours {
-			replaced("WITH\nw AS", "WITH\n"+spoken(addresses)+",\nw AS")
-			replaced(from+these+" c ON c.ts BETWEEN w.since AND w.beyond",
-				from+"spoke k CROSS JOIN "+these+" c ON c.ts > max(k.since, w.since - 1) AND c.ts <= min(k.until, w.beyond) AND c.ts >= w.since")
+			places["spoke"] = spoken(addresses) + ",\n"
+			places["closes"] = "spoke k CROSS JOIN " + places["closes"]
+			places["when"] = "c.ts > max(k.since, w.since - 1) AND c.ts <= min(k.until, w.beyond) AND c.ts >= w.since"
 		}
-		return body, true
+		return v.fill(places), true
 	}
 	if hours {
 		low, high := "k.since", "k.until"
@@ -70,10 +61,11 @@ func (v View) OfCloses(wanted []Wanted, since, until string) (body string, ok bo
 		if until != "" {
 			high = "min(k.until, (" + until + "))"
 		}
-		replaced("SELECT c.ts AS ts", "WITH\n"+spoken(addresses)+"\nSELECT +c.ts AS ts") // what bounds ts in the statement must not drive it
-		replaced("\n  FROM close c\n", fmt.Sprintf("\n  FROM spoke k CROSS JOIN close c ON c.ts > %s AND c.ts <= %s\n", low, high))
+		places["spoke"] = "WITH\n" + spoken(addresses) + "\n"
+		places["ts"] = "+c.ts" // what bounds ts in the statement must not drive it
+		places["closes"] = fmt.Sprintf("spoke k CROSS JOIN close c ON c.ts > %s AND c.ts <= %s", low, high)
 	}
-	return body + "\n" + where, true
+	return v.fill(places) + "\n" + where, true
 }
 
 // spoken are the tables of a WITH of which the last, spoke, has the times in which one of those peers was there, as far as peers_1h tells, and all
