@@ -25,7 +25,7 @@ func (w *Writer) Commit(ctx context.Context, cost Cost) error {
 	w.gaps.committed()
 	w.forgetRetired()
 	w.last, w.lastRun, w.lost = w.now, true, nil
-	w.keeper.fresh, w.keeper.done = false, false
+	w.retention.committed(w.last)
 	return nil
 }
 

@@ -31,18 +31,18 @@ func Notify(w *Writer, notice func(string)) { w.options.Notice = notice }
 func Waiting(w *Writer) int { return len(w.pending.samples) }
 
 // Forgotten reports whether the oldest sample has been deleted.
-func Forgotten(w *Writer) bool { return w.keeper.horizon.id > 1 }
+func Forgotten(w *Writer) bool { return w.retention.oldest.id > 1 }
 
 // ThinEarly makes thinning begin within a test.
 func ThinEarly(w *Writer) {
-	w.keeper.thinning.grains = []grain{{60, "minute", 1.0 / 32, 600}, {3600, "hour", 1.0 / 4, 1800}}
+	w.retention.thinning.grains = []grain{{60, "minute", 1.0 / 32, 600}, {3600, "hour", 1.0 / 4, 1800}}
 }
 
 // Unthinned says which grains are not reached where one sample every ten seconds was taken.
 func Unthinned(w *Writer, samples int) []string {
 	var said []string
-	for n, g := range w.keeper.thinning.grains {
-		if upto, reach := w.keeper.thinning.upto[n], max(float64(samples)*10*g.share, g.least); float64(int64(samples)-upto)*10 > reach+2*float64(g.seconds) {
+	for n, g := range w.retention.thinning.grains {
+		if upto, reach := w.retention.thinning.upto[n], max(float64(samples)*10*g.share, g.least); float64(int64(samples)-upto)*10 > reach+2*float64(g.seconds) {
 			said = append(said, fmt.Sprintf("one in each %s is kept only up to %d of %d", g.noun, upto, samples))
 		}
 	}

@@ -120,7 +120,7 @@ func (h *history) start() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	w.keeper.markSamples, w.keeper.markTuples, w.tupleAge = 20, 10, 10
+	w.retention.markSamples, w.retention.markTuples, w.tupleAge = 20, 10, 10
 	w.logs[Closes.LogTable].(*logWriter[Close]).tuples.most = []int{40, 1000}[h.closed/1e6%2] // so that they go by number or by age
 	h.w = w
 	h.owners = w.Source("owners")

@@ -61,7 +61,7 @@ func shapedRecording(t *testing.T, path string, seed, w int, state string, sizes
 		t.Fatal(err)
 	}
 	if sizes.short > 0 {
-		wr.keeper.sums.sizes = sizes
+		wr.retention.sums.sizes = sizes
 	}
 	src := wr.Source("tcp4")
 	procs, counts, trends := NewSet(src, Processes), NewSet(src, SocketCounts), NewSet(src, SocketTrends)
@@ -83,7 +83,7 @@ func shapedRecording(t *testing.T, path string, seed, w int, state string, sizes
 		}
 		if sizes.short > 0 {
 			for due := true; due; {
-				if due, err = wr.sumUpDue(t.Context()); err != nil {
+				if due, err = wr.retention.sumUpDue(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}

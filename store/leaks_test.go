@@ -141,7 +141,7 @@ func TestLeaksOfShortRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.keeper.sums.sizes = blockSizes{short: 5, shortest: 2, together: 6}
+		w.retention.sums.sizes = blockSizes{short: 5, shortest: 2, together: 6}
 		src := w.Source("tcp4")
 		procs, trends := NewSet(src, Processes), NewSet(src, SocketTrends)
 		for i := run * samples; i < (run+1)*samples; i++ {
@@ -156,7 +156,7 @@ func TestLeaksOfShortRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 			for due := true; due; {
-				if due, err = w.sumUpDue(t.Context()); err != nil {
+				if due, err = w.retention.sumUpDue(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -45,7 +45,7 @@ func TestPeers(t *testing.T) {
 					m.w.file.close()
 					m.start()
 				case 2:
-					if _, err := m.w.sumUpPeers(t.Context(), true); err != nil {
+					if _, err := m.w.retention.sumUpPeers(t.Context(), true); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -107,17 +107,17 @@ func TestPeersOfThinned(t *testing.T) {
 	for range 150 {
 		m.step()
 	}
-	k := &m.w.keeper
+	k := m.w.retention
 	k.thinning.grains = []grain{{600, "minute", 0, 0}}
-	if err := m.w.readHorizon(t.Context()); err != nil {
+	if err := m.w.retention.readOldest(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.w.readThinned(t.Context()); err != nil {
+	if err := m.w.retention.readThinned(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	thinned := Levels()[1].of(m.w.last.ts)
 	for k.thinning.upto[0] < m.w.last.id {
-		if err := m.w.thinTo(t.Context(), 0, k.thinning.upto[0], m.w.last.id); err != nil {
+		if err := m.w.retention.thinTo(t.Context(), 0, k.thinning.upto[0], m.w.last.id); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -107,11 +107,7 @@ func (w *Writer) closeStatements() {
 	for _, b := range w.batches {
 		b.close()
 	}
-	w.forgetMinute()
-	if w.pages != nil {
-		w.pages.Close()
-		w.pages = nil
-	}
+	w.retention.closeStatements()
 }
 
 // continues reports whether the file that was opened is as this Writer has left one, whatever it is called and

@@ -48,7 +48,7 @@ func TestNothingGrowsForEver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.keeper.markSamples, w.keeper.markTuples, w.tupleAge = 50, 10, 20
+	w.retention.markSamples, w.retention.markTuples, w.tupleAge = 50, 10, 20
 	src := w.Source("all")
 	procs, socks, log := NewSet(src, Processes), NewSet(src, Sockets), NewLog(src, Closes)
 	trends, traffic := NewSet(src, SocketTrends), NewSet(src, TrafficTable)

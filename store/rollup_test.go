@@ -317,13 +317,13 @@ func TestRollupIsDoneAfterAFailure(t *testing.T) {
 	if _, err := h.w.file.conn.ExecContext(ctx, "CREATE TEMP TRIGGER full BEFORE INSERT ON main.period_1m BEGIN SELECT RAISE(ABORT, 'on purpose'); END"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.w.rollUpDue(ctx); err == nil || !strings.Contains(err.Error(), "on purpose") {
+	if _, err := h.w.retention.rollUpDue(ctx); err == nil || !strings.Contains(err.Error(), "on purpose") {
 		t.Fatalf("no failure: %v", err)
 	}
 	if _, err := h.w.file.conn.ExecContext(ctx, "DROP TRIGGER full"); err != nil {
 		t.Fatal(err)
 	}
-	if did, err := h.w.rollUpDue(ctx); err != nil || !did {
+	if did, err := h.w.retention.rollUpDue(ctx); err != nil || !did {
 		t.Errorf("after the failure: %t, %v", did, err)
 	}
 }

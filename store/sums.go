@@ -93,82 +93,82 @@ type summing struct {
 
 // SumUp works out all the sums that are due. Tidy does so too, in small steps and among other things.
 func (w *Writer) SumUp(ctx context.Context) error {
-	err := w.readHorizon(ctx)
+	err := w.retention.readOldest(ctx)
 	for due := err == nil; due && err == nil; {
-		due, err = w.sumUpDue(ctx)
+		due, err = w.retention.sumUpDue(ctx)
 	}
 	return err
 }
 
 // sumUpDue sums up the next block whose samples are all there, if there is one.
-func (w *Writer) sumUpDue(ctx context.Context) (bool, error) {
-	k := &w.keeper.sums
-	if w.last.id < k.at {
+func (k *retention) sumUpDue(ctx context.Context) (bool, error) {
+	sums := &k.sums
+	if k.last.id < sums.at {
 		return false, nil
 	}
 	var b block
 	var due bool
 	var err error
-	if !k.noLong {
-		b, due, err = w.nextLong(ctx)
-		k.noLong = err == nil && !due
+	if !sums.noLong {
+		b, due, err = k.nextLong(ctx)
+		sums.noLong = err == nil && !due
 	}
 	if err == nil && !due {
-		b, due, err = w.nextShort(ctx)
+		b, due, err = k.nextShort(ctx)
 	}
 	if err == nil && due {
-		err = w.file.transaction(ctx, func() error { return w.sumUp(ctx, b) })
+		err = k.file.transaction(ctx, func() error { return k.sumUp(ctx, b) })
 	}
 	if err != nil {
 		return false, fmt.Errorf("sum up: %w", err)
 	}
 	if due && b.length == shortBlock {
-		k.noLong = false
-		if k.next > 0 {
-			k.next = b.last() + 1
+		sums.noLong = false
+		if sums.next > 0 {
+			sums.next = b.last() + 1
 		}
 	}
 	return due, nil
 }
 
 // nextShort is the next short block. If it is not complete it notes when it may be.
-func (w *Writer) nextShort(ctx context.Context) (b block, due bool, err error) {
-	k := &w.keeper.sums
+func (k *retention) nextShort(ctx context.Context) (b block, due bool, err error) {
+	sums := &k.sums
 	b.length = shortBlock
-	last := w.last.id
-	if k.next > 0 {
-		b.first = max(k.next, w.keeper.horizon.id)
+	last := k.last.id
+	if sums.next > 0 {
+		b.first = max(sums.next, k.oldest.id)
 	} else {
 		var run int64
-		err = w.file.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM short_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
+		err = k.file.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM short_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
 SELECT run, max(a, next), z FROM done CROSS JOIN (
        SELECT id AS run, first_sample AS a, lead(first_sample, 1, ?2 + 1) OVER (ORDER BY id) - 1 AS z FROM run WHERE first_sample IS NOT NULL)
- WHERE z - max(a, next) + 1 >= ?3 ORDER BY a LIMIT 1`, w.keeper.horizon.id, w.last.id, k.sizes.shortest).Scan(&run, &b.first, &last)
+ WHERE z - max(a, next) + 1 >= ?3 ORDER BY a LIMIT 1`, k.oldest.id, k.last.id, sums.sizes.shortest).Scan(&run, &b.first, &last)
 		if errors.Is(err, sql.ErrNoRows) { // this run has hardly begun
-			k.at = w.last.id + 1
+			sums.at = k.last.id + 1
 			return b, false, nil
 		}
 		if err != nil {
 			return b, false, err
 		}
-		if run == w.run {
-			k.next = b.first
+		if run == k.run {
+			sums.next = b.first
 		}
 	}
-	if b.samples = min(k.sizes.short, last-b.first+1); k.next > 0 && b.samples < k.sizes.short {
-		k.at = b.first + k.sizes.short - 1
+	if b.samples = min(sums.sizes.short, last-b.first+1); sums.next > 0 && b.samples < sums.sizes.short {
+		sums.at = b.first + sums.sizes.short - 1
 		return b, false, nil
 	}
 	return b, true, nil
 }
 
 // nextLong is the next long block: as many short ones as it has at most, or all those of a run that is over.
-func (w *Writer) nextLong(ctx context.Context) (b block, due bool, err error) {
+func (k *retention) nextLong(ctx context.Context) (b block, due bool, err error) {
 	b.length = longBlock
-	err = w.file.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM long_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
+	err = k.file.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM long_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
 SELECT s.base, sum(s.samples) FROM done CROSS JOIN short_block s ON s.id >= next AND s.base >= next GROUP BY s.base
 HAVING count(*) >= ?2 OR count(*) >= 2 AND s.base < (SELECT base FROM short_block ORDER BY id DESC LIMIT 1)
- ORDER BY s.base LIMIT 1`, w.keeper.horizon.id, w.keeper.sums.sizes.together).Scan(&b.first, &b.samples)
+ ORDER BY s.base LIMIT 1`, k.oldest.id, k.sums.sizes.together).Scan(&b.first, &b.samples)
 	if errors.Is(err, sql.ErrNoRows) {
 		return b, false, nil
 	}
@@ -176,11 +176,11 @@ HAVING count(*) >= ?2 OR count(*) >= 2 AND s.base < (SELECT base FROM short_bloc
 }
 
 // sumUp enters a block and its rows.
-func (w *Writer) sumUp(ctx context.Context, b block) error {
+func (k *retention) sumUp(ctx context.Context, b block) error {
 	// It goes on from the one before it, unless that is of another run, or enough have the same base.
-	if err := w.file.conn.QueryRowContext(ctx, fmt.Sprintf(`SELECT coalesce((SELECT base FROM (SELECT * FROM %[1]s ORDER BY id DESC LIMIT 1) b
+	if err := k.file.conn.QueryRowContext(ctx, fmt.Sprintf(`SELECT coalesce((SELECT base FROM (SELECT * FROM %[1]s ORDER BY id DESC LIMIT 1) b
  WHERE id + samples = ?1 AND base >= (SELECT max(first_sample) FROM run WHERE first_sample <= ?1)
-   AND (SELECT count(*) FROM %[1]s WHERE id >= b.base AND base = b.base) < ?2), ?1)`, b.length.blocks()), b.first, w.keeper.sums.sizes.together).Scan(&b.base); err != nil {
+   AND (SELECT count(*) FROM %[1]s WHERE id >= b.base AND base = b.base) < ?2), ?1)`, b.length.blocks()), b.first, k.sums.sizes.together).Scan(&b.base); err != nil {
 		return err
 	}
 	steps := []string{fmt.Sprintf("INSERT INTO %s VALUES (%d, %d, %d)", b.length.blocks(), b.first, b.samples, b.base)}
@@ -188,7 +188,7 @@ func (w *Writer) sumUp(ctx context.Context, b block) error {
 		steps = append(steps, s.keep(b)...)
 	}
 	for _, s := range steps {
-		if _, err := w.file.conn.ExecContext(ctx, s); err != nil {
+		if _, err := k.file.conn.ExecContext(ctx, s); err != nil {
 			return fmt.Errorf("%w in %s", err, s)
 		}
 	}
@@ -238,19 +238,19 @@ func (s *Sum) of(b block) string {
   FROM (%s) GROUP BY subject`, b.samples, pieces)
 }
 
-// sweepSums lists what deletes the blocks that begin before the horizon, and the rows that only they need.
-func (w *Writer) sweepSums() []stage {
+// purgeSums lists what deletes the blocks that begin before the horizon, and the rows that only they need.
+func (k *retention) purgeSums() []stage {
 	var stages []stage
 	for _, l := range []blockLength{shortBlock, longBlock} {
-		stages = append(stages, w.deleteRange(l.blocks(), "id", w.keeper.horizon.id))
+		stages = append(stages, k.deleteRange(l.blocks(), "id", k.oldest.id))
 		for _, s := range Sums() {
 			stages = append(stages, func(ctx context.Context) (bool, error) {
 				var base int64
-				if err := w.file.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce((SELECT base FROM %s WHERE id >= ?1 ORDER BY id LIMIT 1), ?1)", l.blocks()),
-					w.keeper.horizon.id).Scan(&base); err != nil {
+				if err := k.file.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce((SELECT base FROM %s WHERE id >= ?1 ORDER BY id LIMIT 1), ?1)", l.blocks()),
+					k.oldest.id).Scan(&base); err != nil {
 					return false, err
 				}
-				return w.deleteRange(s.rows(l), "id", base<<32)(ctx)
+				return k.deleteRange(s.rows(l), "id", base<<32)(ctx)
 			})
 		}
 	}

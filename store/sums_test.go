@@ -181,7 +181,7 @@ func TestSumsOfDamagedCounts(t *testing.T) {
 	t.Parallel()
 	m := newSumsModel(t, 22)
 	m.start()
-	m.w.keeper.sums.at = math.MaxInt64 // none yet
+	m.w.retention.sums.at = math.MaxInt64 // none yet
 	for range 200 {
 		m.step()
 	}
@@ -190,7 +190,7 @@ func TestSumsOfDamagedCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m.w.keeper.sums.at = 0
+	m.w.retention.sums.at = 0
 	tidyUp(t, m.w)
 	m.stop()
 	if got := ask(t, m.path, "SELECT count(*) > 1 FROM long_block"); got[0] != "1" {

@@ -103,7 +103,7 @@ func TestThinnedCloses(t *testing.T) {
 				}
 			}
 			for steps := 0; ; steps++ {
-				more, err := w.thinCloses(t.Context(), unixSeconds(start)+old*10)
+				more, err := w.retention.thinCloses(t.Context(), unixSeconds(start)+old*10)
 				if err != nil {
 					t.Fatal(err)
 				}

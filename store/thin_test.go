@@ -59,7 +59,7 @@ func TestAsOfLawThinned(t *testing.T) {
 
 // thinSome takes a few steps of thinning, as if the file were too large.
 func (h *history) thinSome() {
-	k := &h.w.keeper
+	k := h.w.retention
 	if h.w.last.id == 0 {
 		return
 	}
@@ -67,10 +67,10 @@ func (h *history) thinSome() {
 	h.w.options.Limits.MaxSize = 1
 	k.thinning.most = int64(1 + h.rand.IntN(100))
 	for range h.rand.IntN(4) {
-		if err := h.w.readHorizon(h.t.Context()); err != nil {
+		if err := h.w.retention.readOldest(h.t.Context()); err != nil {
 			h.t.Fatal(err)
 		}
-		if more, err := h.w.thin(h.t.Context()); err != nil {
+		if more, err := h.w.retention.thin(h.t.Context()); err != nil {
 			h.t.Fatal(err)
 		} else if !more {
 			break
@@ -200,7 +200,7 @@ func TestThinnedAmountsThatStandStill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.keeper.thinning.grains = []grain{{10, "minute", 0, 20}}
+	w.retention.thinning.grains = []grain{{10, "minute", 0, 20}}
 	src := w.Source("s")
 	set := NewSet(src, TrafficTable)
 	const samples = 300
@@ -217,7 +217,7 @@ func TestThinnedAmountsThatStandStill(t *testing.T) {
 		tidyUp(t, w)
 		w.options.Limits.MaxSize = 1
 		for more := i%3 == 0; more; {
-			if more, err = w.thin(t.Context()); err != nil {
+			if more, err = w.retention.thin(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}

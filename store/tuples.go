@@ -214,7 +214,7 @@ func (t *tuples[V]) write(ctx context.Context, number, m int64, v reflect.Value,
 }
 
 // dropLogTuples deletes the tuples of a log that no row from the horizon on has.
-func (w *Writer) dropLogTuples(t *LogTable) stage {
-	return w.deleteWhere(fmt.Sprintf(`DELETE FROM %[1]s WHERE id <= (SELECT max(id) FROM (SELECT id, sample FROM %[1]s ORDER BY id LIMIT %[2]d) WHERE sample <= %[3]d)
-		AND id < (SELECT max(id) FROM %[1]s)`, t.tuple(), sweepRows, w.keeper.horizon.id-w.tupleAge)) // no number is given twice
+func (k *retention) dropLogTuples(t *LogTable) stage {
+	return k.deleteWhere(fmt.Sprintf(`DELETE FROM %[1]s WHERE id <= (SELECT max(id) FROM (SELECT id, sample FROM %[1]s ORDER BY id LIMIT %[2]d) WHERE sample <= %[3]d)
+		AND id < (SELECT max(id) FROM %[1]s)`, t.tuple(), purgeRows, k.oldest.id-*k.tupleAge)) // no number is given twice
 }

@@ -98,11 +98,9 @@ type Writer struct {
 	dropped    drop // why samples were dropped since then
 	generation uint32
 
-	gaps    gapLog
-	keeper  keeper
-	present present
-	pages   *sql.Stmt   // see look
-	minute  []*sql.Stmt // see rollUp
+	gaps      gapLog
+	clock     trustedClock
+	retention *retention
 }
 
 type sampleTime struct {
@@ -134,6 +132,7 @@ func Create(ctx context.Context, o Options) (*Writer, error) {
 		tw := t.newWriter(w)
 		w.logs[t], w.order = tw, append(w.order, tw)
 	}
+	w.retention = newRetention(w)
 	w.outcome = &Source{writer: w, name: "recorder"}
 	w.results = NewSet(w.outcome, Sources)
 	err := w.file.connect(ctx, w.options.Notice)
@@ -152,14 +151,15 @@ func Create(ctx context.Context, o Options) (*Writer, error) {
 // begin enters this boot and this run, and takes over what the last run left. It may be this very run: see startOver.
 func (w *Writer) begin(ctx context.Context) error {
 	b := w.options.Boot
-	w.keeper = newKeeper()
+	w.retention.closeStatements()
+	w.retention = newRetention(w)
 	return w.file.transaction(ctx, func() error {
 		w.last = sampleTime{}
 		if err := w.file.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id DESC LIMIT 1").
 			Scan(&w.last.id, &w.last.ts); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if err := w.present.begin(ctx, w.file.conn, b.ID); err != nil {
+		if err := w.clock.begin(ctx, w.file.conn, b.ID); err != nil {
 			return err
 		}
 		var lastRun, lastBoot sql.NullInt64
@@ -207,6 +207,7 @@ func (w *Writer) begin(ctx context.Context) error {
 				return err
 			}
 		}
+		w.retention.begin(w.last, w.run, w.bootSample)
 		return nil
 	})
 }
@@ -251,7 +252,7 @@ func (w *Writer) Begin(c Clock) {
 	if w.now.ts <= w.last.ts {
 		w.now.ts, w.now.steppedBack = w.last.ts+max(0.001, w.sinceLast()/slowness), true
 	}
-	w.present.see(unixSeconds(c.Wall), seconds(c.Uptime))
+	w.clock.see(unixSeconds(c.Wall), seconds(c.Uptime))
 	w.outcome.begin()
 	for _, s := range w.sources {
 		s.begin()

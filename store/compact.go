@@ -10,8 +10,8 @@ import (
 // A tupled is a tableWriter that interns tuples.
 type tupled interface {
 	tupleTable() *Table
-	beginMoving() (upto int64)
-	moveSome(ctx context.Context, upto int64) (more bool, err error)
+	beginCompacting() (upto int64)
+	compactSome(ctx context.Context, upto int64) (more bool, err error)
 }
 
 func (t *spanWriter[ID, V]) tupleTable() *Table {
@@ -21,20 +21,20 @@ func (t *spanWriter[ID, V]) tupleTable() *Table {
 	return t.table.Table
 }
 
-// beginMoving gives no old tuple to a new span any more, and returns the number of the last.
-func (t *spanWriter[ID, V]) beginMoving() int64 {
+// beginCompacting gives no old tuple to a new span any more, and returns the number of the last.
+func (t *spanWriter[ID, V]) beginCompacting() int64 {
 	clear(t.tuples)
 	return t.lastTuple
 }
 
-// moveAtOnce tuples are moved in one step.
-const moveAtOnce = 500
+// compactAtOnce tuples are moved in one step.
+const compactAtOnce = 500
 
-// moveSome gives the open spans whose tuple has a number up to that a copy of it with a higher one.
-func (t *spanWriter[ID, V]) moveSome(ctx context.Context, upto int64) (bool, error) {
+// compactSome gives the open spans whose tuple has a number up to that a copy of it with a higher one.
+func (t *spanWriter[ID, V]) compactSome(ctx context.Context, upto int64) (bool, error) {
 	q, name := t.writer.file.conn, t.table.Subject
 	var old []int64
-	rows, err := q.QueryContext(ctx, fmt.Sprintf("SELECT DISTINCT tuple FROM %s_open WHERE tuple <= ? LIMIT %d", name, moveAtOnce), upto)
+	rows, err := q.QueryContext(ctx, fmt.Sprintf("SELECT DISTINCT tuple FROM %s_open WHERE tuple <= ? LIMIT %d", name, compactAtOnce), upto)
 	if err != nil {
 		return false, err
 	}
@@ -79,53 +79,52 @@ func (t *spanWriter[ID, V]) moveSome(ctx context.Context, upto int64) (bool, err
 	return true, nil
 }
 
-// moveTuples moves tuples that are in use out of the way of those that are not; see keeper.
-func (w *Writer) moveTuples(ctx context.Context) (bool, error) {
-	k := &w.keeper
-	if w.options.Limits.Keep == 0 && w.options.Limits.MaxSize == 0 {
+// compactTuples moves tuples that are in use out of the way of those that are not; see keeper.
+func (k *retention) compactTuples(ctx context.Context) (bool, error) {
+	if k.limits.Keep == 0 && k.limits.MaxSize == 0 {
 		return false, nil
 	}
-	if k.moving == 0 {
-		if w.last.id < k.marked {
+	if k.compacting == 0 {
+		if k.last.id < k.marked {
 			return false, nil
 		}
-		next, err := w.dueTuples(ctx)
+		next, err := k.tuplesDue(ctx)
 		if err != nil {
 			return false, err
 		}
 		if next == 0 {
-			k.marked = w.last.id + k.markSamples/10
+			k.marked = k.last.id + k.markSamples/10
 			return false, nil
 		}
-		k.moving, k.upto = next, w.order[next-1].(tupled).beginMoving()
+		k.compacting, k.upto = next, k.tables[next-1].(tupled).beginCompacting()
 	}
-	t := w.order[k.moving-1].(tupled)
-	more, err := t.moveSome(ctx, k.upto)
+	t := k.tables[k.compacting-1].(tupled)
+	more, err := t.compactSome(ctx, k.upto)
 	if err != nil || more {
 		return more, err
 	}
 	// A span that ends with the last sample or later is written by the next commit, from an open one.
-	_, err = w.file.conn.ExecContext(ctx, "REPLACE INTO tuple_mark (name, sample, upto) VALUES (?, ?, ?)", t.tupleTable().Subject, w.last.id, k.upto)
-	k.moving = 0
+	_, err = k.file.conn.ExecContext(ctx, "REPLACE INTO tuple_mark (name, sample, upto) VALUES (?, ?, ?)", t.tupleTable().Subject, k.last.id, k.upto)
+	k.compacting = 0
 	return err == nil, err
 }
 
-// dueTuples finds a table of which tuples are to be moved: its place in order plus one, 0 when there is none.
-func (w *Writer) dueTuples(ctx context.Context) (int, error) {
-	for i, t := range w.order {
+// tuplesDue finds a table of which tuples are to be moved: its place in order plus one, 0 when there is none.
+func (k *retention) tuplesDue(ctx context.Context) (int, error) {
+	for i, t := range k.tables {
 		t, ok := t.(tupled)
 		if !ok || t.tupleTable() == nil {
 			continue
 		}
 		var sample, upto, last int64
 		name := t.tupleTable().Subject
-		if err := w.file.conn.QueryRowContext(ctx, "SELECT coalesce(max(sample), 0), coalesce(max(upto), 0) FROM tuple_mark WHERE name = ?", name).Scan(&sample, &upto); err != nil {
+		if err := k.file.conn.QueryRowContext(ctx, "SELECT coalesce(max(sample), 0), coalesce(max(upto), 0) FROM tuple_mark WHERE name = ?", name).Scan(&sample, &upto); err != nil {
 			return 0, err
 		}
-		if err := lastID(ctx, w.file.conn, name+"_tuple", &last); err != nil {
+		if err := lastID(ctx, k.file.conn, name+"_tuple", &last); err != nil {
 			return 0, err
 		}
-		if last-upto >= w.keeper.markTuples && w.last.id-sample >= max(w.keeper.markSamples, (w.last.id-w.keeper.horizon.id)/8) {
+		if last-upto >= k.markTuples && k.last.id-sample >= max(k.markSamples, (k.last.id-k.oldest.id)/8) {
 			return i + 1, nil
 		}
 	}
@@ -133,17 +132,17 @@ func (w *Writer) dueTuples(ctx context.Context) (int, error) {
 }
 
 // dropTuples deletes tuples that no span before or after the horizon holds any more.
-func (w *Writer) dropTuples(t *Table) stage {
+func (k *retention) dropTuples(t *Table) stage {
 	return func(ctx context.Context) (bool, error) {
-		h := w.keeper.horizon.id
+		h := k.oldest.id
 		var upto sql.NullInt64
-		if err := w.file.conn.QueryRowContext(ctx, "SELECT max(upto) FROM tuple_mark WHERE name = ? AND sample <= ?", t.Subject, h).Scan(&upto); err != nil || !upto.Valid {
+		if err := k.file.conn.QueryRowContext(ctx, "SELECT max(upto) FROM tuple_mark WHERE name = ? AND sample <= ?", t.Subject, h).Scan(&upto); err != nil || !upto.Valid {
 			return false, err
 		}
-		if did, err := w.deleteRange(t.Subject+"_tuple", "id", upto.Int64+1)(ctx); err != nil || did {
+		if did, err := k.deleteRange(t.Subject+"_tuple", "id", upto.Int64+1)(ctx); err != nil || did {
 			return did, err
 		}
-		_, err := w.file.conn.ExecContext(ctx, "DELETE FROM tuple_mark WHERE name = ? AND upto < ?", t.Subject, upto.Int64)
+		_, err := k.file.conn.ExecContext(ctx, "DELETE FROM tuple_mark WHERE name = ? AND upto < ?", t.Subject, upto.Int64)
 		return false, err
 	}
 }
