@@ -108,7 +108,7 @@ func checkRecoverable(damaged, path string) error {
 		}
 		return fmt.Errorf("%s is there already: name a file that is not", path)
 	}
-	if pid, is := Recording(damaged); is {
+	if pid, is := RecorderOf(damaged); is {
 		return fmt.Errorf("%s: %w, process %d: stop it first", damaged, ErrBusy, pid)
 	}
 	return nil
@@ -176,7 +176,7 @@ func (s *salvage) run(ctx context.Context, path string) error {
 		return err
 	}
 	for _, step := range []func(context.Context) error{
-		s.copyRows, s.upgrade, s.mendSamples, s.mendTables, s.mendReferences, s.mendLogs, s.writeGaps, s.finish,
+		s.copyRows, s.upgrade, s.repairSamples, s.repairTables, s.repairReferences, s.repairLogs, s.writeGaps, s.finish,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -105,7 +105,7 @@ func (set *Set[ID, V]) Put(id ID, v V) *Subject[ID, V] {
 	s := set.byKey[k]
 	var name *ID
 	if s == nil {
-		if s = set.table.wake(k); s == nil {
+		if s = set.table.adopt(k); s == nil {
 			s, name = set.table.subject(), new(id)
 		}
 		s.set, set.byKey[k] = set, s
@@ -164,7 +164,7 @@ func (set *Set[ID, V]) RestNamed(id ID) *Subject[ID, V] {
 	k := set.table.hashes.key(id)
 	s := set.byKey[k]
 	if s == nil {
-		if s = set.table.wake(k); s == nil {
+		if s = set.table.adopt(k); s == nil {
 			return nil
 		}
 		s.set, set.byKey[k] = set, s

@@ -17,7 +17,7 @@ func (t *spanWriter[ID, V]) looked(m int64) (full, half int64) {
 func (t *spanWriter[ID, V]) cut(m int64) {
 	full, half := t.looked(m)
 	for _, place := range []int64{full, half} {
-		there := t.wheel[place]
+		there := t.cutQueue[place]
 		live := there[:0]
 		for _, s := range there {
 			if !s.open() {
@@ -30,7 +30,7 @@ func (t *spanWriter[ID, V]) cut(m int64) {
 			}
 		}
 		clear(there[len(live):])
-		t.wheel[place] = live
+		t.cutQueue[place] = live
 	}
 }
 
@@ -38,10 +38,10 @@ func (t *spanWriter[ID, V]) cut(m int64) {
 // cut at the full turn, and from then on once in K samples. Without that, all who came together would always be cut in the same half.
 func (t *spanWriter[ID, V]) age(m int64) {
 	full, half := t.looked(m)
-	for _, s := range t.wheel[half] {
+	for _, s := range t.cutQueue[half] {
 		s.span = oldSpan
 	}
-	for _, s := range t.wheel[full] {
+	for _, s := range t.cutQueue[full] {
 		if s.span == oldSpan {
 			s.span = youngSpan
 		} else {
