@@ -6,15 +6,15 @@ import (
 	"errors"
 )
 
-// How old something is does not follow from the wall clock alone: one that is a year ahead for a minute, before anybody sets it
-// right, must not cost a year of data. Samples are as old as the clock since boot says; only how long the machine was
-// off between two boots the wall clock tells, and it is believed once it has stood for clockSettled.
+// The age of a sample is not taken from the wall clock alone: a wall clock that is a year ahead for a minute must not cost a year of data.
+// The age is measured with the clock since boot. Only the time for which the machine was off between two boots is taken from the wall clock,
+// and only after it has run steadily for clockSettled.
 
-// clockSettled is for how long, in seconds, a wall clock that has leapt forward, or that a new boot begins with, must have gone on
-// from there before anything is deleted on its word.
+// clockSettled is how long, in seconds, a wall clock that jumped forward, or that a new boot begins with, must run steadily before we trust it to
+// delete data.
 const clockSettled = 3600.0
 
-// A trustedClock is the time by which roll-ups and gaps grow old: the wall clock's, unless that has leapt lately.
+// A trustedClock gives the time from which the age of roll-ups and gaps is counted: the wall clock's, unless that has jumped lately.
 type trustedClock struct {
 	known        bool
 	wall, uptime float64 // when the clock was last believed
@@ -51,7 +51,7 @@ func (c *trustedClock) see(wall, uptime float64) {
 	*c = trustedClock{known: true, wall: wall, uptime: uptime, now: wall}
 }
 
-// A pastSample is what tells the age of one.
+// A pastSample is a sample with what is needed to tell its age.
 type pastSample struct {
 	id, boot     int64
 	wall, uptime float64
@@ -83,8 +83,8 @@ func (k *retention) firstSample(ctx context.Context, low, high pastSample, holds
 	return high, nil
 }
 
-// youngerThan is the oldest sample that is not older than so many seconds, and, when that is the horizon, how many are left until
-// it is.
+// youngerThan is the first sample that is not older than age, in seconds. If that is the oldest sample, left is how long it takes until it is
+// older.
 func (k *retention) youngerThan(ctx context.Context, age float64) (id int64, left float64, err error) {
 	oldest, err := k.sampleFrom(ctx, k.oldest.id)
 	if err != nil {

@@ -21,16 +21,16 @@ func (t *spanWriter[ID, V]) tupleTable() *Table {
 	return t.table.Table
 }
 
-// beginCompacting gives no old tuple to a new span any more, and returns the number of the last.
+// beginCompacting stops giving old tuples to new spans, and returns the number of the last tuple.
 func (t *spanWriter[ID, V]) beginCompacting() int64 {
 	clear(t.tuples)
 	return t.lastTuple
 }
 
-// compactAtOnce tuples are moved in one step.
+// compactAtOnce tuples are copied in one step.
 const compactAtOnce = 500
 
-// compactSome gives the open spans whose tuple has a number up to that a copy of it with a higher one.
+// compactSome copies some tuples with a number up to upto, and gives the copies to the open spans that have them.
 func (t *spanWriter[ID, V]) compactSome(ctx context.Context, upto int64) (bool, error) {
 	q, name := t.writer.file.conn, t.table.Subject
 	var old []int64
@@ -79,7 +79,7 @@ func (t *spanWriter[ID, V]) compactSome(ctx context.Context, upto int64) (bool, 
 	return true, nil
 }
 
-// compactTuples moves tuples that are in use out of the way of those that are not; see keeper.
+// compactTuples copies tuples that are in use behind the newest one, so that all before that can be deleted by range; see retention.
 func (k *retention) compactTuples(ctx context.Context) (bool, error) {
 	if k.limits.Keep == 0 && k.limits.MaxSize == 0 {
 		return false, nil
@@ -109,7 +109,7 @@ func (k *retention) compactTuples(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// tuplesDue finds a table of which tuples are to be moved: its place in order plus one, 0 when there is none.
+// tuplesDue finds a table whose tuples are to be compacted: its place in tables plus one, 0 when there is none.
 func (k *retention) tuplesDue(ctx context.Context) (int, error) {
 	for i, t := range k.tables {
 		t, ok := t.(tupled)
@@ -131,7 +131,7 @@ func (k *retention) tuplesDue(ctx context.Context) (int, error) {
 	return 0, nil
 }
 
-// dropTuples deletes tuples that no span before or after the horizon holds any more.
+// dropTuples deletes the tuples that no span has any more.
 func (k *retention) dropTuples(t *Table) stage {
 	return func(ctx context.Context) (bool, error) {
 		h := k.oldest.id

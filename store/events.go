@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Events is the log of what the kernel told of the subjects of a table between samples. With each sample what was told
-// is compared with what the sample saw, so that the changes that the log shows lead from each sample to the next: where it
-// has rows of a subject it is all that there is to say of it, and the spans are not asked.
+// Events is the log of the kernel's messages about the subjects of a table between samples. With each sample, the messages are compared with
+// what the sample saw, so that the changes in the log lead from each sample to the next. If the log has rows of a subject between two samples,
+// they are complete, and the spans are not read.
 type Events[ID, V comparable] struct {
 	*LogTable
 	spans Spans[ID, V]
@@ -66,7 +66,7 @@ type undoTold[ID, V comparable] struct {
 	as toldState[V]
 }
 
-// A toldState is what a subject is, by the last sample and what was told since.
+// A toldState is what a subject is after the last sample and the messages since.
 type toldState[V comparable] struct {
 	v     V
 	there bool

@@ -214,7 +214,7 @@ func (g *gapLog) committed() {
 
 func (g *gapLog) rolledBack() { g.staged = g.staged[:0] }
 
-// resume says why there is a gap, where begin has only seen that there is one.
+// resume gives the reason of the gap that begin has found.
 func (g *gapLog) resume(w *Writer, ours bool) {
 	switch {
 	case ours && w.last.id > 0:
@@ -226,7 +226,7 @@ func (g *gapLog) resume(w *Writer, ours bool) {
 	}
 }
 
-// forget is for a Writer that starts over.
+// forget resets the gap log for a Writer that starts over.
 func (g *gapLog) forget(sources []*Source) {
 	g.rolledBack()
 	g.late = lateGap{}

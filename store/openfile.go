@@ -160,9 +160,8 @@ func (f *openFile) moved() error {
 	return nil
 }
 
-// abandon closes files that the path does not name any more, or not all of them. What stands in the -wal file comes into the
-// recording first. A -wal file that stayed behind when the recording went must not: SQLite would take it for that of the
-// next file, and damage it.
+// abandon closes the files when the path no longer names all of them. The -wal file is first written back into the recording. A -wal file that
+// stayed behind when the recording was taken away is removed: SQLite would take it for the one of the next file, and damage that.
 func (f *openFile) abandon(ctx context.Context) {
 	files := f.files
 	if f.conn != nil {
@@ -216,8 +215,8 @@ func (f *openFile) lend(ctx context.Context, do func() error) error {
 	})
 }
 
-// syncEvery is the time that a power failure may cost at most, besides the sample under way: so often the -wal file is brought
-// onto the disk. SQLite itself does so only at a checkpoint, every 1,000 pages: on a quiet machine that is many minutes.
+// syncEvery is how often the -wal file is synced to the disk: a power failure costs no more than that, and the sample under way. SQLite itself
+// does so only at a checkpoint, every 1,000 pages: on a quiet machine that is many minutes.
 const syncEvery = 30 * time.Second
 
 // sync runs commit, so that what it commits survives a power failure if it is time for that.

@@ -48,8 +48,8 @@ var ErrNothingSaved = errors.New("nothing could be saved")
 
 // Recover writes a new recording to path, with all that can be read of a damaged one. It opens that only for reading and never
 // touches it, whatever is damaged: its head, its schema, pages of tables or indexes, the -wal file, or its end. The rows
-// are read page by page, without SQLite: see package sqlitefile. One bad page costs its own rows only, and none if it led
-// to others or is of an index.
+// are read page by page, without SQLite: see package sqlitefile. One bad page costs its own rows only. If it only led to others, or is of an index,
+// it costs none: the pages below are orphaned, and found all the same.
 //
 // What is saved obeys the scheme again: what means nothing without rows that are lost is left out; open spans stay open where
 // nothing speaks against it. A row of gaps of kind damaged says for each table what was lost, and between which samples; samples themselves are

@@ -16,7 +16,7 @@ type Limits struct {
 	Keep    time.Duration // samples and what happened between them
 	MaxSize int64         // bytes of the file and its -wal together; at least MinMaxSize
 
-	// The roll-ups outlive the samples. Under MaxSize they give way as well, minutes first, but later than samples do.
+	// The roll-ups outlive the samples. Under MaxSize they are deleted as well, minutes first, but later than samples are.
 	Minutes, Hours, Days time.Duration
 }
 
@@ -127,7 +127,7 @@ func (k *retention) closeStatements() {
 	}
 }
 
-// A stage sweeps one table: it deletes a few rows before the horizon and reports whether there were any.
+// A stage is one thing to do, in small steps: each call does a step and reports whether there was anything to do.
 type stage func(context.Context) (bool, error)
 
 // purgeRows is how many rows go in one step: some milliseconds' worth.
@@ -171,7 +171,7 @@ func (k *retention) rollUpDue(ctx context.Context) (bool, error) {
 	return k.rollups.next(ctx, k.last.ts)
 }
 
-// readOldest finds the oldest sample. What an earlier run left to be swept is swept.
+// readOldest finds the oldest sample. What an earlier run left to be purged is purged.
 func (k *retention) readOldest(ctx context.Context) error {
 	if k.oldest.id != 0 {
 		return nil
@@ -196,7 +196,7 @@ func (k *retention) forgetOldest(ctx context.Context) (bool, error) {
 	if keep == 0 || seconds(k.last.clock.Uptime) < k.looked {
 		return false, nil
 	}
-	// By stretches, or every sample would sweep all tables for the sake of one.
+	// By stretches, or every sample would purge all tables for the sake of one.
 	stretch := min(max(keep/100, 4*k.interval), 10*time.Minute).Seconds()
 	next, left, err := k.youngerThan(ctx, keep.Seconds()+stretch)
 	if err != nil {
@@ -215,7 +215,7 @@ func (k *retention) forgetOldest(ctx context.Context) (bool, error) {
 // forgetAtOnce is how many samples one step forgets: the subjects that appeared in them are read.
 const forgetAtOnce = 200
 
-// forgetSamples moves the horizon towards the sample next: not beyond what is not rolled up yet. It reports whether it moved.
+// forgetSamples deletes the oldest samples before next, a few at a time, but none that is not rolled up yet. It reports whether it did.
 func (k *retention) forgetSamples(ctx context.Context, next int64) (bool, error) {
 	unrolled, err := k.unrolled(ctx)
 	if err != nil {
@@ -259,8 +259,8 @@ func (k *retention) unrolled(ctx context.Context) (int64, error) {
 	return id.Int64, err
 }
 
-// keepSince notes when those of a table were first seen that outlive the samples before b, and appeared after those that were
-// forgotten already. It returns the number of the first that b or a later sample saw first.
+// keepSince stores the first-seen time of subjects that survive the deletion of samples before b. Subjects that were first seen in samples
+// deleted earlier have it already. It returns the number of the first subject that sample b, or a later one, saw first.
 func (k *retention) keepSince(ctx context.Context, t *Table, b int64) (int64, error) {
 	first, known := k.born[t]
 	if !known {
@@ -306,7 +306,7 @@ func (k *retention) firstBorn(ctx context.Context, t *Table, low, m int64) (int6
 	return low, nil
 }
 
-// sweep does one step of what is to be swept.
+// purge does one step of the stages.
 func (k *retention) purge(ctx context.Context) (bool, error) {
 	for len(k.stages) > 0 {
 		did, err := k.stages[0](ctx)
@@ -318,7 +318,7 @@ func (k *retention) purge(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// purging lists what stands before the horizon and may go.
+// purging lists the stages that delete what only samples before the oldest one showed.
 func (k *retention) purging() []stage {
 	h := k.oldest.id
 	referred := h - min((k.last.id-h)/8, int64(24*time.Hour/max(k.interval, time.Millisecond)))
@@ -408,8 +408,7 @@ func (k *retention) purgeRollup(r *Rollup, l Level) stage {
 	}
 }
 
-// purgeRecorder deletes what the recorder said about itself in a time of which nothing is left. Gaps are kept for as long as the
-// hours are.
+// purgeRecorder deletes the rows about the recorder itself from before the oldest sample. Gaps are kept as long as the roll-ups of hours are.
 func (k *retention) purgeRecorder(ctx context.Context) (bool, error) {
 	oldest := k.oldest.ts
 	if hours := k.limits.Hours; hours > 0 {
@@ -434,7 +433,7 @@ func (k *retention) purgeRecorder(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// oldest is the first period of which rows are kept, as SQL. The peers of hours are many, and kept as long as minutes are.
+// oldest is the first period whose rows are kept, as SQL. There are many peers of hours: they are kept only as long as minutes are.
 func (r *Rollup) oldest(l Level) string {
 	from, each := l, l.block
 	if minute := Levels()[0]; r.kind == contact && l == Levels()[1] {
@@ -459,7 +458,7 @@ func (k *retention) forgetPeriods(ctx context.Context) (bool, error) {
 		if keep := k.limits.rollup(i); keep > 0 {
 			next = max(next, l.blockOf(l.of(k.clock.now-keep.Seconds())))
 		}
-		// Where room is wanting, a level gives way when it goes back that much further than the samples do.
+		// If the file is too large, a level is cut when it goes back that much further than the samples do.
 		if over > 0 && k.last.ts-l.begin(first.Int64) > l.reach*max(k.last.ts-k.oldest.ts, 60) {
 			next = max(next, l.blockOf(first.Int64+l.block+(last.Int64-first.Int64)/100))
 		}
@@ -492,8 +491,8 @@ func (k *retention) countPages(ctx context.Context) error {
 	return k.counting.QueryRowContext(ctx).Scan(&k.used, &k.free)
 }
 
-// oversize is by how many bytes the recording is too large, free pages not counted: they are used first. Once beyond its limit it is
-// too large until it is a hundredth below it, or every sample would sweep all tables for the sake of one.
+// oversize is by how many bytes the recording is too large. Free pages are not counted: they are used first. Once beyond its limit, it is
+// too large until it is a hundredth below it, or every sample would purge all tables for the sake of one.
 func (k *retention) oversize(ctx context.Context) (int64, error) {
 	limit := k.limits.MaxSize
 	if limit == 0 {

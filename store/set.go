@@ -114,8 +114,8 @@ func (set *Set[ID, V]) Put(id ID, v V) *Subject[ID, V] {
 	return s
 }
 
-// Change says that the subject has the values v in this sample, without saying again what it is
-// called. It answers false when the recording does not have the subject: then Put.
+// Change says that the subject has the values v in this sample, without repeating its identity.
+// It answers false when the recording does not have the subject: then Put.
 func (set *Set[ID, V]) Change(s *Subject[ID, V], v V) bool {
 	if s == nil || s.set != set {
 		return false

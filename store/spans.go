@@ -19,12 +19,12 @@ type tableWriter interface {
 	load(ctx context.Context, q *sql.Conn, last int64, sameBoot bool) error
 	// write turns what the sources reported into rows of sample m.
 	write(ctx context.Context, m int64) error
-	// committed and rolledBack make the memory say what the file says.
+	// committed and rolledBack bring the memory in line with the file.
 	committed(m int64)
 	rolledBack()
-	// again makes write possible once more, after one that went wrong, with the same outcome.
+	// again undoes write, so that it can be repeated with the same outcome after an error.
 	again()
-	// forget makes the memory that of a start.
+	// forget resets the state to what it is right after start-up.
 	forget()
 }
 
@@ -35,11 +35,10 @@ type spanWriter[ID, V comparable] struct {
 	sets   []*Set[ID, V]
 	hashes hashes[ID, V]
 
-	// dormant are the subjects of the last run that have not been seen again yet, and names what they are called, in a table
-	// that rests.
+	// dormant are the subjects of the last run that have not been seen again yet. names are their identities, in a table that rests.
 	dormant map[key]*Subject[ID, V]
 	names   map[key]ID
-	// cutQueue are the subjects by when their spans are looked at; see cut.
+	// cutQueue has the subjects at the places at which their spans are looked at; see cut.
 	cutQueue [][]*Subject[ID, V]
 
 	tuples      map[string]int64
@@ -51,8 +50,8 @@ type spanWriter[ID, V comparable] struct {
 	changes []*change[ID, V]     // spans that begin with new values
 	cuts    []*Subject[ID, V]    // spans that end, and go on as another
 	ends    []*Subject[ID, V]    // spans that end without another
-	closed  []*Subject[ID, V]    // all whose span ends
-	lost    []*Subject[ID, V]    // of ends, those that may be there still: their source was not read, or they rest
+	closed  []*Subject[ID, V]    // all subjects whose span ends
+	lost    []*Subject[ID, V]    // the part of ends that may still be there: the source was not read, or they rest
 	gone    []goneSubject[ID, V] // subjects known not to be there any more
 
 	tuple []byte
@@ -62,7 +61,7 @@ type spanWriter[ID, V comparable] struct {
 	cutOpen, dropOpen, setLast, setGone, setBack *batch
 }
 
-// goneSubject is a subject that is gone, and what it is found by.
+// goneSubject is a subject that is gone, and its key in the set.
 type goneSubject[ID, V comparable] struct {
 	subject *Subject[ID, V]
 	key     key
@@ -102,7 +101,7 @@ func (t *spanWriter[ID, V]) subject() *Subject[ID, V] {
 	return &Subject[ID, V]{number: t.lastSubject, since: uint32(t.writer.now.ts)}
 }
 
-// adopt returns the subject as the last run knew it; nil when it did not.
+// adopt returns the subject of the last run, which is dormant no longer; nil when the last run did not know it.
 func (t *spanWriter[ID, V]) adopt(k key) *Subject[ID, V] {
 	s := t.dormant[k]
 	t.noLongerDormant(k)

@@ -7,15 +7,15 @@ import (
 	"fmt"
 )
 
-// A Sum is the declaration of what spares a question about a long time the spans of a table: what a column of it adds up to,
-// for each subject, over blocks of samples. A window is whole blocks, and the spans at its ends; leaks reads it so. It says
-// nothing that the spans do not say, to the last digit, and goes with the samples. What outlives them is a Rollup.
+// A Sum lets a query over a long window read pre-aggregated blocks instead of spans: the sums that a regression over a column needs, for each
+// subject and each block of samples. A window is whole blocks, and the spans at its two ends; leaks reads it so. The sums say
+// nothing that the spans do not say, to the last digit, and are deleted with the samples. What outlives the samples is a Rollup.
 //
-// A short block is a hundred samples or so of one run of the recorder, a long one some short ones. The last ones of a run are
-// shorter, and a few samples at its end are in none. Blocks are worked out from what stands in the file, once their samples do: those
-// that are not yet, as in a recording that was made before there were sums, are read from the spans.
+// A short block is a hundred samples or so of one run of the recorder. A long block is several short ones. The last blocks of a run are
+// shorter, and a few samples at its end are in no block. Blocks are worked out from the file, once their samples stand in it. A block that is
+// not there yet, as in a recording that was made before there were sums, is read from the spans.
 //
-// A row is of one block. Where the column stood still it is of as many as its samples say, and has that value alone, as least and
+// A row is of one block. If the column stood still, the row is of as many blocks as its samples say, and has only that value, as least and
 // most. Its rowid is the first sample shifted by 32 bits, plus the subject. No row goes back before the base of its block, so that the
 // rows of a block are one short range.
 type Sum struct {
@@ -49,9 +49,10 @@ func sumUp(from *Table, column string) *Sum {
 	return s
 }
 
-// sumColumns are those of a row after its samples: in how many of them the subject was there; the sums of the values, of values
-// times samples since the first, and of squares; the first and the last value, plus how many samples after the first and (negative) the last of
-// the row that was, shifted by 32 bits. What stood still has NULL from n on.
+// sumColumns are the columns of a row after its samples. n is in how many of them the subject was there. total, moment and squares are the sums
+// of the values, of the values times the samples since the first, and of the squares. first and last are the first and the last value. To
+// each is added, shifted by 32 bits, how many samples that was after the first one of the row, or (negative) before the last one. A row of a
+// value that stood still has NULL from n on.
 const sumColumns = "least, most, n, total, moment, squares, first, last"
 
 func (l blockLength) blocks() string     { return string(l) + "_block" }
@@ -195,7 +196,7 @@ func (k *retention) sumUp(ctx context.Context, b block) error {
 	return nil
 }
 
-// keep enters the rows of a block: those of what stands still at the same value as in the block before get longer.
+// keep enters the rows of a block. If a subject has stood still at the same value since the block before, its row there gets longer.
 func (s *Sum) keep(b block) []string {
 	rows := s.rows(b.length)
 	steps := []string{
@@ -238,7 +239,7 @@ func (s *Sum) of(b block) string {
   FROM (%s) GROUP BY subject`, b.samples, pieces)
 }
 
-// purgeSums lists what deletes the blocks that begin before the horizon, and the rows that only they need.
+// purgeSums lists the stages that delete the blocks that begin before the oldest sample, and the rows that only they need.
 func (k *retention) purgeSums() []stage {
 	var stages []stage
 	for _, l := range []blockLength{shortBlock, longBlock} {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Where room is wanting, detail gives way before time does: of the oldest samples one in a minute is kept, and of those one in an
-// hour. So do closes; see thinCloses. Only when that is not enough the oldest are forgotten.
+// If the file is too large, detail is given up before time is: of the oldest samples one in a minute is kept, later one in an
+// hour. Closes are thinned too; see thinCloses. Only if that is not enough, the oldest samples are deleted.
 //
 // A sample that is not kept still has its row, for things came and went with it; but no history shows it (back is 0). Of tables
 // with counters the spans go that hold at no sample that is kept, except those that others read by their place: the last of a

@@ -213,7 +213,7 @@ func (t *tuples[V]) write(ctx context.Context, number, m int64, v reflect.Value,
 	return t.add.add(ctx, t.args...)
 }
 
-// dropLogTuples deletes the tuples of a log that no row from the horizon on has.
+// dropLogTuples deletes the tuples of a log that only rows of deleted samples had.
 func (k *retention) dropLogTuples(t *LogTable) stage {
 	return k.deleteWhere(fmt.Sprintf(`DELETE FROM %[1]s WHERE id <= (SELECT max(id) FROM (SELECT id, sample FROM %[1]s ORDER BY id LIMIT %[2]d) WHERE sample <= %[3]d)
 		AND id < (SELECT max(id) FROM %[1]s)`, t.tuple(), purgeRows, k.oldest.id-*k.tupleAge)) // no number is given twice
