@@ -6,15 +6,16 @@ import (
 	"errors"
 )
 
-// The age of a sample is not taken from the wall clock alone: a wall clock that is a year ahead for a minute must not cost a year of data.
-// The age is measured with the clock since boot. Only the time for which the machine was off between two boots is taken from the wall clock,
-// and only after it has run steadily for clockSettled.
+// The age of a sample is not taken from the wall clock alone: a wall clock that is a year ahead for a minute must not cost
+// a year of data. The age is measured with the clock since boot. Only the time for which the machine was off between two
+// boots is taken from the wall clock, and only after it has run steadily for clockSettled.
 
-// clockSettled is how long, in seconds, a wall clock that jumped forward, or that a new boot begins with, must run steadily before we trust it to
-// delete data.
+// clockSettled is how long, in seconds, a wall clock that jumped forward, or that a new boot begins with, must run steadily
+// before we trust it to delete data.
 const clockSettled = 3600.0
 
-// A trustedClock gives the time from which the age of roll-ups and gaps is counted: the wall clock's, unless that has jumped lately.
+// A trustedClock gives the time from which the age of roll-ups and gaps is counted: the wall clock's, unless that has
+// jumped lately.
 type trustedClock struct {
 	known        bool
 	wall, uptime float64 // when the clock was last believed
@@ -83,8 +84,8 @@ func (k *retention) firstSample(ctx context.Context, low, high pastSample, holds
 	return high, nil
 }
 
-// youngerThan is the first sample that is not older than age, in seconds. If that is the oldest sample, left is how long it takes until it is
-// older.
+// youngerThan is the first sample that is not older than age, in seconds. If that is the oldest sample, left is how long it
+// takes until it is older.
 func (k *retention) youngerThan(ctx context.Context, age float64) (id int64, left float64, err error) {
 	oldest, err := k.sampleFrom(ctx, k.oldest.id)
 	if err != nil {

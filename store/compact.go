@@ -79,7 +79,8 @@ func (t *spanWriter[ID, V]) compactSome(ctx context.Context, upto int64) (bool, 
 	return true, nil
 }
 
-// compactTuples copies tuples that are in use behind the newest one, so that all before that can be deleted by range; see retention.
+// compactTuples copies tuples that are in use behind the newest one, so that all before that can be deleted by range; see
+// retention.
 func (k *retention) compactTuples(ctx context.Context) (bool, error) {
 	if k.limits.Keep == 0 && k.limits.MaxSize == 0 {
 		return false, nil

@@ -56,9 +56,9 @@ func damagers() []damager {
 	}
 }
 
-// Whatever is damaged in a recording, what is recovered of it is sound, can be recorded on, and says of every sample that it has what was
-// recorded, or says in gaps that something of it was lost. check finds the damage wherever answers differ, but for values
-// that nothing else depends on.
+// Whatever is damaged in a recording, what is recovered of it is sound, can be recorded on, and says of every sample that
+// it has what was recorded, or says in gaps that something of it was lost. check finds the damage wherever answers differ,
+// but for values that nothing else depends on.
 func TestDamageLaw(t *testing.T) {
 	t.Parallel()
 	rounds := 3
@@ -166,7 +166,8 @@ func answers(ctx context.Context, path string) map[string]string {
 	return got
 }
 
-// contradictions are the answers of a recovered recording that differ from what was recorded although no gap says that something was lost then.
+// contradictions are the answers of a recovered recording that differ from what was recorded although no gap says that
+// something was lost then.
 func contradictions(ctx context.Context, want map[string]string, saved string, result Recovered) []string {
 	got := answers(ctx, saved)
 	db, err := sql.Open("sqlite", DSN(saved))

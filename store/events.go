@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Events is the log of the kernel's messages about the subjects of a table between samples. With each sample, the messages are compared with
-// what the sample saw, so that the changes in the log lead from each sample to the next. If the log has rows of a subject between two samples,
-// they are complete, and the spans are not read.
+// Events is the log of the kernel's messages about the subjects of a table between samples. With each sample, the messages
+// are compared with what the sample saw, so that the changes in the log lead from each sample to the next. If the log has
+// rows of a subject between two samples, they are complete, and the spans are not read.
 type Events[ID, V comparable] struct {
 	*LogTable
 	spans Spans[ID, V]
@@ -104,7 +104,7 @@ func (e *EventSet[ID, V]) Looked() bool {
 	return e.set.source.outcome != Unread && e.set.source.outcome != Failed
 }
 
-// State is what the subject is by the last sample and what was told since, and whether it is there.
+// State returns the values of the subject after the last sample and the events since, and whether it exists.
 func (e *EventSet[ID, V]) State(id ID) (V, bool) {
 	s := e.state(id)
 	return s.v, s.there

@@ -46,8 +46,8 @@ func names(readers []Reader) string {
 	return strings.Join(all, " or ")
 }
 
-// HeldBy lists the processes that read the recording while its -wal file is larger than what it is cut back to: a reader prevents that. They may
-// have begun to read just now.
+// HeldBy lists the processes that read the recording while its -wal file is larger than what it is cut back to: a reader
+// prevents that. They may have begun to read just now.
 func HeldBy(path string, l Limits) []Reader {
 	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() <= min(2*l.walLimit(), l.walBound()/2) {
 		return nil

@@ -317,7 +317,8 @@ func (h *history) close(now shot, refs map[int64]Ref) {
 	}
 }
 
-// checkCloses holds that those of the samples since the first are there as they were. Those of the first itself may have gone with the sample before.
+// checkCloses holds that those of the samples since the first are there as they were. Those of the first itself may have
+// gone with the sample before.
 func (h *history) checkCloses(db *sql.DB, shots []shot, first float64) {
 	h.t.Helper()
 	var want []string

@@ -80,8 +80,8 @@ func countsRecording(t testing.TB, path string, n int, people []leaker) [][]int 
 	return history
 }
 
-// leaks names those who leak and not their healthy look-alikes. Of sockets that are of no more use it also names those that only grew
-// once and are still held.
+// leaks names those who leak and not their healthy look-alikes. Of sockets that are of no more use it also names those that
+// only grew once and are still held.
 func TestLeaks(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "leaks.db")
@@ -129,8 +129,8 @@ func TestLeaksTwice(t *testing.T) {
 	}
 }
 
-// The last blocks of sums of a run may be shorter than those before it. They do not make a window read blocks that are longer than its
-// slots: what never fell to 0 would seem to have.
+// The last blocks of sums of a run may be shorter than those before it. They do not make a window read blocks that are
+// longer than its slots: what never fell to 0 would seem to have.
 func TestLeaksOfShortRuns(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "runs.db")

@@ -19,7 +19,8 @@ import (
 	"netsql/migrations"
 )
 
-// An openFile is the file of a recording that is ours alone to write: its lock, its one connection, and which files it consists of.
+// An openFile is the file of a recording that is ours alone to write: its lock, its one connection, and which files it
+// consists of.
 type openFile struct {
 	path   string
 	limits *Limits
@@ -44,9 +45,9 @@ func newOpenFile(path string, limits *Limits, closed func()) *openFile {
 	return &openFile{path: path, limits: limits, closed: closed, syncEvery: syncEvery, synced: time.Now()}
 }
 
-// cacheSize is how much of the file the connection keeps in memory, in kilobytes. In memory it takes twice that: a page, with
-// what SQLite needs to know of it, is a little more than a power of two, and is given the next. Twice as much makes a sample of 20,000
-// sockets, of which a fifth move bytes, 1 % cheaper.
+// cacheSize is how much of the file the connection keeps in memory, in kilobytes. In memory it takes twice that: a page,
+// with what SQLite needs to know of it, is a little more than a power of two, and is given the next. Twice as much makes a
+// sample of 20,000 sockets, of which a fifth move bytes, 1 % cheaper.
 const cacheSize = "cache_size=-1300"
 
 // connect opens the file that the path names, or makes it, and brings it up to date. notice is told before that takes a while.
@@ -160,8 +161,9 @@ func (f *openFile) moved() error {
 	return nil
 }
 
-// abandon closes the files when the path no longer names all of them. The -wal file is first written back into the recording. A -wal file that
-// stayed behind when the recording was taken away is removed: SQLite would take it for the one of the next file, and damage that.
+// abandon closes the files when the path no longer names all of them. The -wal file is first written back into the
+// recording. A -wal file that stayed behind when the recording was taken away is removed: SQLite would take it for the one
+// of the next file, and damage that.
 func (f *openFile) abandon(ctx context.Context) {
 	files := f.files
 	if f.conn != nil {
@@ -215,8 +217,8 @@ func (f *openFile) lend(ctx context.Context, do func() error) error {
 	})
 }
 
-// syncEvery is how often the -wal file is synced to the disk: a power failure costs no more than that, and the sample under way. SQLite itself
-// does so only at a checkpoint, every 1,000 pages: on a quiet machine that is many minutes.
+// syncEvery is how often the -wal file is synced to the disk: a power failure costs no more than that, and the sample under
+// way. SQLite itself does so only at a checkpoint, every 1,000 pages: on a quiet machine that is many minutes.
 const syncEvery = 30 * time.Second
 
 // sync runs commit, so that what it commits survives a power failure if it is time for that.

@@ -15,13 +15,13 @@ import (
 	"modernc.org/sqlite"
 )
 
-// Peers say who talked to whom, for long after the samples: for each hour and each day a row for each program, service and address of the
-// other end. They are a roll-up of three tables: of sockets, by the growth of each from the first sample of an hour to its last, and of closes
-// and close_counts, by what the kernel told at the end.
+// Peers say who talked to whom, for long after the samples: for each hour and each day a row for each program, service and
+// address of the other end. They are a roll-up of three tables: of sockets, by the growth of each from the first sample of
+// an hour to its last, and of closes and close_counts, by what the kernel told at the end.
 //
-// An hour is summed up when it is over, in pieces: the samples of one run of the recorder. Where samples of an hour must be forgotten before
-// it is over, they are a piece. A piece is worked out in steps, in temporary tables, and comes into the file at once, with the
-// number of its last sample. One that a crash has interrupted is begun again.
+// An hour is summed up when it is over, in pieces: the samples of one run of the recorder. Where samples of an hour must be
+// forgotten before it is over, they are a piece. A piece is worked out in steps, in temporary tables, and comes into the
+// file at once, with the number of its last sample. One that a crash has interrupted is begun again.
 
 // PeerID is what peers are told apart by.
 type PeerID struct {
@@ -58,8 +58,9 @@ func rollUpPeers() *Rollup {
 	return r
 }
 
-// peersView shows them. It is driven by the periods where ts is asked for, and by the peers where the address is: the number of a row is
-// said in two ways, so that SQLite may take either. Other columns must not drive it: a program may have had more peers than there are rows.
+// peersView shows them. It is driven by the periods where ts is asked for, and by the peers where the address is: the
+// number of a row is said in two ways, so that SQLite may take either. Other columns must not drive it: a program may have
+// had more peers than there are rows.
 func (r *Rollup) peersView(l Level) View {
 	number := func(name, unit, doc string) Column { return Column{Name: name, Unit: unit, Doc: doc, Role: Value} }
 	moment := func(name, doc string) Column {
@@ -157,8 +158,8 @@ func (k *retention) sumUpPeers(ctx context.Context, now bool) (did bool, err err
 	return k.peersOfDay(ctx)
 }
 
-// readPeersMark finds how far an earlier run has summed up. Where that is lost, as in a recording that was damaged and recovered, all is that
-// is of the periods there are: nothing is counted twice.
+// readPeersMark finds how far an earlier run has summed up. Where that is lost, as in a recording that was damaged and
+// recovered, all is that is of the periods there are: nothing is counted twice.
 func (k *retention) readPeersMark(ctx context.Context) error {
 	done := &k.peers
 	const lost = `NOT EXISTS (SELECT 1 FROM peer_upto WHERE sample BETWEEN 0 AND (SELECT max(id) FROM sample) AND day <= (SELECT max(ts) FROM sample) / 86400 + 1
@@ -257,8 +258,8 @@ func (k *retention) enterPeers(ctx context.Context, l Level, period int64, mark 
 	return err
 }
 
-// limitPeers puts networks in the place of addresses where there are too many, and no address at all where there are too many networks.
-// Who is known from before and who moved most keeps his own.
+// limitPeers puts networks in the place of addresses where there are too many, and no address at all where there are too
+// many networks. Who is known from before and who moved most keeps his own.
 func (k *retention) limitPeers(ctx context.Context) error {
 	most := k.limits.peers()
 	var n int

@@ -169,8 +169,8 @@ const (
 	peerService = "CASE direction WHEN 'in' THEN local_port WHEN 'out' THEN remote_port ELSE coalesce(min(local_port, remote_port), local_port, remote_port) END"
 )
 
-// peerSums is the statement that sums up rows of a log that no sample saw. What the first sample of a run heard of may have moved its bytes
-// before anybody looked.
+// peerSums is the statement that sums up rows of a log that no sample saw. What the first sample of a run heard of may have
+// moved its bytes before anybody looked.
 func peerSums(count, failed, unknown, first, table, condition string) string {
 	moved := func(c string) string { return fmt.Sprintf("iif(sample > ?5 AND NOT (%s), sum(%s), NULL)", unknown, c) }
 	return fmt.Sprintf(`SELECT coalesce(netns, 0), coalesce(process, 0), coalesce(proto, ''), coalesce(family, 0), coalesce(remote_addr, ''), coalesce(port, 0), coalesce(direction, ''), NULL, 0, iif(sample > ?5, 0, %[1]s), iif(sample > ?5, %[1]s, 0), %[2]s, %[3]s, %[4]s, %[5]s, %[6]s, max(ts)
@@ -188,7 +188,8 @@ func (p *peerPiece) run(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// between enters the sockets that neither the first nor the last sample saw because a source failed then, though those between did.
+// between enters the sockets that neither the first nor the last sample saw because a source failed then, though those
+// between did.
 func (p *peerPiece) between() stage {
 	next := int64(0)
 	return func(ctx context.Context) (bool, error) {

@@ -17,8 +17,9 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 )
 
-// The peers of each hour and day are what a model says that looks at every sample and every close as it comes: also where the recorder is
-// stopped or killed, where a source fails, where hours are summed up in pieces, and where a namespace is new.
+// The peers of each hour and day are what a model says that looks at every sample and every close as it comes: also where
+// the recorder is stopped or killed, where a source fails, where hours are summed up in pieces, and where a namespace is
+// new.
 func TestPeers(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds(4, 8) {
@@ -98,7 +99,8 @@ func TestPeersGoOnWithoutTheirMark(t *testing.T) {
 	}
 }
 
-// What was thinned before there were peers, in a recording of an earlier format, has none, and does not stand in the way of what was not.
+// What was thinned before there were peers, in a recording of an earlier format, has none, and does not stand in the way of
+// what was not.
 func TestPeersOfThinned(t *testing.T) {
 	t.Parallel()
 	m := &peerModel{t: t, rand: rand.New(rand.NewPCG(1, 9)), path: filepath.Join(t.TempDir(), "peers.db"),
@@ -526,8 +528,8 @@ func (m *peerModel) checkFrom(db *sql.DB, l Level, from float64) {
 	}
 }
 
-// Where there are too many peers, the rest are taken together by their networks, and too many networks as one; who is known already and who moved
-// most stays by himself, and the sums stay what they were.
+// Where there are too many peers, the rest are taken together by their networks, and too many networks as one; who is known
+// already and who moved most stays by himself, and the sums stay what they were.
 func TestTooManyPeers(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "peers.db")
@@ -621,7 +623,8 @@ func TestTooManyPeers(t *testing.T) {
 	}
 }
 
-// A peer is found by its address without its program's other rows, and a period without other periods, in every program that reads the file.
+// A peer is found by its address without its program's other rows, and a period without other periods, in every program
+// that reads the file.
 func TestPeersPlans(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "peers.db")

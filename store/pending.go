@@ -13,8 +13,8 @@ import (
 // machine with a hundred sockets, a quarter of an hour with twenty thousand of which a fifth move.
 const DefaultHold = 32 << 20
 
-// pending are the samples that wait in memory for a file that cannot be written: what the batches would have executed, in that order.
-// It costs nothing until there is trouble.
+// pending are the samples that wait in memory for a file that cannot be written: what the batches would have executed, in
+// that order. It costs nothing until there is trouble.
 type pending struct {
 	collecting bool // batches write here, not into the file
 	samples    []pendingSample

@@ -46,14 +46,14 @@ type SavedTable struct {
 // ErrNothingSaved means that a file has nothing in it that can be saved.
 var ErrNothingSaved = errors.New("nothing could be saved")
 
-// Recover writes a new recording to path, with all that can be read of a damaged one. It opens that only for reading and never
-// touches it, whatever is damaged: its head, its schema, pages of tables or indexes, the -wal file, or its end. The rows
-// are read page by page, without SQLite: see package sqlitefile. One bad page costs its own rows only. If it only led to others, or is of an index,
-// it costs none: the pages below are orphaned, and found all the same.
+// Recover writes a new recording to path, with all that can be read of a damaged one. It opens that only for reading and
+// never touches it, whatever is damaged: its head, its schema, pages of tables or indexes, the -wal file, or its end. The
+// rows are read page by page, without SQLite: see package sqlitefile. One bad page costs its own rows only. If it only led
+// to others, or is of an index, it costs none: the pages below are orphaned, and found all the same.
 //
-// What is saved obeys the scheme again: what means nothing without rows that are lost is left out; open spans stay open where
-// nothing speaks against it. A row of gaps of kind damaged says for each table what was lost, and between which samples; samples themselves are
-// known from their index as well.
+// What is saved obeys the scheme again: what means nothing without rows that are lost is left out; open spans stay open
+// where nothing speaks against it. A row of gaps of kind damaged says for each table what was lost, and between which
+// samples; samples themselves are known from their index as well.
 func Recover(ctx context.Context, damaged, path string, o RecoverOptions) (Recovered, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64) {}
@@ -258,7 +258,8 @@ func (s *salvage) copyRows(ctx context.Context) error {
 	return nil
 }
 
-// derived reports whether the rows of a table say only what others do: they are left out, and the next recorder works them out again.
+// derived reports whether the rows of a table say only what others do: they are left out, and the next recorder works them
+// out again.
 func derived(table string) bool {
 	for _, s := range Sums() {
 		if slices.Contains(s.tables(), table) {

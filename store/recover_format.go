@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// identify finds out of which format the damaged recording is, and where its tables begin: as its schema says where that can be read,
-// else as in every recording of that format.
+// identify finds out of which format the damaged recording is, and where its tables begin: as its schema says where that
+// can be read, else as in every recording of that format.
 func (s *salvage) identify(ctx context.Context) error {
 	id, version := s.file.ApplicationID(), s.file.UserVersion()
 	switch hasHeader := s.file.HasHeader(); {
@@ -63,7 +63,8 @@ func (s *salvage) identify(ctx context.Context) error {
 	return nil
 }
 
-// guessFormat finds the format that has most of the schema's tables, or as many roots as the file, and columns for what stands in its rows.
+// guessFormat finds the format that has most of the schema's tables, or as many roots as the file, and columns for what
+// stands in its rows.
 func (s *salvage) guessFormat(ctx context.Context, schema map[string]uint32) error {
 	found := s.file.Roots()
 	best := -1

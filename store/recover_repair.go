@@ -232,7 +232,8 @@ func (s *salvage) dropFaults(ctx context.Context, t *Table) error {
 	return nil
 }
 
-// endSubjects ends those whose open span is lost with the last that is left; one that has none is left out, unless others refer to it.
+// endSubjects ends those whose open span is lost with the last that is left; one that has none is left out, unless others
+// refer to it.
 func (s *salvage) endSubjects(ctx context.Context, t *Table) error {
 	if _, err := s.change(ctx, "DELETE FROM lacking"); err != nil {
 		return err

@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// Remembered calls each with the subjects of this set's table that the last run of the recorder saw in its last sample, in the same boot,
-// and that have not been seen since, as they were then. Columns that share one in the file are left out. Where the file cannot be
-// read there are none.
+// Remembered calls each with the subjects of this set's table that the last run of the recorder saw in its last sample, in
+// the same boot, and that have not been seen since, as they were then. Columns that share one in the file are left out.
+// Where the file cannot be read there are none.
 func (set *Set[ID, V]) Remembered(ctx context.Context, each func(ID, V)) {
 	t := set.table
 	w := t.writer

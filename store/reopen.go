@@ -19,7 +19,8 @@ const (
 	stateWritable writerState = iota
 	// stateHeld: the file cannot be written. Samples wait in memory.
 	stateHeld
-	// stateLost: the memory builds upon samples that are not in the file and never will be. Nothing is recorded until the Writer has started over.
+	// stateLost: the memory builds upon samples that are not in the file and never will be. Nothing is recorded until the
+	// Writer has started over.
 	stateLost
 	// stateRestarted: the Writer has started over, and no sample has been written since.
 	stateRestarted
@@ -137,7 +138,8 @@ func (w *Writer) giveUp(why error) {
 	}
 }
 
-// startOver resets the memory to what it is right after start-up: the spans in the file end at its last sample, and everything is to be Put again.
+// startOver resets the memory to what it is right after start-up: the spans in the file end at its last sample, and
+// everything is to be Put again.
 func (w *Writer) startOver(ctx context.Context) error {
 	for _, t := range w.order {
 		t.forget()

@@ -47,17 +47,17 @@ func (l Limits) walWaits() int64 { return min(l.walLimit()/2, 4_000_000) }
 
 // A retention deletes what is beyond the limits, and works out before what outlives it.
 //
-// It moves the oldest sample that is kept first. What ended before that is out of sight then, and is purged after it. All that is to be purged
-// is found in the file again after a crash.
+// It moves the oldest sample that is kept first. What ended before that is out of sight then, and is purged after it. All
+// that is to be purged is found in the file again after a crash.
 //
 //   - Spans and logs are in the order of time: the oldest are one range of the key.
-//   - A subject goes when its last sample has. A subject that survives its first sample keeps that sample's time, in since. One that rests, of a
-//     table whose subjects may, stays until it is gone: it may be seen again. See Set.Rest.
+//   - A subject goes when its last sample has. A subject that survives its first sample keeps that sample's time, in since.
+//     One that rests, of a table whose subjects may, stays until it is gone: it may be seen again. See Set.Rest.
 //   - Subjects that others point to go later by an eighth of the time that is kept, a day at the most: a
 //     connection in TIME_WAIT still names the process that held it.
 //   - Tuples of logs go when no row can have them any more: each is given to rows of a limited number of samples.
-//   - Interned tuples of spans have no time. Those that are in use are copied behind the newest now and then; see compactTuples. All before
-//     the mark are out of use once the sample of the mark is the oldest.
+//   - Interned tuples of spans have no time. Those that are in use are copied behind the newest now and then; see
+//     compactTuples. All before the mark are out of use once the sample of the mark is the oldest.
 type retention struct {
 	file     *openFile
 	limits   *Limits
@@ -215,7 +215,8 @@ func (k *retention) forgetOldest(ctx context.Context) (bool, error) {
 // forgetAtOnce is how many samples one step forgets: the subjects that appeared in them are read.
 const forgetAtOnce = 200
 
-// forgetSamples deletes the oldest samples before next, a few at a time, but none that is not rolled up yet. It reports whether it did.
+// forgetSamples deletes the oldest samples before next, a few at a time, but none that is not rolled up yet. It reports
+// whether it did.
 func (k *retention) forgetSamples(ctx context.Context, next int64) (bool, error) {
 	unrolled, err := k.unrolled(ctx)
 	if err != nil {
@@ -259,8 +260,9 @@ func (k *retention) unrolled(ctx context.Context) (int64, error) {
 	return id.Int64, err
 }
 
-// keepSince stores the first-seen time of subjects that survive the deletion of samples before b. Subjects that were first seen in samples
-// deleted earlier have it already. It returns the number of the first subject that sample b, or a later one, saw first.
+// keepSince stores the first-seen time of subjects that survive the deletion of samples before b. Subjects that were first
+// seen in samples deleted earlier have it already. It returns the number of the first subject that sample b, or a later
+// one, saw first.
 func (k *retention) keepSince(ctx context.Context, t *Table, b int64) (int64, error) {
 	first, known := k.born[t]
 	if !known {
@@ -408,7 +410,8 @@ func (k *retention) purgeRollup(r *Rollup, l Level) stage {
 	}
 }
 
-// purgeRecorder deletes the rows about the recorder itself from before the oldest sample. Gaps are kept as long as the roll-ups of hours are.
+// purgeRecorder deletes the rows about the recorder itself from before the oldest sample. Gaps are kept as long as the
+// roll-ups of hours are.
 func (k *retention) purgeRecorder(ctx context.Context) (bool, error) {
 	oldest := k.oldest.ts
 	if hours := k.limits.Hours; hours > 0 {
@@ -433,7 +436,8 @@ func (k *retention) purgeRecorder(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// oldest is the first period whose rows are kept, as SQL. There are many peers of hours: they are kept only as long as minutes are.
+// oldest is the first period whose rows are kept, as SQL. There are many peers of hours: they are kept only as long as
+// minutes are.
 func (r *Rollup) oldest(l Level) string {
 	from, each := l, l.block
 	if minute := Levels()[0]; r.kind == contact && l == Levels()[1] {
@@ -491,8 +495,8 @@ func (k *retention) countPages(ctx context.Context) error {
 	return k.counting.QueryRowContext(ctx).Scan(&k.used, &k.free)
 }
 
-// oversize is by how many bytes the recording is too large. Free pages are not counted: they are used first. Once beyond its limit, it is
-// too large until it is a hundredth below it, or every sample would purge all tables for the sake of one.
+// oversize is by how many bytes the recording is too large. Free pages are not counted: they are used first. Once beyond
+// its limit, it is too large until it is a hundredth below it, or every sample would purge all tables for the sake of one.
 func (k *retention) oversize(ctx context.Context) (int64, error) {
 	limit := k.limits.MaxSize
 	if limit == 0 {

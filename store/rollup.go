@@ -9,9 +9,10 @@ import (
 // A Rollup is the declaration of what outlives the samples of a table: for each minute, hour and day the average, the
 // least and the most of some of its columns, over groups of its subjects. It has limits of its own; see Limits.
 //
-// Each level has its periods, which say how much of them the recorder watched, and its rows. A row has the values of a group in a period, and
-// in as many periods after it as its length says: a value that stands still takes one row for an hour of minutes. A row never spans two
-// blocks of periods, so all rows of one period are one short range of the rowid, which is the first period shifted by 32 bits, plus the group.
+// Each level has its periods, which say how much of them the recorder watched, and its rows. A row has the values of a
+// group in a period, and in as many periods after it as its length says: a value that stands still takes one row for an
+// hour of minutes. A row never spans two blocks of periods, so all rows of one period are one short range of the rowid,
+// which is the first period shifted by 32 bits, plus the group.
 type Rollup struct {
 	Name    string // of its views, less the level: "socket_counts" gives socket_counts_1m
 	Subject string // of its tables: socket_count_group, socket_count_1m …

@@ -14,8 +14,8 @@ type rollupWriter struct {
 	rolled float64     // ts before which no period is to be rolled up
 }
 
-// next works out the next period that is over by that time, if there is one. Everything it needs stands in the file, so that what a
-// crash has interrupted is done later: the last period of each level says how far it is.
+// next works out the next period that is over by that time, if there is one. Everything it needs stands in the file, so
+// that what a crash has interrupted is done later: the last period of each level says how far it is.
 func (u *rollupWriter) next(ctx context.Context, now float64) (bool, error) {
 	if now < u.rolled {
 		return false, nil

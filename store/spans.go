@@ -35,7 +35,8 @@ type spanWriter[ID, V comparable] struct {
 	sets   []*Set[ID, V]
 	hashes hashes[ID, V]
 
-	// dormant are the subjects of the last run that have not been seen again yet. names are their identities, in a table that rests.
+	// dormant are the subjects of the last run that have not been seen again yet. names are their identities, in a table
+	// that rests.
 	dormant map[key]*Subject[ID, V]
 	names   map[key]ID
 	// cutQueue has the subjects at the places at which their spans are looked at; see cut.

@@ -1,7 +1,7 @@
 package store
 
-// cutTogether is how many subjects, whose numbers follow each other, have their spans cut at the same sample: they share a page of the
-// file. Cut one by one, each sample would write every page of the open spans again.
+// cutTogether is how many subjects, whose numbers follow each other, have their spans cut at the same sample: they share a
+// page of the file. Cut one by one, each sample would write every page of the open spans again.
 const cutTogether = 64
 
 // looked are the two places of the cut queue that are looked at in sample m. Each place is looked at twice in K samples.
@@ -34,9 +34,9 @@ func (t *spanWriter[ID, V]) cut(m int64) {
 	}
 }
 
-// age takes note that spans were looked at in sample m. A span that goes on where another was cut at the half turn of the queue counts as old:
-// it is cut at the full turn, and from then on once in K samples. Without that, all subjects that came together would always be cut in the
-// same half.
+// age takes note that spans were looked at in sample m. A span that goes on where another was cut at the half turn of the
+// queue counts as old: it is cut at the full turn, and from then on once in K samples. Without that, all subjects that came
+// together would always be cut in the same half.
 func (t *spanWriter[ID, V]) age(m int64) {
 	full, half := t.looked(m)
 	for _, s := range t.cutQueue[half] {

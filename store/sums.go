@@ -7,17 +7,19 @@ import (
 	"fmt"
 )
 
-// A Sum lets a query over a long window read pre-aggregated blocks instead of spans: the sums that a regression over a column needs, for each
-// subject and each block of samples. A window is whole blocks, and the spans at its two ends; leaks reads it so. The sums say
-// nothing that the spans do not say, to the last digit, and are deleted with the samples. What outlives the samples is a Rollup.
+// A Sum lets a query over a long window read pre-aggregated blocks instead of spans: the sums that a regression over a
+// column needs, for each subject and each block of samples. A window is whole blocks, and the spans at its two ends; leaks
+// reads it so. The sums say nothing that the spans do not say, to the last digit, and are deleted with the samples. What
+// outlives the samples is a Rollup.
 //
-// A short block is a hundred samples or so of one run of the recorder. A long block is several short ones. The last blocks of a run are
-// shorter, and a few samples at its end are in no block. Blocks are worked out from the file, once their samples stand in it. A block that is
-// not there yet, as in a recording that was made before there were sums, is read from the spans.
+// A short block is a hundred samples or so of one run of the recorder. A long block is several short ones. The last blocks
+// of a run are shorter, and a few samples at its end are in no block. Blocks are worked out from the file, once their
+// samples stand in it. A block that is not there yet, as in a recording that was made before there were sums, is read from
+// the spans.
 //
-// A row is of one block. If the column stood still, the row is of as many blocks as its samples say, and has only that value, as least and
-// most. Its rowid is the first sample shifted by 32 bits, plus the subject. No row goes back before the base of its block, so that the
-// rows of a block are one short range.
+// A row is of one block. If the column stood still, the row is of as many blocks as its samples say, and has only that
+// value, as least and most. Its rowid is the first sample shifted by 32 bits, plus the subject. No row goes back before the
+// base of its block, so that the rows of a block are one short range.
 type Sum struct {
 	From   *Table
 	Column string
@@ -49,10 +51,10 @@ func sumUp(from *Table, column string) *Sum {
 	return s
 }
 
-// sumColumns are the columns of a row after its samples. n is in how many of them the subject was there. total, moment and squares are the sums
-// of the values, of the values times the samples since the first, and of the squares. first and last are the first and the last value. To
-// each is added, shifted by 32 bits, how many samples that was after the first one of the row, or (negative) before the last one. A row of a
-// value that stood still has NULL from n on.
+// sumColumns are the columns of a row after its samples. n is in how many of them the subject was there. total, moment and
+// squares are the sums of the values, of the values times the samples since the first, and of the squares. first and last
+// are the first and the last value. To each is added, shifted by 32 bits, how many samples that was after the first one of
+// the row, or (negative) before the last one. A row of a value that stood still has NULL from n on.
 const sumColumns = "least, most, n, total, moment, squares, first, last"
 
 func (l blockLength) blocks() string     { return string(l) + "_block" }
@@ -196,7 +198,8 @@ func (k *retention) sumUp(ctx context.Context, b block) error {
 	return nil
 }
 
-// keep enters the rows of a block. If a subject has stood still at the same value since the block before, its row there gets longer.
+// keep enters the rows of a block. If a subject has stood still at the same value since the block before, its row there
+// gets longer.
 func (s *Sum) keep(b block) []string {
 	rows := s.rows(b.length)
 	steps := []string{

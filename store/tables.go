@@ -2,12 +2,13 @@ package store
 
 // The recorded tables. A table stands after those it refers to.
 //
-// K is chosen by what a look-up reads and what standing still costs: the spans of K samples, and a row in K samples. At K = 50 all
-// of 1,000 sockets are read in six milliseconds; those that move are not cut at any K. Tables that hardly change are cheap to
-// read, and a longer one spares them rewriting. K may grow in a later version and must never shrink: recordings that
-// were made with the longer spans would lose them from view.
+// K is chosen by what a look-up reads and what standing still costs: the spans of K samples, and a row in K samples. At K =
+// 50 all of 1,000 sockets are read in six milliseconds; those that move are not cut at any K. Tables that hardly change are
+// cheap to read, and a longer one spares them rewriting. K may grow in a later version and must never shrink: recordings
+// that were made with the longer spans would lose them from view.
 var (
-	// A program that several processes run, of which it is not known which one is meant, is a process without a pid: others refer to it.
+	// A program that several processes run, of which it is not known which one is meant, is a process without a pid: others
+	// refer to it.
 	Processes = showing("pid IS NOT NULL", resting(define[ProcessID, Process]("processes", "process", 120,
 		"Processes while they hold sockets, the first of each network namespace, and for one sample a program that such a process runs next.")))
 	Sockets = withSpans(define[SocketID, Socket]("sockets", "socket", 50,

@@ -10,11 +10,12 @@ import (
 // If the file is too large, detail is given up before time is: of the oldest samples one in a minute is kept, later one in an
 // hour. Closes are thinned too; see thinCloses. Only if that is not enough, the oldest samples are deleted.
 //
-// A sample that is not kept still has its row, for things came and went with it; but no history shows it (back is 0). Of tables
-// with counters the spans go that hold at no sample that is kept, except those that others read by their place: the last of a
-// subject, and the first of a tuple, which tells when a state turned. A span that stays is cut back to the last sample that is kept,
-// where the next sample that is kept looks for it; see deltasView. Of a table of amounts a sample that is kept takes those of the
-// samples that are not, so that sums are as before. All other tables hold little, and stay as they are.
+// A sample that is not kept still has its row, for things came and went with it; but no history shows it (back is 0). Of
+// tables with counters the spans go that hold at no sample that is kept, except those that others read by their place: the
+// last of a subject, and the first of a tuple, which tells when a state turned. A span that stays is cut back to the last
+// sample that is kept, where the next sample that is kept looks for it; see deltasView. Of a table of amounts a sample that
+// is kept takes those of the samples that are not, so that sums are as before. All other tables hold little, and stay as
+// they are.
 
 // A grain is a stage of thinning: so much detail is left.
 type grain struct {
@@ -152,9 +153,9 @@ func (k *retention) thinTo(ctx context.Context, stage int, from, upto int64) err
 	return nil
 }
 
-// coarsen works out which samples after from are kept, up to the sample to: that itself, the first of each period, and the first and
-// the last of each run. It returns the last sample before them that stays. One that was kept only because a step ended with it goes now, or has gone with
-// a step of the stage before.
+// coarsen works out which samples after from are kept, up to the sample to: that itself, the first of each period, and the
+// first and the last of each run. It returns the last sample before them that stays. One that was kept only because a step
+// ended with it goes now, or has gone with a step of the stage before.
 func (k *retention) coarsen(ctx context.Context, g grain, from, to int64) (before int64, err error) {
 	err = k.file.conn.QueryRowContext(ctx, `SELECT CASE WHEN m.run = a.run AND m.run = z.run AND CAST(m.ts AS INTEGER) / ?2 = CAST(a.ts AS INTEGER) / ?2 THEN m.id - coalesce(m.back, 1) ELSE m.id END
 		FROM sample m LEFT JOIN sample a ON a.id = m.id - 1 LEFT JOIN sample z ON z.id = m.id + 1

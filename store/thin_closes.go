@@ -8,9 +8,9 @@ import (
 	"math"
 )
 
-// Closes of sockets that no sample saw are thinned as samples are: those of one minute that had in common what is left of them (the
-// process, the service and both addresses) become one row of close_count. A close of a socket that a sample saw stays: it is the end
-// of a row that is there anyhow.
+// Closes of sockets that no sample saw are thinned as samples are: those of one minute that had in common what is left of
+// them (the process, the service and both addresses) become one row of close_count. A close of a socket that a sample saw
+// stays: it is the end of a row that is there anyhow.
 
 // thinnedCloses is what gaps says of a time in which they are not kept one by one.
 const thinnedCloses = "closes of one process, service and peer are one row for each minute in closed_counts, for want of room (--max-size)"

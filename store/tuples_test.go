@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// BenchmarkCloseBytes writes closes of several populations, and prints the bytes that each takes: beside what rows without tuples take, with the
-// same columns and pages, in the same file.
+// BenchmarkCloseBytes writes closes of several populations, and prints the bytes that each takes: beside what rows without
+// tuples take, with the same columns and pages, in the same file.
 func BenchmarkCloseBytes(b *testing.B) {
 	for _, population := range []struct {
 		name    string
@@ -72,7 +72,8 @@ func BenchmarkCloseBytes(b *testing.B) {
 	}
 }
 
-// someClose is the end of a connection of one of so many clients; with 0, of one end or the other of a connection within the machine.
+// someClose is the end of a connection of one of so many clients; with 0, of one end or the other of a connection within
+// the machine.
 func someClose(rnd *rand.Rand, clients, n int) Close {
 	service, port := Of([]int{80, 443, 5432, 6379}[rnd.IntN(4)]), Of(32768+rnd.IntN(28232))
 	c := Close{NetNS: Of(4026531840), Proto: "tcp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: service, RemotePort: port, Cookie: Of(1_000_000 + 7*n),
@@ -91,7 +92,8 @@ func someClose(rnd *rand.Rand, clients, n int) Close {
 	return c
 }
 
-// A sample that is written twice is the same both times: where the first writing failed, it may have come into the file all the same.
+// A sample that is written twice is the same both times: where the first writing failed, it may have come into the file all
+// the same.
 func TestWrittenTwiceIsTheSame(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t, 1400)

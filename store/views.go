@@ -60,14 +60,15 @@ func makeViews() []View {
 var tsColumn = Column{Name: "ts", Unit: "unix s", kind: kindTime,
 	Doc: "Time of the sample; the same in every table, so tables join on it."}
 
-// spans reads what held at a sample m: p are the spans that have ended by now, o those that still hold. Every sample
-// is joined to a pair of rows, with one of which only p is looked for and with the other only o, so that of each column one is NULL.
+// spans reads what held at a sample m: p are the spans that have ended by now, o those that still hold. Every sample is
+// joined to a pair of rows, with one of which only p is looked for and with the other only o, so that of each column one is
+// NULL.
 //
-// A UNION ALL of both would say the same. But SQLite does not flatten a compound view into a join: a list of moments beside it would not
-// drive it, and it would be worked out for the whole recording.
+// A UNION ALL of both would say the same. But SQLite does not flatten a compound view into a join: a list of moments beside
+// it would not drive it, and it would be worked out for the whole recording.
 //
-// The loops are nested as written (CROSS JOIN, LEFT JOIN): first the samples, which a condition on ts narrows down, then the short
-// range of spans, then the look-ups by number. More are columns worked out from m, and what is joined to it.
+// The loops are nested as written (CROSS JOIN, LEFT JOIN): first the samples, which a condition on ts narrows down, then
+// the short range of spans, then the look-ups by number. More are columns worked out from m, and what is joined to it.
 func (t *Table) spans(samples, more string) string {
 	var b strings.Builder
 	b.WriteString("(SELECT m.ts, coalesce(p.id & 4294967295, o.subject) AS subject" + more)
@@ -102,11 +103,11 @@ func (t *Table) meanings(spans string) string {
 	return b.String()
 }
 
-// lives reads the spans of one subject after the other. Where one of few is asked for in all of the past, that is far less than all
-// samples: a span ends with one of the samples from the first of its subject to the last, and is found by its key.
+// lives reads the spans of one subject after the other. Where one of few is asked for in all of the past, that is far less
+// than all samples: a span ends with one of the samples from the first of its subject to the last, and is found by its key.
 //
-// The loops are nested as written: first the subjects, then for each the samples of its life and the span that ends with each, if one
-// does, or in their place the one that holds still; then the samples in which a span holds.
+// The loops are nested as written: first the subjects, then for each the samples of its life and the span that ends with
+// each, if one does, or in their place the one that holds still; then the samples in which a span holds.
 func (t *Table) lives() string {
 	var b strings.Builder
 	b.WriteString("(SELECT m.ts")
@@ -151,8 +152,8 @@ func (c Column) home(span, tuple string) string {
 	}
 }
 
-// ambiguous are the columns that more than one of the tables have that a view joins. They are those that every table of spans has besides
-// the declared ones, and those of samples and of runs. A test holds them against the schema.
+// ambiguous are the columns that more than one of the tables have that a view joins. They are those that every table of
+// spans has besides the declared ones, and those of samples and of runs. A test holds them against the schema.
 var ambiguous = slices.Concat(spanTableColumns, strings.Fields("ts run uptime_s wall duration_ms cpu_s rss_bytes back boot started stopped pid version interval_s uid keep_s max_bytes"))
 
 // selects is the column of a view that reads it from there. What a name alone says is said by it: every connection keeps
@@ -211,8 +212,8 @@ func (t *Table) historyView() View {
 	}
 }
 
-// spansView shows the spans as they are, subject by subject: from when to when each was as it was. Who asks for all of the past of a few
-// reads little with it, in every program.
+// spansView shows the spans as they are, subject by subject: from when to when each was as it was. Who asks for all of the
+// past of a few reads little with it, in every program.
 func (t *Table) spansView() View {
 	v := View{
 		Name: t.Subject + "_spans", From: t,
@@ -557,7 +558,8 @@ func parseView(name, text string) (View, error) {
 	return v, unknown
 }
 
-// fill is the SELECT with a text at each of its places. A place is {name} or {name|text}, with the text that stands there where none is given.
+// fill is the SELECT with a text at each of its places. A place is {name} or {name|text}, with the text that stands there
+// where none is given.
 func (v View) fill(texts map[string]string) string {
 	return viewPlace.ReplaceAllStringFunc(v.template, func(place string) string {
 		name, usual, _ := strings.Cut(place[1:len(place)-1], "|")

@@ -12,9 +12,10 @@ type Wanted struct {
 	Values []string // as SQL
 }
 
-// OfCloses is the body of closed_sockets or connections for who asks about few closes. What many of them have in common stands in tuples, and most
-// closes need not be joined to theirs, to be told from those that are wanted. Where few addresses are, closes are read only of the
-// times in which peers_1h knows any of them, and of those that it does not tell of. An index of addresses would cost a page for nearly each close.
+// OfCloses is the body of closed_sockets or connections for who asks about few closes. What many of them have in common
+// stands in tuples, and most closes need not be joined to theirs, to be told from those that are wanted. Where few
+// addresses are, closes are read only of the times in which peers_1h knows any of them, and of those that it does not tell
+// of. An index of addresses would cost a page for nearly each close.
 //
 // since and until bound ts, as SQL without columns; "": it has no bound. ok is false where nothing is gained.
 func (v View) OfCloses(wanted []Wanted, since, until string) (body string, ok bool) {
@@ -68,9 +69,10 @@ func (v View) OfCloses(wanted []Wanted, since, until string) (body string, ok bo
 	return v.fill(places) + "\n" + where, true
 }
 
-// spoken are the tables of a WITH of which the last, spoke, has the times in which one of those peers was there, as far as peers_1h tells, and all
-// times of which it does not: before its first hour, after what is summed up, and everything where damage may have taken hours. What the first
-// sample of an hour brought may have happened before the hour. A time begins just after since, and where no other one is.
+// spoken are the tables of a WITH of which the last, spoke, has the times in which one of those peers was there, as far as
+// peers_1h tells, and all times of which it does not: before its first hour, after what is summed up, and everything where
+// damage may have taken hours. What the first sample of an hour brought may have happened before the hour. A time begins
+// just after since, and where no other one is.
 func spoken(addresses []string) string {
 	r, l := rollupNamed("peers"), Levels()[1]
 	known := slices.Clone(addresses)

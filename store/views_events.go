@@ -15,14 +15,15 @@ func (t *Table) changesWithin() string {
 		closed: fmt.Sprintf("FROM w CROSS JOIN %s_span p ON p.id BETWEEN w.a << 32 AND ((w.z + 1 + %d) << 32) - 1 AND (p.id >> 32) - p.length BETWEEN w.a AND w.z + 1",
 			t.Subject, t.K),
 		open: fmt.Sprintf("FROM w CROSS JOIN %s_open p ON p.from_sample BETWEEN w.a AND w.z + 1", t.Subject),
-		// One that was gone when its source could be read again was last seen earlier; after so many samples nobody knows when it went.
+		// One that was gone when its source could be read again was last seen earlier; after so many samples nobody knows
+		// when it went.
 		gone: fmt.Sprintf("FROM w CROSS JOIN %s s ON s.last_sample BETWEEN w.a - 721 AND w.z AND s.gone_sample BETWEEN w.a AND w.z + 1", t.Subject),
 		told: fmt.Sprintf("FROM w CROSS JOIN %s_event e ON e.ts BETWEEN w.since AND w.until", t.Subject),
 	})
 }
 
-// ChangesWithin is the body of a view of changes for who wants those of some time alone, which since and until bound, as SQL without columns; "": there
-// is no bound. Others may be among them. ok is false where the view shows no changes.
+// ChangesWithin is the body of a view of changes for who wants those of some time alone, which since and until bound, as
+// SQL without columns; "": there is no bound. Others may be among them. ok is false where the view shows no changes.
 func (v View) ChangesWithin(since, until string) (body string, ok bool) {
 	if v.From == nil || !strings.HasSuffix(v.Name, changesSuffix) || since == "" && until == "" {
 		return "", false

@@ -140,7 +140,8 @@ func TestEvents(t *testing.T) {
 		p.tcp(web, 3, "ESTABLISHED", 443, 5001)
 		p.tcp(0, 4, "ESTABLISHED", 443, 5002)
 	})
-	// 3: it is accepted; another goes into TIME_WAIT; a process comes and listens; the route moves, and the neighbor, and a setting.
+	// 3: it is accepted; another goes into TIME_WAIT; a process comes and listens; the route moves, and the neighbor, and a
+	// setting.
 	p.sample(func() {
 		gateway("10.0.0.254", "bb", "STALE", "4096")
 		web, other := p.process(7, "webd"), p.process(8, "sh")

@@ -1,5 +1,5 @@
-// Package bench measures what a recording takes and how fast it answers. It writes a workload of sockets with package store, and the same
-// as a row of text for each socket and sample, and asks both the same questions.
+// Package bench measures what a recording takes and how fast it answers. It writes a workload of sockets with package
+// store, and the same as a row of text for each socket and sample, and asks both the same questions.
 package bench
 
 import (

@@ -176,10 +176,10 @@ func BenchmarkEvents(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkLeaks asks leaks of a week of the groups of Bench, at 10 s and with a run of the recorder a day: over the last hour, a day, and
-// the week, each at the worst of some windows whose edges fall where they like, and beside it from the spans alone, as of a recording
-// that has no sums yet. It also prints what the sums cost: beside the writing of a sample, of the bytes of the spans, and to
-// work them out for a day that has none.
+// BenchmarkLeaks asks leaks of a week of the groups of Bench, at 10 s and with a run of the recorder a day: over the last
+// hour, a day, and the week, each at the worst of some windows whose edges fall where they like, and beside it from the
+// spans alone, as of a recording that has no sums yet. It also prints what the sums cost: beside the writing of a sample,
+// of the bytes of the spans, and to work them out for a day that has none.
 func BenchmarkLeaks(b *testing.B) {
 	const day = 8640
 	path := filepath.Join(b.TempDir(), "leaks.db")

@@ -154,7 +154,8 @@ func (l *Workload) Sample(ctx context.Context) (time.Duration, error) {
 	return time.Since(start), nil
 }
 
-// SumUp works out the sums that are due, as Tidy does between samples, and returns how long that took. The roll-ups it leaves out.
+// SumUp works out the sums that are due, as Tidy does between samples, and returns how long that took. The roll-ups it
+// leaves out.
 func (l *Workload) SumUp(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
 	err := l.Writer.SumUp(ctx)

@@ -1,6 +1,8 @@
-// Package sqlitefile reads the rows of an SQLite file from its bytes (https://sqlite.org/fileformat2.html), also where SQLite itself gives up.
+// Package sqlitefile reads the rows of an SQLite file from its bytes (https://sqlite.org/fileformat2.html), also where
+// SQLite itself gives up.
 //
-// It knows nothing of recordings. It trusts nothing that it reads: a page, a cell or a row that does not add up is treated as lost.
+// It knows nothing of recordings. It trusts nothing that it reads: a page, a cell or a row that does not add up is treated
+// as lost.
 package sqlitefile
 
 import (
@@ -10,11 +12,12 @@ import (
 	"os"
 )
 
-// A File is an SQLite file that is read page by page. SQLite gives up at the first page that it does not like; a File skips that page.
+// A File is an SQLite file that is read page by page. SQLite gives up at the first page that it does not like; a File skips
+// that page.
 //
-// sqlite3_recover could do the same, but it is not in the driver, and the sqlite3 of Debian 12 has no .recover either. Neither uses
-// the pointer map of an auto-pointerMap file, which names the parent of every page. With it, a row is still known to be of its table
-// when the pages between the root and the row are destroyed.
+// sqlite3_recover could do the same, but it is not in the driver, and the sqlite3 of Debian 12 has no .recover either.
+// Neither uses the pointer map of an auto-pointerMap file, which names the parent of every page. With it, a row is still
+// known to be of its table when the pages between the root and the row are destroyed.
 type File struct {
 	file, wal  io.ReaderAt // wal is nil when there is none
 	size       int         // of a page, in bytes
@@ -116,7 +119,8 @@ func readFull(from io.ReaderAt, b []byte, at int64) {
 	clear(b[n:])
 }
 
-// findSize finds out how large a page is: what the head says, if the pages bear it out, else the size at which most begin as pages do.
+// findSize finds out how large a page is: what the head says, if the pages bear it out, else the size at which most begin
+// as pages do.
 func (f *File) findSize(bytes int64) {
 	said := int(binary.BigEndian.Uint16(f.header[16:]))
 	if said == 1 {
@@ -163,7 +167,8 @@ func (f *File) plausible() int {
 	return good
 }
 
-// readWAL finds the newest committed version of each page in the -wal file, up to the first frame that is damaged, as SQLite does.
+// readWAL finds the newest committed version of each page in the -wal file, up to the first frame that is damaged, as
+// SQLite does.
 func (f *File) readWAL(size int64) {
 	if f.wal == nil || size < 32 {
 		return

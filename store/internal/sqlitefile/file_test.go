@@ -18,8 +18,8 @@ import (
 
 const pageSize = 1024
 
-// makeFile makes a file with two tables and an index, whose rows have all types, all widths of numbers, and texts longer than a page. Its
-// newest rows are only in the -wal file.
+// makeFile makes a file with two tables and an index, whose rows have all types, all widths of numbers, and texts longer
+// than a page. Its newest rows are only in the -wal file.
 func makeFile(t testing.TB) (path string, db *sql.DB) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "test.db")
@@ -169,8 +169,8 @@ func TestReadsWhatSQLiteReads(t *testing.T) {
 	}
 }
 
-// A page that is destroyed costs its own rows, and none when it was not a leaf: the others are found by the pointer map. A root leads to all, and
-// costs none.
+// A page that is destroyed costs its own rows, and none when it was not a leaf: the others are found by the pointer map. A
+// root leads to all, and costs none.
 func TestOneBadPageCostsItsOwnRows(t *testing.T) {
 	t.Parallel()
 	path, db := makeFile(t)

@@ -47,8 +47,8 @@ func (r *KeyRange) Add(low, high int64) {
 // The bounds of a KeyRange without bounds.
 const MinKey, MaxKey = -1 << 63, 1<<63 - 1
 
-// A Reader reads the rows of all trees. First it goes the way that SQLite goes, from the roots down. Then it reads the orphaned pages, to which no
-// parent leads any more, and finds their tree by the pointer map.
+// A Reader reads the rows of all trees. First it goes the way that SQLite goes, from the roots down. Then it reads the
+// orphaned pages, to which no parent leads any more, and finds their tree by the pointer map.
 type Reader struct {
 	Trees    map[uint32]*Tree // by their root
 	Lost     int64            // pages with rows whose table is not known
@@ -61,7 +61,8 @@ type Reader struct {
 	done    int64
 }
 
-// A badPage could not be read, or leads to a page that could not. If pages below it are found later, it was no leaf, and nothing is lost with it.
+// A badPage could not be read, or leads to a page that could not. If pages below it are found later, it was no leaf, and
+// nothing is lost with it.
 type badPage struct {
 	number    uint32
 	tree      *Tree
@@ -162,8 +163,8 @@ func (r *Reader) descend(ctx context.Context, t *Tree, n uint32, low, high int64
 	return r.descend(ctx, t, d.right, from, high, depth+1)
 }
 
-// rows takes the rows of a page. The rows of a table stand in the order of their numbers. Where they do not, some are damaged: the
-// longest ascending sequence is taken.
+// rows takes the rows of a page. The rows of a table stand in the order of their numbers. Where they do not, some are
+// damaged: the longest ascending sequence is taken.
 func (r *Reader) rows(t *Tree, d *node, low, high int64) error {
 	if t.Take == nil {
 		return nil
