@@ -414,4 +414,4 @@ func (r *Recording) Span(ctx context.Context) (first, last time.Time, err error)
 }
 
 // Recorder returns the pid of the recorder that writes to the recording now, and whether there is one.
-func (r *Recording) Recorder() (pid int, is bool) { return store.Recording(r.Path) }
+func (r *Recording) Recorder() (pid int, is bool) { return store.RecorderOf(r.Path) }

@@ -168,7 +168,7 @@ func (s *Status) readRun(ctx context.Context, r *Recording) error {
 	if maxBytes.Valid {
 		s.MaxBytes = &maxBytes.Int64
 	}
-	if pid, is := store.Recording(r.Path); is {
+	if pid, is := store.RecorderOf(r.Path); is {
 		s.Recording, s.PID, s.RunUntil = true, pid, Moment{}
 	}
 	s.Unclosed = !s.Recording && !s.RunSince.IsZero() && s.RunUntil.IsZero()

@@ -10,7 +10,7 @@ import (
 	"runtime"
 	"time"
 
-	"netsql/store"
+	storebench "netsql/store/bench"
 )
 
 // BenchConfig says what Bench measures.
@@ -44,7 +44,7 @@ type BenchReport struct {
 	Lines     []BenchLine        `json:"lines"`
 	LeftOut   []string           `json:"left_out"` // with the reason
 	Loads     []BenchLoad        `json:"loads"`
-	Recording *store.BenchResult `json:"recording"`
+	Recording *storebench.Result `json:"recording"`
 }
 
 // A BenchLine is a figure beside that of another program, and the target that it should reach.
@@ -112,7 +112,7 @@ func Bench(ctx context.Context, c BenchConfig) (*BenchReport, error) {
 		r.LeftOut = append(r.LeftOut, "what a sample costs: only Linux can be recorded")
 	}
 	samples := max(400, int(c.Days*24*float64(time.Hour/benchInterval)))
-	if r.Recording, err = store.Bench(ctx, store.BenchOptions{
+	if r.Recording, err = storebench.Run(ctx, storebench.Options{
 		Dir: dir, Sockets: c.Held, Samples: samples, Interval: benchInterval, Moments: benchMoments,
 		Progress: func(n int) {
 			c.tell(fmt.Sprintf("writing a recording of %.3g days: %d %%", c.Days, 100*n/samples))

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"netsql/store"
+	storebench "netsql/store/bench"
 )
 
 // The sections of a report.
@@ -151,7 +151,7 @@ func (r *BenchReport) judgeWritten(l BenchLoad) {
 	}
 }
 
-func (r *BenchReport) judgeRecording(b *store.BenchResult) {
+func (r *BenchReport) judgeRecording(b *storebench.Result) {
 	days := float64(b.Samples) * benchInterval.Hours() / 24
 	section := fmt.Sprintf("What asking %.3g days of %s sockets takes: the worst of %d moments", days, thousands(b.Sockets), benchMoments)
 	const plain = "naive"

@@ -91,8 +91,8 @@ func (b *batch) sql(rows int) string {
 }
 
 func (b *batch) exec(ctx context.Context, rows int, args []any) error {
-	if t := &b.writer.tape; t.recording {
-		t.add(b, rows, args)
+	if p := &b.writer.pending; p.collecting {
+		p.add(b, rows, args)
 		return nil
 	}
 	return b.run(ctx, rows, b.writer.arguments(b.same, args))
@@ -105,7 +105,7 @@ func (b *batch) run(ctx context.Context, rows int, args []driver.NamedValue) err
 		stmt = &b.many
 	}
 	if *stmt == nil {
-		prepared, err := b.writer.raw.PrepareContext(ctx, b.sql(rows))
+		prepared, err := b.writer.file.raw.PrepareContext(ctx, b.sql(rows))
 		if err != nil {
 			return err
 		}

@@ -68,6 +68,19 @@ type Table struct {
 	newWriter      func(*Writer) tableWriter
 	rests          bool      // a subject may be there and show nothing for a while; see Set.Rest
 	events         *LogTable // of what happens to its subjects between samples; nil when nothing tells of that
+
+	changes     bool   // there is a view of its changes
+	ageing      ageing // what its changes leave out
+	asSpans     bool   // there is a view of its spans
+	counterRows string // which rows have counters, as SQL; "": all
+	amounts     bool   // its values are what happened since the sample before
+}
+
+// ageing is what a column does by itself: it is no change.
+type ageing struct {
+	column string // "": none does
+	as     string // SQL that takes it out of a value, which is %[1]s
+	doc    string // what is left out, for the view of changes
 }
 
 // Spans is a Table with the Go types of its rows: ID names the subject, V holds
@@ -106,6 +119,36 @@ func resting[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
 // showing is t, of which the history shows only the rows that the condition, in SQL, holds for.
 func showing[ID, V comparable](condition string, t Spans[ID, V]) Spans[ID, V] {
 	t.shows = condition
+	return t
+}
+
+// withChanges is t, with a view of its changes. A table of which events are told has one by that alone.
+func withChanges[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
+	t.changes = true
+	return t
+}
+
+// withAgeing is t, in which a column also changes by itself.
+func withAgeing[ID, V comparable](a ageing, t Spans[ID, V]) Spans[ID, V] {
+	t.ageing = a
+	return t
+}
+
+// withSpans is t, with a view of its spans as they are.
+func withSpans[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
+	t.asSpans = true
+	return t
+}
+
+// countersWhere is t, of which only the rows that the condition, in SQL, holds for are counters.
+func countersWhere[ID, V comparable](condition string, t Spans[ID, V]) Spans[ID, V] {
+	t.counterRows = condition
+	return t
+}
+
+// amounts is t, whose values are what happened since the sample before: they add up.
+func amounts[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
+	t.amounts = true
 	return t
 }
 

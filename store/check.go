@@ -17,7 +17,8 @@ import (
 
 // CheckOptions say how thoroughly to look.
 type CheckOptions struct {
-	// Quick looks at the pages (PRAGMA quick_check), the schema, runs and samples, and not at spans, logs and sums: a tenth of the time.
+	// Quick looks at the pages (PRAGMA quick_check), the schema, runs and samples, and not at spans, logs and sums: a tenth
+	// of the time.
 	Quick bool
 	// Progress, if set, is told now and then what is being looked at, and how many rows of it have been.
 	Progress func(what string, rows int64)
@@ -57,10 +58,10 @@ func (r *CheckReport) found(kind, text string) {
 	}
 }
 
-// Check verifies a recording of any format that this program knows without changing it: that it is a sound SQLite file, that its
-// schema is what the migrations make, and that its rows obey the scheme of the package comment. It reads one snapshot, so the
-// recording may be written meanwhile; while it runs, the -wal file of one that is can only grow. What it holds in memory is a number for each
-// subject that lived within K samples, not the spans.
+// Check verifies a recording of any format that this program knows without changing it: that it is a sound SQLite file,
+// that its schema is what the migrations make, and that its rows obey the scheme of the package comment. It reads one
+// snapshot, so the recording may be written meanwhile; while it runs, the -wal file of one that is can only grow. What it
+// holds in memory is a number for each subject that lived within K samples, not the spans.
 //
 // SQLite keeps no checksum of a page. A value that was changed into another of the same type, in a column that nothing
 // else depends on, such as the bytes that a socket has sent, is not found: only a copy of the file could tell.
@@ -264,8 +265,8 @@ type schemaMade struct {
 	roots   map[string]uint32
 }
 
-// schemaOf is what the migrations up to that format make, and the pages at which its tables begin in every recording with pages of that
-// size: in a file that is auto-vacuumed roots stand at its front, in the order in which they were made.
+// schemaOf is what the migrations up to that format make, and the pages at which its tables begin in every recording with
+// pages of that size: in a file that is auto-vacuumed roots stand at its front, in the order in which they were made.
 func schemaOf(ctx context.Context, format, pageSize int) ([]schemaObject, map[string]uint32, error) {
 	schemas.Lock()
 	defer schemas.Unlock()
@@ -345,7 +346,8 @@ func (c *checker) checkFrame(ctx context.Context) error {
 	return nil
 }
 
-// checkSamples holds that time goes on from one to the next, and that none is missing in between. The oldest ones may have been forgotten.
+// checkSamples holds that time goes on from one to the next, and that none is missing in between. The oldest ones may have
+// been forgotten.
 func (c *checker) checkSamples(ctx context.Context) error {
 	rows, err := c.q.QueryContext(ctx, "SELECT m.id, m.ts, m.uptime_s, m.run, u.id IS NULL FROM sample m LEFT JOIN run u ON u.id = m.run ORDER BY m.id")
 	if err != nil {

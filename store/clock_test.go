@@ -76,7 +76,7 @@ func (c *clockwork) minutes(n int) {
 
 func (c *clockwork) number(query string) (n int) {
 	c.t.Helper()
-	if err := c.w.conn.QueryRowContext(c.t.Context(), query).Scan(&n); err != nil {
+	if err := c.w.file.conn.QueryRowContext(c.t.Context(), query).Scan(&n); err != nil {
 		c.t.Fatalf("%s: %v", query, err)
 	}
 	return n
@@ -99,8 +99,9 @@ func (c *clockwork) gaps() []string {
 
 const year = 365 * 24 * time.Hour
 
-// A clock that is wrong by a year for twenty minutes costs nothing: no sample and no roll-up is deleted, times go on growing, slowly until
-// the clock has caught up, the gaps say what happened, and nothing is worked out for the empty year or twice.
+// A clock that is wrong by a year for twenty minutes costs nothing: no sample and no roll-up is deleted, times go on
+// growing, slowly until the clock has caught up, the gaps say what happened, and nothing is worked out for the empty year
+// or twice.
 func TestClockAYearAhead(t *testing.T) {
 	t.Parallel()
 	c := newClockwork(t)
@@ -148,8 +149,8 @@ func TestClockAYearAhead(t *testing.T) {
 	}
 }
 
-// A clock that a new boot begins with, wrong by a year until the time is asked for, costs nothing; a machine that was off for a year
-// has nothing left of the time before, an hour after it came back.
+// A clock that a new boot begins with, wrong by a year until the time is asked for, costs nothing; a machine that was off
+// for a year has nothing left of the time before, an hour after it came back.
 func TestClockWrongAtBoot(t *testing.T) {
 	t.Parallel()
 	for _, right := range []bool{false, true} {

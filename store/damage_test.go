@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/binary"
@@ -57,9 +56,9 @@ func damagers() []damager {
 	}
 }
 
-// Whatever is damaged in a recording, what is recovered of it is sound, can be recorded on, and says of every sample that it has what was
-// recorded, or says in gaps that something of it was lost. check finds the damage wherever answers differ, but for values
-// that nothing else depends on.
+// Whatever is damaged in a recording, what is recovered of it is sound, can be recorded on, and says of every sample that
+// it has what was recorded, or says in gaps that something of it was lost. check finds the damage wherever answers differ,
+// but for values that nothing else depends on.
 func TestDamageLaw(t *testing.T) {
 	t.Parallel()
 	rounds := little(1, 3)
@@ -167,7 +166,8 @@ func answers(ctx context.Context, path string) map[string]string {
 	return got
 }
 
-// contradictions are the answers of a recovered recording that differ from what was recorded although no gap says that something was lost then.
+// contradictions are the answers of a recovered recording that differ from what was recorded although no gap says that
+// something was lost then.
 func contradictions(ctx context.Context, want map[string]string, saved string, result Recovered) []string {
 	got := answers(ctx, saved)
 	db, err := sql.Open("sqlite", DSN(saved))
@@ -213,70 +213,4 @@ func countRows(t *testing.T, path string) (n int64) {
 		n += rows
 	}
 	return n
-}
-
-// However a file is spoiled, reading its pages ends, soon and without a panic, and gives rows that the tables may have.
-//
-// An input is a list of edits of six bytes: what to do, where, and with what.
-func FuzzPages(f *testing.F) {
-	h := recordLittle(f, 11, 60)
-	good := readFile(f, h.path)
-	_, roots, err := schemaOf(f.Context(), len(allSteps(f)), newPageSize)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add([]byte{})
-	for i := range 6 {
-		f.Add([]byte{byte(i), 0, 0, byte(8 * i), 0, 1, byte(i + 1), 0, 1, 20, 3, 200})
-	}
-	f.Fuzz(func(t *testing.T, edits []byte) {
-		data := spoil(slices.Clone(good), edits)
-		p := newPages(bytes.NewReader(data), int64(len(data)), bytes.NewReader(data), int64(len(data)))
-		r := newReader(p)
-		rows := 0
-		for _, root := range roots {
-			tree := &tree{root: root, rowid: 0, columns: []columnShape{{kind: "INTEGER"}, {kind: "INTEGER", notNull: true}, {kind: "INTEGER"}, {kind: "INTEGER"}}}
-			tree.take = func(row []any) error {
-				if _, ok := row[1].(int64); !ok || len(row) != len(tree.columns) {
-					t.Fatalf("a row of another shape: %v", row)
-				}
-				rows++
-				return nil
-			}
-			r.trees[root] = tree
-		}
-		if err := r.read(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if most := len(data) / 6; rows > most {
-			t.Errorf("%d rows in %d bytes", rows, len(data))
-		}
-		if len(edits) < 6 && rows == 0 {
-			t.Error("no row in a sound file")
-		}
-	})
-}
-
-// spoil does to the file what the edits say.
-func spoil(data, edits []byte) []byte {
-	for ; len(edits) >= 6 && len(data) > 2*damagePage; edits = edits[6:] {
-		at := int(binary.BigEndian.Uint32(edits[1:])) % (len(data) - 8)
-		page := data[at/damagePage*damagePage:]
-		page = page[:min(len(page), damagePage)]
-		switch value := edits[5]; edits[0] % 6 {
-		case 0:
-			data[at] = value
-		case 1: // in the head of a page, where the most depends on it
-			page[int(value)%min(len(page), 40)] = byte(at)
-		case 2:
-			clear(page)
-		case 3:
-			copy(page, data[int(value)%(len(data)/damagePage)*damagePage:])
-		case 4:
-			data[at] ^= 1 << (value % 8)
-		case 5:
-			data = data[:at]
-		}
-	}
-	return data
 }

@@ -17,15 +17,16 @@
 //   - A subject is a thing with an identity. Its identity columns are written once, in a table
 //     of their own (socket), with the sample that saw it first, the last that saw it, and the
 //     first that saw it gone.
-//   - A span says: these values held at every sample from one to another. The ended ones
-//     stand in socket_span, whose rowid is the last sample shifted by 32 bits, plus the subject: they
-//     are only ever appended. Those that still hold stand in socket_open; the memory has only
+//   - A span says: these values held at every sample from one to another. Spans that have ended
+//     stand in socket_span, whose rowid is the last sample shifted by 32 bits, plus the subject: rows
+//     are only ever appended. Spans that still hold stand in socket_open. The memory has only
 //     a hash of each, which tells whether anything changed.
-//   - Columns that rarely change are interned together in socket_tuple. Two that are nearly always 0 share one; see half.
-//   - No span is longer than K samples: one that would be is cut and goes on as another, subjects that
-//     share a page of the file at one sample and others at another, so that the work is spread. Hence all spans that hold at sample m ended
-//     in [m, m+K): one short range of the rowid, whatever the age of the recording. Those that end by themselves before, as most do
-//     where something moves, are never cut.
+//   - Columns that rarely change are interned together in socket_tuple. Two columns that are nearly always 0 are packed
+//     into one; see half.
+//   - No span is longer than K samples: a span that would be is cut and goes on as another. Subjects that share a page of
+//     the file are cut at the same sample, other subjects at another, so that the work is spread. Hence all spans that hold
+//     at sample m ended in [m, m+K): one short range of the rowid, whatever the age of the recording. A span that ends by
+//     itself before, as most do where something moves, is never cut.
 //
 // So the view that a user asks is plain SQL, without any function of ours: see views.go for
 // the histories, newest samples, deltas, rates and changes that are derived from the
@@ -35,15 +36,16 @@
 //
 // # Logs
 //
-// What happened between samples stands in logs, in the order of its exact time: each socket that was closed, each change of a route or a
-// link. Of closes there may be hundreds a second: what many of them have in common stands in tuples that they share, see tuples, and the shell
-// reads only those that may be wanted, see View.OfCloses.
+// What happened between samples stands in logs, in the order of its exact time: each socket that was closed, each change of
+// a route or a link. There may be hundreds of closes a second: what many of them have in common stands in tuples that they
+// share, see tuples, and the shell reads only the closes that may be wanted, see View.OfCloses.
 //
 // # What is kept
 //
-// Tidy, called between samples, holds the Limits in small steps: see keeper. Where room is wanting, the oldest samples are thinned: see
-// grain. Samples go, the oldest first, with all that only they showed. Roll-ups outlive them: see Rollup, and peers.go for those of who talked to whom. They are worked out from what stands in the file, once a minute is over. So are the sums, by which leaks looks at
-// months as fast as at hours: see Sum.
+// Tidy, called between samples, holds the Limits in small steps: see retention. If the file is too large, the oldest
+// samples are thinned: see grain. Samples are deleted, the oldest first, with all that only they showed. Roll-ups outlive
+// them: see Rollup, and peers.go for the roll-ups of who talked to whom. They are worked out from what stands in the file,
+// once a minute is over. So are the sums, by which leaks looks at months as fast as at hours: see Sum.
 //
 // # Sources, outcomes, gaps
 //
@@ -54,18 +56,20 @@
 //
 // # When the file cannot be written
 //
-// On a full disk, under a quota, a lock or I/O errors, the sample is written once more, onto a tape in memory, and counts as
-// committed; before the next one the tape is played. Then nothing is lost, and there is no gap. A tape that grows beyond
-// Options.Hold is dropped: the Writer starts over where the file ends, as after a start (see Generation), and a gap says why.
-// Before each sample it is made sure that the path still names the files that are open. If not, what it names is opened
-// or made, and goes on from memory if it is what was left, by its uuid, run and last sample; else the Writer starts over in it.
-// Options.Notice is told each trouble once when it begins and once when it is over.
+// On a full disk, under a quota, a lock or I/O errors, the sample is written into memory instead, and counts as committed;
+// see pending. Before the next sample, the samples in memory are written into the file. Then nothing is lost, and there is
+// no gap. If they grow beyond Options.Hold, they are dropped: the Writer starts over where the file ends, as after a start
+// (see Generation), and a gap says why.
 //
-// A recorder that is killed loses the sample under way, and what was on the tape; a power failure up to 30 seconds more, for
-// only so often the -wal file is synced.
+// Before each sample the Writer makes sure that the path still names the files that are open. If not, it opens or makes the
+// file that the path names. If that is the recording as it was left, by its uuid, run and last sample, the Writer goes on
+// from memory; else it starts over in it. Options.Notice is told each trouble once when it begins and once when it is over.
+//
+// A recorder that is killed loses the sample under way, and the samples in memory. A power failure costs up to 30 seconds
+// more, for that is how often the -wal file is synced.
 //
 // # What it never does
 //
-// It does not read the kernel, knows nothing of netlink or /proc, writes from one goroutine
-// only, and never edits a closed span, until it deletes it.
+// It does not read the kernel and knows nothing of netlink or /proc. It writes from one goroutine only. It never edits a
+// closed span, except to thin it, until it deletes it.
 package store

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Events is the log of what the kernel told of the subjects of a table between samples. With each sample what was told
-// is compared with what the sample saw, so that the changes that the log shows lead from each sample to the next: where it
-// has rows of a subject it is all that there is to say of it, and the spans are not asked.
+// Events is the log of the kernel's messages about the subjects of a table between samples. With each sample, the messages
+// are compared with what the sample saw, so that the changes in the log lead from each sample to the next. If the log has
+// rows of a subject between two samples, they are complete, and the spans are not read.
 type Events[ID, V comparable] struct {
 	*LogTable
 	spans Spans[ID, V]
@@ -38,7 +38,7 @@ func eventsOf[ID, V comparable](t Spans[ID, V]) Events[ID, V] {
 	typed := Events[ID, V]{l, t}
 	l.newWriter = func(w *Writer) tableWriter { return newEventWriter(w, typed) }
 	logTables = append(logTables, l)
-	t.events = l
+	t.events, t.changes = l, true
 	return typed
 }
 
@@ -66,7 +66,7 @@ type undoTold[ID, V comparable] struct {
 	as toldState[V]
 }
 
-// A toldState is what a subject is, by the last sample and what was told since.
+// A toldState is what a subject is after the last sample and the messages since.
 type toldState[V comparable] struct {
 	v     V
 	there bool
@@ -104,7 +104,7 @@ func (e *EventSet[ID, V]) Looked() bool {
 	return e.set.source.outcome != Unread && e.set.source.outcome != Failed
 }
 
-// State is what the subject is by the last sample and what was told since, and whether it is there.
+// State returns the values of the subject after the last sample and the events since, and whether it exists.
 func (e *EventSet[ID, V]) State(id ID) (V, bool) {
 	s := e.state(id)
 	return s.v, s.there
@@ -290,8 +290,8 @@ func (t *eventWriter[ID, V]) read(subject uint32, open bool) (v V, there bool, e
 	if t.writer.Behind() {
 		return v, false, errBehind
 	}
-	if t.conn != t.writer.conn { // the file was opened anew, which has closed them
-		t.conn, t.open, t.ended = t.writer.conn, nil, nil
+	if t.conn != t.writer.file.conn { // the file was opened anew, which has closed them
+		t.conn, t.open, t.ended = t.writer.file.conn, nil, nil
 	}
 	ctx := context.Background()
 	stmt, name := &t.ended, t.table.spans.Subject
@@ -308,7 +308,7 @@ func (t *eventWriter[ID, V]) read(subject uint32, open bool) (v V, there bool, e
 		if len(t.table.spans.rare) > 0 {
 			from += " JOIN " + name + "_tuple t ON t.id = p.tuple"
 		}
-		if *stmt, err = t.writer.conn.PrepareContext(ctx, "SELECT "+strings.Join(cols, ", ")+" FROM "+from+" WHERE "+where+" = ?"); err != nil {
+		if *stmt, err = t.writer.file.conn.PrepareContext(ctx, "SELECT "+strings.Join(cols, ", ")+" FROM "+from+" WHERE "+where+" = ?"); err != nil {
 			return v, false, fmt.Errorf("read %s: %w", t.table.spans.Name, err)
 		}
 	}

@@ -13,11 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The law of a connection's events: opened, then its states, then closed and, where its process kept it longer, released; each once, none
-// before it is known to have happened, and exact only where the close says so.
+// The law of a connection's events: opened, then its states, then closed and, where its process kept it longer, released;
+// each once, none before it is known to have happened, and exact only where the close says so.
 //
-// The histories are random: connections live between samples or across them, leave FIN_WAIT2 or TIME_WAIT behind or nothing, and are reset
-// by the other end with the descriptor kept. What must be told is worked out here from the history alone.
+// The histories are random: connections live between samples or across them, leave FIN_WAIT2 or TIME_WAIT behind or
+// nothing, and are reset by the other end with the descriptor kept. What must be told is worked out here from the history
+// alone.
 func TestEventsLaw(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds(6, 12) {

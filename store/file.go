@@ -149,8 +149,8 @@ func isBlank(ctx context.Context, path string) bool {
 	return err == nil && id == 0 && version == 0 && tables == 0
 }
 
-// versionOf opens the file without changing it. It asks for nothing that would make SQLite read the schema, which takes longer than all
-// else here.
+// versionOf opens the file without changing it. It asks for nothing that would make SQLite read the schema, which takes
+// longer than all else here.
 func versionOf(ctx context.Context, dsn, path string) (int, error) {
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
@@ -194,13 +194,13 @@ func latestVersion() (int, error) {
 	return len(steps), err
 }
 
-// newPageSize is how large the pages of a new recording are, in bytes. A sample touches a few rows of each of many tables, and every page that
-// it touches goes into the -wal file: pages of 1 KiB take a quarter of what pages of 4 KiB do where little happens, and half where
-// much does. What is kept takes 1.5 % more, and reading as long.
+// newPageSize is how large the pages of a new recording are, in bytes. A sample touches a few rows of each of many tables,
+// and every page that it touches goes into the -wal file: pages of 1 KiB take a quarter of what pages of 4 KiB do where
+// little happens, and half where much does. What is kept takes 1.5 % more, and reading as long.
 const newPageSize = 1024
 
-// blank makes the file, if it is empty, a database with such pages, which must be before all else that is asked of it. It does so in one
-// transaction: whoever looks meanwhile sees nothing half made.
+// blank makes the file, if it is empty, a database with such pages, which must be before all else that is asked of it. It
+// does so in one transaction: whoever looks meanwhile sees nothing half made.
 func blank(ctx context.Context, path string) error {
 	if err := touch(path); err != nil {
 		return err
@@ -227,8 +227,16 @@ func touch(path string) error {
 	return f.Close()
 }
 
-// Upgrade makes a recording of an older format one of this program's, and gives it this program's views, without recording into it.
-// It returns the format that it had, and the one that it has. notice is told before what may take a while.
+func sizeOf(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// Upgrade makes a recording of an older format one of this program's, and gives it this program's views, without recording
+// into it. It returns the format that it had, and the one that it has. notice is told before what may take a while.
 func Upgrade(ctx context.Context, path string, notice func(string)) (from, to int, err error) {
 	if err := checkReadable(path); err != nil {
 		return 0, 0, Explain(path, err)
@@ -239,12 +247,12 @@ func Upgrade(ctx context.Context, path string, notice func(string)) (from, to in
 	if to, err = latestVersion(); err != nil {
 		return 0, 0, err
 	}
-	w := &Writer{options: Options{Path: path, Notice: notice}}
-	defer w.close()
-	if err := w.connect(ctx); err != nil {
+	f := newOpenFile(path, &Limits{}, func() {})
+	defer f.close()
+	if err := f.connect(ctx, notice); err != nil {
 		return 0, 0, Explain(path, cause(path, err))
 	}
-	_, err = w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	_, err = f.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	return from, to, Explain(path, err)
 }
 
@@ -275,8 +283,8 @@ func bringUpToDate(ctx context.Context, q *sql.Conn, steps []string, progress fu
 	return err
 }
 
-// upgrading says what is done to a recording of so many bytes. Format 4 writes the rows of sockets again, nine tenths of a large one, into the
-// -wal file first: 22 s of CPU for 560 MB, as measured.
+// upgrading says what is done to a recording of so many bytes. Format 4 writes the rows of sockets again, nine tenths of a
+// large one, into the -wal file first: 22 s of CPU for 560 MB, as measured.
 func upgrading(path string, from, to int, size int64) string {
 	said := fmt.Sprintf("bringing %s from format %d to %d", path, from, to)
 	if from < 4 && size > 100<<20 {
@@ -309,9 +317,10 @@ func migrate(ctx context.Context, q *sql.Conn, version int, steps []string) erro
 	return err
 }
 
-// migrateStep takes one step. What stands in it between the comments repeat and until is run until its last statement changes no row:
-// a table of millions of rows moves into another some thousand at a time. Pages that they have left are used again, so that
-// the file hardly grows; and SQLite, which keeps in memory what a statement overwrites until that is over, needs little.
+// migrateStep takes one step. What stands in it between the comments repeat and until is run until its last statement
+// changes no row: a table of millions of rows moves into another some thousand at a time. Pages that they have left are
+// used again, so that the file hardly grows; and SQLite, which keeps in memory what a statement overwrites until that is
+// over, needs little.
 func migrateStep(ctx context.Context, q *sql.Conn, step string) error {
 	for step != "" {
 		once, again, _ := strings.Cut(step, migrations.Repeat)

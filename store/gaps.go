@@ -213,3 +213,24 @@ func (g *gapLog) committed() {
 }
 
 func (g *gapLog) rolledBack() { g.staged = g.staged[:0] }
+
+// resume gives the reason of the gap that begin has found.
+func (g *gapLog) resume(w *Writer, ours bool) {
+	switch {
+	case ours && w.last.id > 0:
+		g.pending = append(g.pending[:0], gapRow{w.last.ts, gapUnwritten, fmt.Sprintf(
+			"samples could not be written, nor what the kernel told between them: %v", w.dropped.why)})
+	case w.last.id == 0 && w.dropped.last > 0:
+		g.pending = append(g.pending[:0], gapRow{w.dropped.last, gapUnwritten, fmt.Sprintf(
+			"what was recorded until then is not in this file: %v", w.dropped.why)})
+	}
+}
+
+// forget resets the gap log for a Writer that starts over.
+func (g *gapLog) forget(sources []*Source) {
+	g.rolledBack()
+	g.late = lateGap{}
+	for _, s := range sources {
+		s.gap = nil
+	}
+}

@@ -46,8 +46,8 @@ func names(readers []Reader) string {
 	return strings.Join(all, " or ")
 }
 
-// HeldBy are those who read the recording while its -wal file has grown to more than it is cut back to, for they keep it from that. They may have
-// begun to read just now.
+// HeldBy lists the processes that read the recording while its -wal file is larger than what it is cut back to: a reader
+// prevents that. They may have begun to read just now.
 func HeldBy(path string, l Limits) []Reader {
 	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() <= min(2*l.walLimit(), l.walBound()/2) {
 		return nil
@@ -55,23 +55,23 @@ func HeldBy(path string, l Limits) []Reader {
 	return Readers(path)
 }
 
-// held reports that the -wal file is as large as it may be and cannot be cut back; nil: there is room.
-func (w *Writer) held(ctx context.Context) error {
-	info, err := os.Stat(w.options.Path + "-wal")
-	if err != nil || info.Size() <= w.options.Limits.walBound() {
+// walRoom reports whether the -wal file may grow. If it is as large as it may be and cannot be cut back, that is an error.
+func (f *openFile) walRoom(ctx context.Context) error {
+	info, err := os.Stat(f.path + "-wal")
+	if err != nil || info.Size() <= f.limits.walBound() {
 		return nil
 	}
 	// Not waiting for readers: a sample is due.
-	if _, err := w.conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
+	if _, err := f.conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
 		return err
 	}
 	var busy, pages, written int64
-	err = w.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &written)
-	if _, perr := w.conn.ExecContext(ctx, patient); err == nil {
+	err = f.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &written)
+	if _, perr := f.conn.ExecContext(ctx, patient); err == nil {
 		err = perr
 	}
 	if err == nil && busy != 0 {
-		err = &heldError{w.options.Path, info.Size(), Readers(w.options.Path)}
+		err = &heldError{f.path, info.Size(), Readers(f.path)}
 	}
 	return err
 }

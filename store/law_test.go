@@ -128,7 +128,7 @@ func (h *history) start() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	w.keeper.markSamples, w.keeper.markTuples, w.tupleAge = 20, 10, 10
+	w.retention.markSamples, w.retention.markTuples, w.tupleAge = 20, 10, 10
 	w.logs[Closes.LogTable].(*logWriter[Close]).tuples.most = []int{40, 1000}[h.closed/1e6%2] // so that they go by number or by age
 	h.w = w
 	h.owners = w.Source("owners")
@@ -160,7 +160,7 @@ func (h *history) run(samples int) {
 			h.restart()
 		case 1: // killed: nothing more is written
 			h.shots = h.inFile()
-			h.w.close()
+			h.w.file.close()
 			h.restart()
 		}
 	}
@@ -325,7 +325,8 @@ func (h *history) close(now shot, refs map[int64]Ref) {
 	}
 }
 
-// checkCloses holds that those of the samples since the first are there as they were. Those of the first itself may have gone with the sample before.
+// checkCloses holds that those of the samples since the first are there as they were. Those of the first itself may have
+// gone with the sample before.
 func (h *history) checkCloses(db *sql.DB, shots []shot, first float64) {
 	h.t.Helper()
 	var want []string
@@ -404,7 +405,7 @@ func (h *history) nothingLeft() {
 }
 
 // inFile are the samples that do not wait in memory.
-func (h *history) inFile() []shot { return h.shots[:len(h.shots)-len(h.w.tape.samples)] }
+func (h *history) inFile() []shot { return h.shots[:len(h.shots)-len(h.w.pending.samples)] }
 
 // keepable: the last committed sample had this source's state as it is now.
 func (h *history) keepable(i int) bool {

@@ -42,7 +42,7 @@ type trouble struct {
 
 // lose takes note that Commit did not keep a sample. Were others in memory, they are lost with it.
 func (d *trouble) lose(h *history, inFile []shot, now shot) {
-	if !h.w.adrift {
+	if h.w.state != stateLost {
 		h.t.Fatalf("a sample is lost: %v", h.w.lost)
 	}
 	if len(inFile) < len(h.shots) {
@@ -112,7 +112,7 @@ func (d *trouble) steps(h *history, most int) {
 func (d *trouble) full(h *history) {
 	h.exec("PRAGMA max_page_count = 1")
 	d.steps(h, 40)
-	if h.w.conn != nil {
+	if h.w.file.conn != nil {
 		h.exec("PRAGMA max_page_count = 1000000")
 	}
 }
@@ -234,7 +234,7 @@ func openForTest(t testing.TB, path string) *sql.DB {
 
 func (h *history) exec(stmt string) {
 	h.t.Helper()
-	if _, err := h.w.conn.ExecContext(h.t.Context(), stmt); err != nil {
+	if _, err := h.w.file.conn.ExecContext(h.t.Context(), stmt); err != nil {
 		h.t.Fatalf("%s: %v", stmt, err)
 	}
 }

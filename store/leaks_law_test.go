@@ -45,8 +45,8 @@ func newShaped(i, seed, b, w int) *shaped {
 	return p
 }
 
-// shapedRecording writes all shapes, four seeds of each, as processes of one recording, a sample every ten seconds. In it something begins
-// with sample b.
+// shapedRecording writes all shapes, four seeds of each, as processes of one recording, a sample every ten seconds. In it
+// something begins with sample b.
 func shapedRecording(t *testing.T, path string, seed, w int, state string, sizes blockSizes) (all []*shaped, b int) {
 	t.Helper()
 	b = beginOf(seed, w)
@@ -61,7 +61,7 @@ func shapedRecording(t *testing.T, path string, seed, w int, state string, sizes
 		t.Fatal(err)
 	}
 	if sizes.short > 0 {
-		wr.keeper.sums.sizes = sizes
+		wr.retention.sums.sizes = sizes
 	}
 	src := wr.Source("tcp4")
 	procs, counts, trends := NewSet(src, Processes), NewSet(src, SocketCounts), NewSet(src, SocketTrends)
@@ -83,7 +83,7 @@ func shapedRecording(t *testing.T, path string, seed, w int, state string, sizes
 		}
 		if sizes.short > 0 {
 			for due := true; due; {
-				if due, err = wr.sumUpDue(t.Context()); err != nil {
+				if due, err = wr.retention.sumUpDue(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -97,8 +97,8 @@ func shapedRecording(t *testing.T, path string, seed, w int, state string, sizes
 
 func shapedAt(i int) time.Time { return time.Unix(1_700_000_000+10*int64(i), 0) }
 
-// wanted is whether leaks lists it at sample z, where that can be told: a leak that began with sample b has grown by ten, beyond what it
-// swings, in at least four steps; what has stopped did so a twentieth of the window ago.
+// wanted is whether leaks lists it at sample z, where that can be told: a leak that began with sample b has grown by ten,
+// beyond what it swings, in at least four steps; what has stopped did so a twentieth of the window ago.
 func (p *shaped) wanted(b, z, w int) (listed, ok bool) {
 	if !p.leaks {
 		return false, p.stop == 0 || z > p.stop+w/20
@@ -113,10 +113,10 @@ func (p *shaped) wanted(b, z, w int) (listed, ok bool) {
 	return true, steps >= 4 && slices.Min(p.y[z-3:z+1])-before >= 10
 }
 
-// The law of leaks: what grows for ever is listed once it has grown by ten, in four steps, and for a tenth of the window; what only looks
-// like it is not, once it has stopped (by a twentieth of the window, in which one cannot tell). Where chance says how many there are, one
-// moment of a hundred may be wrong: it may rest for long enough to be missed, or go on for long enough to be listed. The law holds from
-// the spans and from sums, and in a window that begins with what grows.
+// The law of leaks: what grows for ever is listed once it has grown by ten, in four steps, and for a tenth of the window;
+// what only looks like it is not, once it has stopped (by a twentieth of the window, in which one cannot tell). Where
+// chance says how many there are, one moment of a hundred may be wrong: it may rest for long enough to be missed, or go on
+// for long enough to be listed. The law holds from the spans and from sums, and in a window that begins with what grows.
 func TestLeaksLaw(t *testing.T) {
 	t.Parallel()
 	for _, seed := range []int{4, 2, 3, 0, 1}[:len(seeds(3, 5))] {
@@ -165,8 +165,9 @@ func TestLeaksLaw(t *testing.T) {
 	}
 }
 
-// How seldom leaks is wrong, as the manual says: in one moment of 400, and of no shape in more than one of 25; where chance does not say how many
-// there are, in one of 10,000. It is the model that is asked here, with many more seeds; TestGrowthColumns says that the view is as the model.
+// How seldom leaks is wrong, as the manual says: in one moment of 400, and of no shape in more than one of 25; where chance
+// does not say how many there are, in one of 10,000. It is the model that is asked here, with many more seeds;
+// TestGrowthColumns says that the view is as the model.
 func TestLeaksAreSeldomWrong(t *testing.T) {
 	t.Parallel()
 	asked, wrong, certain, wrongOfCertain := 0, 0, 0, 0
@@ -204,8 +205,8 @@ func TestLeaksAreSeldomWrong(t *testing.T) {
 	}
 }
 
-// Every column of growth, in windows of every length and place, is what a model says that remembers every sample and reads the count
-// 64 times.
+// Every column of growth, in windows of every length and place, is what a model says that remembers every sample and reads
+// the count 64 times.
 func TestGrowthColumns(t *testing.T) {
 	t.Parallel()
 	for seed, state := range []string{"ESTABLISHED", "CLOSE_WAIT"} {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// A shape is how the number of sockets of a process goes over time. In its n samples something begins with sample b: a leak, or what
-// looks like one until sample stop. The window has w samples.
+// A shape is how the number of sockets of a process goes over time. In its n samples something begins with sample b: a
+// leak, or what looks like one until sample stop. The window has w samples.
 type shape struct {
 	name   string
 	leaks  bool

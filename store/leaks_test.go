@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -81,8 +80,8 @@ func countsRecording(t testing.TB, path string, n int, people []leaker) [][]int 
 	return history
 }
 
-// leaks names those who leak and not their healthy look-alikes. Of sockets that are of no more use it also names those that only grew
-// once and are still held.
+// leaks names those who leak and not their healthy look-alikes. Of sockets that are of no more use it also names those that
+// only grew once and are still held.
 func TestLeaks(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "leaks.db")
@@ -130,8 +129,8 @@ func TestLeaksTwice(t *testing.T) {
 	}
 }
 
-// The last blocks of sums of a run may be shorter than those before it. They do not make a window read blocks that are longer than its
-// slots: what never fell to 0 would seem to have.
+// The last blocks of sums of a run may be shorter than those before it. They do not make a window read blocks that are
+// longer than its slots: what never fell to 0 would seem to have.
 func TestLeaksOfShortRuns(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "runs.db")
@@ -142,7 +141,7 @@ func TestLeaksOfShortRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.keeper.sums.sizes = blockSizes{short: 5, shortest: 2, together: 6}
+		w.retention.sums.sizes = blockSizes{short: 5, shortest: 2, together: 6}
 		src := w.Source("tcp4")
 		procs, trends := NewSet(src, Processes), NewSet(src, SocketTrends)
 		for i := run * samples; i < (run+1)*samples; i++ {
@@ -157,7 +156,7 @@ func TestLeaksOfShortRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 			for due := true; due; {
-				if due, err = w.sumUpDue(t.Context()); err != nil {
+				if due, err = w.retention.sumUpDue(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -177,73 +176,4 @@ func TestLeaksOfShortRuns(t *testing.T) {
 			t.Errorf("from sample %d: %v", first, got)
 		}
 	}
-}
-
-// BenchmarkLeaks asks leaks of a week of the groups of Bench, at 10 s and with a run of the recorder a day: over the last hour, a day, and
-// the week, each at the worst of some windows whose edges fall where they like, and beside it from the spans alone, as of a recording
-// that has no sums yet. It also prints what the sums cost: beside the writing of a sample, of the bytes of the spans, and to
-// work them out for a day that has none.
-func BenchmarkLeaks(b *testing.B) {
-	const day = 8640
-	path := filepath.Join(b.TempDir(), "leaks.db")
-	for b.Loop() {
-		l, err := newWorkload(b.Context(), path, 20, 300, 10*time.Second)
-		if err != nil {
-			b.Fatal(err)
-		}
-		var wrote, summed, caughtUp time.Duration
-		for i := range 7 * day {
-			if i > 0 && i%day == 0 {
-				if i == day { // all of the first day is still to be done
-					if caughtUp, err = l.sumUp(b.Context()); err != nil {
-						b.Fatal(err)
-					}
-				}
-				if err := errors.Join(l.close(b.Context()), l.open(b.Context())); err != nil {
-					b.Fatal(err)
-				}
-			}
-			wrote += sampleWorkload(b, l)
-			if i >= day {
-				took, err := l.sumUp(b.Context())
-				if err != nil {
-					b.Fatal(err)
-				}
-				summed += took
-			}
-		}
-		if err := l.close(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		b.ReportMetric(float64(caughtUp.Milliseconds()), "ms/day-caught-up")
-		b.ReportMetric(float64(summed.Microseconds())/1000/(6*day), "ms-sums/sample")
-		b.ReportMetric(float64(summed)/6/(float64(wrote)/7), "sums/write")
-		for _, c := range []struct {
-			name    string
-			samples int
-		}{{"hour", 360}, {"day", day}, {"week", 7*day - 1500}} {
-			var worst, ratio float64
-			for _, end := range []int{7*day - 1, 7*day - 50, 7*day - 1411} {
-				took := map[bool]float64{}
-				for _, fromSpans := range []bool{false, true} {
-					db := openLeaks(b, path, l.ts(end-c.samples), l.ts(end), fromSpans)
-					took[fromSpans] = askMS(b, db, 1, "SELECT * FROM leaks")
-					db.Close()
-				}
-				worst, ratio = max(worst, took[false]), max(ratio, took[false]/took[true])
-			}
-			b.ReportMetric(worst, "ms/"+c.name)
-			b.ReportMetric(ratio, c.name+"/spans")
-		}
-		var sums, spans float64
-		db := openLeaks(b, path, 0, 0, false)
-		if err := db.QueryRow(`SELECT sum(pgsize) FILTER (WHERE name <> 'socket_trend_span'), sum(pgsize) FILTER (WHERE name = 'socket_trend_span') FROM dbstat
-			WHERE aggregate = TRUE AND name IN ('socket_trend_short', 'socket_trend_long', 'short_block', 'long_block', 'socket_trend_span')`).Scan(&sums, &spans); err != nil {
-			b.Fatal(err)
-		}
-		db.Close()
-		b.ReportMetric(sums/1e6, "MB-sums/week")
-		b.ReportMetric(sums/spans, "sums/spans")
-	}
-	b.ReportMetric(0, "ns/op")
 }

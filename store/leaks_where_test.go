@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Samples in which the source failed say nothing of what was held, neither that it was nor that it was not: a leak that goes on over them is one,
-// and one that ended in them is none.
+// Samples in which the source failed say nothing of what was held, neither that it was nor that it was not: a leak that
+// goes on over them is one, and one that ended in them is none.
 func TestLeaksOverFailedSamples(t *testing.T) {
 	t.Parallel()
 	const n = 120
@@ -62,7 +62,8 @@ func TestLeaksOverFailedSamples(t *testing.T) {
 	}
 }
 
-// A row of leaks says where most of the sockets go, what they run into first, and when. Each process here opens one more in each of 100 samples.
+// A row of leaks says where most of the sockets go, what they run into first, and when. Each process here opens one more in
+// each of 100 samples.
 func TestLeaksSayWhereAndWhen(t *testing.T) {
 	t.Parallel()
 	const n, host, box = 100, 4026531840, 4026532177

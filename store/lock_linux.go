@@ -28,7 +28,7 @@ func acquire(path string) (*lock, error) {
 		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
 			return nil, fmt.Errorf("lock the recording %s: %w", path, err)
 		}
-		pid, _ := Recording(path)
+		pid, _ := RecorderOf(path)
 		return nil, fmt.Errorf("%s: %w, process %d: stop it first, or name another file with --db", path, ErrBusy, pid)
 	}
 	if err = f.Truncate(0); err == nil {
@@ -61,8 +61,8 @@ func (l *lock) release() {
 	}
 }
 
-// Recording returns the pid of the recorder that writes to the file, and whether there is one.
-func Recording(path string) (pid int, is bool) {
+// RecorderOf returns the pid of the recorder that writes to the file, and whether there is one.
+func RecorderOf(path string) (pid int, is bool) {
 	f, err := os.Open(lockPath(path))
 	if err != nil {
 		return 0, false

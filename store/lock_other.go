@@ -11,5 +11,5 @@ func (l *lock) valid() bool { return true }
 
 func (l *lock) release() {}
 
-// Recording returns the pid of the recorder that writes to the file, and whether there is one.
-func Recording(string) (pid int, is bool) { return 0, false }
+// RecorderOf returns the pid of the recorder that writes to the file, and whether there is one.
+func RecorderOf(string) (pid int, is bool) { return 0, false }

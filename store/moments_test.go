@@ -9,9 +9,10 @@ import (
 	"testing"
 )
 
-// Moments that are not constants drive every view of samples: those of a list, of a sub-select, of the row that is looked at, whichever
-// stands first in the join. Of the samples of the recording only these are read, in the plan of either engine, and they show what
-// they show as constants. What cannot be driven so stands in the manual (speed): the right side of a LEFT JOIN.
+// Moments that are not constants drive every view of samples: those of a list, of a sub-select, of the row that is looked
+// at, whichever stands first in the join. Of the samples of the recording only these are read, in the plan of either
+// engine, and they show what they show as constants. What cannot be driven so stands in the manual (speed): the right side of a LEFT
+// JOIN.
 func TestMomentsDriveTheViews(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t, 97)
@@ -95,8 +96,8 @@ func readsEverySample(plan string) bool {
 	return strings.Contains(plan, "SCAN m") || !strings.Contains(plan, "SEARCH m ")
 }
 
-// A history read subject by subject has the rows that it has read sample by sample: after kills, pauses and failed sources, with what has gone
-// by now and what holds, and when the oldest samples are gone.
+// A history read subject by subject has the rows that it has read sample by sample: after kills, pauses and failed sources,
+// with what has gone by now and what holds, and when the oldest samples are gone.
 func TestHistoriesSubjectBySubject(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(little(1, 4)) {

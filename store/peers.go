@@ -15,13 +15,13 @@ import (
 	"modernc.org/sqlite"
 )
 
-// Peers say who talked to whom, for long after the samples: for each hour and each day a row for each program, service and address of the
-// other end. They are a roll-up of three tables: of sockets, by the growth of each from the first sample of an hour to its last, and of closes
-// and close_counts, by what the kernel told at the end.
+// Peers say who talked to whom, for long after the samples: for each hour and each day a row for each program, service and
+// address of the other end. They are a roll-up of three tables: of sockets, by the growth of each from the first sample of
+// an hour to its last, and of closes and close_counts, by what the kernel told at the end.
 //
-// An hour is summed up when it is over, in pieces: the samples of one run of the recorder. Where samples of an hour must be forgotten before
-// it is over, they are a piece. A piece is worked out in steps, in temporary tables, and comes into the file at once, with the
-// number of its last sample. One that a crash has interrupted is begun again.
+// An hour is summed up when it is over, in pieces: the samples of one run of the recorder. Where samples of an hour must be
+// forgotten before it is over, they are a piece. A piece is worked out in steps, in temporary tables, and comes into the
+// file at once, with the number of its last sample. One that a crash has interrupted is begun again.
 
 // PeerID is what peers are told apart by.
 type PeerID struct {
@@ -58,8 +58,9 @@ func rollUpPeers() *Rollup {
 	return r
 }
 
-// peersView shows them. It is driven by the periods where ts is asked for, and by the peers where the address is: the number of a row is
-// said in two ways, so that SQLite may take either. Other columns must not drive it: a program may have had more peers than there are rows.
+// peersView shows them. It is driven by the periods where ts is asked for, and by the peers where the address is: the
+// number of a row is said in two ways, so that SQLite may take either. Other columns must not drive it: a program may have
+// had more peers than there are rows.
 func (r *Rollup) peersView(l Level) View {
 	number := func(name, unit, doc string) Column { return Column{Name: name, Unit: unit, Doc: doc, Role: Value} }
 	moment := func(name, doc string) Column {
@@ -118,76 +119,76 @@ func (l Limits) peers() int {
 }
 
 // peersDue takes one step of what is due.
-func (w *Writer) peersDue(ctx context.Context) (bool, error) { return w.sumUpPeers(ctx, false) }
+func (k *retention) peersDue(ctx context.Context) (bool, error) { return k.sumUpPeers(ctx, false) }
 
 // sumUpPeers takes one step of the piece under way, or of the next; the hour under way is only due when it says now.
-func (w *Writer) sumUpPeers(ctx context.Context, now bool) (did bool, err error) {
-	k := &w.keeper.peers
+func (k *retention) sumUpPeers(ctx context.Context, now bool) (did bool, err error) {
+	done := &k.peers
 	defer func() {
 		if err != nil {
-			k.stages = nil // begun again
+			done.stages = nil // begun again
 			err = fmt.Errorf("sum up peers: %w", err)
 		}
 	}()
-	if !k.read {
-		if err := w.readPeersMark(ctx); err != nil {
+	if !done.read {
+		if err := k.readPeersMark(ctx); err != nil {
 			return false, err
 		}
-		k.read = true
+		done.read = true
 	}
-	for began := time.Now(); len(k.stages) > 0; {
-		did, err := k.stages[0](ctx)
+	for began := time.Now(); len(done.stages) > 0; {
+		did, err := done.stages[0](ctx)
 		if err != nil || did && time.Since(began) > peersStep {
 			return did, err
 		}
 		if !did {
-			if k.stages = k.stages[1:]; len(k.stages) == 0 {
+			if done.stages = done.stages[1:]; len(done.stages) == 0 {
 				return true, nil
 			}
 		}
 	}
-	p, err := w.nextPeers(ctx, now)
+	p, err := k.nextPeers(ctx, now)
 	if err != nil {
 		return false, err
 	}
 	if p != nil {
-		k.stages = p.stages()
+		done.stages = p.stages()
 		return true, nil
 	}
-	return w.peersOfDay(ctx)
+	return k.peersOfDay(ctx)
 }
 
-// readPeersMark finds how far an earlier run has summed up. Where that is lost, as in a recording that was damaged and recovered, all is that
-// is of the periods there are: nothing is counted twice.
-func (w *Writer) readPeersMark(ctx context.Context) error {
-	k := &w.keeper.peers
+// readPeersMark finds how far an earlier run has summed up. Where that is lost, as in a recording that was damaged and
+// recovered, all is that is of the periods there are: nothing is counted twice.
+func (k *retention) readPeersMark(ctx context.Context) error {
+	done := &k.peers
 	const lost = `NOT EXISTS (SELECT 1 FROM peer_upto WHERE sample BETWEEN 0 AND (SELECT max(id) FROM sample) AND day <= (SELECT max(ts) FROM sample) / 86400 + 1
 		AND (sample > 0 OR NOT EXISTS (SELECT 1 FROM peer_1h)))`
-	if _, err := w.conn.ExecContext(ctx, `REPLACE INTO peer_upto SELECT 1, coalesce((SELECT max(id) FROM sample WHERE ts < ((SELECT max(id) FROM peer_1h) >> 32) * 3600.0 + 3600), 0),
+	if _, err := k.file.conn.ExecContext(ctx, `REPLACE INTO peer_upto SELECT 1, coalesce((SELECT max(id) FROM sample WHERE ts < ((SELECT max(id) FROM peer_1h) >> 32) * 3600.0 + 3600), 0),
 		coalesce(((SELECT max(id) FROM peer_1d) >> 32) + 1, 0) WHERE `+lost); err != nil {
 		return err
 	}
-	return w.conn.QueryRowContext(ctx, "SELECT sample, day FROM peer_upto").Scan(&k.upto, &k.day)
+	return k.file.conn.QueryRowContext(ctx, "SELECT sample, day FROM peer_upto").Scan(&done.upto, &done.day)
 }
 
 // peersOfDay sums up the next day that is over, from its hours.
-func (w *Writer) peersOfDay(ctx context.Context) (bool, error) {
+func (k *retention) peersOfDay(ctx context.Context) (bool, error) {
 	r, hour, day := rollupNamed("peers"), Levels()[1], Levels()[2]
-	k := &w.keeper.peers
+	done := &k.peers
 	ratio := day.Seconds / hour.Seconds
 	var next sql.NullInt64
-	err := w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT (SELECT id >> 32 FROM %s WHERE id >= ? ORDER BY id LIMIT 1) / %d", r.rows(hour), ratio), (k.day*ratio)<<32).Scan(&next)
+	err := k.file.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT (SELECT id >> 32 FROM %s WHERE id >= ? ORDER BY id LIMIT 1) / %d", r.rows(hour), ratio), (done.day*ratio)<<32).Scan(&next)
 	if err != nil || !next.Valid {
 		return false, err
 	}
 	var ts float64 // of the last sample that is summed up
-	if err := w.conn.QueryRowContext(ctx, "SELECT coalesce((SELECT ts FROM sample WHERE id > ? ORDER BY id LIMIT 1), 0)", k.upto).Scan(&ts); err != nil {
+	if err := k.file.conn.QueryRowContext(ctx, "SELECT coalesce((SELECT ts FROM sample WHERE id > ? ORDER BY id LIMIT 1), 0)", done.upto).Scan(&ts); err != nil {
 		return false, err
 	}
 	if ts < day.begin(next.Int64+1) {
 		return false, nil // its last hour is not yet
 	}
-	p := &peerPiece{w: w}
+	p := &peerPiece{retention: k}
 	err = p.run(ctx, dropPeers(), peerRows(), fmt.Sprintf(`INSERT INTO temp.peer_row (%[1]s, carried, found, opened, failed, bytes_sent, bytes_received, retransmits, first_ms, last_ms)
 		SELECT %[1]s, carried, found, opened, failed, bytes_sent, bytes_received, retransmits, first_ms, last_ms FROM (
 		  SELECT g, total(iif(begins, carried, 0)) AS carried, sum(found) AS found, sum(opened) AS opened, sum(failed) AS failed, sum(bytes_sent) AS bytes_sent,
@@ -196,12 +197,12 @@ func (w *Writer) peersOfDay(ctx context.Context) (bool, error) {
 		            FROM %[2]s WHERE id BETWEEN %[4]d << 32 AND (%[6]d << 32) - 1) GROUP BY g) y CROSS JOIN %[3]s g ON g.id = y.g`,
 		columnNames(r.by), r.rows(hour), r.group(), next.Int64*ratio, hour.Seconds*1000, (next.Int64+1)*ratio))
 	if err == nil {
-		err = w.limitPeers(ctx)
+		err = k.limitPeers(ctx)
 	}
 	if err != nil {
 		return false, err
 	}
-	return true, w.enterPeers(ctx, day, next.Int64, "day", next.Int64+1)
+	return true, k.enterPeers(ctx, day, next.Int64, "day", next.Int64+1)
 }
 
 // dropPeers gives up what a piece or a day was worked out in.
@@ -227,9 +228,9 @@ func groupedPeers() string {
 }
 
 // enterPeers makes the rows of a period those of peer_row, and notes how far that is.
-func (w *Writer) enterPeers(ctx context.Context, l Level, period int64, mark string, upto int64) error {
+func (k *retention) enterPeers(ctx context.Context, l Level, period int64, mark string, upto int64) error {
 	r := rollupNamed("peers")
-	k := &w.keeper.peers
+	done := &k.peers
 	statements := []string{fmt.Sprintf("CREATE TEMP TABLE %s AS SELECT NULL AS g, * FROM (%s)", r.rolled(), groupedPeers())}
 	statements = append(statements, r.findGroups()...)
 	statements = append(statements,
@@ -237,9 +238,9 @@ func (w *Writer) enterPeers(ctx context.Context, l Level, period int64, mark str
 		fmt.Sprintf("INSERT INTO %s SELECT %d << 32 | g, 1, %s FROM temp.%s ORDER BY g", r.rows(l), period, strings.Join(r.stored(), ", "), r.rolled()),
 		fmt.Sprintf("UPDATE %s SET %s = %d WHERE id IN (SELECT g FROM temp.%s)", r.group(), l.lastRow(), period, r.rolled()),
 		fmt.Sprintf("UPDATE peer_upto SET %s = %d", mark, upto))
-	err := w.transaction(ctx, func() error {
+	err := k.file.transaction(ctx, func() error {
 		for _, text := range statements {
-			if _, err := w.conn.ExecContext(ctx, text); err != nil {
+			if _, err := k.file.conn.ExecContext(ctx, text); err != nil {
 				return fmt.Errorf("%w in %s", err, text)
 			}
 		}
@@ -249,20 +250,20 @@ func (w *Writer) enterPeers(ctx context.Context, l Level, period int64, mark str
 		return err
 	}
 	if mark == "day" {
-		k.day = upto
+		done.day = upto
 	} else {
-		k.upto = upto
+		done.upto = upto
 	}
-	_, err = w.conn.ExecContext(ctx, dropPeers())
+	_, err = k.file.conn.ExecContext(ctx, dropPeers())
 	return err
 }
 
-// limitPeers puts networks in the place of addresses where there are too many, and no address at all where there are too many networks.
-// Who is known from before and who moved most keeps his own.
-func (w *Writer) limitPeers(ctx context.Context) error {
-	most := w.options.Limits.peers()
+// limitPeers puts networks in the place of addresses where there are too many, and no address at all where there are too
+// many networks. Who is known from before and who moved most keeps his own.
+func (k *retention) limitPeers(ctx context.Context) error {
+	most := k.limits.peers()
 	var n int
-	if err := w.conn.QueryRowContext(ctx, "SELECT count(*) FROM temp.peer_row").Scan(&n); err != nil || n <= most {
+	if err := k.file.conn.QueryRowContext(ctx, "SELECT count(*) FROM temp.peer_row").Scan(&n); err != nil || n <= most {
 		return err
 	}
 	beyond := func(condition string) string {
@@ -277,7 +278,7 @@ func (w *Writer) limitPeers(ctx context.Context) error {
 		grouped,
 		"UPDATE temp.peer_row SET remote_addr = NULL WHERE remote_addr IN " + beyond("LIKE '%/%'"),
 	} {
-		if _, err := w.conn.ExecContext(ctx, text); err != nil {
+		if _, err := k.file.conn.ExecContext(ctx, text); err != nil {
 			return fmt.Errorf("%w in %s", err, text)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 // peerPiece are samples of one hour and one run whose peers are being worked out.
 type peerPiece struct {
-	w           *Writer
+	retention   *retention
 	hour        int64
 	first, last int64
 	since       float64 // the sample before the first, and
@@ -22,12 +22,12 @@ type peerPiece struct {
 }
 
 // nextPeers finds the next piece that is due; nil: none.
-func (w *Writer) nextPeers(ctx context.Context, now bool) (*peerPiece, error) {
+func (k *retention) nextPeers(ctx context.Context, now bool) (*peerPiece, error) {
 	l := Levels()[1]
-	p := &peerPiece{w: w}
+	p := &peerPiece{retention: k}
 	var ts float64
 	var run int64
-	err := w.conn.QueryRowContext(ctx, "SELECT id, ts, run FROM sample WHERE id > ? ORDER BY id LIMIT 1", w.keeper.peers.upto).Scan(&p.first, &ts, &run)
+	err := k.file.conn.QueryRowContext(ctx, "SELECT id, ts, run FROM sample WHERE id > ? ORDER BY id LIMIT 1", k.peers.upto).Scan(&p.first, &ts, &run)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	} else if err != nil {
@@ -35,23 +35,23 @@ func (w *Writer) nextPeers(ctx context.Context, now bool) (*peerPiece, error) {
 	}
 	p.hour = l.of(ts)
 	over := l.begin(p.hour + 1)
-	if !now && w.last.ts < over {
+	if !now && k.last.ts < over {
 		return nil, nil
 	}
-	if err := w.conn.QueryRowContext(ctx, "SELECT max(id), max(ts) FROM sample WHERE ts >= ? AND ts < ? AND run = ?", ts, over, run).Scan(&p.last, &p.until); err != nil {
+	if err := k.file.conn.QueryRowContext(ctx, "SELECT max(id), max(ts) FROM sample WHERE ts >= ? AND ts < ? AND run = ?", ts, over, run).Scan(&p.last, &p.until); err != nil {
 		return nil, err
 	}
 	var since sql.NullFloat64
 	var before sql.NullInt64
 	var whole, follows bool // no sample is thinned, and none is the one before
-	err = w.conn.QueryRowContext(ctx, `SELECT b.ts, b.run, b.back IS NOT 0, NOT EXISTS (SELECT 1 FROM sample WHERE id BETWEEN ?1 AND ?2 AND back IS NOT NULL)
+	err = k.file.conn.QueryRowContext(ctx, `SELECT b.ts, b.run, b.back IS NOT 0, NOT EXISTS (SELECT 1 FROM sample WHERE id BETWEEN ?1 AND ?2 AND back IS NOT NULL)
 		FROM (SELECT 1) LEFT JOIN sample b ON b.id = ?1 - 1`, p.first, p.last).Scan(&since, &before, &follows, &whole)
 	if err != nil {
 		return nil, err
 	}
 	p.since = since.Float64
 	var some bool
-	err = w.conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM socket_open) OR EXISTS (SELECT 1 FROM socket WHERE last_sample >= ?1)
+	err = k.file.conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM socket_open) OR EXISTS (SELECT 1 FROM socket WHERE last_sample >= ?1)
 		OR EXISTS (SELECT 1 FROM close WHERE ts BETWEEN ?2 AND ?3) OR EXISTS (SELECT 1 FROM close_count WHERE ts BETWEEN ?2 AND ?3)`, p.first, p.since, p.until+1).Scan(&some)
 	if err != nil {
 		return nil, err
@@ -91,11 +91,11 @@ func (p *peerPiece) stages() []stage {
 	}
 	if p.empty {
 		return []stage{func(ctx context.Context) (bool, error) {
-			if p.w.keeper.peers.upto == p.last {
+			if p.retention.peers.upto == p.last {
 				return false, nil
 			}
 			err := p.run(ctx, fmt.Sprintf("UPDATE peer_upto SET sample = %d", p.last))
-			p.w.keeper.peers.upto = p.last
+			p.retention.peers.upto = p.last
 			return true, err
 		}}
 	}
@@ -137,7 +137,7 @@ func (p *peerPiece) add(ctx context.Context, rows string, args ...any) error {
 	if err := p.run(ctx, "DELETE FROM temp.peer_step"); err != nil {
 		return err
 	}
-	if _, err := p.w.conn.ExecContext(ctx, "INSERT INTO temp.peer_step "+rows, args...); err != nil {
+	if _, err := p.retention.file.conn.ExecContext(ctx, "INSERT INTO temp.peer_step "+rows, args...); err != nil {
 		return fmt.Errorf("%w in %s", err, rows)
 	}
 	crowd := func(n int) string {
@@ -169,8 +169,8 @@ const (
 	peerService = "CASE direction WHEN 'in' THEN local_port WHEN 'out' THEN remote_port ELSE coalesce(min(local_port, remote_port), local_port, remote_port) END"
 )
 
-// peerSums is the statement that sums up rows of a log that no sample saw. What the first sample of a run heard of may have moved its bytes
-// before anybody looked.
+// peerSums is the statement that sums up rows of a log that no sample saw. What the first sample of a run heard of may have
+// moved its bytes before anybody looked.
 func peerSums(count, failed, unknown, first, table, condition string) string {
 	moved := func(c string) string { return fmt.Sprintf("iif(sample > ?5 AND NOT (%s), sum(%s), NULL)", unknown, c) }
 	return fmt.Sprintf(`SELECT coalesce(netns, 0), coalesce(process, 0), coalesce(proto, ''), coalesce(family, 0), coalesce(remote_addr, ''), coalesce(port, 0), coalesce(direction, ''), NULL, 0, iif(sample > ?5, 0, %[1]s), iif(sample > ?5, %[1]s, 0), %[2]s, %[3]s, %[4]s, %[5]s, %[6]s, max(ts)
@@ -181,21 +181,22 @@ func peerSums(count, failed, unknown, first, table, condition string) string {
 
 func (p *peerPiece) run(ctx context.Context, statements ...string) error {
 	for _, text := range statements {
-		if _, err := p.w.conn.ExecContext(ctx, text); err != nil {
+		if _, err := p.retention.file.conn.ExecContext(ctx, text); err != nil {
 			return fmt.Errorf("%w in %s", err, text)
 		}
 	}
 	return nil
 }
 
-// between enters the sockets that neither the first nor the last sample saw because a source failed then, though those between did.
+// between enters the sockets that neither the first nor the last sample saw because a source failed then, though those
+// between did.
 func (p *peerPiece) between() stage {
 	next := int64(0)
 	return func(ctx context.Context) (bool, error) {
 		if next == 0 {
 			next = p.first
 			var failed bool
-			err := p.w.conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM gap WHERE source IS NOT NULL AND since <= ? AND coalesce(until, 1e12) >= ?)", p.until, p.since).Scan(&failed)
+			err := p.retention.file.conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM gap WHERE source IS NOT NULL AND since <= ? AND coalesce(until, 1e12) >= ?)", p.until, p.since).Scan(&failed)
 			if !failed {
 				next = p.last + 1
 			}
@@ -219,8 +220,8 @@ func (p *peerPiece) newcomers() stage {
 	next, end := int64(-1), int64(0)
 	return func(ctx context.Context) (did bool, err error) {
 		if next < 0 {
-			if next, err = p.w.firstBorn(ctx, Sockets.Table, 0, p.first); err == nil {
-				end, err = p.w.firstBorn(ctx, Sockets.Table, next, p.last+1)
+			if next, err = p.retention.firstBorn(ctx, Sockets.Table, 0, p.first); err == nil {
+				end, err = p.retention.firstBorn(ctx, Sockets.Table, next, p.last+1)
 			}
 			return true, err
 		}
@@ -260,7 +261,7 @@ func (p *peerPiece) logged(table, sums string) stage {
 			return false, nil
 		}
 		var until float64
-		err := p.w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce((SELECT ts FROM %s WHERE ts > ?1 AND ts < ?2 ORDER BY ts LIMIT 1 OFFSET ?3), ?2)", table), from, end, peersAtOnce).Scan(&until)
+		err := p.retention.file.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce((SELECT ts FROM %s WHERE ts > ?1 AND ts < ?2 ORDER BY ts LIMIT 1 OFFSET ?3), ?2)", table), from, end, peersAtOnce).Scan(&until)
 		if err != nil {
 			return false, err
 		}
@@ -269,7 +270,7 @@ func (p *peerPiece) logged(table, sums string) stage {
 			beforeAnybody = p.first
 		}
 		if table == "close" {
-			if _, err := p.w.conn.ExecContext(ctx, closedOfSockets, from, until, p.first, p.last, beforeAnybody); err != nil {
+			if _, err := p.retention.file.conn.ExecContext(ctx, closedOfSockets, from, until, p.first, p.last, beforeAnybody); err != nil {
 				return false, err
 			}
 		}
@@ -291,7 +292,7 @@ func (p *peerPiece) sockets() stage {
 			return true, p.run(ctx, "INSERT OR IGNORE INTO temp.peer_seen (socket, known, there) SELECT socket, 1, 0 FROM temp.peer_closed")
 		}
 		var upto sql.NullInt64
-		err := p.w.conn.QueryRowContext(ctx, "SELECT max(socket) FROM (SELECT socket FROM temp.peer_seen WHERE socket > ? ORDER BY socket LIMIT ?)", next, peersAtOnce).Scan(&upto)
+		err := p.retention.file.conn.QueryRowContext(ctx, "SELECT max(socket) FROM (SELECT socket FROM temp.peer_seen WHERE socket > ? ORDER BY socket LIMIT ?)", next, peersAtOnce).Scan(&upto)
 		if err != nil || !upto.Valid {
 			return false, err
 		}
@@ -352,8 +353,10 @@ func (p *peerPiece) write() stage {
 				UNION ALL SELECT %[1]s, %[6]s FROM %[3]s y CROSS JOIN %[4]s g ON g.id = y.id & 4294967295 WHERE y.id BETWEEN %[5]d << 32 AND (%[5]d << 32) + 4294967295`,
 				columnNames(r.by), l.begin(p.hour), r.rows(l), r.group(), p.hour, strings.Join(r.stored(), ", ")))
 		},
-		p.w.limitPeers,
-		func(ctx context.Context) error { return p.w.enterPeers(ctx, Levels()[1], p.hour, "sample", p.last) },
+		p.retention.limitPeers,
+		func(ctx context.Context) error {
+			return p.retention.enterPeers(ctx, Levels()[1], p.hour, "sample", p.last)
+		},
 	}
 	return func(ctx context.Context) (bool, error) {
 		if len(steps) == 0 {

@@ -17,8 +17,9 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 )
 
-// The peers of each hour and day are what a model says that looks at every sample and every close as it comes: also where the recorder is
-// stopped or killed, where a source fails, where hours are summed up in pieces, and where a namespace is new.
+// The peers of each hour and day are what a model says that looks at every sample and every close as it comes: also where
+// the recorder is stopped or killed, where a source fails, where hours are summed up in pieces, and where a namespace is
+// new.
 func TestPeers(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds(4, 8) {
@@ -42,10 +43,10 @@ func TestPeers(t *testing.T) {
 					}
 					m.start()
 				case 1:
-					m.w.close()
+					m.w.file.close()
 					m.start()
 				case 2:
-					if _, err := m.w.sumUpPeers(t.Context(), true); err != nil {
+					if _, err := m.w.retention.sumUpPeers(t.Context(), true); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -74,10 +75,10 @@ func TestPeersGoOnWithoutTheirMark(t *testing.T) {
 		}
 		tidyUp(t, m.w)
 		hour := Levels()[1].of(m.w.last.ts)
-		if _, err := m.w.conn.ExecContext(t.Context(), spoil); err != nil {
+		if _, err := m.w.file.conn.ExecContext(t.Context(), spoil); err != nil {
 			t.Fatal(err)
 		}
-		m.w.close()
+		m.w.file.close()
 		m.start()
 		for range 200 {
 			m.step()
@@ -98,7 +99,8 @@ func TestPeersGoOnWithoutTheirMark(t *testing.T) {
 	}
 }
 
-// What was thinned before there were peers, in a recording of an earlier format, has none, and does not stand in the way of what was not.
+// What was thinned before there were peers, in a recording of an earlier format, has none, and does not stand in the way of
+// what was not.
 func TestPeersOfThinned(t *testing.T) {
 	t.Parallel()
 	m := &peerModel{t: t, rand: rand.New(rand.NewPCG(1, 9)), path: filepath.Join(t.TempDir(), "peers.db"),
@@ -107,17 +109,17 @@ func TestPeersOfThinned(t *testing.T) {
 	for range 150 {
 		m.step()
 	}
-	k := &m.w.keeper
+	k := m.w.retention
 	k.thinning.grains = []grain{{600, "minute", 0, 0}}
-	if err := m.w.readHorizon(t.Context()); err != nil {
+	if err := m.w.retention.readOldest(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.w.readThinned(t.Context()); err != nil {
+	if err := m.w.retention.readThinned(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	thinned := Levels()[1].of(m.w.last.ts)
 	for k.thinning.upto[0] < m.w.last.id {
-		if err := m.w.thinTo(t.Context(), 0, k.thinning.upto[0], m.w.last.id); err != nil {
+		if err := m.w.retention.thinTo(t.Context(), 0, k.thinning.upto[0], m.w.last.id); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -526,8 +528,8 @@ func (m *peerModel) checkFrom(db *sql.DB, l Level, from float64) {
 	}
 }
 
-// Where there are too many peers, the rest are taken together by their networks, and too many networks as one; who is known already and who moved
-// most stays by himself, and the sums stay what they were.
+// Where there are too many peers, the rest are taken together by their networks, and too many networks as one; who is known
+// already and who moved most stays by himself, and the sums stay what they were.
 func TestTooManyPeers(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "peers.db")
@@ -621,7 +623,8 @@ func TestTooManyPeers(t *testing.T) {
 	}
 }
 
-// A peer is found by its address without its program's other rows, and a period without other periods, in every program that reads the file.
+// A peer is found by its address without its program's other rows, and a period without other periods, in every program
+// that reads the file.
 func TestPeersPlans(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "peers.db")

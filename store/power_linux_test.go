@@ -46,7 +46,7 @@ func powerFailures(t *testing.T, disk *testDisk, seed uint64, every time.Duratio
 	h := newHistory(t, 3000+seed)
 	h.path = filepath.Join(disk.folder, fmt.Sprintf("power%d.db", seed))
 	h.start()
-	h.w.syncEvery = every
+	h.w.file.syncEvery = every
 	// A small -wal file is brought into the recording often.
 	h.exec(fmt.Sprintf("PRAGMA wal_autocheckpoint = %d", 10+h.rand.IntN(100)))
 	type cut struct {
@@ -113,7 +113,7 @@ func TestDiskErrors(t *testing.T) {
 			h := newHistory(t, 4000+uint64(i))
 			h.path, h.trouble = filepath.Join(disk.folder, fmt.Sprintf("error%d.db", i)), &trouble{on: true}
 			h.start()
-			h.w.syncEvery = 0
+			h.w.file.syncEvery = 0
 			h.exec("PRAGMA wal_autocheckpoint = 20")
 			var notices []string
 			h.w.options.Notice = func(s string) { notices = append(notices, s) }

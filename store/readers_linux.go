@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Readers are the processes that read the recording at this moment and so keep its -wal file from being cut back: those that hold one of the locks of
-// SQLite's readers (WAL_READ_LOCK, the bytes 123 to 127 of the -shm file) as /proc/locks (proc(5)) tells. Those of other PID namespaces are not among them.
+// Readers are the processes that read the recording at this moment and so keep its -wal file from being cut back: those
+// that hold one of the locks of SQLite's readers (WAL_READ_LOCK, the bytes 123 to 127 of the -shm file) as /proc/locks
+// (proc(5)) tells. Those of other PID namespaces are not among them.
 func Readers(path string) []Reader {
 	var st unix.Stat_t
 	if unix.Stat(path+"-shm", &st) != nil {

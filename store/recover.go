@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"netsql/migrations"
+	"netsql/store/internal/sqlitefile"
 )
 
 // RecoverOptions say what a recovery tells.
@@ -45,14 +46,14 @@ type SavedTable struct {
 // ErrNothingSaved means that a file has nothing in it that can be saved.
 var ErrNothingSaved = errors.New("nothing could be saved")
 
-// Recover writes a new recording to path, with all that can be read of a damaged one. It opens that only for reading and never
-// touches it, whatever is damaged: its head, its schema, pages of tables or indexes, the -wal file, or its end. The rows
-// are read page by page, without SQLite: see pages. One bad page costs its own rows only, and none if it led
-// to others or is of an index.
+// Recover writes a new recording to path, with all that can be read of a damaged one. It opens that only for reading and
+// never touches it, whatever is damaged: its head, its schema, pages of tables or indexes, the -wal file, or its end. The
+// rows are read page by page, without SQLite: see package sqlitefile. One bad page costs its own rows only. If it only led
+// to others, or is of an index, it costs none: the pages below are orphaned, and found all the same.
 //
-// What is saved obeys the scheme again: what means nothing without rows that are lost is left out; open spans stay open where
-// nothing speaks against it. A row of gaps of kind damaged says for each table what was lost, and between which samples; samples themselves are
-// known from their index as well.
+// What is saved obeys the scheme again: what means nothing without rows that are lost is left out; open spans stay open
+// where nothing speaks against it. A row of gaps of kind damaged says for each table what was lost, and between which
+// samples; samples themselves are known from their index as well.
 func Recover(ctx context.Context, damaged, path string, o RecoverOptions) (Recovered, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64) {}
@@ -60,7 +61,7 @@ func Recover(ctx context.Context, damaged, path string, o RecoverOptions) (Recov
 	if err := checkRecoverable(damaged, path); err != nil {
 		return Recovered{}, err
 	}
-	p, closeAll, err := openPages(damaged)
+	file, closeAll, err := sqlitefile.Open(damaged)
 	if err != nil {
 		return Recovered{}, Explain(damaged, err)
 	}
@@ -73,7 +74,7 @@ func Recover(ctx context.Context, damaged, path string, o RecoverOptions) (Recov
 	}
 	remove()
 	defer remove()
-	s := &salvage{path: damaged, pages: p, options: o}
+	s := &salvage{path: damaged, file: file, options: o}
 	if err := s.run(ctx, unfinished); err != nil {
 		if errors.Is(err, ErrNothingSaved) {
 			return Recovered{}, fmt.Errorf("%s: %w: %s", damaged, ErrNothingSaved, strings.TrimPrefix(err.Error(), ErrNothingSaved.Error()+": "))
@@ -107,7 +108,7 @@ func checkRecoverable(damaged, path string) error {
 		}
 		return fmt.Errorf("%s is there already: name a file that is not", path)
 	}
-	if pid, is := Recording(damaged); is {
+	if pid, is := RecorderOf(damaged); is {
 		return fmt.Errorf("%s: %w, process %d: stop it first", damaged, ErrBusy, pid)
 	}
 	return nil
@@ -116,13 +117,13 @@ func checkRecoverable(damaged, path string) error {
 // salvage is one recovery.
 type salvage struct {
 	path    string // of the damaged recording
-	pages   *pages
+	file    *sqlitefile.File
 	options RecoverOptions
 	conn    *sql.Conn // of the new recording
 	steps   []string
 	format  int
 	roots   map[string]uint32 // where the tables and indexes of that format begin
-	reader  *reader
+	reader  *sqlitefile.Reader
 	tables  []*salvaged
 	result  Recovered
 
@@ -134,9 +135,9 @@ type salvage struct {
 // salvaged is a table that is being saved.
 type salvaged struct {
 	SavedTable
-	tree    *tree
-	samples keyRange // within which something was lost, as far as it is known
-	unknown bool     // or it is not known when
+	tree    *sqlitefile.Tree
+	samples sqlitefile.KeyRange // within which something was lost, as far as it is known
+	unknown bool                // or it is not known when
 }
 
 // saved is the table of that name. A format that has it not has lost nothing of it.
@@ -175,7 +176,7 @@ func (s *salvage) run(ctx context.Context, path string) error {
 		return err
 	}
 	for _, step := range []func(context.Context) error{
-		s.copyRows, s.upgrade, s.mendSamples, s.mendTables, s.mendReferences, s.mendLogs, s.writeGaps, s.finish,
+		s.copyRows, s.upgrade, s.repairSamples, s.repairTables, s.repairReferences, s.repairLogs, s.writeGaps, s.finish,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -191,12 +192,12 @@ func (s *salvage) run(ctx context.Context, path string) error {
 
 // copyRows reads all rows of the damaged recording into the new one.
 func (s *salvage) copyRows(ctx context.Context) error {
-	s.reader = newReader(s.pages)
-	s.reader.progress = func(done int64) { s.options.Progress("pages", done) }
+	s.reader = sqlitefile.NewReader(s.file)
+	s.reader.Progress = func(done int64) { s.options.Progress("pages", done) }
 	for _, root := range s.roots {
-		s.reader.trees[root] = &tree{root: root, rowid: -1}
+		s.reader.Trees[root] = &sqlitefile.Tree{Root: root, RowID: -1}
 	}
-	s.reader.trees[1] = &tree{root: 1, rowid: -1}
+	s.reader.Trees[1] = &sqlitefile.Tree{Root: 1, RowID: -1}
 	names, err := s.column(ctx, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid")
 	if err != nil {
 		return err
@@ -207,12 +208,12 @@ func (s *salvage) copyRows(ctx context.Context) error {
 			return err
 		}
 		if derived(name) {
-			t.tree.take = func([]any) error { return nil }
+			t.tree.Take = func([]any) error { return nil }
 		} else {
 			s.tables = append(s.tables, t)
 		}
 		if root := s.roots[name]; root > 0 {
-			s.reader.trees[root] = t.tree
+			s.reader.Trees[root] = t.tree
 		} else {
 			t.Pages++
 		}
@@ -221,23 +222,23 @@ func (s *salvage) copyRows(ctx context.Context) error {
 	if _, err := s.conn.ExecContext(ctx, "CREATE TEMP TABLE indexed (id INTEGER PRIMARY KEY, ts REAL NOT NULL)"); err != nil {
 		return err
 	}
-	if index := s.reader.trees[s.roots["sqlite_autoindex_sample_1"]]; index != nil && index.take == nil {
-		index.index, index.columns = true, []columnShape{{kind: "REAL", notNull: true}, {kind: "INTEGER", notNull: true}}
+	if index := s.reader.Trees[s.roots["sqlite_autoindex_sample_1"]]; index != nil && index.Take == nil {
+		index.Index, index.Columns = true, []sqlitefile.Column{{Kind: "REAL", NotNull: true}, {Kind: "INTEGER", NotNull: true}}
 		insert, err := s.conn.PrepareContext(ctx, "INSERT OR IGNORE INTO indexed (ts, id) VALUES (?, ?)")
 		if err != nil {
 			return err
 		}
 		defer insert.Close()
-		index.take = func(row []any) error {
+		index.Take = func(row []any) error {
 			_, err := insert.ExecContext(ctx, row...)
 			return err
 		}
 	}
-	if err := s.reader.read(ctx); err != nil {
+	if err := s.reader.Read(ctx); err != nil {
 		return err
 	}
 	for _, t := range s.tables {
-		t.Lost, t.Pages = t.tree.lostRows, t.Pages+t.tree.lostPages
+		t.Lost, t.Pages = t.tree.LostRows, t.Pages+t.tree.LostPages
 		t.unknown = t.Lost+t.Pages > 0
 	}
 	for _, t := range Tables() {
@@ -246,18 +247,19 @@ func (s *salvage) copyRows(ctx context.Context) error {
 		if spans.tree == nil {
 			continue
 		}
-		if lost := spans.tree.lostKeys; lost.some && lost.low != minKey && lost.high != maxKey {
-			spans.samples.add(lost.low>>32-t.K, lost.high>>32)
+		if lost := spans.tree.LostKeys; lost.Some && lost.Low != sqlitefile.MinKey && lost.High != sqlitefile.MaxKey {
+			spans.samples.Add(lost.Low>>32-t.K, lost.High>>32)
 			spans.unknown = false
 		}
 	}
-	if s.reader.lost > 0 {
-		s.result.Notes = append(s.result.Notes, fmt.Sprintf("%d pages with rows are of tables that nothing is left of to tell", s.reader.lost))
+	if s.reader.Lost > 0 {
+		s.result.Notes = append(s.result.Notes, fmt.Sprintf("%d pages with rows are of tables that nothing is left of to tell", s.reader.Lost))
 	}
 	return nil
 }
 
-// derived reports whether the rows of a table say only what others do: they are left out, and the next recorder works them out again.
+// derived reports whether the rows of a table say only what others do: they are left out, and the next recorder works them
+// out again.
 func derived(table string) bool {
 	for _, s := range Sums() {
 		if slices.Contains(s.tables(), table) {
@@ -269,43 +271,43 @@ func derived(table string) bool {
 
 // table prepares to save a table: what its rows look like, and how they are written.
 func (s *salvage) table(ctx context.Context, name string) (*salvaged, error) {
-	t := &salvaged{SavedTable: SavedTable{Name: name}, tree: &tree{root: s.roots[name], rowid: -1}}
+	t := &salvaged{SavedTable: SavedTable{Name: name}, tree: &sqlitefile.Tree{Root: s.roots[name], RowID: -1}}
 	var withoutRowid bool
 	if err := s.conn.QueryRowContext(ctx, "SELECT wr FROM pragma_table_list WHERE name = ? AND schema = 'main'", name).Scan(&withoutRowid); err != nil {
 		return nil, err
 	}
-	t.tree.index = withoutRowid
+	t.tree.Index = withoutRowid
 	rows, err := s.conn.QueryContext(ctx, `SELECT name, type, "notnull", pk, dflt_value FROM pragma_table_info(?)`, name)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var c columnShape
+		var c sqlitefile.Column
 		var key int
 		var standard sql.NullString
-		if err := rows.Scan(&c.name, &c.kind, &c.notNull, &key, &standard); err != nil {
+		if err := rows.Scan(&c.Name, &c.Kind, &c.NotNull, &key, &standard); err != nil {
 			return nil, err
 		}
-		if key > 0 && !withoutRowid && c.kind == "INTEGER" {
-			t.tree.rowid = len(t.tree.columns)
+		if key > 0 && !withoutRowid && c.Kind == "INTEGER" {
+			t.tree.RowID = len(t.tree.Columns)
 		}
 		if standard.Valid {
-			if err := s.conn.QueryRowContext(ctx, "SELECT "+standard.String).Scan(&c.missing); err != nil {
+			if err := s.conn.QueryRowContext(ctx, "SELECT "+standard.String).Scan(&c.Missing); err != nil {
 				return nil, err
 			}
 		}
-		t.tree.columns = append(t.tree.columns, c)
+		t.tree.Columns = append(t.tree.Columns, c)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
 	// What stands first was found on the way from the root: where a page says the same row again, it is older.
-	insert, err := s.conn.PrepareContext(ctx, "INSERT OR IGNORE INTO "+name+" VALUES (?"+strings.Repeat(",?", len(t.tree.columns)-1)+")")
+	insert, err := s.conn.PrepareContext(ctx, "INSERT OR IGNORE INTO "+name+" VALUES (?"+strings.Repeat(",?", len(t.tree.Columns)-1)+")")
 	if err != nil {
 		return nil, err
 	}
-	t.tree.take = func(row []any) error {
+	t.tree.Take = func(row []any) error {
 		result, err := insert.ExecContext(ctx, row...)
 		if err != nil {
 			return err

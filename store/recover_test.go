@@ -180,7 +180,8 @@ func TestRecoverDamaged(t *testing.T) {
 	}
 }
 
-// What stands in the -wal file only is saved as well; when that is damaged or missing, what the file has, and a row of gaps says so.
+// What stands in the -wal file only is saved as well; when that is damaged or missing, what the file has, and a row of gaps
+// says so.
 func TestRecoverWAL(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t, 9)
@@ -283,7 +284,8 @@ func TestRecoverEveryFormat(t *testing.T) {
 	}
 }
 
-// A recording can be checked while it is written, and both end when they are told to. Nothing is left of a recovery that did not end.
+// A recording can be checked while it is written, and both end when they are told to. Nothing is left of a recovery that
+// did not end.
 func TestCheckWhileRecorded(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t, 21)

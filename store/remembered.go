@@ -7,13 +7,13 @@ import (
 	"slices"
 )
 
-// Remembered calls each with the subjects of this set's table that the last run of the recorder saw in its last sample, in the same boot,
-// and that have not been seen since, as they were then. Columns that share one in the file are left out. Where the file cannot be
-// read there are none.
+// Remembered calls each with the subjects of this set's table that the last run of the recorder saw in its last sample, in
+// the same boot, and that have not been seen since, as they were then. Columns that share one in the file are left out.
+// Where the file cannot be read there are none.
 func (set *Set[ID, V]) Remembered(ctx context.Context, each func(ID, V)) {
 	t := set.table
 	w := t.writer
-	if len(t.dormant) == 0 || w.conn == nil {
+	if len(t.dormant) == 0 || w.file.conn == nil {
 		return
 	}
 	values := append(slices.Clone(t.table.rare), inFile(t.table.span)...)
@@ -22,7 +22,7 @@ func (set *Set[ID, V]) Remembered(ctx context.Context, each func(ID, V)) {
 	if len(t.table.rare) > 0 {
 		query += fmt.Sprintf(" CROSS JOIN %s_tuple t ON t.id = p.tuple", t.table.Subject)
 	}
-	rows, err := w.conn.QueryContext(ctx, query+" WHERE s.last_sample = (SELECT max(id) FROM sample) AND s.gone_sample IS NULL")
+	rows, err := w.file.conn.QueryContext(ctx, query+" WHERE s.last_sample = (SELECT max(id) FROM sample) AND s.gone_sample IS NULL")
 	if err != nil {
 		return
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A subject that rests for far longer than samples are kept is the same when it is seen again, knows since when it is there, and leaves nothing when
-// it is gone. What a boot before left resting is not kept.
+// A subject that rests for far longer than samples are kept is the same when it is seen again, knows since when it is
+// there, and leaves nothing when it is gone. What a boot before left resting is not kept.
 func TestRestingLongerThanIsKept(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "rest.db")
@@ -123,8 +123,8 @@ func TestRestingLongerThanIsKept(t *testing.T) {
 	stop()
 }
 
-// A process is seen once and gone once, however often it holds no socket; gone when it ended, also where that was while it held none, and not where nobody
-// looked. Recordings made before format 6 have a row for each time that it held sockets.
+// A process is seen once and gone once, however often it holds no socket; gone when it ended, also where that was while it
+// held none, and not where nobody looked. Recordings made before format 6 have a row for each time that it held sockets.
 func TestEventsOfProcessesThatRest(t *testing.T) {
 	t.Parallel()
 	p := newPlay(t)

@@ -9,10 +9,10 @@ import (
 // A Rollup is the declaration of what outlives the samples of a table: for each minute, hour and day the average, the
 // least and the most of some of its columns, over groups of its subjects. It has limits of its own; see Limits.
 //
-// Each level has its periods, which say how well the recorder looked in them, and its rows. A row says that these were
-// the values of a group in a period, and in as many after it as its length says: what stands still takes
-// one row for an hour of minutes. No row goes beyond a block of periods, so that those of a period are one short
-// range of the rowid, which is the first period shifted by 32 bits, plus the group.
+// Each level has its periods, which say how much of them the recorder watched, and its rows. A row has the values of a
+// group in a period, and in as many periods after it as its length says: a value that stands still takes one row for an
+// hour of minutes. A row never spans two blocks of periods, so all rows of one period are one short range of the rowid,
+// which is the first period shifted by 32 bits, plus the group.
 type Rollup struct {
 	Name    string // of its views, less the level: "socket_counts" gives socket_counts_1m
 	Subject string // of its tables: socket_count_group, socket_count_1m …
@@ -41,8 +41,8 @@ type Level struct {
 	Name    string // "1m", the end of the names of views and tables
 	Noun    string
 	Seconds int64
-	block   int64   // periods of which none but the first continues a row
-	reach   float64 // how many times as far as the samples it may go back where room is wanting
+	block   int64   // periods in a block: a row never spans two
+	reach   float64 // how many times as far back as the samples it may go if the file is too large
 }
 
 // Levels are the lengths of periods, the shortest first. Each is worked out from the one before it.

@@ -34,7 +34,7 @@ func TestRollups(t *testing.T) {
 					}
 					m.start()
 				case 1:
-					m.w.close()
+					m.w.file.close()
 					m.start()
 				}
 			}
@@ -314,16 +314,16 @@ func TestRollupIsDoneAfterAFailure(t *testing.T) {
 		h.step()
 	}
 	ctx := t.Context()
-	if _, err := h.w.conn.ExecContext(ctx, "CREATE TEMP TRIGGER full BEFORE INSERT ON main.period_1m BEGIN SELECT RAISE(ABORT, 'on purpose'); END"); err != nil {
+	if _, err := h.w.file.conn.ExecContext(ctx, "CREATE TEMP TRIGGER full BEFORE INSERT ON main.period_1m BEGIN SELECT RAISE(ABORT, 'on purpose'); END"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.w.rollUpDue(ctx); err == nil || !strings.Contains(err.Error(), "on purpose") {
+	if _, err := h.w.retention.rollUpDue(ctx); err == nil || !strings.Contains(err.Error(), "on purpose") {
 		t.Fatalf("no failure: %v", err)
 	}
-	if _, err := h.w.conn.ExecContext(ctx, "DROP TRIGGER full"); err != nil {
+	if _, err := h.w.file.conn.ExecContext(ctx, "DROP TRIGGER full"); err != nil {
 		t.Fatal(err)
 	}
-	if did, err := h.w.rollUpDue(ctx); err != nil || !did {
+	if did, err := h.w.retention.rollUpDue(ctx); err != nil || !did {
 		t.Errorf("after the failure: %t, %v", did, err)
 	}
 }
@@ -343,12 +343,12 @@ func TestPagesOfANewRecording(t *testing.T) {
 		}
 		var waits, vacuum int64
 		for pragma, into := range map[string]*int64{"wal_autocheckpoint": &waits, "auto_vacuum": &vacuum} {
-			if err := w.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(into); err != nil {
+			if err := w.file.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(into); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if w.pageSize != want || waits*want < 900_000 || waits*want > 1<<20 || vacuum != 2 {
-			t.Errorf("%s: pages of %d bytes, %d are waited for, auto_vacuum %d", path, w.pageSize, waits, vacuum)
+		if w.file.pageSize != want || waits*want < 900_000 || waits*want > 1<<20 || vacuum != 2 {
+			t.Errorf("%s: pages of %d bytes, %d are waited for, auto_vacuum %d", path, w.file.pageSize, waits, vacuum)
 		}
 		if err := w.Close(t.Context()); err != nil {
 			t.Fatal(err)
@@ -380,8 +380,8 @@ func TestCreateWhileOthersLook(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if w.pageSize != newPageSize {
-			t.Errorf("pages of %d bytes", w.pageSize)
+		if w.file.pageSize != newPageSize {
+			t.Errorf("pages of %d bytes", w.file.pageSize)
 		}
 		if err := w.Close(t.Context()); err != nil {
 			t.Fatal(err)

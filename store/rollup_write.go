@@ -7,48 +7,55 @@ import (
 	"strings"
 )
 
-// rollUpDue works out the next period that is over, if there is one. Everything it needs stands in the file, so that what a
-// crash has interrupted is done later: the last period of each level says how far it is.
-func (w *Writer) rollUpDue(ctx context.Context) (bool, error) {
-	if w.last.ts < w.keeper.rolled {
+// A rollupWriter works out the periods of the roll-ups.
+type rollupWriter struct {
+	file   *openFile
+	minute []*sql.Stmt // compiled, for the shortest periods
+	rolled float64     // ts before which no period is to be rolled up
+}
+
+// next works out the next period that is over by that time, if there is one. Everything it needs stands in the file, so
+// that what a crash has interrupted is done later: the last period of each level says how far it is.
+func (u *rollupWriter) next(ctx context.Context, now float64) (bool, error) {
+	if now < u.rolled {
 		return false, nil
 	}
 	for i, l := range Levels() {
-		n, ok, err := w.nextPeriod(ctx, i)
+		n, ok, err := u.nextPeriod(ctx, i)
 		if err != nil {
 			return false, fmt.Errorf("roll up: %w", err)
 		}
-		if !ok || w.last.ts < l.begin(n+1) {
+		if !ok || now < l.begin(n+1) {
 			continue
 		}
-		if err := w.transaction(ctx, func() error { return w.rollUp(ctx, i, n) }); err != nil {
-			w.forgetMinute() // what it works with may have been made in this transaction
+		if err := u.file.transaction(ctx, func() error { return u.rollUp(ctx, i, n) }); err != nil {
+			u.closeStatements() // what it works with may have been made in this transaction
 			return false, fmt.Errorf("roll up the %s: %w", l.Noun, err)
 		}
 		return true, nil
 	}
 	first := Levels()[0]
-	w.keeper.rolled = first.begin(first.of(w.last.ts) + 1)
+	u.rolled = first.begin(first.of(now) + 1)
 	return false, nil
 }
 
 // nextPeriod is the first period of a level after those that are done in which anybody looked.
-func (w *Writer) nextPeriod(ctx context.Context, level int) (n int64, ok bool, err error) {
+func (u *rollupWriter) nextPeriod(ctx context.Context, level int) (n int64, ok bool, err error) {
 	l := Levels()[level]
 	below := "sample"
 	if level > 0 {
 		below = Levels()[level-1].periods()
 	}
 	var ts sql.NullFloat64
-	err = w.conn.QueryRowContext(ctx, fmt.Sprintf(
+	err = u.file.conn.QueryRowContext(ctx, fmt.Sprintf(
 		"SELECT min(ts) FROM %s WHERE ts >= coalesce((SELECT max(id) + 1 FROM %s) * %d.0, 0.0)", below, l.periods(), l.Seconds)).Scan(&ts)
 	return l.of(ts.Float64), ts.Valid, err
 }
 
 // rollUp works out period n of a level. The statements for a minute stay compiled, which is half of what they take.
-func (w *Writer) rollUp(ctx context.Context, level int, n int64) error {
-	if w.minute == nil {
-		if err := w.compileMinute(ctx); err != nil {
+func (u *rollupWriter) rollUp(ctx context.Context, level int, n int64) error {
+	if u.minute == nil {
+		if err := u.compileMinute(ctx); err != nil {
 			return err
 		}
 	}
@@ -59,9 +66,9 @@ func (w *Writer) rollUp(ctx context.Context, level int, n int64) error {
 		}
 		var err error
 		if level == 0 {
-			_, err = w.minute[i].ExecContext(ctx, args...)
+			_, err = u.minute[i].ExecContext(ctx, args...)
 		} else {
-			_, err = w.conn.ExecContext(ctx, text, args...)
+			_, err = u.file.conn.ExecContext(ctx, text, args...)
 		}
 		if err != nil {
 			return fmt.Errorf("%w in %s", err, text)
@@ -70,31 +77,31 @@ func (w *Writer) rollUp(ctx context.Context, level int, n int64) error {
 	return nil
 }
 
-func (w *Writer) compileMinute(ctx context.Context) error {
+func (u *rollupWriter) compileMinute(ctx context.Context) error {
 	for _, r := range Rollups() {
 		if r.kind == contact {
 			continue
 		}
-		if _, err := w.conn.ExecContext(ctx, r.scratch()); err != nil {
+		if _, err := u.file.conn.ExecContext(ctx, r.scratch()); err != nil {
 			return err
 		}
 	}
 	for _, text := range rollUpSteps(0) {
-		stmt, err := w.conn.PrepareContext(ctx, text)
+		stmt, err := u.file.conn.PrepareContext(ctx, text)
 		if err != nil {
-			w.forgetMinute()
+			u.closeStatements()
 			return fmt.Errorf("%w in %s", err, text)
 		}
-		w.minute = append(w.minute, stmt)
+		u.minute = append(u.minute, stmt)
 	}
 	return nil
 }
 
-func (w *Writer) forgetMinute() {
-	for _, stmt := range w.minute {
+func (u *rollupWriter) closeStatements() {
+	for _, stmt := range u.minute {
 		stmt.Close()
 	}
-	w.minute = nil
+	u.minute = nil
 }
 
 // rollUpSteps are the statements that work out period ?1 of a level.

@@ -1,8 +1,8 @@
 package store
 
-// A Close is the end of a socket, as the kernel tells it (sock_diag's destroy groups, Linux 4.4). One
-// that a sample has seen is named by its subject; of another the ends stand here. What many have in common stands in a tuple, see tuples:
-// two thirds of a row otherwise.
+// A Close is the end of a socket, as the kernel tells it (sock_diag's destroy groups, Linux 4.4). One that a sample has
+// seen is named by its subject; of another the ends stand here. What many have in common stands in a tuple, see tuples: two
+// thirds of a row otherwise.
 type Close struct {
 	Socket     Ref    `col:"socket"`
 	NetNS      Int    `col:"netns,rare"`
@@ -35,8 +35,8 @@ type Close struct {
 	Incomplete Int     `col:"incomplete"` // 1: the kernel had forgotten the numbers, which are those of the last sample, or NULL
 }
 
-// varies says in which order the rare columns vary: the port that the other end was given for this connection alone, then the peer, then
-// the service.
+// varies says in which order the rare columns vary: the port that the other end was given for this connection alone, then
+// the peer, then the service.
 func (c *Close) varies() int {
 	if c.LocalPort.Or(0) > c.RemotePort.Or(0) {
 		return 0

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// spanTableColumns are the columns that every table of spans has in its tables of the file, besides those that are declared.
+var spanTableColumns = strings.Fields("id subject length from_sample tuple first_sample last_sample gone_sample since")
+
 // Schema is what a migration must make of the table: its subjects, tuples, and closed and
 // open spans. A test holds the migrated schema against it.
 func (t *Table) Schema() []string {

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,3 +109,52 @@ func TestKNeverShrinks(t *testing.T) {
 var space, points = regexp.MustCompile(`\s+`), regexp.MustCompile(` *([(),]) *`)
 
 func blanks(s string) string { return points.ReplaceAllString(space.ReplaceAllString(s, " "), "$1") }
+
+// What a view joins has no column that its text would name without a table, because nobody knew that two tables have it.
+func TestAmbiguousColumnsAreKnown(t *testing.T) {
+	t.Parallel()
+	w, err := Create(t.Context(), Options{Path: filepath.Join(t.TempDir(), "columns.db"), Boot: Boot{ID: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close(t.Context())
+	columns := func(table string) []string {
+		rows, err := w.file.conn.QueryContext(t.Context(), "SELECT name FROM pragma_table_info(?)", table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		var names []string
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, name)
+		}
+		if len(names) == 0 {
+			t.Fatalf("there is no table %s", table)
+		}
+		return names
+	}
+	for _, table := range []string{"sample", "run"} {
+		for _, name := range columns(table) {
+			if !slices.Contains(ambiguous, name) {
+				t.Errorf("%s.%s is not among the ambiguous columns", table, name)
+			}
+		}
+	}
+	for _, table := range Tables() {
+		declared := map[string]bool{}
+		for _, c := range table.Columns {
+			declared[c.stored] = true
+		}
+		for _, suffix := range []string{"", "_span", "_open"} {
+			for _, name := range columns(table.Subject + suffix) {
+				if !declared[name] && !slices.Contains(spanTableColumns, name) {
+					t.Errorf("%s%s.%s is neither declared nor among the columns that all tables of spans have", table.Subject, suffix, name)
+				}
+			}
+		}
+	}
+}

@@ -105,7 +105,7 @@ func (set *Set[ID, V]) Put(id ID, v V) *Subject[ID, V] {
 	s := set.byKey[k]
 	var name *ID
 	if s == nil {
-		if s = set.table.wake(k); s == nil {
+		if s = set.table.adopt(k); s == nil {
 			s, name = set.table.subject(), new(id)
 		}
 		s.set, set.byKey[k] = set, s
@@ -114,8 +114,8 @@ func (set *Set[ID, V]) Put(id ID, v V) *Subject[ID, V] {
 	return s
 }
 
-// Change says that the subject has the values v in this sample, without saying again what it is
-// called. It answers false when the recording does not have the subject: then Put.
+// Change says that the subject has the values v in this sample, without repeating its identity.
+// It answers false when the recording does not have the subject: then Put.
 func (set *Set[ID, V]) Change(s *Subject[ID, V], v V) bool {
 	if s == nil || s.set != set {
 		return false
@@ -137,9 +137,10 @@ func (set *Set[ID, V]) Keep(s *Subject[ID, V]) bool {
 	return true
 }
 
-// Rest says that the subject is still there, but has nothing to show in this sample: a process that holds no socket. Its span
-// ends, and it stays the same subject until it is Put again. It must be said in each sample: a subject of which nothing is said is
-// gone. Only tables that rest have such subjects. It answers false when the recording does not have the subject.
+// Rest says that the subject is still there, but has nothing to show in this sample: a process that holds no socket. Its
+// span ends, and it stays the same subject until it is Put again. It must be said in each sample: a subject of which
+// nothing is said is gone. Only tables that rest have such subjects. It answers false when the recording does not have the
+// subject.
 func (set *Set[ID, V]) Rest(s *Subject[ID, V]) bool {
 	if !set.table.table.rests {
 		panic(set.table.table.Name + " does not rest")
@@ -158,13 +159,13 @@ func (set *Set[ID, V]) Rest(s *Subject[ID, V]) bool {
 	return true
 }
 
-// RestNamed is Rest for the subject of that name, also for one that the last run of the recorder left. It returns the subject, nil when the
-// recording does not have it.
+// RestNamed is Rest for the subject of that name, also for one that the last run of the recorder left. It returns the
+// subject, nil when the recording does not have it.
 func (set *Set[ID, V]) RestNamed(id ID) *Subject[ID, V] {
 	k := set.table.hashes.key(id)
 	s := set.byKey[k]
 	if s == nil {
-		if s = set.table.wake(k); s == nil {
+		if s = set.table.adopt(k); s == nil {
 			return nil
 		}
 		s.set, set.byKey[k] = set, s
@@ -173,9 +174,9 @@ func (set *Set[ID, V]) RestNamed(id ID) *Subject[ID, V] {
 	return s
 }
 
-// Dormant lists what the last run of the recorder left, in the same boot, in a table that rests, as far as nothing has been said
-// of it yet: of all sets of the table. Use RestNamed for what is still there. The rest is gone as soon as all sources of the table have been
-// read.
+// Dormant lists what the last run of the recorder left, in the same boot, in a table that rests, as far as nothing has been
+// said of it yet: of all sets of the table. Use RestNamed for what is still there. The rest is gone as soon as all sources
+// of the table have been read.
 func (set *Set[ID, V]) Dormant() iter.Seq[ID] { return maps.Values(maps.Clone(set.table.names)) }
 
 // KeepAll says that every subject is there as it was, for a reader that returns ErrKept then. It answers false when the

@@ -20,10 +20,10 @@ type SliceResult struct {
 	Bytes       int64
 }
 
-// Slice writes what was recorded from one time to another into a recording of its own, at path, where no file may be: every sample that is
-// kept, from the last before since to the first after until, with all that it shows and that happened meanwhile. The recording may be
-// being written. What is older or younger is not in it, save the first and the last sample of what was there in that time, which are
-// facts of it; periods of roll-ups are in it that lie in it whole.
+// Slice writes what was recorded from one time to another into a recording of its own, at path, where no file may be: every
+// sample that is kept, from the last before since to the first after until, with all that it shows and that happened
+// meanwhile. The recording may be being written. What is older or younger is not in it, save the first and the last sample
+// of what was there in that time, which are facts of it; periods of roll-ups are in it that lie in it whole.
 func Slice(ctx context.Context, recording, path string, since, until float64) (SliceResult, error) {
 	if _, err := Readable(ctx, recording); err != nil {
 		return SliceResult{}, err
@@ -195,7 +195,8 @@ func (s *slicer) logs(ctx context.Context) error {
 	return nil
 }
 
-// spans copies what the samples show. A span that holds beyond the last of them ends with it. Tables that refer to others come first.
+// spans copies what the samples show. A span that holds beyond the last of them ends with it. Tables that refer to others
+// come first.
 func (s *slicer) spans(ctx context.Context) error {
 	tables := Tables()
 	for i := range tables {

@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The as-of law holds for a slice: every moment of its time is as in the recording, also while that is being written and after it was thinned;
-// so are the events and connections of its time, and nothing of another time is there.
+// The as-of law holds for a slice: every moment of its time is as in the recording, also while that is being written and
+// after it was thinned; so are the events and connections of its time, and nothing of another time is there.
 func TestAsOfLawOfSlices(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds(4, 8) {

@@ -19,12 +19,12 @@ type tableWriter interface {
 	load(ctx context.Context, q *sql.Conn, last int64, sameBoot bool) error
 	// write turns what the sources reported into rows of sample m.
 	write(ctx context.Context, m int64) error
-	// committed and rolledBack make the memory say what the file says.
+	// committed and rolledBack bring the memory in line with the file.
 	committed(m int64)
 	rolledBack()
-	// again makes write possible once more, after one that went wrong, with the same outcome.
+	// again undoes write, so that it can be repeated with the same outcome after an error.
 	again()
-	// forget makes the memory that of a start.
+	// forget resets the state to what it is right after start-up.
 	forget()
 }
 
@@ -35,12 +35,12 @@ type spanWriter[ID, V comparable] struct {
 	sets   []*Set[ID, V]
 	hashes hashes[ID, V]
 
-	// dormant are the subjects of the last run that have not been seen again yet, and names what they are called, in a table
+	// dormant are the subjects of the last run that have not been seen again yet. names are their identities, in a table
 	// that rests.
 	dormant map[key]*Subject[ID, V]
 	names   map[key]ID
-	// wheel are the subjects by when their spans are looked at; see cut.
-	wheel [][]*Subject[ID, V]
+	// cutQueue has the subjects at the places at which their spans are looked at; see cut.
+	cutQueue [][]*Subject[ID, V]
 
 	tuples      map[string]int64
 	lastTuple   int64
@@ -48,12 +48,12 @@ type spanWriter[ID, V comparable] struct {
 	lastSubject uint32
 
 	// What becomes of this sample, decided by sortOut.
-	changes []*change[ID, V]  // spans that begin with new values
-	cuts    []*Subject[ID, V] // spans that end, and go on as another
-	ends    []*Subject[ID, V] // spans that end without another
-	closed  []*Subject[ID, V] // all whose span ends
-	lost    []*Subject[ID, V] // of ends, those that may be there still: their source was not read, or they rest
-	gone    []departed[ID, V] // subjects known not to be there any more
+	changes []*change[ID, V]     // spans that begin with new values
+	cuts    []*Subject[ID, V]    // spans that end, and go on as another
+	ends    []*Subject[ID, V]    // spans that end without another
+	closed  []*Subject[ID, V]    // all subjects whose span ends
+	lost    []*Subject[ID, V]    // the part of ends that may still be there: the source was not read, or they rest
+	gone    []goneSubject[ID, V] // subjects known not to be there any more
 
 	tuple []byte
 	row   []any
@@ -62,8 +62,8 @@ type spanWriter[ID, V comparable] struct {
 	cutOpen, dropOpen, setLast, setGone, setBack *batch
 }
 
-// departed is a subject that is gone, and what it is found by.
-type departed[ID, V comparable] struct {
+// goneSubject is a subject that is gone, and its key in the set.
+type goneSubject[ID, V comparable] struct {
 	subject *Subject[ID, V]
 	key     key
 }
@@ -76,9 +76,9 @@ func newSpanWriter[ID, V comparable](w *Writer, t Spans[ID, V]) *spanWriter[ID, 
 	name := t.Subject
 	return &spanWriter[ID, V]{
 		writer: w, table: t,
-		hashes: newHashes[ID, V](),
-		wheel:  make([][]*Subject[ID, V], t.K),
-		tuples: map[string]int64{},
+		hashes:   newHashes[ID, V](),
+		cutQueue: make([][]*Subject[ID, V], t.K),
+		tuples:   map[string]int64{},
 
 		addSubject: w.insert(fmt.Sprintf("INSERT INTO %s (id, first_sample, last_sample, gone_sample%s)", name, stored(t.id)), 4+len(t.id)),
 		addTuple:   w.insert("INSERT INTO "+name+"_tuple", 1+len(t.rare)),
@@ -102,15 +102,15 @@ func (t *spanWriter[ID, V]) subject() *Subject[ID, V] {
 	return &Subject[ID, V]{number: t.lastSubject, since: uint32(t.writer.now.ts)}
 }
 
-// wake returns the subject as the last run knew it; nil when it did not.
-func (t *spanWriter[ID, V]) wake(k key) *Subject[ID, V] {
+// adopt returns the subject of the last run, which is dormant no longer; nil when the last run did not know it.
+func (t *spanWriter[ID, V]) adopt(k key) *Subject[ID, V] {
 	s := t.dormant[k]
-	t.leave(k)
+	t.noLongerDormant(k)
 	return s
 }
 
-// leave takes a subject out of the dormant ones.
-func (t *spanWriter[ID, V]) leave(k key) {
+// noLongerDormant takes a subject out of the dormant ones.
+func (t *spanWriter[ID, V]) noLongerDormant(k key) {
 	delete(t.dormant, k)
 	delete(t.names, k)
 	if len(t.dormant) == 0 {
@@ -259,14 +259,14 @@ func (t *spanWriter[ID, V]) sortOut(m int64) {
 	}
 	if everyoneLooked {
 		for k, s := range t.dormant {
-			t.gone = append(t.gone, departed[ID, V]{s, k})
+			t.gone = append(t.gone, goneSubject[ID, V]{s, k})
 		}
 	}
 	t.cut(m)
 	// In the order of the rows, writing them finds each where the last one was.
 	byNumber := func(a, b *Subject[ID, V]) int { return cmp.Compare(a.number, b.number) }
 	slices.SortFunc(t.ends, byNumber)
-	slices.SortFunc(t.gone, func(a, b departed[ID, V]) int { return byNumber(a.subject, b.subject) })
+	slices.SortFunc(t.gone, func(a, b goneSubject[ID, V]) int { return byNumber(a.subject, b.subject) })
 	slices.SortFunc(t.changes, func(a, b *change[ID, V]) int { return byNumber(a.subject, b.subject) })
 	t.closed = append(append(t.closed, t.ends...), t.cuts...)
 	for _, c := range t.changes {
@@ -300,7 +300,7 @@ func (t *spanWriter[ID, V]) unseen(set *Set[ID, V]) {
 	}
 	for k, s := range set.byKey {
 		if s.seen != t.writer.attempt {
-			t.gone = append(t.gone, departed[ID, V]{s, k})
+			t.gone = append(t.gone, goneSubject[ID, V]{s, k})
 			t.end(s)
 		}
 	}
@@ -426,7 +426,7 @@ func (t *spanWriter[ID, V]) committed(m int64) {
 	}
 	for _, g := range t.gone {
 		if g.subject.set == nil {
-			t.leave(g.key)
+			t.noLongerDormant(g.key)
 			continue
 		}
 		delete(g.subject.set.byKey, g.key)
@@ -443,7 +443,7 @@ func (t *spanWriter[ID, V]) committed(m int64) {
 			s.queued = true
 			k := t.table.K
 			place := (k - s.row()/cutTogether%k) % k
-			t.wheel[place] = append(t.wheel[place], s)
+			t.cutQueue[place] = append(t.cutQueue[place], s)
 		}
 	}
 	for _, set := range t.sets {
@@ -482,12 +482,12 @@ func (t *spanWriter[ID, V]) forget() {
 	for _, set := range t.sets {
 		set.forget()
 	}
-	for _, place := range t.wheel {
+	for _, place := range t.cutQueue {
 		for _, s := range place {
 			s.queued = false
 		}
 	}
-	t.dormant, t.names, t.wheel = nil, nil, make([][]*Subject[ID, V], t.table.K)
+	t.dormant, t.names, t.cutQueue = nil, nil, make([][]*Subject[ID, V], t.table.K)
 	t.again()
 	clear(t.tuples)
 }

@@ -7,17 +7,19 @@ import (
 	"fmt"
 )
 
-// A Sum is the declaration of what spares a question about a long time the spans of a table: what a column of it adds up to,
-// for each subject, over blocks of samples. A window is whole blocks, and the spans at its ends; leaks reads it so. It says
-// nothing that the spans do not say, to the last digit, and goes with the samples. What outlives them is a Rollup.
+// A Sum lets a query over a long window read pre-aggregated blocks instead of spans: the sums that a regression over a
+// column needs, for each subject and each block of samples. A window is whole blocks, and the spans at its two ends; leaks
+// reads it so. The sums say nothing that the spans do not say, to the last digit, and are deleted with the samples. What
+// outlives the samples is a Rollup.
 //
-// A short block is a hundred samples or so of one run of the recorder, a long one some short ones. The last ones of a run are
-// shorter, and a few samples at its end are in none. Blocks are worked out from what stands in the file, once their samples do: those
-// that are not yet, as in a recording that was made before there were sums, are read from the spans.
+// A short block is a hundred samples or so of one run of the recorder. A long block is several short ones. The last blocks
+// of a run are shorter, and a few samples at its end are in no block. Blocks are worked out from the file, once their
+// samples stand in it. A block that is not there yet, as in a recording that was made before there were sums, is read from
+// the spans.
 //
-// A row is of one block. Where the column stood still it is of as many as its samples say, and has that value alone, as least and
-// most. Its rowid is the first sample shifted by 32 bits, plus the subject. No row goes back before the base of its block, so that the
-// rows of a block are one short range.
+// A row is of one block. If the column stood still, the row is of as many blocks as its samples say, and has only that
+// value, as least and most. Its rowid is the first sample shifted by 32 bits, plus the subject. No row goes back before the
+// base of its block, so that the rows of a block are one short range.
 type Sum struct {
 	From   *Table
 	Column string
@@ -49,9 +51,10 @@ func sumUp(from *Table, column string) *Sum {
 	return s
 }
 
-// sumColumns are those of a row after its samples: in how many of them the subject was there; the sums of the values, of values
-// times samples since the first, and of squares; the first and the last value, plus how many samples after the first and (negative) the last of
-// the row that was, shifted by 32 bits. What stood still has NULL from n on.
+// sumColumns are the columns of a row after its samples. n is in how many of them the subject was there. total, moment and
+// squares are the sums of the values, of the values times the samples since the first, and of the squares. first and last
+// are the first and the last value. To each is added, shifted by 32 bits, how many samples that was after the first one of
+// the row, or (negative) before the last one. A row of a value that stood still has NULL from n on.
 const sumColumns = "least, most, n, total, moment, squares, first, last"
 
 func (l blockLength) blocks() string     { return string(l) + "_block" }
@@ -91,75 +94,84 @@ type summing struct {
 	noLong bool  // there is no long block to be made before another short one is
 }
 
+// SumUp works out all the sums that are due. Tidy does so too, in small steps and among other things.
+func (w *Writer) SumUp(ctx context.Context) error {
+	err := w.retention.readOldest(ctx)
+	for due := err == nil; due && err == nil; {
+		due, err = w.retention.sumUpDue(ctx)
+	}
+	return err
+}
+
 // sumUpDue sums up the next block whose samples are all there, if there is one.
-func (w *Writer) sumUpDue(ctx context.Context) (bool, error) {
-	k := &w.keeper.sums
-	if w.last.id < k.at {
+func (k *retention) sumUpDue(ctx context.Context) (bool, error) {
+	sums := &k.sums
+	if k.last.id < sums.at {
 		return false, nil
 	}
 	var b block
 	var due bool
 	var err error
-	if !k.noLong {
-		b, due, err = w.nextLong(ctx)
-		k.noLong = err == nil && !due
+	if !sums.noLong {
+		b, due, err = k.nextLong(ctx)
+		sums.noLong = err == nil && !due
 	}
 	if err == nil && !due {
-		b, due, err = w.nextShort(ctx)
+		b, due, err = k.nextShort(ctx)
 	}
 	if err == nil && due {
-		err = w.transaction(ctx, func() error { return w.sumUp(ctx, b) })
+		err = k.file.transaction(ctx, func() error { return k.sumUp(ctx, b) })
 	}
 	if err != nil {
 		return false, fmt.Errorf("sum up: %w", err)
 	}
 	if due && b.length == shortBlock {
-		k.noLong = false
-		if k.next > 0 {
-			k.next = b.last() + 1
+		sums.noLong = false
+		if sums.next > 0 {
+			sums.next = b.last() + 1
 		}
 	}
 	return due, nil
 }
 
 // nextShort is the next short block. If it is not complete it notes when it may be.
-func (w *Writer) nextShort(ctx context.Context) (b block, due bool, err error) {
-	k := &w.keeper.sums
+func (k *retention) nextShort(ctx context.Context) (b block, due bool, err error) {
+	sums := &k.sums
 	b.length = shortBlock
-	last := w.last.id
-	if k.next > 0 {
-		b.first = max(k.next, w.keeper.horizon.id)
+	last := k.last.id
+	if sums.next > 0 {
+		b.first = max(sums.next, k.oldest.id)
 	} else {
 		var run int64
-		err = w.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM short_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
+		err = k.file.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM short_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
 SELECT run, max(a, next), z FROM done CROSS JOIN (
        SELECT id AS run, first_sample AS a, lead(first_sample, 1, ?2 + 1) OVER (ORDER BY id) - 1 AS z FROM run WHERE first_sample IS NOT NULL)
- WHERE z - max(a, next) + 1 >= ?3 ORDER BY a LIMIT 1`, w.keeper.horizon.id, w.last.id, k.sizes.shortest).Scan(&run, &b.first, &last)
+ WHERE z - max(a, next) + 1 >= ?3 ORDER BY a LIMIT 1`, k.oldest.id, k.last.id, sums.sizes.shortest).Scan(&run, &b.first, &last)
 		if errors.Is(err, sql.ErrNoRows) { // this run has hardly begun
-			k.at = w.last.id + 1
+			sums.at = k.last.id + 1
 			return b, false, nil
 		}
 		if err != nil {
 			return b, false, err
 		}
-		if run == w.run {
-			k.next = b.first
+		if run == k.run {
+			sums.next = b.first
 		}
 	}
-	if b.samples = min(k.sizes.short, last-b.first+1); k.next > 0 && b.samples < k.sizes.short {
-		k.at = b.first + k.sizes.short - 1
+	if b.samples = min(sums.sizes.short, last-b.first+1); sums.next > 0 && b.samples < sums.sizes.short {
+		sums.at = b.first + sums.sizes.short - 1
 		return b, false, nil
 	}
 	return b, true, nil
 }
 
 // nextLong is the next long block: as many short ones as it has at most, or all those of a run that is over.
-func (w *Writer) nextLong(ctx context.Context) (b block, due bool, err error) {
+func (k *retention) nextLong(ctx context.Context) (b block, due bool, err error) {
 	b.length = longBlock
-	err = w.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM long_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
+	err = k.file.conn.QueryRowContext(ctx, `WITH done AS (SELECT max(coalesce((SELECT id + samples FROM long_block ORDER BY id DESC LIMIT 1), 0), ?1) AS next)
 SELECT s.base, sum(s.samples) FROM done CROSS JOIN short_block s ON s.id >= next AND s.base >= next GROUP BY s.base
 HAVING count(*) >= ?2 OR count(*) >= 2 AND s.base < (SELECT base FROM short_block ORDER BY id DESC LIMIT 1)
- ORDER BY s.base LIMIT 1`, w.keeper.horizon.id, w.keeper.sums.sizes.together).Scan(&b.first, &b.samples)
+ ORDER BY s.base LIMIT 1`, k.oldest.id, k.sums.sizes.together).Scan(&b.first, &b.samples)
 	if errors.Is(err, sql.ErrNoRows) {
 		return b, false, nil
 	}
@@ -167,11 +179,11 @@ HAVING count(*) >= ?2 OR count(*) >= 2 AND s.base < (SELECT base FROM short_bloc
 }
 
 // sumUp enters a block and its rows.
-func (w *Writer) sumUp(ctx context.Context, b block) error {
+func (k *retention) sumUp(ctx context.Context, b block) error {
 	// It goes on from the one before it, unless that is of another run, or enough have the same base.
-	if err := w.conn.QueryRowContext(ctx, fmt.Sprintf(`SELECT coalesce((SELECT base FROM (SELECT * FROM %[1]s ORDER BY id DESC LIMIT 1) b
+	if err := k.file.conn.QueryRowContext(ctx, fmt.Sprintf(`SELECT coalesce((SELECT base FROM (SELECT * FROM %[1]s ORDER BY id DESC LIMIT 1) b
  WHERE id + samples = ?1 AND base >= (SELECT max(first_sample) FROM run WHERE first_sample <= ?1)
-   AND (SELECT count(*) FROM %[1]s WHERE id >= b.base AND base = b.base) < ?2), ?1)`, b.length.blocks()), b.first, w.keeper.sums.sizes.together).Scan(&b.base); err != nil {
+   AND (SELECT count(*) FROM %[1]s WHERE id >= b.base AND base = b.base) < ?2), ?1)`, b.length.blocks()), b.first, k.sums.sizes.together).Scan(&b.base); err != nil {
 		return err
 	}
 	steps := []string{fmt.Sprintf("INSERT INTO %s VALUES (%d, %d, %d)", b.length.blocks(), b.first, b.samples, b.base)}
@@ -179,14 +191,15 @@ func (w *Writer) sumUp(ctx context.Context, b block) error {
 		steps = append(steps, s.keep(b)...)
 	}
 	for _, s := range steps {
-		if _, err := w.conn.ExecContext(ctx, s); err != nil {
+		if _, err := k.file.conn.ExecContext(ctx, s); err != nil {
 			return fmt.Errorf("%w in %s", err, s)
 		}
 	}
 	return nil
 }
 
-// keep enters the rows of a block: those of what stands still at the same value as in the block before get longer.
+// keep enters the rows of a block. If a subject has stood still at the same value since the block before, its row there
+// gets longer.
 func (s *Sum) keep(b block) []string {
 	rows := s.rows(b.length)
 	steps := []string{
@@ -229,19 +242,19 @@ func (s *Sum) of(b block) string {
   FROM (%s) GROUP BY subject`, b.samples, pieces)
 }
 
-// sweepSums lists what deletes the blocks that begin before the horizon, and the rows that only they need.
-func (w *Writer) sweepSums() []stage {
+// purgeSums lists the stages that delete the blocks that begin before the oldest sample, and the rows that only they need.
+func (k *retention) purgeSums() []stage {
 	var stages []stage
 	for _, l := range []blockLength{shortBlock, longBlock} {
-		stages = append(stages, w.deleteRange(l.blocks(), "id", w.keeper.horizon.id))
+		stages = append(stages, k.deleteRange(l.blocks(), "id", k.oldest.id))
 		for _, s := range Sums() {
 			stages = append(stages, func(ctx context.Context) (bool, error) {
 				var base int64
-				if err := w.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce((SELECT base FROM %s WHERE id >= ?1 ORDER BY id LIMIT 1), ?1)", l.blocks()),
-					w.keeper.horizon.id).Scan(&base); err != nil {
+				if err := k.file.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce((SELECT base FROM %s WHERE id >= ?1 ORDER BY id LIMIT 1), ?1)", l.blocks()),
+					k.oldest.id).Scan(&base); err != nil {
 					return false, err
 				}
-				return w.deleteRange(s.rows(l), "id", base<<32)(ctx)
+				return k.deleteRange(s.rows(l), "id", base<<32)(ctx)
 			})
 		}
 	}

@@ -68,7 +68,7 @@ func (m *sumsModel) start() {
 	if m.w, err = Create(m.t.Context(), Options{Path: m.path, Interval: 5 * time.Second, Boot: Boot{ID: fmt.Sprint("b", m.boot)}, Limits: m.limits}); err != nil {
 		m.t.Fatal(err)
 	}
-	m.w.keeper.sums.sizes = blockSizes{short: 12, shortest: 3, together: 5}
+	m.w.retention.sums.sizes = blockSizes{short: 12, shortest: 3, together: 5}
 	m.owners, m.tcp = m.w.Source("owners"), m.w.Source("tcp4")
 	m.procs, m.trends = NewSet(m.owners, Processes), NewSet(m.tcp, SocketTrends)
 }

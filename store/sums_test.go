@@ -34,7 +34,7 @@ func TestLeaksFromSums(t *testing.T) {
 					m.stop()
 					m.start()
 				case 2:
-					m.w.close() // killed
+					m.w.file.close() // killed
 					m.start()
 				case 3: // a short run
 					m.stop()
@@ -78,7 +78,7 @@ func TestSumsDoNotOverflow(t *testing.T) {
 		fmt.Sprintf("WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %d) INSERT INTO long_block SELECT 1 + %d * i, %[2]d, 1 + %[2]d * i FROM n", blocks-1, samples),
 		fmt.Sprintf("INSERT INTO socket_trend_long SELECT id << 32 | 1, %[1]d, y, y, %[1]d, y * %[1]d, y * (%[1]d * (%[1]d - 1) / 2), y * y * %[1]d, y, y FROM (SELECT *, 1000000 + id / %[1]d AS y FROM long_block)", samples),
 	} {
-		if _, err := w.conn.ExecContext(t.Context(), s); err != nil {
+		if _, err := w.file.conn.ExecContext(t.Context(), s); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
@@ -184,16 +184,16 @@ func TestSumsOfDamagedCounts(t *testing.T) {
 	t.Parallel()
 	m := newSumsModel(t, 22)
 	m.start()
-	m.w.keeper.sums.at = math.MaxInt64 // none yet
+	m.w.retention.sums.at = math.MaxInt64 // none yet
 	for range 200 {
 		m.step()
 	}
 	for i, count := range []string{"NULL", "-1", "1 << 62"} {
-		if _, err := m.w.conn.ExecContext(t.Context(), fmt.Sprintf("UPDATE socket_trend_span SET count = %s WHERE id = (SELECT id FROM socket_trend_span ORDER BY id LIMIT 1 OFFSET %d)", count, 3*i)); err != nil {
+		if _, err := m.w.file.conn.ExecContext(t.Context(), fmt.Sprintf("UPDATE socket_trend_span SET count = %s WHERE id = (SELECT id FROM socket_trend_span ORDER BY id LIMIT 1 OFFSET %d)", count, 3*i)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	m.w.keeper.sums.at = 0
+	m.w.retention.sums.at = 0
 	tidyUp(t, m.w)
 	m.stop()
 	if got := ask(t, m.path, "SELECT count(*) > 1 FROM long_block"); got[0] != "1" {

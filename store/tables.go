@@ -2,24 +2,25 @@ package store
 
 // The recorded tables. A table stands after those it refers to.
 //
-// K is chosen by what a look-up reads and what standing still costs: the spans of K samples, and a row in K samples. At K = 50 all
-// of 1,000 sockets are read in six milliseconds; those that move are not cut at any K. Tables that hardly change are cheap to
-// read, and a longer one spares them rewriting. K may grow in a later version and must never shrink: recordings that
-// were made with the longer spans would lose them from view.
+// K is chosen by what a look-up reads and what standing still costs: the spans of K samples, and a row in K samples. At K =
+// 50 all of 1,000 sockets are read in six milliseconds; those that move are not cut at any K. Tables that hardly change are
+// cheap to read, and a longer one spares them rewriting. K may grow in a later version and must never shrink: recordings
+// that were made with the longer spans would lose them from view.
 var (
-	// A program that several processes run, of which it is not known which one is meant, is a process without a pid: others refer to it.
+	// A program that several processes run, of which it is not known which one is meant, is a process without a pid: others
+	// refer to it.
 	Processes = showing("pid IS NOT NULL", resting(define[ProcessID, Process]("processes", "process", 120,
 		"Processes while they hold sockets, the first of each network namespace, and for one sample a program that such a process runs next.")))
-	Sockets = define[SocketID, Socket]("sockets", "socket", 50,
-		"Every tcp, udp, raw and unix socket: both ends, state, queues, owner, and what TCP knows of the path. Not others: UDP-Lite, packet, netlink, vsock, SCTP, XDP, ping, MPTCP itself; how many of most of these there are is in protocol_counters, file protocols.")
+	Sockets = withSpans(define[SocketID, Socket]("sockets", "socket", 50,
+		"Every tcp, udp, raw and unix socket: both ends, state, queues, owner, and what TCP knows of the path. Not others: UDP-Lite, packet, netlink, vsock, SCTP, XDP, ping, MPTCP itself; how many of most of these there are is in protocol_counters, file protocols."))
 	SocketOwners = define[SocketOwnerID, SocketOwner]("socket_owners", "socket_owner", 240,
 		"Every process that has a socket open, where sockets shows only the first.")
 	SocketCounts = resting(define[SocketCountID, SocketCount]("socket_counts", "socket_count", 120,
 		"Number of sockets and queued bytes per process, protocol and state."))
 	SocketTrends = resting(define[SocketCountID, SocketTrend]("socket_trends", "socket_trend", 240,
 		"The numbers of socket_counts by themselves, which leaks reads."))
-	TrafficTable = resting(define[TrafficID, Traffic]("traffic", "traffic_sum", 120,
-		"What each process sent and received over TCP since the sample before."))
+	TrafficTable = amounts(resting(define[TrafficID, Traffic]("traffic", "traffic_sum", 120,
+		"What each process sent and received over TCP since the sample before.")))
 	Namespaces = define[NamespaceID, Namespace]("namespaces", "namespace", 240,
 		"Network namespaces that are recorded: their names, containers and processes.")
 	Interfaces = define[InterfaceID, Interface]("interfaces", "interface", 240,
@@ -28,20 +29,25 @@ var (
 		"Bytes, packets, errors and drops of every interface since it was made.")
 	Addresses = define[AddressID, Address]("addresses", "address", 240,
 		"IP addresses of the interfaces.")
-	Neighbors = define[NeighborID, Neighbor]("neighbors", "neighbor", 240,
-		"ARP and neighbour discovery: which hardware address an IP address on the link has.")
+	// An entry ages while it is used and while it is not, and one that cannot be found is looked for again and again.
+	Neighbors = withAgeing(ageing{
+		column: "state",
+		as:     "CASE WHEN %[1]s IN ('REACHABLE', 'STALE', 'DELAY', 'PROBE') THEN 'REACHABLE' WHEN %[1]s = 'INCOMPLETE' THEN 'FAILED' ELSE %[1]s END",
+		doc:    "not that an entry aged, or was looked for in vain once more",
+	}, define[NeighborID, Neighbor]("neighbors", "neighbor", 240,
+		"ARP and neighbour discovery: which hardware address an IP address on the link has."))
 	Routes = define[RouteID, Route]("routes", "route", 240,
 		"Routes of every routing table.")
 	Rules = define[RuleID, Rule]("rules", "rule", 240,
 		"Rules of policy routing: which routing table is looked in, and when.")
-	ProtocolCounters = define[ProtocolCounterID, ProtocolCounter]("protocol_counters", "protocol_counter", 120,
-		"Every counter of IP, ICMP, TCP and UDP that netstat -s knows, and the rest.")
+	ProtocolCounters = countersWhere("kind = 'counter'", define[ProtocolCounterID, ProtocolCounter]("protocol_counters", "protocol_counter", 120,
+		"Every counter of IP, ICMP, TCP and UDP that netstat -s knows, and the rest."))
 	SoftnetCounters = define[SoftnetID, Softnet]("softnet", "softnet_cpu", 60,
 		"How each CPU copes with received packets.")
 	Conntracks = define[ConntrackID, Conntrack]("conntrack", "conntrack_table", 120,
 		"How many connections are tracked, and how many may be.")
-	Settings = define[SettingID, Setting]("settings", "setting", 240,
-		"The net sysctls that explain the rest.")
+	Settings = withChanges(define[SettingID, Setting]("settings", "setting", 240,
+		"The net sysctls that explain the rest."))
 	Sources = define[SourceID, SourceOutcome]("sources", "source", 120,
 		"How reading each source of the kernel went in each sample.")
 )

@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// Where room is wanting, detail gives way before time does: of the oldest samples one in a minute is kept, and of those one in an
-// hour. So do closes; see thinCloses. Only when that is not enough the oldest are forgotten.
+// If the file is too large, detail is given up before time is: of the oldest samples one in a minute is kept, later one in an
+// hour. Closes are thinned too; see thinCloses. Only if that is not enough, the oldest samples are deleted.
 //
-// A sample that is not kept still has its row, for things came and went with it; but no history shows it (back is 0). Of tables
-// with counters the spans go that hold at no sample that is kept, except those that others read by their place: the last of a
-// subject, and the first of a tuple, which tells when a state turned. A span that stays is cut back to the last sample that is kept,
-// where the next sample that is kept looks for it; see deltasView. Of a table of amounts a sample that is kept takes those of the
-// samples that are not, so that sums are as before. All other tables hold little, and stay as they are.
+// A sample that is not kept still has its row, for things came and went with it; but no history shows it (back is 0). Of
+// tables with counters the spans go that hold at no sample that is kept, except those that others read by their place: the
+// last of a subject, and the first of a tuple, which tells when a state turned. A span that stays is cut back to the last
+// sample that is kept, where the next sample that is kept looks for it; see deltasView. Of a table of amounts a sample that
+// is kept takes those of the samples that are not, so that sums are as before. All other tables hold little, and stay as
+// they are.
 
 // A grain is a stage of thinning: so much detail is left.
 type grain struct {
@@ -46,59 +47,63 @@ type thinning struct {
 const thinAtOnce = 2000
 
 // thin takes one step of the first stage that has something to do, if the file is too large.
-func (w *Writer) thin(ctx context.Context) (bool, error) {
-	over, err := w.oversize(ctx)
+func (k *retention) thin(ctx context.Context) (bool, error) {
+	over, err := k.oversize(ctx)
 	if err != nil || over <= 0 {
 		return false, err
 	}
-	k := &w.keeper
-	if err := w.readThinned(ctx); err != nil {
+	if err := k.readThinned(ctx); err != nil {
 		return false, err
 	}
-	old := func(g grain) float64 { return w.last.ts - max((w.last.ts-k.horizon.ts)*g.share, g.least) }
+	old := func(g grain) float64 { return k.last.ts - max((k.last.ts-k.oldest.ts)*g.share, g.least) }
 	var oldest sql.NullInt64
-	if err := w.conn.QueryRowContext(ctx, "SELECT max(id) FROM sample WHERE ts <= ?", old(k.thinning.grains[0])).Scan(&oldest); err != nil {
+	if err := k.file.conn.QueryRowContext(ctx, "SELECT max(id) FROM sample WHERE ts <= ?", old(k.thinning.grains[0])).Scan(&oldest); err != nil {
 		return false, err
 	}
 	if oldest.Int64 > k.peers.upto {
-		if did, err := w.sumUpPeers(ctx, true); did || err != nil {
+		if did, err := k.sumUpPeers(ctx, true); did || err != nil {
 			return did, err
 		}
 	}
-	if did, err := w.thinCloses(ctx, old(k.thinning.grains[0])); did || err != nil {
+	if did, err := k.thinCloses(ctx, old(k.thinning.grains[0])); did || err != nil {
 		return did, err
 	}
-	bound, err := w.unrolled(ctx)
+	bound, err := k.unrolled(ctx)
 	if err != nil {
 		return false, err
 	}
-	var open int64 // the first sample of an amount that holds still
-	if err := w.conn.QueryRowContext(ctx, "SELECT coalesce(min(from_sample), ?) FROM "+TrafficTable.Subject+"_open", w.last.id).Scan(&open); err != nil {
-		return false, err
+	for _, t := range Tables() {
+		if !t.amounts {
+			continue
+		}
+		var open int64 // the first sample of an amount that holds still
+		if err := k.file.conn.QueryRowContext(ctx, "SELECT coalesce(min(from_sample), ?) FROM "+t.Subject+"_open", k.last.id).Scan(&open); err != nil {
+			return false, err
+		}
+		bound = min(bound, open)
 	}
-	bound = min(bound, open) - 1
+	bound--
 	for i, g := range k.thinning.grains {
 		if i > 0 {
 			bound = min(bound, k.thinning.upto[i-1])
 		}
 		var upto sql.NullInt64
-		if err := w.conn.QueryRowContext(ctx, "SELECT max(id) FROM sample WHERE ts <= ? AND id <= ? AND back IS NOT 0", old(g), bound).Scan(&upto); err != nil {
+		if err := k.file.conn.QueryRowContext(ctx, "SELECT max(id) FROM sample WHERE ts <= ? AND id <= ? AND back IS NOT 0", old(g), bound).Scan(&upto); err != nil {
 			return false, err
 		}
 		if from := k.thinning.upto[i]; upto.Int64 > from {
-			return true, w.thinTo(ctx, i, from, upto.Int64)
+			return true, k.thinTo(ctx, i, from, upto.Int64)
 		}
 	}
 	return false, nil
 }
 
 // readThinned finds how far an earlier run has thinned.
-func (w *Writer) readThinned(ctx context.Context) error {
-	k := &w.keeper
+func (k *retention) readThinned(ctx context.Context) error {
 	if k.thinning.upto == nil {
 		k.thinning.upto = make([]int64, len(k.thinning.grains))
 		for i, g := range k.thinning.grains {
-			err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(m.id), 0) FROM gap g JOIN sample m ON m.ts = g.until WHERE g.kind = ? AND g.detail = ?",
+			err := k.file.conn.QueryRowContext(ctx, "SELECT coalesce(max(m.id), 0) FROM gap g JOIN sample m ON m.ts = g.until WHERE g.kind = ? AND g.detail = ?",
 				gapThinned, g.detail()).Scan(&k.thinning.upto[i])
 			if err != nil {
 				return err
@@ -106,7 +111,7 @@ func (w *Writer) readThinned(ctx context.Context) error {
 		}
 	}
 	var first int64 // what was before it is forgotten
-	err := w.conn.QueryRowContext(ctx, "SELECT id FROM sample WHERE id >= ? AND back IS NOT 0 ORDER BY id LIMIT 1", k.horizon.id).Scan(&first)
+	err := k.file.conn.QueryRowContext(ctx, "SELECT id FROM sample WHERE id >= ? AND back IS NOT 0 ORDER BY id LIMIT 1", k.oldest.id).Scan(&first)
 	for i := range k.thinning.upto {
 		k.thinning.upto[i] = max(k.thinning.upto[i], first)
 	}
@@ -114,33 +119,32 @@ func (w *Writer) readThinned(ctx context.Context) error {
 }
 
 // thinTo thins some of the samples after from, up to upto at most, which are kept both.
-func (w *Writer) thinTo(ctx context.Context, stage int, from, upto int64) error {
-	k := &w.keeper
+func (k *retention) thinTo(ctx context.Context, stage int, from, upto int64) error {
 	g := k.thinning.grains[stage]
 	var to int64
-	err := w.conn.QueryRowContext(ctx, `SELECT coalesce(
+	err := k.file.conn.QueryRowContext(ctx, `SELECT coalesce(
 		(SELECT max(id) FROM sample WHERE id > ?1 AND id <= min(?2, coalesce((SELECT id >> 32 FROM socket_span WHERE id >= (?1 + 1) << 32 ORDER BY id LIMIT 1 OFFSET ?3) - 1, ?2)) AND back IS NOT 0),
 		(SELECT min(id) FROM sample WHERE id > ?1 AND back IS NOT 0))`, from, upto, k.thinning.most).Scan(&to)
 	if err != nil {
 		return err
 	}
-	err = w.transaction(ctx, func() error {
-		before, err := w.coarsen(ctx, g, from, to)
+	err = k.file.transaction(ctx, func() error {
+		before, err := k.coarsen(ctx, g, from, to)
 		if err != nil {
 			return err
 		}
 		for _, t := range Tables() {
 			switch {
 			case len(t.Counters()) > 0:
-				err = w.thinSpans(ctx, t, before, to)
-			case t == TrafficTable.Table:
-				err = w.foldSpans(ctx, t, before, to)
+				err = k.thinSpans(ctx, t, before, to)
+			case t.amounts:
+				err = k.foldSpans(ctx, t, before, to)
 			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", t.Name, err)
 			}
 		}
-		return w.notedThin(ctx, stage, from, to)
+		return k.notedThin(ctx, stage, from, to)
 	})
 	if err != nil {
 		return fmt.Errorf("keep one sample in each %s: %w", g.noun, err)
@@ -149,11 +153,11 @@ func (w *Writer) thinTo(ctx context.Context, stage int, from, upto int64) error 
 	return nil
 }
 
-// coarsen works out which samples after from are kept, up to the sample to: that itself, the first of each period, and the first and
-// the last of each run. It returns the last sample before them that stays. One that was kept only because a step ended with it goes now, or has gone with
-// a step of the stage before.
-func (w *Writer) coarsen(ctx context.Context, g grain, from, to int64) (before int64, err error) {
-	err = w.conn.QueryRowContext(ctx, `SELECT CASE WHEN m.run = a.run AND m.run = z.run AND CAST(m.ts AS INTEGER) / ?2 = CAST(a.ts AS INTEGER) / ?2 THEN m.id - coalesce(m.back, 1) ELSE m.id END
+// coarsen works out which samples after from are kept, up to the sample to: that itself, the first of each period, and the
+// first and the last of each run. It returns the last sample before them that stays. One that was kept only because a step
+// ended with it goes now, or has gone with a step of the stage before.
+func (k *retention) coarsen(ctx context.Context, g grain, from, to int64) (before int64, err error) {
+	err = k.file.conn.QueryRowContext(ctx, `SELECT CASE WHEN m.run = a.run AND m.run = z.run AND CAST(m.ts AS INTEGER) / ?2 = CAST(a.ts AS INTEGER) / ?2 THEN m.id - coalesce(m.back, 1) ELSE m.id END
 		FROM sample m LEFT JOIN sample a ON a.id = m.id - 1 LEFT JOIN sample z ON z.id = m.id + 1
 		WHERE m.id = (SELECT max(id) FROM sample WHERE id <= ?1 AND back IS NOT 0)`, from, g.seconds).Scan(&before)
 	if err != nil {
@@ -175,7 +179,7 @@ func (w *Writer) coarsen(ctx context.Context, g grain, from, to int64) (before i
 		{`UPDATE sample SET back = iif(k.kept = k.id, k.id - k.was, 0)
 			FROM (SELECT id, kept, lag(kept, 1, ?1) OVER (ORDER BY id) AS was FROM temp.thin_sample) k WHERE k.id = sample.id`, []any{before}},
 	} {
-		if _, err := w.conn.ExecContext(ctx, s.text, s.args...); err != nil {
+		if _, err := k.file.conn.ExecContext(ctx, s.text, s.args...); err != nil {
 			return 0, fmt.Errorf("%w in %s", err, s.text)
 		}
 	}
@@ -183,7 +187,7 @@ func (w *Writer) coarsen(ctx context.Context, g grain, from, to int64) (before i
 }
 
 // thinSpans deletes the spans that end after before, and with to at the latest, and hold at no sample that is kept.
-func (w *Writer) thinSpans(ctx context.Context, t *Table, before, to int64) error {
+func (k *retention) thinSpans(ctx context.Context, t *Table, before, to int64) error {
 	tuple, same := "NULL", "1"
 	if len(t.rare) > 0 {
 		tuple, same = "p.tuple", fmt.Sprintf("tuple IS coalesce(was, (SELECT tuple FROM %s_span WHERE id = ?1 << 32 | subject))", t.Subject)
@@ -204,7 +208,7 @@ func (w *Writer) thinSpans(ctx context.Context, t *Table, before, to int64) erro
 		{fmt.Sprintf("UPDATE %[1]s_span SET id = a.moved, length = a.length FROM temp.thin_span a WHERE a.id = %[1]s_span.id AND a.moved IS NOT NULL", t.Subject), nil},
 		{fmt.Sprintf("DELETE FROM %s_span WHERE id IN (SELECT id FROM temp.thin_span WHERE moved IS NULL)", t.Subject), nil},
 	} {
-		if _, err := w.conn.ExecContext(ctx, s.text, s.args...); err != nil {
+		if _, err := k.file.conn.ExecContext(ctx, s.text, s.args...); err != nil {
 			return fmt.Errorf("%w in %s", err, s.text)
 		}
 	}
@@ -212,7 +216,7 @@ func (w *Writer) thinSpans(ctx context.Context, t *Table, before, to int64) erro
 }
 
 // foldSpans adds to each sample that is kept after before, up to the sample to, the amounts of those before it that are not.
-func (w *Writer) foldSpans(ctx context.Context, t *Table, before, to int64) error {
+func (k *retention) foldSpans(ctx context.Context, t *Table, before, to int64) error {
 	var names, sums, moved []string
 	for _, c := range inFile(t.span) {
 		names = append(names, c.stored)
@@ -246,7 +250,7 @@ func (w *Writer) foldSpans(ctx context.Context, t *Table, before, to int64) erro
 			FROM (SELECT p.id & 4294967295 AS subject, max(k.ahead) AS kept FROM temp.thin_%[1]s p JOIN temp.thin_sample k ON k.id = min(p.t, ?1) GROUP BY 1) a
 			WHERE a.subject = %[1]s.id AND last_sample < a.kept`, t.Subject), []any{to}},
 	} {
-		if _, err := w.conn.ExecContext(ctx, s.text, s.args...); err != nil {
+		if _, err := k.file.conn.ExecContext(ctx, s.text, s.args...); err != nil {
 			return fmt.Errorf("%w in %s", err, s.text)
 		}
 	}
@@ -254,16 +258,16 @@ func (w *Writer) foldSpans(ctx context.Context, t *Table, before, to int64) erro
 }
 
 // notedThin says in gaps how far a stage is. What the next stage has thinned is no more of this one.
-func (w *Writer) notedThin(ctx context.Context, stage int, from, to int64) error {
+func (k *retention) notedThin(ctx context.Context, stage int, from, to int64) error {
 	var since, until float64
-	if err := w.conn.QueryRowContext(ctx, "SELECT (SELECT ts FROM sample WHERE id = ?), (SELECT ts FROM sample WHERE id = ?)", from, to).Scan(&since, &until); err != nil {
+	if err := k.file.conn.QueryRowContext(ctx, "SELECT (SELECT ts FROM sample WHERE id = ?), (SELECT ts FROM sample WHERE id = ?)", from, to).Scan(&since, &until); err != nil {
 		return err
 	}
 	if stage > 0 {
-		finer := w.keeper.thinning.grains[stage-1].detail()
-		if _, err := w.conn.ExecContext(ctx, "UPDATE gap SET since = ? WHERE kind = ? AND detail = ?", until, gapThinned, finer); err != nil {
+		finer := k.thinning.grains[stage-1].detail()
+		if _, err := k.file.conn.ExecContext(ctx, "UPDATE gap SET since = ? WHERE kind = ? AND detail = ?", until, gapThinned, finer); err != nil {
 			return err
 		}
 	}
-	return w.noteThinned(ctx, "samples", w.keeper.thinning.grains[stage].detail(), since, until)
+	return k.noteThinned(ctx, "samples", k.thinning.grains[stage].detail(), since, until)
 }

@@ -8,9 +8,9 @@ import (
 	"math"
 )
 
-// Closes of sockets that no sample saw are thinned as samples are: those of one minute that had in common what is left of them (the
-// process, the service and both addresses) become one row of close_count. A close of a socket that a sample saw stays: it is the end
-// of a row that is there anyhow.
+// Closes of sockets that no sample saw are thinned as samples are: those of one minute that had in common what is left of
+// them (the process, the service and both addresses) become one row of close_count. A close of a socket that a sample saw
+// stays: it is the end of a row that is there anyhow.
 
 // thinnedCloses is what gaps says of a time in which they are not kept one by one.
 const thinnedCloses = "closes of one process, service and peer are one row for each minute in closed_counts, for want of room (--max-size)"
@@ -19,39 +19,39 @@ const thinnedCloses = "closes of one process, service and peer are one row for e
 const closesAtOnce = 2000
 
 // thinCloses sums up the oldest closes, of a minute at most, if they are older than that time.
-func (w *Writer) thinCloses(ctx context.Context, old float64) (bool, error) {
-	k := &w.keeper.thinning
-	if !k.closesRead {
-		err := w.conn.QueryRowContext(ctx, "SELECT coalesce(max(until), 0) FROM gap WHERE kind = ? AND detail = ?", gapThinned, thinnedCloses).Scan(&k.closes)
+func (k *retention) thinCloses(ctx context.Context, old float64) (bool, error) {
+	thinned := &k.thinning
+	if !thinned.closesRead {
+		err := k.file.conn.QueryRowContext(ctx, "SELECT coalesce(max(until), 0) FROM gap WHERE kind = ? AND detail = ?", gapThinned, thinnedCloses).Scan(&thinned.closes)
 		if err != nil {
 			return false, err
 		}
-		k.closesRead = true
+		thinned.closesRead = true
 	}
 	old = math.Floor(old/60) * 60
 	var from float64
-	err := w.conn.QueryRowContext(ctx, "SELECT ts FROM close WHERE ts >= ? AND ts < ? AND socket IS NULL ORDER BY ts LIMIT 1", k.closes, old).Scan(&from)
+	err := k.file.conn.QueryRowContext(ctx, "SELECT ts FROM close WHERE ts >= ? AND ts < ? AND socket IS NULL ORDER BY ts LIMIT 1", thinned.closes, old).Scan(&from)
 	if errors.Is(err, sql.ErrNoRows) {
-		k.closes = max(k.closes, old)
+		thinned.closes = max(thinned.closes, old)
 		return false, nil
 	} else if err != nil {
 		return false, err
 	}
 	until := math.Floor(from/60)*60 + 60
-	err = w.conn.QueryRowContext(ctx, "SELECT coalesce((SELECT ts FROM close WHERE ts > ?1 AND ts < ?2 AND socket IS NULL ORDER BY ts LIMIT 1 OFFSET ?3), ?2)", from, until, closesAtOnce).Scan(&until)
+	err = k.file.conn.QueryRowContext(ctx, "SELECT coalesce((SELECT ts FROM close WHERE ts > ?1 AND ts < ?2 AND socket IS NULL ORDER BY ts LIMIT 1 OFFSET ?3), ?2)", from, until, closesAtOnce).Scan(&until)
 	if err != nil {
 		return false, err
 	}
-	err = w.transaction(ctx, func() error { return w.sumUpCloses(ctx, from, until) })
+	err = k.file.transaction(ctx, func() error { return k.sumUpCloses(ctx, from, until) })
 	if err != nil {
 		return false, fmt.Errorf("sum up closes: %w", err)
 	}
-	k.closes = until
+	thinned.closes = until
 	return true, nil
 }
 
 // sumUpCloses puts rows of close_count in the place of the closes from one time until another.
-func (w *Writer) sumUpCloses(ctx context.Context, from, until float64) error {
+func (k *retention) sumUpCloses(ctx context.Context, from, until float64) error {
 	for _, s := range []struct {
 		text string
 		args []any
@@ -73,13 +73,13 @@ func (w *Writer) sumUpCloses(ctx context.Context, from, until float64) error {
 		 GROUP BY netns, proto, family, local_addr, port, remote_addr, service, process, owner_how, owner_candidates ORDER BY 1`, []any{from, until}},
 		{"DELETE FROM close WHERE ts >= ? AND ts < ? AND socket IS NULL", []any{from, until}},
 	} {
-		if _, err := w.conn.ExecContext(ctx, s.text, s.args...); err != nil {
+		if _, err := k.file.conn.ExecContext(ctx, s.text, s.args...); err != nil {
 			return fmt.Errorf("%w in %s", err, s.text)
 		}
 	}
 	// Two of the same microsecond become neighbours.
 	for {
-		r, err := w.conn.ExecContext(ctx, `UPDATE temp.thin_close AS t SET ts = ts + 1e-6
+		r, err := k.file.conn.ExecContext(ctx, `UPDATE temp.thin_close AS t SET ts = ts + 1e-6
 			WHERE EXISTS (SELECT 1 FROM close_count c WHERE c.ts = t.ts AND c.sample = t.sample)
 			   OR EXISTS (SELECT 1 FROM temp.thin_close c WHERE c.ts = t.ts AND c.sample = t.sample AND c.rowid < t.rowid)`)
 		if err != nil {
@@ -89,32 +89,32 @@ func (w *Writer) sumUpCloses(ctx context.Context, from, until float64) error {
 			break
 		}
 	}
-	if _, err := w.conn.ExecContext(ctx, "INSERT INTO close_count SELECT * FROM temp.thin_close"); err != nil {
+	if _, err := k.file.conn.ExecContext(ctx, "INSERT INTO close_count SELECT * FROM temp.thin_close"); err != nil {
 		return err
 	}
-	return w.noteThinned(ctx, "closed_sockets", thinnedCloses, from, until)
+	return k.noteThinned(ctx, "closed_sockets", thinnedCloses, from, until)
 }
 
 // forgetThinned says no more of times that are forgotten that they were thinned.
-func (w *Writer) forgetThinned(ctx context.Context, oldest float64) error {
-	if _, err := w.conn.ExecContext(ctx, "DELETE FROM gap WHERE kind = ? AND until <= ?", gapThinned, oldest); err != nil {
+func (k *retention) forgetThinned(ctx context.Context, oldest float64) error {
+	if _, err := k.file.conn.ExecContext(ctx, "DELETE FROM gap WHERE kind = ? AND until <= ?", gapThinned, oldest); err != nil {
 		return err
 	}
-	_, err := w.conn.ExecContext(ctx, "UPDATE gap SET since = ? WHERE kind = ? AND since < ?", oldest, gapThinned, oldest)
+	_, err := k.file.conn.ExecContext(ctx, "UPDATE gap SET since = ? WHERE kind = ? AND since < ?", oldest, gapThinned, oldest)
 	return err
 }
 
 // noteThinned makes the gap of that detail last until then; it begins there if there is none yet.
-func (w *Writer) noteThinned(ctx context.Context, source, detail string, since, until float64) error {
-	r, err := w.conn.ExecContext(ctx, "UPDATE gap SET until = ? WHERE kind = ? AND detail = ?", until, gapThinned, detail)
+func (k *retention) noteThinned(ctx context.Context, source, detail string, since, until float64) error {
+	r, err := k.file.conn.ExecContext(ctx, "UPDATE gap SET until = ? WHERE kind = ? AND detail = ?", until, gapThinned, detail)
 	if err != nil {
 		return err
 	}
 	if n, err := r.RowsAffected(); err != nil || n > 0 {
 		return err
 	}
-	id := w.gaps.newest + 1
-	_, err = w.conn.ExecContext(ctx, "INSERT INTO gap (id, since, until, source, kind, detail) VALUES (?, ?, ?, ?, ?, ?)", id, since, until, source, gapThinned, detail)
-	w.gaps.newest = id
+	id := k.gaps.newest + 1
+	_, err = k.file.conn.ExecContext(ctx, "INSERT INTO gap (id, since, until, source, kind, detail) VALUES (?, ?, ?, ?, ?, ?)", id, since, until, source, gapThinned, detail)
+	k.gaps.newest = id
 	return err
 }

@@ -22,8 +22,8 @@ type closeSum struct {
 	first, last                                         float64
 }
 
-// Whatever closes there were, who talked to whom is known after they are thinned: of each minute and peer the number, the sums, the
-// first and the last are as before. What a sample saw, and what is young, stays one by one.
+// Whatever closes there were, who talked to whom is known after they are thinned: of each minute and peer the number, the
+// sums, the first and the last are as before. What a sample saw, and what is young, stays one by one.
 func TestThinnedCloses(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds(4, 6) {
@@ -103,7 +103,7 @@ func TestThinnedCloses(t *testing.T) {
 				}
 			}
 			for steps := 0; ; steps++ {
-				more, err := w.thinCloses(t.Context(), unixSeconds(start)+old*10)
+				more, err := w.retention.thinCloses(t.Context(), unixSeconds(start)+old*10)
 				if err != nil {
 					t.Fatal(err)
 				}

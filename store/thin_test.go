@@ -44,7 +44,7 @@ func TestAsOfLawThinned(t *testing.T) {
 					}
 					h.restart()
 				case 1:
-					h.w.close()
+					h.w.file.close()
 					h.restart()
 				}
 			}
@@ -59,7 +59,7 @@ func TestAsOfLawThinned(t *testing.T) {
 
 // thinSome takes a few steps of thinning, as if the file were too large.
 func (h *history) thinSome() {
-	k := &h.w.keeper
+	k := h.w.retention
 	if h.w.last.id == 0 {
 		return
 	}
@@ -67,10 +67,10 @@ func (h *history) thinSome() {
 	h.w.options.Limits.MaxSize = 1
 	k.thinning.most = int64(1 + h.rand.IntN(100))
 	for range h.rand.IntN(4) {
-		if err := h.w.readHorizon(h.t.Context()); err != nil {
+		if err := h.w.retention.readOldest(h.t.Context()); err != nil {
 			h.t.Fatal(err)
 		}
-		if more, err := h.w.thin(h.t.Context()); err != nil {
+		if more, err := h.w.retention.thin(h.t.Context()); err != nil {
 			h.t.Fatal(err)
 		} else if !more {
 			break
@@ -200,7 +200,7 @@ func TestThinnedAmountsThatStandStill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.keeper.thinning.grains = []grain{{10, "minute", 0, 20}}
+	w.retention.thinning.grains = []grain{{10, "minute", 0, 20}}
 	src := w.Source("s")
 	set := NewSet(src, TrafficTable)
 	const samples = 300
@@ -217,7 +217,7 @@ func TestThinnedAmountsThatStandStill(t *testing.T) {
 		tidyUp(t, w)
 		w.options.Limits.MaxSize = 1
 		for more := i%3 == 0; more; {
-			if more, err = w.thin(t.Context()); err != nil {
+			if more, err = w.retention.thin(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -235,63 +235,6 @@ func TestThinnedAmountsThatStandStill(t *testing.T) {
 	got := append(texts(t, db, "SELECT sum(bytes_sent) FROM traffic"), texts(t, db, "SELECT max(bytes_sent) FROM traffic")...)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the sum, and the most of a sample (- want, + got):\n%s", diff)
-	}
-	requireSound(t, path)
-}
-
-// Where room is wanting a recording is thinned before anything of it is forgotten, and stays within its limit.
-func TestThinnedBeforeForgotten(t *testing.T) {
-	onlyLong(t)
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "thin.db")
-	l, err := newWorkload(t.Context(), path, 2000, 0, 10*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const limit, samples = MinMaxSize, 1000
-	l.writer.options.Limits.MaxSize = limit
-	l.writer.keeper.thinning.grains = []grain{{60, "minute", 1.0 / 32, 600}, {3600, "hour", 1.0 / 4, 1800}}
-	forgetful := 0 // samples that were there when one was forgotten for the first time
-	for i := range samples {
-		sampleWorkload(t, l)
-		tidyUp(t, l.writer)
-		// What steps free leaves the file with the next checkpoint.
-		if size := sizeOnDisk(t, path); size > limit+limit/20+400*newPageSize {
-			t.Fatalf("%d bytes after sample %d; the limit is %d", size, i, limit)
-		}
-		if forgetful == 0 && l.writer.keeper.horizon.id > 1 {
-			forgetful = i
-			for n, g := range l.writer.keeper.thinning.grains {
-				if upto, reach := l.writer.keeper.thinning.upto[n], max(float64(i)*10*g.share, g.least); float64(int64(i)-upto)*10 > reach+2*float64(g.seconds) {
-					t.Errorf("a sample is forgotten while one in each %s is kept only up to %d of %d", g.noun, upto, i)
-				}
-			}
-		}
-	}
-	if forgetful < 200 {
-		t.Errorf("a sample was forgotten when there were %d", forgetful)
-	}
-	if err := l.close(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	db, err := sql.Open("sqlite", DSN(path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if n := texts(t, db, "SELECT min(since) >= (SELECT min(ts) FROM sample) FROM gaps WHERE kind = 'thinned'"); n[0] != "1" {
-		t.Error("what is forgotten is said to be thinned")
-	}
-	if n := texts(t, db, "SELECT count(*) FROM (SELECT ts FROM sockets GROUP BY ts HAVING count(*) <> 2000)"); n[0] != "0" {
-		t.Errorf("%s samples that are kept do not have their 2000 sockets", n[0])
-	}
-	if n := texts(t, db, "SELECT count(*) FROM (SELECT CAST(ts / 60 AS INTEGER) FROM samples WHERE ts < (SELECT max(until) FROM gaps WHERE kind = 'thinned') GROUP BY 1 HAVING count(*) > 2)"); n[0] != "0" {
-		t.Errorf("%s minutes that are thinned have more than two samples", n[0])
-	}
-	want := []string{"samples one sample in each hour is kept, for want of room (--max-size) true", "samples one sample in each minute is kept, for want of room (--max-size) true"}
-	got := texts(t, db, "SELECT source || ' ' || detail || ' ' || iif(since = lag(until, 1, since) OVER (ORDER BY since), 'true', 'false') FROM gaps WHERE kind = 'thinned' ORDER BY since")
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("gaps (- want, + got):\n%s", diff)
 	}
 	requireSound(t, path)
 }

@@ -10,11 +10,12 @@ import (
 	"strings"
 )
 
-// A tuple of a log holds what many of its rows have in common, in their place. Which of the rare columns that is varies from row to row: of
-// the connections of a client that comes again and again only the port differs, of those of a thousand clients the address as well.
+// A tuple of a log holds what many of its rows have in common, in their place. Which of the rare columns that is varies
+// from row to row: of the connections of a client that comes again and again only the port differs, of those of a thousand
+// clients the address as well.
 //
-// A tuple with much in it is worth its room only where a second row shares it. So the first row of its kind has little in its tuple,
-// and the next one of the same kind makes the tuple that holds more.
+// A tuple with much in it is worth its room only where a second row shares it. So the first row of its kind has little in
+// its tuple, and the next one of the same kind makes the tuple that holds more.
 type tuples[V any] struct {
 	writer *Writer
 	table  Log[V]
@@ -49,8 +50,8 @@ type form struct {
 const (
 	// tuplesKnown is how many kinds are remembered.
 	tuplesKnown = 4096
-	// tupleSamples is in how many samples rows are given one tuple. So it is known which tuples are out of use when the oldest rows are
-	// forgotten. It may grow in a later version and must never shrink: tuples that are in use would go.
+	// tupleSamples is in how many samples rows are given one tuple. So it is known which tuples are out of use when the
+	// oldest rows are forgotten. It may grow in a later version and must never shrink: tuples that are in use would go.
 	tupleSamples = 1000
 )
 
@@ -91,7 +92,8 @@ func interned[V any](l Log[V], varies func(*V) int, orders [][]string) Log[V] {
 // tuple is the name of the table of tuples.
 func (t *LogTable) tuple() string { return t.Name + "_tuple" }
 
-// TupleSchema is what a migration must make of the tuples. Sample is the one in which a tuple was made: rows of older ones have others.
+// TupleSchema is what a migration must make of the tuples. Sample is the one in which a tuple was made: rows of older ones
+// have others.
 func (t *LogTable) TupleSchema() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE %s (\n    %-20s INTEGER PRIMARY KEY,\n    %-20s INTEGER NOT NULL", t.tuple(), "id", "sample")
@@ -102,8 +104,8 @@ func (t *LogTable) TupleSchema() string {
 	return b.String()
 }
 
-// whole are the rows of the log with what stands in their tuples, as a table in SQL. It is flat, so that a condition on ts drives it. Rows of
-// recordings before format 9 have no tuple.
+// whole are the rows of the log with what stands in their tuples, as a table in SQL. It is flat, so that a condition on ts
+// drives it. Rows of recordings before format 9 have no tuple.
 func (t *LogTable) whole() string { return t.wholeOf("") }
 
 // wholeOf are those of the rows, c, of which the WHERE clause is true.
@@ -213,8 +215,8 @@ func (t *tuples[V]) write(ctx context.Context, number, m int64, v reflect.Value,
 	return t.add.add(ctx, t.args...)
 }
 
-// dropLogTuples deletes the tuples of a log that no row from the horizon on has.
-func (w *Writer) dropLogTuples(t *LogTable) stage {
-	return w.deleteWhere(fmt.Sprintf(`DELETE FROM %[1]s WHERE id <= (SELECT max(id) FROM (SELECT id, sample FROM %[1]s ORDER BY id LIMIT %[2]d) WHERE sample <= %[3]d)
-		AND id < (SELECT max(id) FROM %[1]s)`, t.tuple(), sweepRows, w.keeper.horizon.id-w.tupleAge)) // no number is given twice
+// dropLogTuples deletes the tuples of a log that only rows of deleted samples had.
+func (k *retention) dropLogTuples(t *LogTable) stage {
+	return k.deleteWhere(fmt.Sprintf(`DELETE FROM %[1]s WHERE id <= (SELECT max(id) FROM (SELECT id, sample FROM %[1]s ORDER BY id LIMIT %[2]d) WHERE sample <= %[3]d)
+		AND id < (SELECT max(id) FROM %[1]s)`, t.tuple(), purgeRows, k.oldest.id-*k.tupleAge)) // no number is given twice
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// BenchmarkCloseBytes writes closes of several populations, and prints the bytes that each takes: beside what rows without tuples take, with the
-// same columns and pages, in the same file.
+// BenchmarkCloseBytes writes closes of several populations, and prints the bytes that each takes: beside what rows without
+// tuples take, with the same columns and pages, in the same file.
 func BenchmarkCloseBytes(b *testing.B) {
 	for _, population := range []struct {
 		name    string
@@ -48,13 +48,13 @@ func BenchmarkCloseBytes(b *testing.B) {
 					"CREATE TABLE plain " + Closes.Schema()[len("CREATE TABLE close "):],
 					"INSERT INTO plain SELECT *, NULL FROM " + Closes.whole(),
 				} {
-					if _, err := w.conn.ExecContext(b.Context(), statement); err != nil {
+					if _, err := w.file.conn.ExecContext(b.Context(), statement); err != nil {
 						b.Fatal(err)
 					}
 				}
 				bytes := func(tables string) float64 {
 					var n int64
-					if err := w.conn.QueryRowContext(b.Context(), "SELECT sum(pgsize) FROM dbstat WHERE aggregate = TRUE AND name IN ("+tables+")").Scan(&n); err != nil {
+					if err := w.file.conn.QueryRowContext(b.Context(), "SELECT sum(pgsize) FROM dbstat WHERE aggregate = TRUE AND name IN ("+tables+")").Scan(&n); err != nil {
 						b.Fatal(err)
 					}
 					return float64(n) / (samples * each)
@@ -72,7 +72,8 @@ func BenchmarkCloseBytes(b *testing.B) {
 	}
 }
 
-// someClose is the end of a connection of one of so many clients; with 0, of one end or the other of a connection within the machine.
+// someClose is the end of a connection of one of so many clients; with 0, of one end or the other of a connection within
+// the machine.
 func someClose(rnd *rand.Rand, clients, n int) Close {
 	service, port := Of([]int{80, 443, 5432, 6379}[rnd.IntN(4)]), Of(32768+rnd.IntN(28232))
 	c := Close{NetNS: Of(4026531840), Proto: "tcp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: service, RemotePort: port, Cookie: Of(1_000_000 + 7*n),
@@ -91,7 +92,8 @@ func someClose(rnd *rand.Rand, clients, n int) Close {
 	return c
 }
 
-// A sample that is written twice is the same both times: where the first writing failed, it may have come into the file all the same.
+// A sample that is written twice is the same both times: where the first writing failed, it may have come into the file all
+// the same.
 func TestWrittenTwiceIsTheSame(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t, 1400)
@@ -105,13 +107,13 @@ func TestWrittenTwiceIsTheSame(t *testing.T) {
 	h.begun = func() {
 		w := h.w
 		rehearse := func() (all []string) {
-			w.tape.recording = true
+			w.pending.collecting = true
 			err := w.write(t.Context(), Cost{})
-			w.tape.recording = false
+			w.pending.collecting = false
 			if err != nil {
 				t.Fatal(err)
 			}
-			for ops := w.tape.current; len(ops) > 0; {
+			for ops := w.pending.current; len(ops) > 0; {
 				b, rows, args, rest := w.next(ops)
 				if ops = rest; b != w.addSample { // that has the time it takes
 					same := len(args) - rows*b.columns
@@ -121,7 +123,7 @@ func TestWrittenTwiceIsTheSame(t *testing.T) {
 				}
 			}
 			slices.Sort(all) // some sets are maps
-			w.tape.current = nil
+			w.pending.current = nil
 			for _, table := range w.order {
 				table.again()
 			}

@@ -57,8 +57,8 @@ func (i Int) Or(n int64) int64 {
 // the subject, which is half of the key of a span. Its zero value is NULL.
 type Ref uint32
 
-// half says which part of a stored column a column is. Two that are nearly always 0, or that are unknown together, share one: a column
-// takes a byte of each row even where it holds nothing.
+// half says which part of a stored column a column is. Two that are nearly always 0, or that are unknown together, share
+// one: a column takes a byte of each row even where it holds nothing.
 type half int
 
 const (
@@ -72,8 +72,9 @@ var halves = map[string]half{"high": high, "low": low}
 // noHalf stands for NULL in one half where the other is known.
 const noHalf = math.MaxUint32
 
-// shared is what a column holds that two share, as the database driver takes it: before, if that is the same. It has numbers from 0 to
-// 2^32-2 as they are, and others as the nearest of these. That is 0 for 0 and 0, which takes SQLite no byte, and n for 0 and n.
+// shared is what a column holds that two share, as the database driver takes it: before, if that is the same. It has
+// numbers from 0 to 2^32-2 as they are, and others as the nearest of these. That is 0 for 0 and 0, which takes SQLite no
+// byte, and n for 0 and n.
 func shared(upper, lower Int, before any) any {
 	if upper == (Int{}) && lower == (Int{}) {
 		return nil

@@ -27,6 +27,8 @@ type View struct {
 	Lives   string  // of a history: the same rows, read subject by subject and not sample by sample; see lives
 	From    *Table  // the table whose history, newest sample or changes it shows, if one
 	Rollup  *Rollup // that it shows, if one
+
+	template string // the Body with its places; see fill
 }
 
 // Views lists every view of a recording, in the order of the reference.
@@ -42,11 +44,15 @@ func makeViews() []View {
 		if len(t.Counters()) > 0 {
 			views = append(views, t.deltasView(), t.ratesView())
 		}
-		if t.events != nil || t == Settings.Table {
+		if t.changes {
 			views = append(views, t.changesView())
 		}
 	}
-	views = append(views, Sockets.spansView())
+	for _, t := range Tables() {
+		if t.asSpans {
+			views = append(views, t.spansView())
+		}
+	}
 	return append(append(views, rollupViews()...), coreViews()...)
 }
 
@@ -54,14 +60,15 @@ func makeViews() []View {
 var tsColumn = Column{Name: "ts", Unit: "unix s", kind: kindTime,
 	Doc: "Time of the sample; the same in every table, so tables join on it."}
 
-// spans reads what held at a sample m: p are the spans that have ended by now, o those that still hold. Every sample
-// is joined to a pair of rows, with one of which only p is looked for and with the other only o, so that of each column one is NULL.
+// spans reads what held at a sample m: p are the spans that have ended by now, o those that still hold. Every sample is
+// joined to a pair of rows, with one of which only p is looked for and with the other only o, so that of each column one is
+// NULL.
 //
-// A UNION ALL of both would say the same. But SQLite does not flatten a compound view into a join: a list of moments beside it would not
-// drive it, and it would be worked out for the whole recording.
+// A UNION ALL of both would say the same. But SQLite does not flatten a compound view into a join: a list of moments beside
+// it would not drive it, and it would be worked out for the whole recording.
 //
-// The loops are nested as written (CROSS JOIN, LEFT JOIN): first the samples, which a condition on ts narrows down, then the short
-// range of spans, then the look-ups by number. More are columns worked out from m, and what is joined to it.
+// The loops are nested as written (CROSS JOIN, LEFT JOIN): first the samples, which a condition on ts narrows down, then
+// the short range of spans, then the look-ups by number. More are columns worked out from m, and what is joined to it.
 func (t *Table) spans(samples, more string) string {
 	var b strings.Builder
 	b.WriteString("(SELECT m.ts, coalesce(p.id & 4294967295, o.subject) AS subject" + more)
@@ -96,11 +103,11 @@ func (t *Table) meanings(spans string) string {
 	return b.String()
 }
 
-// lives reads the spans of one subject after the other. Where one of few is asked for in all of the past, that is far less than all
-// samples: a span ends with one of the samples from the first of its subject to the last, and is found by its key.
+// lives reads the spans of one subject after the other. Where one of few is asked for in all of the past, that is far less
+// than all samples: a span ends with one of the samples from the first of its subject to the last, and is found by its key.
 //
-// The loops are nested as written: first the subjects, then for each the samples of its life and the span that ends with each, if one
-// does, or in their place the one that holds still; then the samples in which a span holds.
+// The loops are nested as written: first the subjects, then for each the samples of its life and the span that ends with
+// each, if one does, or in their place the one that holds still; then the samples in which a span holds.
 func (t *Table) lives() string {
 	var b strings.Builder
 	b.WriteString("(SELECT m.ts")
@@ -145,10 +152,9 @@ func (c Column) home(span, tuple string) string {
 	}
 }
 
-// ambiguous are the columns that more than one of the tables have that a view joins: those of every table of spans, of
-// samples and of runs.
-var ambiguous = strings.Fields("id subject length from_sample tuple first_sample last_sample gone_sample since " +
-	"ts run uptime_s wall duration_ms cpu_s rss_bytes boot started stopped pid version interval_s uid keep_s max_bytes")
+// ambiguous are the columns that more than one of the tables have that a view joins. They are those that every table of
+// spans has besides the declared ones, and those of samples and of runs. A test holds them against the schema.
+var ambiguous = slices.Concat(spanTableColumns, strings.Fields("ts run uptime_s wall duration_ms cpu_s rss_bytes back boot started stopped pid version interval_s uid keep_s max_bytes"))
 
 // selects is the column of a view that reads it from there. What a name alone says is said by it: every connection keeps
 // all views in memory, parsed, and the recorder does so for ever. A name of a table before each column doubles that.
@@ -206,8 +212,8 @@ func (t *Table) historyView() View {
 	}
 }
 
-// spansView shows the spans as they are, subject by subject: from when to when each was as it was. Who asks for all of the past of a few
-// reads little with it, in every program.
+// spansView shows the spans as they are, subject by subject: from when to when each was as it was. Who asks for all of the
+// past of a few reads little with it, in every program.
 func (t *Table) spansView() View {
 	v := View{
 		Name: t.Subject + "_spans", From: t,
@@ -312,8 +318,8 @@ func (t *Table) deltasOf(counters []Column) View {
 			t.Subject, strings.Join(rareFell, " OR ")) +
 			fmt.Sprintf("\n  LEFT JOIN (SELECT id, %s FROM %s_tuple) u ON u.id = tuple_was", strings.Join(inTuple, ", "), t.Subject)
 	}
-	if t == ProtocolCounters.Table {
-		joins += "\n WHERE kind = 'counter'"
+	if t.counterRows != "" {
+		joins += "\n WHERE " + t.counterRows
 	}
 	// The sample before counts only within the same boot.
 	before := "sample m LEFT JOIN sample b ON b.id = m.id - coalesce(m.back, 1) AND (SELECT boot FROM run WHERE id = b.run) = (SELECT boot FROM run WHERE id = m.run)\n         "
@@ -362,8 +368,8 @@ const changesSuffix = "_changes"
 // kernel told since the sample before, the log of events says it all: see Events.
 func (t *Table) changesView() View {
 	v := View{
-		From: t,
-		Doc:  "When " + t.Name + " came, went and changed, within one boot.",
+		Name: t.Subject + changesSuffix, From: t,
+		Doc: "When " + t.Name + " came, went and changed, within one boot.",
 		Columns: []Column{
 			{Name: "ts", Unit: "unix s", kind: kindTime, Doc: "When it happened, if exact; else it happened at ts at the latest: the sample that first saw it so, or when the event was read."},
 			{Name: "after", Unit: "unix s", kind: kindTime, Doc: "It happened between after and ts. Of what a sample saw, the last sample that saw it otherwise; of an event, the last sample before it: those later than after show it."},
@@ -378,13 +384,8 @@ func (t *Table) changesView() View {
 			told:   "FROM " + t.Subject + "_event e",
 		}) + "\n ORDER BY ts",
 	}
-	if t == Addresses.Table {
-		v.Name = "address" + changesSuffix
-	} else {
-		v.Name = strings.TrimSuffix(t.Name, "s") + changesSuffix
-	}
-	if t == Neighbors.Table {
-		v.Doc = "When neighbors came, went and changed, within one boot; not that an entry aged, or was looked for in vain once more."
+	if t.ageing.column != "" {
+		v.Doc = strings.TrimSuffix(v.Doc, ".") + "; " + t.ageing.doc + "."
 	}
 	v.Columns = append(append(append(v.Columns, t.id...), t.rare...),
 		Column{Name: "was", Doc: "What it was before: of a change, the columns that changed."},
@@ -409,7 +410,7 @@ func (t *Table) changesFrom(from spansOfChanges) string {
 		told = append(told, t.selects("e", c))
 		old, was = append(old, c.stored+" AS "+c.stored+"_was"), append(was, c.stored+"_was")
 		wasNull = append(wasNull, "NULL")
-		differs, before = append(differs, ageless(t, c, c.stored)), append(before, ageless(t, c, c.stored+"_was"))
+		differs, before = append(differs, t.ageless(c, c.stored)), append(before, t.ageless(c, c.stored+"_was"))
 		said = append(said, fmt.Sprintf("iif(%[1]s IS %[1]s_was, '', ' %[1]s=' || coalesce(%[1]s, 'NULL'))", c.Name))
 		unsaid = append(unsaid, fmt.Sprintf("iif(%[1]s IS %[1]s_was, '', ' %[1]s=' || coalesce(%[1]s_was, 'NULL'))", c.Name))
 	}
@@ -456,13 +457,12 @@ func (t *Table) untold() string {
 	return fmt.Sprintf("\n           AND NOT EXISTS (SELECT 1 FROM %s x WHERE x.%s = s.id AND x.sample = m.id)", t.events.Name, t.Subject)
 }
 
-// ageless is the value without what moves by itself: an entry of the neighbour table ages while it is used and while
-// it is not, and one that cannot be found is looked for again and again.
-func ageless(t *Table, c Column, value string) string {
-	if t != Neighbors.Table || c.Name != "state" {
+// ageless is the value without what the column does by itself.
+func (t *Table) ageless(c Column, value string) string {
+	if t.ageing.column != c.Name {
 		return value
 	}
-	return "CASE WHEN " + value + " IN ('REACHABLE', 'STALE', 'DELAY', 'PROBE') THEN 'REACHABLE' WHEN " + value + " = 'INCOMPLETE' THEN 'FAILED' ELSE " + value + " END"
+	return fmt.Sprintf(t.ageing.as, value)
 }
 
 // lowerFirst turns a sentence into the end of another, but leaves names such as TCP alone.
@@ -505,11 +505,13 @@ func writtenViews() []View {
 var (
 	viewColumn  = regexp.MustCompile(`^(\w+)(?: \(([^)]+)\))?: (.+)$`)
 	viewUnitRef = regexp.MustCompile(`\b(K|CHANGES|WHOLE)_(\w+)\b`)
+	viewPlace   = regexp.MustCompile(`\{\w+(\|[^{}]*)?\}`)
 	viewNumber  = regexp.MustCompile(`^\d+_`)
 )
 
 // parseView reads a view's file. In its SQL, K_sockets stands for the K of sockets, CHANGES_routes for the changes
-// of routes within a window and WHOLE_close for the rows of the log close with what stands in their tuples. Files may begin with a number, which
+// of routes within a window and WHOLE_close for the rows of the log close with what stands in their tuples. Places
+// in braces are for variants of the view, see fill. Files may begin with a number, which
 // only gives the order.
 func parseView(name, text string) (View, error) {
 	v := View{Name: viewNumber.ReplaceAllString(name, "")}
@@ -537,7 +539,7 @@ func parseView(name, text string) (View, error) {
 		}
 	}
 	var unknown error
-	v.Body = viewUnitRef.ReplaceAllStringFunc(strings.TrimRight(strings.TrimSpace(body), ";"), func(ref string) string {
+	v.template = viewUnitRef.ReplaceAllStringFunc(strings.TrimRight(strings.TrimSpace(body), ";"), func(ref string) string {
 		what, table, _ := strings.Cut(ref, "_")
 		if what == "WHOLE" && table == Closes.Name {
 			return Closes.whole()
@@ -552,7 +554,20 @@ func parseView(name, text string) (View, error) {
 		}
 		return strconv.FormatInt(t.K, 10)
 	})
+	v.Body = v.fill(nil)
 	return v, unknown
+}
+
+// fill is the SELECT with a text at each of its places. A place is {name} or {name|text}, with the text that stands there
+// where none is given.
+func (v View) fill(texts map[string]string) string {
+	return viewPlace.ReplaceAllStringFunc(v.template, func(place string) string {
+		name, usual, _ := strings.Cut(place[1:len(place)-1], "|")
+		if text, ok := texts[name]; ok {
+			return text
+		}
+		return usual
+	})
 }
 
 // viewsHash tells whether a file holds the views of this program.

@@ -12,22 +12,17 @@ type Wanted struct {
 	Values []string // as SQL
 }
 
-// OfCloses is the body of closed_sockets or connections for who asks about few closes. What many of them have in common stands in tuples, and most
-// closes need not be joined to theirs, to be told from those that are wanted. Where few addresses are, closes are read only of the
-// times in which peers_1h knows any of them, and of those that it does not tell of. An index of addresses would cost a page for nearly each close.
+// OfCloses is the body of closed_sockets or connections for who asks about few closes. What many of them have in common
+// stands in tuples, and most closes need not be joined to theirs, to be told from those that are wanted. Where few
+// addresses are, closes are read only of the times in which peers_1h knows any of them, and of those that it does not tell
+// of. An index of addresses would cost a page for nearly each close.
 //
 // since and until bound ts, as SQL without columns; "": it has no bound. ok is false where nothing is gained.
 func (v View) OfCloses(wanted []Wanted, since, until string) (body string, ok bool) {
 	if v.Name != "closed_sockets" && v.Name != "connections" {
 		return "", false
 	}
-	replaced := func(old, new string) {
-		if !strings.Contains(body, old) {
-			panic(v.Name + " is not what it was: " + old) // a test reads it so
-		}
-		body = strings.ReplaceAll(body, old, new)
-	}
-	body = v.Body
+	places := map[string]string{}
 	may, addresses := []string(nil), []string(nil)
 	for _, w := range wanted {
 		in, column := "("+strings.Join(w.Values, ", ")+")", w.Column
@@ -35,9 +30,7 @@ func (v View) OfCloses(wanted []Wanted, since, until string) (body string, ok bo
 		case "local_addr", "local_port", "remote_port":
 		case "remote_addr":
 			addresses = w.Values
-			if v.Name == "connections" {
-				replaced(" WHERE s.remote_port > 0", " WHERE s.remote_port > 0 AND s.remote_addr IN "+in)
-			}
+			places["peer"] = " AND s.remote_addr IN " + in
 		case "pid", "comm", "exe":
 			in, column = fmt.Sprintf("(SELECT id FROM process WHERE %s IN %s)", column, in), "process"
 		default:
@@ -53,14 +46,13 @@ func (v View) OfCloses(wanted []Wanted, since, until string) (body string, ok bo
 	unconnected := func(a string) bool { return a == "'0.0.0.0'" || a == "'::'" } // no peer
 	hours := len(addresses) > 0 && !slices.ContainsFunc(addresses, unconnected)
 	if v.Name == "connections" {
-		from, these := "FROM w CROSS JOIN ", Closes.wholeOf(where)
-		replaced(from+Closes.whole(), from+these)
+		places["closes"] = Closes.wholeOf(where) + " c"
 		if hours {
-			replaced("WITH\nw AS", "WITH\n"+spoken(addresses)+",\nw AS")
-			replaced(from+these+" c ON c.ts BETWEEN w.since AND w.beyond",
-				from+"spoke k CROSS JOIN "+these+" c ON c.ts > max(k.since, w.since - 1) AND c.ts <= min(k.until, w.beyond) AND c.ts >= w.since")
+			places["spoke"] = spoken(addresses) + ",\n"
+			places["closes"] = "spoke k CROSS JOIN " + places["closes"]
+			places["when"] = "c.ts > max(k.since, w.since - 1) AND c.ts <= min(k.until, w.beyond) AND c.ts >= w.since"
 		}
-		return body, true
+		return v.fill(places), true
 	}
 	if hours {
 		low, high := "k.since", "k.until"
@@ -70,15 +62,17 @@ func (v View) OfCloses(wanted []Wanted, since, until string) (body string, ok bo
 		if until != "" {
 			high = "min(k.until, (" + until + "))"
 		}
-		replaced("SELECT c.ts AS ts", "WITH\n"+spoken(addresses)+"\nSELECT +c.ts AS ts") // what bounds ts in the statement must not drive it
-		replaced("\n  FROM close c\n", fmt.Sprintf("\n  FROM spoke k CROSS JOIN close c ON c.ts > %s AND c.ts <= %s\n", low, high))
+		places["spoke"] = "WITH\n" + spoken(addresses) + "\n"
+		places["ts"] = "+c.ts" // what bounds ts in the statement must not drive it
+		places["closes"] = fmt.Sprintf("spoke k CROSS JOIN close c ON c.ts > %s AND c.ts <= %s", low, high)
 	}
-	return body + "\n" + where, true
+	return v.fill(places) + "\n" + where, true
 }
 
-// spoken are the tables of a WITH of which the last, spoke, has the times in which one of those peers was there, as far as peers_1h tells, and all
-// times of which it does not: before its first hour, after what is summed up, and everything where damage may have taken hours. What the first
-// sample of an hour brought may have happened before the hour. A time begins just after since, and where no other one is.
+// spoken are the tables of a WITH of which the last, spoke, has the times in which one of those peers was there, as far as
+// peers_1h tells, and all times of which it does not: before its first hour, after what is summed up, and everything where
+// damage may have taken hours. What the first sample of an hour brought may have happened before the hour. A time begins
+// just after since, and where no other one is.
 func spoken(addresses []string) string {
 	r, l := rollupNamed("peers"), Levels()[1]
 	known := slices.Clone(addresses)

@@ -15,14 +15,15 @@ func (t *Table) changesWithin() string {
 		closed: fmt.Sprintf("FROM w CROSS JOIN %s_span p ON p.id BETWEEN w.a << 32 AND ((w.z + 1 + %d) << 32) - 1 AND (p.id >> 32) - p.length BETWEEN w.a AND w.z + 1",
 			t.Subject, t.K),
 		open: fmt.Sprintf("FROM w CROSS JOIN %s_open p ON p.from_sample BETWEEN w.a AND w.z + 1", t.Subject),
-		// One that was gone when its source could be read again was last seen earlier; after so many samples nobody knows when it went.
+		// One that was gone when its source could be read again was last seen earlier; after so many samples nobody knows
+		// when it went.
 		gone: fmt.Sprintf("FROM w CROSS JOIN %s s ON s.last_sample BETWEEN w.a - 721 AND w.z AND s.gone_sample BETWEEN w.a AND w.z + 1", t.Subject),
 		told: fmt.Sprintf("FROM w CROSS JOIN %s_event e ON e.ts BETWEEN w.since AND w.until", t.Subject),
 	})
 }
 
-// ChangesWithin is the body of a view of changes for who wants those of some time alone, which since and until bound, as SQL without columns; "": there
-// is no bound. Others may be among them. ok is false where the view shows no changes.
+// ChangesWithin is the body of a view of changes for who wants those of some time alone, which since and until bound, as
+// SQL without columns; "": there is no bound. Others may be among them. ok is false where the view shows no changes.
 func (v View) ChangesWithin(since, until string) (body string, ok bool) {
 	if v.From == nil || !strings.HasSuffix(v.Name, changesSuffix) || since == "" && until == "" {
 		return "", false
@@ -47,12 +48,9 @@ w AS MATERIALIZED (
 
 // About is the body of events, of those parts alone that are about one of the objects.
 func (v View) About(objects []string) string {
-	const begin, between, end = "\n  FROM w CROSS JOIN (\n", "\n  UNION ALL\n", ") ON ts BETWEEN since AND until"
-	head, rest, ok := strings.Cut(v.Body, begin)
-	parts, tail, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		panic("events is not what it was") // a test reads it so
-	}
+	const between = "\n  UNION ALL\n"
+	head, rest, _ := strings.Cut(v.template, "{parts}")
+	parts, tail, _ := strings.Cut(rest, "{end}")
 	// The first of a compound SELECT names the columns of all.
 	var names []string
 	for _, c := range v.Columns {
@@ -64,5 +62,5 @@ func (v View) About(objects []string) string {
 			wanted = append(wanted, part)
 		}
 	}
-	return head + begin + strings.Join(wanted, between) + end + tail
+	return head + strings.Join(wanted, between) + tail
 }

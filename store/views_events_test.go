@@ -140,7 +140,8 @@ func TestEvents(t *testing.T) {
 		p.tcp(web, 3, "ESTABLISHED", 443, 5001)
 		p.tcp(0, 4, "ESTABLISHED", 443, 5002)
 	})
-	// 3: it is accepted; another goes into TIME_WAIT; a process comes and listens; the route moves, and the neighbor, and a setting.
+	// 3: it is accepted; another goes into TIME_WAIT; a process comes and listens; the route moves, and the neighbor, and a
+	// setting.
 	p.sample(func() {
 		gateway("10.0.0.254", "bb", "STALE", "4096")
 		web, other := p.process(7, "webd"), p.process(8, "sh")
@@ -261,49 +262,4 @@ func TestEventsPlan(t *testing.T) {
 	if open > 8 {
 		t.Errorf("%d scans of spans:\n%s", open, strings.Join(plan, "\n"))
 	}
-}
-
-// BenchmarkEvents asks for ten minutes in the middle of an hour of the design's workload.
-func BenchmarkEvents(b *testing.B) {
-	path := filepath.Join(b.TempDir(), "bench.db")
-	l, err := newWorkload(b.Context(), path, 2000, 0, 5*time.Second)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for range 720 {
-		if _, err := l.sample(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if err := l.close(context.Background()); err != nil {
-		b.Fatal(err)
-	}
-	db, err := sql.Open("sqlite", DSN(path))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close()
-	db.SetMaxOpenConns(1)
-	window := func(since, until int) {
-		for _, view := range Views() {
-			body := view.Body
-			switch view.Name {
-			case "events":
-			case "window":
-				body = fmt.Sprintf("SELECT %d AS since, %d AS until", since, until)
-			default:
-				continue
-			}
-			if _, err := db.Exec("DROP VIEW IF EXISTS temp.\"" + view.Name + "\"; CREATE TEMP VIEW \"" + view.Name + "\" AS " + body); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	for b.Loop() {
-		window(1_700_000_000+5*300, 1_700_000_000+5*420)
-		b.ReportMetric(askMS(b, db, -1, "SELECT * FROM events"), "ms/10m")
-		window(1_700_000_000, 1_700_000_000+5*720)
-		b.ReportMetric(askMS(b, db, -1, "SELECT * FROM events"), "ms/hour")
-	}
-	b.ReportMetric(0, "ns/op")
 }

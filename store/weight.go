@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// Weight says how much a column tells people, from 0 to 9: where a screen has no room for all, those of the least weight are left out first. It goes
-// by the name, which means the same in every table. What no table has, such as count(*), was asked for by itself, and has the most.
+// Weight says how much a column tells people, from 0 to 9: where a screen has no room for all, those of the least weight
+// are left out first. It goes by the name, which means the same in every table. What no table has, such as count(*), was
+// asked for by itself, and has the most.
 func Weight(column string) int {
 	w, ok := weights()[strings.ToLower(column)]
 	if !ok {

@@ -8,12 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
-
-	"modernc.org/sqlite"
-
-	"netsql/migrations"
 )
 
 // Options say what to record into, and who records.
@@ -68,12 +63,14 @@ type Cost struct {
 // A Writer appends samples to a recording. It is used by one goroutine; the file may be
 // read by others meanwhile.
 type Writer struct {
-	db      *sql.DB
-	conn    *sql.Conn
-	lock    *lock
 	options Options
+	file    *openFile
+	uuid    string // of the recording
 	boot    int64
 	run     int64
+	started float64 // of the boot, as the recording has it
+	// bootSample is the first sample that can be of this boot: what was seen before it is gone.
+	bootSample int64
 
 	tables    map[*Table]tableWriter
 	logs      map[*LogTable]tableWriter
@@ -83,28 +80,27 @@ type Writer struct {
 	outcome   *Source
 	results   *Set[SourceID, SourceOutcome]
 	addSample *batch
-
-	raw      driver.ConnPrepareContext // conn, for the batches, while it is lent to them
-	batches  []*batch
-	pageSize int64               // of the file, in bytes
-	pages    *sql.Stmt           // see look
-	minute   []*sql.Stmt         // see rollUp
-	args     []driver.NamedValue // of the batch that runs
+	batches   []*batch
+	args      []driver.NamedValue // of the batch that runs
 
 	now     sampleTime // the sample under way
 	last    sampleTime // the last one committed
 	lastRun bool       // last was written by this run
 	attempt uint32     // grows with each Begin, committed or not
 	lost    error      // why the samples since last could not be written
-	gaps    gapLog
-	keeper  keeper
-	present present
-	started float64 // of the boot, as the recording has it
-	// bootSample is the first sample that can be of this boot: what was seen before it is gone.
-	bootSample int64
-	synced     time.Time // when the -wal file last was
-	tape       tape
-	state
+
+	// How the memory and the file stand to each other; see writerState.
+	state      writerState
+	trouble    error // why the file cannot be written; nil: it can
+	filed      filed // the last sample in the file
+	pending    pending
+	late       int  // samples written out of memory since the trouble began
+	dropped    drop // why samples were dropped since then
+	generation uint32
+
+	gaps      gapLog
+	clock     trustedClock
+	retention *retention
 }
 
 type sampleTime struct {
@@ -125,7 +121,7 @@ func Create(ctx context.Context, o Options) (*Writer, error) {
 	if w.options.Hold == 0 {
 		w.options.Hold = DefaultHold
 	}
-	w.syncEvery, w.synced = syncEvery, time.Now()
+	w.file = newOpenFile(o.Path, &w.options.Limits, w.closeStatements)
 	w.addSample = w.insert("INSERT INTO sample (id, ts, run, uptime_s, wall, duration_ms, cpu_s, rss_bytes)", 8)
 	w.gaps.prepare(w)
 	for _, t := range Tables() {
@@ -136,121 +132,65 @@ func Create(ctx context.Context, o Options) (*Writer, error) {
 		tw := t.newWriter(w)
 		w.logs[t], w.order = tw, append(w.order, tw)
 	}
+	w.retention = newRetention(w)
 	w.outcome = &Source{writer: w, name: "recorder"}
 	w.results = NewSet(w.outcome, Sources)
-	err := w.connect(ctx)
+	err := w.file.connect(ctx, w.options.Notice)
 	if err == nil {
 		err = w.begin(ctx)
 	}
 	if err != nil {
-		w.close()
+		w.file.close()
 		return nil, Explain(o.Path, cause(o.Path, err))
 	}
 	w.filed = filed{w.last.id, w.last.ts}
-	w.identify()
+	w.file.identify()
 	return w, nil
-}
-
-// cacheSize is how much of the file the connection keeps in memory, in kilobytes. In memory it takes twice that: a page, with
-// what SQLite needs to know of it, is a little more than a power of two, and is given the next. Twice as much makes a sample of 20,000
-// sockets, of which a fifth move bytes, 1 % cheaper.
-const cacheSize = "cache_size=-1300"
-
-// connect opens what the path names, as a recording that is ours alone to write.
-func (w *Writer) connect(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Dir(w.options.Path), 0o750); err != nil {
-		return fmt.Errorf("make the folder of the recording: %w", err)
-	}
-	if w.lock == nil {
-		var err error
-		if w.lock, err = acquire(w.options.Path); err != nil {
-			return err
-		}
-	}
-	if err := checkWritable(ctx, w.options.Path); err != nil {
-		return err
-	}
-	if err := blank(ctx, w.options.Path); err != nil {
-		return err
-	}
-	var err error
-	registerNetwork()
-	if w.db, err = sql.Open("sqlite", dsn(w.options.Path, "rwc",
-		"busy_timeout=10000", "auto_vacuum=incremental", "journal_mode=wal", "synchronous=normal",
-		fmt.Sprintf("journal_size_limit=%d", w.options.Limits.walLimit()),
-		cacheSize, "temp_store=memory")); err != nil {
-		return err
-	}
-	w.db.SetMaxOpenConns(1)
-	if w.conn, err = w.db.Conn(ctx); err != nil {
-		return err
-	}
-	// A reader that may not write to the folder can open the file after a clean stop only
-	// if the -wal file is still there.
-	if err := w.conn.Raw(func(c any) error {
-		_, err := c.(sqlite.FileControl).FileControlPersistWAL("main", 1)
-		return err
-	}); err != nil {
-		return err
-	}
-	if err := w.conn.QueryRowContext(ctx, "PRAGMA page_size").Scan(&w.pageSize); err != nil {
-		return err
-	}
-	if _, err := w.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA wal_autocheckpoint = %d", w.options.Limits.walWaits()/w.pageSize)); err != nil {
-		return err
-	}
-	steps, err := migrations.All()
-	if err != nil {
-		return err
-	}
-	return bringUpToDate(ctx, w.conn, steps, func(from, to int) {
-		size, _ := sizeOf(w.options.Path)
-		w.notice("%s", upgrading(w.options.Path, from, to, size))
-	})
 }
 
 // begin enters this boot and this run, and takes over what the last run left. It may be this very run: see startOver.
 func (w *Writer) begin(ctx context.Context) error {
 	b := w.options.Boot
-	w.keeper = newKeeper()
-	return w.transaction(ctx, func() error {
+	w.retention.closeStatements()
+	w.retention = newRetention(w)
+	return w.file.transaction(ctx, func() error {
 		w.last = sampleTime{}
-		if err := w.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id DESC LIMIT 1").
+		if err := w.file.conn.QueryRowContext(ctx, "SELECT id, ts FROM sample ORDER BY id DESC LIMIT 1").
 			Scan(&w.last.id, &w.last.ts); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if err := w.present.begin(ctx, w.conn, b.ID); err != nil {
+		if err := w.clock.begin(ctx, w.file.conn, b.ID); err != nil {
 			return err
 		}
 		var lastRun, lastBoot sql.NullInt64
 		var stopped sql.NullFloat64
-		err := w.conn.QueryRowContext(ctx, "SELECT id, boot, stopped FROM run ORDER BY id DESC LIMIT 1").Scan(&lastRun, &lastBoot, &stopped)
+		err := w.file.conn.QueryRowContext(ctx, "SELECT id, boot, stopped FROM run ORDER BY id DESC LIMIT 1").Scan(&lastRun, &lastBoot, &stopped)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 		var uuid string
-		if err := w.conn.QueryRowContext(ctx, "SELECT uuid FROM recording").Scan(&uuid); err != nil {
+		if err := w.file.conn.QueryRowContext(ctx, "SELECT uuid FROM recording").Scan(&uuid); err != nil {
 			return err
 		}
 		ours := uuid == w.uuid && lastRun.Int64 == w.run
 		w.uuid = uuid
-		if _, err := w.conn.ExecContext(ctx, `INSERT INTO boot (boot_id, host, machine_id, kernel, started) VALUES (?,?,?,?,?)
+		if _, err := w.file.conn.ExecContext(ctx, `INSERT INTO boot (boot_id, host, machine_id, kernel, started) VALUES (?,?,?,?,?)
 			ON CONFLICT (boot_id) DO UPDATE SET host = excluded.host`,
 			b.ID, nullable(b.Host), nullable(b.MachineID), nullable(b.Kernel), unixSeconds(b.Started)); err != nil {
 			return err
 		}
 		var started float64
-		if err := w.conn.QueryRowContext(ctx, "SELECT id, started FROM boot WHERE boot_id = ?", b.ID).
+		if err := w.file.conn.QueryRowContext(ctx, "SELECT id, started FROM boot WHERE boot_id = ?", b.ID).
 			Scan(&w.boot, &started); err != nil {
 			return err
 		}
 		if w.started == 0 {
 			w.started = started
 		}
-		if err := w.gaps.begin(ctx, w.conn, w.last, lastBoot, w.boot, stopped.Valid); err != nil {
+		if err := w.gaps.begin(ctx, w.file.conn, w.last, lastBoot, w.boot, stopped.Valid); err != nil {
 			return err
 		}
-		if w.adrift {
+		if w.state == stateLost {
 			w.gaps.resume(w, ours)
 		}
 		if !ours {
@@ -258,22 +198,23 @@ func (w *Writer) begin(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := w.conn.QueryRowContext(ctx, "SELECT coalesce(min(first_sample), 0) FROM run WHERE id > coalesce((SELECT max(id) FROM run WHERE boot <> ?), 0)", w.boot).
+		if err := w.file.conn.QueryRowContext(ctx, "SELECT coalesce(min(first_sample), 0) FROM run WHERE id > coalesce((SELECT max(id) FROM run WHERE boot <> ?), 0)", w.boot).
 			Scan(&w.bootSample); err != nil {
 			return err
 		}
 		for _, t := range w.order {
-			if err := t.load(ctx, w.conn, w.last.id, lastBoot.Int64 == w.boot); err != nil {
+			if err := t.load(ctx, w.file.conn, w.last.id, lastBoot.Int64 == w.boot); err != nil {
 				return err
 			}
 		}
+		w.retention.begin(w.last, w.run, w.bootSample)
 		return nil
 	})
 }
 
 func (w *Writer) enterRun(ctx context.Context) error {
 	limits := w.options.Limits
-	r, err := w.conn.ExecContext(ctx, "INSERT INTO run (boot, started, pid, version, interval_s, uid, keep_s, max_bytes, first_sample) VALUES (?,?,?,?,?,?,?,?,?)",
+	r, err := w.file.conn.ExecContext(ctx, "INSERT INTO run (boot, started, pid, version, interval_s, uid, keep_s, max_bytes, first_sample) VALUES (?,?,?,?,?,?,?,?,?)",
 		w.boot, unixSeconds(time.Now()), os.Getpid(), w.options.Version, w.options.Interval.Seconds(), w.options.UID,
 		nonZero(limits.Keep.Seconds()), nonZero(limits.MaxSize), w.last.id+1)
 	if err != nil {
@@ -283,7 +224,7 @@ func (w *Writer) enterRun(ctx context.Context) error {
 		return err
 	}
 	for _, c := range w.options.Capabilities {
-		if _, err := w.conn.ExecContext(ctx, "INSERT INTO capability (run, name, available, detail) VALUES (?,?,?,?)",
+		if _, err := w.file.conn.ExecContext(ctx, "INSERT INTO capability (run, name, available, detail) VALUES (?,?,?,?)",
 			w.run, c.Name, c.Available, nullable(c.Detail)); err != nil {
 			return err
 		}
@@ -301,7 +242,7 @@ func (w *Writer) Now() float64 { return w.now.ts }
 // Begin starts a sample: everything Put until Commit has its time. What was kept in memory is written first, if that can
 // be done by now; look at Generation after it.
 func (w *Writer) Begin(c Clock) {
-	w.mend(context.Background(), playAtMost)
+	w.resync(context.Background(), replayAtMost)
 	w.attempt++
 	ts := unixSeconds(c.Wall)
 	w.now = sampleTime{id: w.last.id + 1, ts: ts, clock: c, begun: time.Now()}
@@ -311,7 +252,7 @@ func (w *Writer) Begin(c Clock) {
 	if w.now.ts <= w.last.ts {
 		w.now.ts, w.now.steppedBack = w.last.ts+max(0.001, w.sinceLast()/slowness), true
 	}
-	w.present.see(unixSeconds(c.Wall), seconds(c.Uptime))
+	w.clock.see(unixSeconds(c.Wall), seconds(c.Uptime))
 	w.outcome.begin()
 	for _, s := range w.sources {
 		s.begin()
@@ -329,130 +270,23 @@ func (w *Writer) sinceLast() float64 {
 	return seconds(w.now.clock.Uptime - w.last.clock.Uptime)
 }
 
-// Commit writes the sample in one transaction. When the file cannot be written, the sample is kept in memory and counts as
-// committed: Behind says so. An error means that the sample is lost: memory and recording are as they were before it, and the
-// time is a gap; go on with the next Begin.
-func (w *Writer) Commit(ctx context.Context, cost Cost) error {
-	w.recordOutcomes()
-	if err := w.put(ctx, cost); err != nil {
-		for _, t := range w.order {
-			t.rolledBack()
-		}
-		w.gaps.rolledBack()
-		w.lost = err
-		return Explain(w.options.Path, err)
-	}
-	for _, t := range w.order {
-		t.committed(w.now.id)
-	}
-	w.gaps.committed()
-	w.forgetRetired()
-	w.last, w.lastRun, w.lost = w.now, true, nil
-	w.keeper.fresh, w.keeper.done = false, false
-	return nil
-}
-
-// write turns what the sources reported into rows, by batches alone: it holds conn, or there is none.
-func (w *Writer) write(ctx context.Context, cost Cost) error {
-	var wall any
-	if w.now.steppedBack {
-		wall = unixSeconds(w.now.clock.Wall)
-	}
-	if err := w.addSample.only(ctx, w.now.id, w.now.ts, w.run, seconds(w.now.clock.Uptime), wall,
-		time.Since(w.now.begun).Milliseconds(), seconds(cost.CPU), cost.RSS); err != nil {
-		return fmt.Errorf("write sample: %w", err)
-	}
-	if err := w.gaps.write(ctx, w); err != nil {
-		return fmt.Errorf("write gaps: %w", err)
-	}
-	for _, t := range w.order {
-		if err := t.write(ctx, w.now.id); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// inTransaction runs do with conn lent to the batches.
-func (w *Writer) inTransaction(ctx context.Context, do func() error) error {
-	err := w.transaction(ctx, func() error {
-		return w.conn.Raw(func(c any) error {
-			w.raw = c.(driver.ConnPrepareContext)
-			return do()
-		})
-	})
-	if err != nil {
-		w.forgetBatches()
-	}
-	return err
-}
-
-func (w *Writer) forgetBatches() {
-	for _, b := range w.batches {
-		b.forget()
-	}
-}
-
-func (w *Writer) recordOutcomes() {
-	w.outcome.Read(func() error {
-		for _, s := range w.sources {
-			if s.retired {
-				continue
-			}
-			o := SourceOutcome{Outcome: s.outcome.String(), Error: s.err, Duration: Of(s.duration.Round(time.Millisecond).Milliseconds())}
-			if s.outcome != Kept {
-				o.Rows = Of(s.rows())
-			}
-			w.results.Put(SourceID{s.name, s.netns}, o)
-		}
-		return nil
-	})
-}
-
 // Close notes that the run ended as it should and closes the file. What was kept in memory is written, or lost: then it is
 // an error.
 func (w *Writer) Close(ctx context.Context) error {
-	w.mend(ctx, forever)
+	w.resync(ctx, forever)
 	var err error
-	if n := len(w.tape.samples); n > 0 {
+	if n := len(w.pending.samples); n > 0 {
 		err = fmt.Errorf("the last %d samples are lost: %w", n, w.trouble)
-	} else if w.adrift {
+	} else if w.state == stateLost {
 		err = w.trouble
 	}
-	if w.conn != nil {
-		_, rerr := w.conn.ExecContext(ctx, "UPDATE run SET stopped = ? WHERE id = ?", unixSeconds(time.Now()), w.run)
-		_, cerr := w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	if w.file.conn != nil {
+		_, rerr := w.file.conn.ExecContext(ctx, "UPDATE run SET stopped = ? WHERE id = ?", unixSeconds(time.Now()), w.run)
+		_, cerr := w.file.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 		err = cmp.Or(err, rerr, cerr)
 	}
-	w.close()
+	w.file.close()
 	return Explain(w.options.Path, err)
-}
-
-func (w *Writer) close() {
-	w.disconnect()
-	w.lock.release()
-	w.lock = nil
-}
-
-func (w *Writer) transaction(ctx context.Context, do func() error) error {
-	return transaction(ctx, w.conn, do)
-}
-
-// transaction makes one of all that do does with q.
-func transaction(ctx context.Context, q *sql.Conn, do func() error) error {
-	if _, err := q.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	err := do()
-	if err == nil {
-		_, err = q.ExecContext(ctx, "COMMIT")
-	}
-	if err != nil {
-		// The context may be the reason; the rollback must happen all the same. SQLite has
-		// rolled back by itself after some errors, so this one's result means nothing.
-		q.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-	}
-	return err
 }
 
 func unixSeconds(t time.Time) float64 {

@@ -36,7 +36,7 @@
 -- mss (bytes): Sending maximum segment size.
 -- pmtu (bytes): Path MTU.
 -- cookie: The kernel's number for the socket.
-SELECT c.ts AS ts, coalesce(c.netns, t.netns, s.netns) AS netns, coalesce(c.proto, t.proto, s.proto) AS proto, coalesce(c.family, t.family, s.family) AS family,
+{spoke}SELECT {ts|c.ts} AS ts, coalesce(c.netns, t.netns, s.netns) AS netns, coalesce(c.proto, t.proto, s.proto) AS proto, coalesce(c.family, t.family, s.family) AS family,
        coalesce(c.local_addr, t.local_addr, s.local_addr) AS local_addr, coalesce(c.local_port, t.local_port, s.local_port) AS local_port,
        coalesce(c.remote_addr, t.remote_addr, s.remote_addr) AS remote_addr, coalesce(c.remote_port, t.remote_port, s.remote_port) AS remote_port,
        r.pid AS pid, r.comm AS comm, r.exe AS exe, r.cmdline AS cmdline, coalesce(c.owner_how, t.owner_how) AS owner_how,
@@ -45,7 +45,7 @@ SELECT c.ts AS ts, coalesce(c.netns, t.netns, s.netns) AS netns, coalesce(c.prot
        c.bytes_sent AS bytes_sent, c.bytes_received AS bytes_received, c.segs_out AS segs_out, c.segs_in AS segs_in,
        c.retransmits AS retransmits, c.rtt_us / 1000.0 AS rtt_ms, c.rttvar_us / 1000.0 AS rttvar_ms, c.min_rtt_us / 1000.0 AS min_rtt_ms,
        c.cwnd AS cwnd, coalesce(c.mss, t.mss) AS mss, coalesce(c.pmtu, t.pmtu) AS pmtu, coalesce(c.cookie, s.cookie) AS cookie
-  FROM close c
+  FROM {closes|close c}
   LEFT JOIN close_tuple t ON t.id = c.tuple
   LEFT JOIN socket s ON s.id = c.socket
   LEFT JOIN sample b ON b.id = s.first_sample

@@ -36,7 +36,7 @@
 -- rtt_ms (ms): Smoothed round-trip time at the end, or when last seen.
 -- cookie: The kernel's number for the socket.
 WITH
-w AS (
+{spoke}w AS (
   SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
          (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z,
          since, until, coalesce((SELECT ts FROM sample WHERE ts > until ORDER BY ts LIMIT 1), 1e12) AS beyond
@@ -44,11 +44,11 @@ w AS (
 seen AS (
   SELECT s.id, s.first_sample, s.last_sample, 0 AS open
     FROM w CROSS JOIN socket s ON s.last_sample >= w.a AND s.first_sample <= w.z
-   WHERE s.remote_port > 0
+   WHERE s.remote_port > 0{peer}
   UNION ALL
   SELECT s.id, s.first_sample, (SELECT max(id) FROM sample), 1
     FROM w CROSS JOIN socket_open p CROSS JOIN socket s ON s.id = p.subject AND s.first_sample <= w.z
-   WHERE s.remote_port > 0),
+   WHERE s.remote_port > 0{peer}),
 -- A socket is one, whatever became known of it on the way (its inode, once it is accepted). Its last span has the
 -- id 'last', unless it is still open.
 life AS (
@@ -87,7 +87,7 @@ SELECT c.ts - coalesce(c.lived_ms, 0) / 1000.0,
        c.local_addr, c.local_port, c.remote_addr, c.remote_port,
        NULL, r.pid, r.comm, r.exe, r.cmdline, c.owner_how, c.owner_candidates, NULL,
        c.bytes_sent, c.bytes_received, c.retransmits, c.rtt_us / 1000.0, c.cookie
-  FROM w CROSS JOIN WHOLE_close c ON c.ts BETWEEN w.since AND w.beyond AND c.ts - coalesce(c.lived_ms, 0) / 1000.0 <= w.until
+  FROM w CROSS JOIN {closes|WHOLE_close c} ON {when|c.ts BETWEEN w.since AND w.beyond} AND c.ts - coalesce(c.lived_ms, 0) / 1000.0 <= w.until
   LEFT JOIN process r ON r.id = c.process
  WHERE c.socket IS NULL AND (c.remote_port > 0 OR c.incomplete)
  ORDER BY opened

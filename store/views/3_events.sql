@@ -130,7 +130,7 @@ ran AS (
 -- All together. Not a table of WITH as those above: SQLite keeps these parsed in twice as much memory, in every connection.
 SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
   FROM w CROSS JOIN (
-  SELECT ts, CASE WHEN listener THEN 'listener' ELSE 'socket' END AS object,
+{parts}  SELECT ts, CASE WHEN listener THEN 'listener' ELSE 'socket' END AS object,
          CASE WHEN listener THEN CASE WHEN event = 'opened' OR now = 'LISTEN' THEN 'up' ELSE 'down' END ELSE event END AS event,
          CASE WHEN count > 1 THEN printf('%,d × ', count) ELSE '' END || proto || ' ' ||
          CASE WHEN proto = 'unix' THEN coalesce(path, type || ' inode ' || inode, 'without a name')
@@ -175,5 +175,5 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
   SELECT g.until, 'gap', 'ended', coalesce(source || ' ', '') || kind || coalesce(': ' || detail, ''), NULL, NULL, NULL, NULL, 1, 0, netns
     FROM w CROSS JOIN gap g ON g.until BETWEEN w.since AND w.until AND g.kind <> 'thinned'
   UNION ALL
-  SELECT ts, 'note', 'written', text, NULL, NULL, NULL, NULL, 1, 1, NULL FROM w CROSS JOIN note ON ts BETWEEN since AND until) ON ts BETWEEN since AND until
+  SELECT ts, 'note', 'written', text, NULL, NULL, NULL, NULL, 1, 1, NULL FROM w CROSS JOIN note ON ts BETWEEN since AND until{end}) ON ts BETWEEN since AND until
  ORDER BY ts

@@ -1,4 +1,9 @@
-package store
+// Package sqlitefile reads the rows of an SQLite file from its bytes (https://sqlite.org/fileformat2.html), also where
+// SQLite itself gives up.
+//
+// It knows nothing of recordings. It trusts nothing that it reads: a page, a cell or a row that does not add up is treated
+// as lost.
+package sqlitefile
 
 import (
 	"encoding/binary"
@@ -7,22 +12,23 @@ import (
 	"os"
 )
 
-// pages reads an SQLite file page by page (https://sqlite.org/fileformat2.html), as far as its bytes can be had, where SQLite itself
-// gives up at the first that it does not like. It trusts nothing: what does not add up is not there.
+// A File is an SQLite file that is read page by page. SQLite gives up at the first page that it does not like; a File skips
+// that page.
 //
-// sqlite3_recover, which could do the same, is not in the driver; the sqlite3 of Debian 12 has no .recover either. And a recording
-// has what neither makes use of: it is auto-vacuumed, so the file says of every page what its parent is, and a row whose
-// way from the root is destroyed is still known to be of its table.
-type pages struct {
-	file, wal io.ReaderAt // wal is nil when there is none
-	size      int         // of a page, in bytes
-	usable    int         // of these
-	count     uint32      // pages
-	vacuumed  bool        // there are pages that say what the others are
-	magic     bool        // the first page has the head of an SQLite file
-	header    [100]byte
-	frames    map[uint32]int64 // where in the -wal file the newest committed version of a page is
-	cutWAL    int64            // frames of the -wal file behind one that is damaged
+// sqlite3_recover could do the same, but it is not in the driver, and the sqlite3 of Debian 12 has no .recover either.
+// Neither uses the pointer map of an auto-pointerMap file, which names the parent of every page. With it, a row is still
+// known to be of its table when the pages between the root and the row are destroyed.
+type File struct {
+	file, wal  io.ReaderAt // wal is nil when there is none
+	size       int         // of a page, in bytes
+	usable     int         // of these
+	count      uint32      // pages
+	pointerMap bool        // the file has pages that give the kind and the parent of the others
+	magic      bool        // the first page begins as an SQLite file does
+	header     [100]byte
+	frames     map[uint32]int64  // where in the -wal file the newest committed version of a page is
+	cutWAL     int64             // frames of the -wal file from the first damaged one on
+	maps       map[uint32][]byte // pages of the pointer map that were read
 }
 
 // The kinds of nodes of a tree.
@@ -33,7 +39,7 @@ const (
 	tableLeaf     = 13
 )
 
-// What a page is, by the pages that say so.
+// The kinds of pages in the pointer map.
 const (
 	pageUnknown = 0
 	pageRoot    = 1
@@ -42,8 +48,8 @@ const (
 	pageNode    = 5
 )
 
-// openPages opens the file, and the -wal file if there is one.
-func openPages(path string) (p *pages, closeAll func(), err error) {
+// Open opens the file, and the -wal file if there is one. The caller calls closeAll when done.
+func Open(path string) (f *File, closeAll func(), err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
@@ -56,29 +62,55 @@ func openPages(path string) (p *pages, closeAll func(), err error) {
 	}
 	if wal, err := os.Open(path + "-wal"); err == nil {
 		if walInfo, err := wal.Stat(); err == nil {
-			return newPages(file, info.Size(), wal, walInfo.Size()), func() { file.Close(); wal.Close() }, nil
+			return New(file, info.Size(), wal, walInfo.Size()), func() { file.Close(); wal.Close() }, nil
 		}
 		wal.Close()
 	}
-	return newPages(file, info.Size(), nil, 0), closeAll, nil
+	return New(file, info.Size(), nil, 0), closeAll, nil
 }
 
-func newPages(file io.ReaderAt, size int64, wal io.ReaderAt, walSize int64) *pages {
-	p := &pages{file: file, wal: wal, frames: map[uint32]int64{}}
-	readFull(file, p.header[:], 0)
-	p.findSize(size)
-	p.count = uint32(min((size+int64(p.size)-1)/int64(p.size), math.MaxUint32-1))
-	p.readWAL(walSize)
-	if where, ok := p.frames[1]; ok {
-		readFull(wal, p.header[:], where)
+// New reads a file of that size, with a -wal file of walSize bytes; wal is nil when there is none.
+func New(file io.ReaderAt, size int64, wal io.ReaderAt, walSize int64) *File {
+	f := &File{file: file, wal: wal, frames: map[uint32]int64{}, maps: map[uint32][]byte{}}
+	readFull(file, f.header[:], 0)
+	f.findSize(size)
+	f.count = uint32(min((size+int64(f.size)-1)/int64(f.size), math.MaxUint32-1))
+	f.readWAL(walSize)
+	if where, ok := f.frames[1]; ok {
+		readFull(wal, f.header[:], where)
 	}
-	p.magic = string(p.header[:16]) == "SQLite format 3\x00"
-	p.usable = p.size
-	if string(p.header[21:24]) == "\x40\x20\x20" { // these never vary, so the byte before them is what it was
-		p.usable -= int(p.header[20])
+	f.magic = string(f.header[:16]) == "SQLite format 3\x00"
+	f.usable = f.size
+	if string(f.header[21:24]) == "\x40\x20\x20" { // these never vary, so the byte before them is what it was
+		f.usable -= int(f.header[20])
 	}
-	p.vacuumed = !p.magic || binary.BigEndian.Uint32(p.header[52:]) != 0
-	return p
+	f.pointerMap = !f.magic || binary.BigEndian.Uint32(f.header[52:]) != 0
+	return f
+}
+
+// PageSize is the size of a page, in bytes.
+func (f *File) PageSize() int { return f.size }
+
+// Pages is the number of pages.
+func (f *File) Pages() uint32 { return f.count }
+
+// HasHeader reports whether the file begins as an SQLite file does. If not, what the header says is damage.
+func (f *File) HasHeader() bool { return f.magic }
+
+// HasPointerMap reports whether the file says of each page what its kind and its parent are.
+func (f *File) HasPointerMap() bool { return f.pointerMap }
+
+// ApplicationID is PRAGMA application_id, and UserVersion is PRAGMA user_version.
+func (f *File) ApplicationID() int64 { return int64(binary.BigEndian.Uint32(f.header[68:])) }
+func (f *File) UserVersion() int64   { return int64(binary.BigEndian.Uint32(f.header[60:])) }
+
+// LostWAL is how many pages of the -wal file are lost, because it is damaged.
+func (f *File) LostWAL() int64 { return f.cutWAL }
+
+// Readable reports whether the page can be read as a node of a tree.
+func (f *File) Readable(n uint32) bool {
+	_, ok := f.node(n)
+	return ok
 }
 
 // readFull reads what there is, and zeros for the rest: a disk that fails has pages that cannot be read, too.
@@ -87,9 +119,10 @@ func readFull(from io.ReaderAt, b []byte, at int64) {
 	clear(b[n:])
 }
 
-// findSize finds out how large a page is: what the head says, if the pages bear it out, else the size at which most begin as pages do.
-func (p *pages) findSize(bytes int64) {
-	said := int(binary.BigEndian.Uint16(p.header[16:]))
+// findSize finds out how large a page is: what the head says, if the pages bear it out, else the size at which most begin
+// as pages do.
+func (f *File) findSize(bytes int64) {
+	said := int(binary.BigEndian.Uint16(f.header[16:]))
 	if said == 1 {
 		said = 65536
 	}
@@ -98,9 +131,9 @@ func (p *pages) findSize(bytes int64) {
 		if size < 512 || size > 65536 || size&(size-1) != 0 {
 			continue
 		}
-		p.size, p.usable = size, size
-		p.count = uint32(min(bytes/int64(size)+1, math.MaxUint32-1))
-		if good := p.plausible(); good > best {
+		f.size, f.usable = size, size
+		f.count = uint32(min(bytes/int64(size)+1, math.MaxUint32-1))
+		if good := f.plausible(); good > best {
 			best = good
 			said = size
 		}
@@ -108,18 +141,18 @@ func (p *pages) findSize(bytes int64) {
 	if best == 0 {
 		said = 4096
 	}
-	p.size, p.usable = said, said
+	f.size, f.usable = said, said
 }
 
 // plausible counts, of up to 256 places at which a page would begin, those that look like one and are filled from the end.
-func (p *pages) plausible() int {
+func (f *File) plausible() int {
 	good := 0
 	for i := range uint32(256) {
-		n := 2 + i*max(1, p.count/256)
-		if n > p.count {
+		n := 2 + i*max(1, f.count/256)
+		if n > f.count {
 			break
 		}
-		node, ok := p.node(n)
+		node, ok := f.node(n)
 		if !ok {
 			continue
 		}
@@ -127,36 +160,37 @@ func (p *pages) plausible() int {
 		for c := range node.count {
 			last = max(last, node.offset(c))
 		}
-		if last >= p.size/2 && last < p.size {
+		if last >= f.size/2 && last < f.size {
 			good++
 		}
 	}
 	return good
 }
 
-// readWAL finds the newest committed version of each page in the -wal file, up to the first frame that is damaged, as SQLite does.
-func (p *pages) readWAL(size int64) {
-	if p.wal == nil || size < 32 {
+// readWAL finds the newest committed version of each page in the -wal file, up to the first frame that is damaged, as
+// SQLite does.
+func (f *File) readWAL(size int64) {
+	if f.wal == nil || size < 32 {
 		return
 	}
 	var head [32]byte
-	readFull(p.wal, head[:], 0)
+	readFull(f.wal, head[:], 0)
 	magic := binary.BigEndian.Uint32(head[:])
 	var order binary.ByteOrder = binary.LittleEndian
 	if magic&1 == 1 {
 		order = binary.BigEndian
 	}
 	a, b := walChecksum(order, 0, 0, head[:24])
-	if magic&^1 != 0x377f0682 || int(binary.BigEndian.Uint32(head[8:])) != p.size ||
+	if magic&^1 != 0x377f0682 || int(binary.BigEndian.Uint32(head[8:])) != f.size ||
 		a != binary.BigEndian.Uint32(head[24:]) || b != binary.BigEndian.Uint32(head[28:]) {
-		p.cutWAL = (size - 32) / int64(24+p.size)
+		f.cutWAL = (size - 32) / int64(24+f.size)
 		return
 	}
-	frame := make([]byte, 24+p.size)
+	frame := make([]byte, 24+f.size)
 	staged := map[uint32]int64{}
 	damaged := false
 	for at := int64(32); at+int64(len(frame)) <= size; at += int64(len(frame)) {
-		readFull(p.wal, frame, at)
+		readFull(f.wal, frame, at)
 		if string(frame[8:16]) != string(head[16:24]) {
 			return // of an earlier round
 		}
@@ -166,16 +200,16 @@ func (p *pages) readWAL(size int64) {
 			damaged = a != binary.BigEndian.Uint32(frame[16:]) || b != binary.BigEndian.Uint32(frame[20:])
 		}
 		if damaged {
-			p.cutWAL++
+			f.cutWAL++
 			continue
 		}
 		staged[binary.BigEndian.Uint32(frame)] = at + 24
 		if size := binary.BigEndian.Uint32(frame[4:]); size > 0 { // it commits
 			for n, where := range staged {
-				p.frames[n] = where
+				f.frames[n] = where
 			}
 			clear(staged)
-			p.count = size
+			f.count = size
 		}
 	}
 }
@@ -189,35 +223,35 @@ func walChecksum(order binary.ByteOrder, a, b uint32, data []byte) (uint32, uint
 }
 
 // read returns the page; what cannot be read of it is zeros.
-func (p *pages) read(n uint32) []byte {
-	page := make([]byte, p.size)
-	if where, ok := p.frames[n]; ok {
-		readFull(p.wal, page, where)
+func (f *File) read(n uint32) []byte {
+	page := make([]byte, f.size)
+	if where, ok := f.frames[n]; ok {
+		readFull(f.wal, page, where)
 	} else {
-		readFull(p.file, page, int64(n-1)*int64(p.size))
+		readFull(f.file, page, int64(n-1)*int64(f.size))
 	}
 	return page
 }
 
-// about is what the file says of the page beside the page itself: its kind and its parent.
-func (p *pages) about(n uint32, cache map[uint32][]byte) (kind byte, parent uint32) {
-	if !p.vacuumed || n < 3 {
+// pointer is what the pointer map says of a page: its kind and its parent.
+func (f *File) pointer(n uint32) (kind byte, parent uint32) {
+	if !f.pointerMap || n < 3 {
 		return pageUnknown, 0
 	}
-	at := p.mapOf(n)
+	at := f.mapOf(n)
 	if at == n {
 		return pageOther, 0
 	}
-	page := cache[at]
+	page := f.maps[at]
 	if page == nil {
-		if len(cache) > 64 {
-			clear(cache)
+		if len(f.maps) > 64 {
+			clear(f.maps)
 		}
-		page = p.read(at)
-		cache[at] = page
+		page = f.read(at)
+		f.maps[at] = page
 	}
 	entry := 5 * int(n-at-1)
-	if entry+5 > p.usable {
+	if entry+5 > f.usable {
 		return pageUnknown, 0
 	}
 	kind, parent = page[entry], binary.BigEndian.Uint32(page[entry+1:])
@@ -226,17 +260,30 @@ func (p *pages) about(n uint32, cache map[uint32][]byte) (kind byte, parent uint
 		if parent != 0 {
 			return pageUnknown, 0
 		}
-	case kind < pageRoot || kind > pageNode || parent == 0 || parent > p.count:
+	case kind < pageRoot || kind > pageNode || parent == 0 || parent > f.count:
 		return pageUnknown, 0
 	}
 	return kind, parent
 }
 
-// mapOf is the page that says what page n is.
-func (p *pages) mapOf(n uint32) uint32 {
-	group := uint32(p.usable/5 + 1)
+// Roots counts the roots of trees in the pointer map, except that of the schema. They are the first pages of the file.
+func (f *File) Roots() int {
+	found := 0
+	for n := uint32(3); n <= f.count; n++ {
+		if kind, _ := f.pointer(n); kind == pageRoot {
+			found++
+		} else if kind != pageUnknown && found > 0 && kind != pageOther {
+			break
+		}
+	}
+	return found
+}
+
+// mapOf is the page of the pointer map that has the entry of page n.
+func (f *File) mapOf(n uint32) uint32 {
+	group := uint32(f.usable/5 + 1)
 	at := (n-2)/group*group + 2
-	if at == 0x40000000/uint32(p.size)+1 { // the page that holds locks
+	if at == 0x40000000/uint32(f.size)+1 { // the page that holds locks
 		at++
 	}
 	return at
@@ -252,11 +299,11 @@ type node struct {
 	right  uint32 // the last child of an interior one
 }
 
-func (p *pages) node(n uint32) (node, bool) {
-	if n == 0 || n > p.count {
+func (f *File) node(n uint32) (node, bool) {
+	if n == 0 || n > f.count {
 		return node{}, false
 	}
-	page := p.read(n)
+	page := f.read(n)
 	base := 0
 	if n == 1 {
 		base = 100
@@ -270,7 +317,7 @@ func (p *pages) node(n uint32) (node, bool) {
 	default:
 		return node{}, false
 	}
-	return d, d.cells+2*d.count <= p.usable
+	return d, d.cells+2*d.count <= f.usable
 }
 
 func (d *node) leaf() bool { return d.kind == tableLeaf || d.kind == indexLeaf }
@@ -289,12 +336,12 @@ type cell struct {
 }
 
 // cell reads cell i. Of an interior node the last but one child is that of the last cell; the last is right.
-func (p *pages) cell(d *node, i int) (c cell, ok bool) {
+func (f *File) cell(d *node, i int) (c cell, ok bool) {
 	at := d.offset(i)
-	if at < d.cells+2*d.count || at+4 > p.usable {
+	if at < d.cells+2*d.count || at+4 > f.usable {
 		return c, false
 	}
-	b := d.page[at:p.usable]
+	b := d.page[at:f.usable]
 	if !d.leaf() {
 		c.child = binary.BigEndian.Uint32(b)
 		b = b[4:]
@@ -309,15 +356,15 @@ func (p *pages) cell(d *node, i int) (c cell, ok bool) {
 		return c, false
 	}
 	b = b[n:]
-	most := (p.usable-12)*64/255 - 23
+	most := (f.usable-12)*64/255 - 23
 	if d.kind == tableLeaf {
 		key, n := varint(b)
 		if n == 0 {
 			return c, false
 		}
-		c.rowid, b, most = int64(key), b[n:], p.usable-35
+		c.rowid, b, most = int64(key), b[n:], f.usable-35
 	}
-	payload, ok := p.payload(b, int(size), most)
+	payload, ok := f.payload(b, int(size), most)
 	if !ok {
 		return c, false
 	}
@@ -326,11 +373,11 @@ func (p *pages) cell(d *node, i int) (c cell, ok bool) {
 }
 
 // payload gathers what does not fit into the page.
-func (p *pages) payload(b []byte, size, most int) ([]byte, bool) {
+func (f *File) payload(b []byte, size, most int) ([]byte, bool) {
 	local := size
 	if size > most {
-		least := (p.usable-12)*32/255 - 23
-		if local = least + (size-least)%(p.usable-4); local > most {
+		least := (f.usable-12)*32/255 - 23
+		if local = least + (size-least)%(f.usable-4); local > most {
 			local = least
 		}
 	}
@@ -343,12 +390,12 @@ func (p *pages) payload(b []byte, size, most int) ([]byte, bool) {
 	}
 	next := binary.BigEndian.Uint32(b[local:])
 	for len(payload) < size {
-		if next < 2 || next > p.count {
+		if next < 2 || next > f.count {
 			return nil, false
 		}
-		page := p.read(next)
+		page := f.read(next)
 		next = binary.BigEndian.Uint32(page)
-		payload = append(payload, page[4:4+min(size-len(payload), p.usable-4)]...)
+		payload = append(payload, page[4:4+min(size-len(payload), f.usable-4)]...)
 	}
 	return payload, next == 0
 }

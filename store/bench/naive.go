@@ -1,8 +1,10 @@
-package store
+package bench
 
 import (
 	"context"
 	"database/sql"
+	"net/url"
+	"path/filepath"
 	"time"
 )
 
@@ -13,7 +15,8 @@ type naive struct {
 }
 
 func newNaive(ctx context.Context, path string) (*naive, error) {
-	db, err := sql.Open("sqlite", dsn(path, "rwc", "journal_mode=wal", "synchronous=normal"))
+	address := "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
+	db, err := sql.Open("sqlite", address+"?mode=rwc&_pragma=journal_mode(wal)&_pragma=synchronous(normal)")
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +34,7 @@ func newNaive(ctx context.Context, path string) (*naive, error) {
 func (n *naive) close() error { return n.db.Close() }
 
 // sample writes what the workload holds now and returns how long that took.
-func (n *naive) sample(ctx context.Context, l *workload, ts float64) (time.Duration, error) {
+func (n *naive) sample(ctx context.Context, l *Workload, ts float64) (time.Duration, error) {
 	start := time.Now()
 	tx, err := n.db.BeginTx(ctx, nil)
 	if err != nil {

@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+
+	"netsql/store/internal/sqlitefile"
 )
 
-// mendSamples makes time go on from sample to sample, and makes up what is known of those whose page is lost from their index:
+// repairSamples makes time go on from sample to sample, and makes up what is known of those whose page is lost from their index:
 // when they were, and by their neighbours, of which run.
-func (s *salvage) mendSamples(ctx context.Context) error {
+func (s *salvage) repairSamples(ctx context.Context) error {
 	t := s.saved("sample")
 	// One that does not fit between its neighbours, which fit each other, is damaged.
 	const strangers = `DELETE FROM sample WHERE id < 1 OR id > 2147483647 OR ts <= 0 OR id IN (SELECT id FROM (
@@ -57,7 +59,7 @@ func (s *salvage) mendSamples(ctx context.Context) error {
 		return fmt.Errorf("%w: no sample can be read, and without one nothing is known of any time", ErrNothingSaved)
 	}
 	s.result.Samples, s.result.First, s.result.Last = count, first.Float64, last.Float64
-	if err := s.mendRuns(ctx); err != nil {
+	if err := s.repairRuns(ctx); err != nil {
 		return err
 	}
 	s.ended = s.newest
@@ -78,9 +80,9 @@ func (s *salvage) mendSamples(ctx context.Context) error {
 // after is about when the last sample was of which anything is left, in unix seconds.
 func (s *salvage) after() float64 { return s.result.Last + float64(s.ended-s.newest)*s.interval }
 
-// mendRuns makes up the runs and boots that samples are of and whose rows are lost. That two runs were of one boot is not
+// repairRuns makes up the runs and boots that samples are of and whose rows are lost. That two runs were of one boot is not
 // claimed where it is not known.
-func (s *salvage) mendRuns(ctx context.Context) error {
+func (s *salvage) repairRuns(ctx context.Context) error {
 	for _, step := range []struct{ table, statement string }{
 		{"run", "UPDATE run SET stopped = NULL WHERE stopped < started"},
 		{"run", `INSERT INTO run (id, boot, started, pid, interval_s)
@@ -103,15 +105,15 @@ func (s *salvage) mendRuns(ctx context.Context) error {
 	return nil
 }
 
-// mendTables makes the rows of every table of spans obey the scheme.
-func (s *salvage) mendTables(ctx context.Context) error {
+// repairTables makes the rows of every table of spans obey the scheme.
+func (s *salvage) repairTables(ctx context.Context) error {
 	if _, err := s.conn.ExecContext(ctx, `CREATE TEMP TABLE fault (open INTEGER, subject INTEGER, first INTEGER, last INTEGER, fault TEXT);
 		CREATE TEMP TABLE lacking (id INTEGER PRIMARY KEY, last INTEGER)`); err != nil {
 		return err
 	}
 	for i, t := range Tables() {
 		s.options.Progress(t.Name, int64(i+1))
-		for _, step := range []func(context.Context, *Table) error{s.mendSubjects, s.mendSpans, s.endSubjects} {
+		for _, step := range []func(context.Context, *Table) error{s.repairSubjects, s.repairSpans, s.endSubjects} {
 			if err := step(ctx, t); err != nil {
 				return fmt.Errorf("mend %s: %w", t.Name, err)
 			}
@@ -120,8 +122,8 @@ func (s *salvage) mendTables(ctx context.Context) error {
 	return nil
 }
 
-// mendSubjects drops subjects that none can be, and forgets of the others what cannot be: the spans will tell.
-func (s *salvage) mendSubjects(ctx context.Context, t *Table) error {
+// repairSubjects drops subjects that none can be, and forgets of the others what cannot be: the spans will tell.
+func (s *salvage) repairSubjects(ctx context.Context, t *Table) error {
 	n, err := s.change(ctx, fmt.Sprintf("DELETE FROM %s WHERE id < 1 OR id > 4294967295 OR first_sample < 1 OR first_sample > %d", t.Subject, s.newest))
 	if err != nil {
 		return err
@@ -149,8 +151,8 @@ func (s *salvage) drop(table string, rows int64) {
 	t.Saved, t.Lost = t.Saved-rows, t.Lost+rows
 }
 
-// mendSpans mends or drops spans until none is at fault.
-func (s *salvage) mendSpans(ctx context.Context, t *Table) error {
+// repairSpans mends or drops spans until none is at fault.
+func (s *salvage) repairSpans(ctx context.Context, t *Table) error {
 	insert, err := s.conn.PrepareContext(ctx, "INSERT INTO fault VALUES (?, ?, ?, ?, ?)")
 	if err != nil {
 		return err
@@ -172,7 +174,7 @@ func (s *salvage) mendSpans(ctx context.Context, t *Table) error {
 			return err
 		}
 		if round == 0 {
-			if err := s.mendFaults(ctx, t); err != nil {
+			if err := s.repairFaults(ctx, t); err != nil {
 				return err
 			}
 			continue
@@ -183,8 +185,8 @@ func (s *salvage) mendSpans(ctx context.Context, t *Table) error {
 	}
 }
 
-// mendFaults mends what can be.
-func (s *salvage) mendFaults(ctx context.Context, t *Table) error {
+// repairFaults mends what can be.
+func (s *salvage) repairFaults(ctx context.Context, t *Table) error {
 	values := t.spanColumns()
 	for i, statement := range []string{
 		// The last samples are lost: what held then held until the last that is left.
@@ -224,13 +226,14 @@ func (s *salvage) dropFaults(ctx context.Context, t *Table) error {
 			return err
 		}
 		if n > 0 {
-			s.saved(t.Subject+suffix).samples.add(first.Int64, last.Int64)
+			s.saved(t.Subject+suffix).samples.Add(first.Int64, last.Int64)
 		}
 	}
 	return nil
 }
 
-// endSubjects ends those whose open span is lost with the last that is left; one that has none is left out, unless others refer to it.
+// endSubjects ends those whose open span is lost with the last that is left; one that has none is left out, unless others
+// refer to it.
 func (s *salvage) endSubjects(ctx context.Context, t *Table) error {
 	if _, err := s.change(ctx, "DELETE FROM lacking"); err != nil {
 		return err
@@ -269,8 +272,8 @@ func (s *salvage) endSubjects(ctx context.Context, t *Table) error {
 	return err
 }
 
-// mendReferences forgets what points to rows that are lost: their numbers will be given to others.
-func (s *salvage) mendReferences(ctx context.Context) error {
+// repairReferences forgets what points to rows that are lost: their numbers will be given to others.
+func (s *salvage) repairReferences(ctx context.Context) error {
 	var forgotten int64
 	forget := func(home string, c Column) error {
 		if c.kind != kindRef {
@@ -316,8 +319,8 @@ func (s *salvage) mendReferences(ctx context.Context) error {
 	return nil
 }
 
-// mendLogs drops rows that cannot be of their sample, and those whose tuple is lost: of whom they are is not known.
-func (s *salvage) mendLogs(ctx context.Context) error {
+// repairLogs drops rows that cannot be of their sample, and those whose tuple is lost: of whom they are is not known.
+func (s *salvage) repairLogs(ctx context.Context) error {
 	for _, l := range LogTables() {
 		faulty := []string{l.faulty(s.newest)}
 		if len(l.rare) > 0 {
@@ -349,13 +352,13 @@ func (s *salvage) writeGaps(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.pages.cutWAL > 0 {
+	if s.file.LostWAL() > 0 {
 		if err := s.gap(ctx, nil, s.result.Last, s.result.Last, "the -wal file of the recording was damaged: what was recorded last is lost"); err != nil {
 			return err
 		}
 	}
-	if s.reader.lost > 0 {
-		if err := s.gap(ctx, "recording", s.result.First, s.result.Last, fmt.Sprintf("%d pages of unknown tables could not be saved from a damaged recording", s.reader.lost)); err != nil {
+	if s.reader.Lost > 0 {
+		if err := s.gap(ctx, "recording", s.result.First, s.result.Last, fmt.Sprintf("%d pages of unknown tables could not be saved from a damaged recording", s.reader.Lost)); err != nil {
 			return err
 		}
 	}
@@ -370,24 +373,24 @@ func (s *salvage) writeGaps(ctx context.Context) error {
 // tableGap says what was lost of a table, and when that was as far as it is known.
 func (s *salvage) tableGap(ctx context.Context, g group) error {
 	var rows, pages int64
-	var when keyRange
+	var when sqlitefile.KeyRange
 	unknown := false
 	for _, p := range g.parts {
 		rows, pages = rows+p.Lost, pages+p.Pages
 		unknown = unknown || p.unknown
-		if p.samples.some {
-			when.add(p.samples.low, p.samples.high)
+		if p.samples.Some {
+			when.Add(p.samples.Low, p.samples.High)
 		}
 	}
 	if rows+pages == 0 {
 		return nil
 	}
-	if unknown || !when.some {
-		when = keyRange{s.oldest, s.newest, true}
+	if unknown || !when.Some {
+		when = sqlitefile.KeyRange{Low: s.oldest, High: s.newest, Some: true}
 	}
 	var since, until float64
 	if err := s.conn.QueryRowContext(ctx, `SELECT coalesce((SELECT max(ts) FROM sample WHERE id < ?1), min(ts)), coalesce((SELECT min(ts) FROM sample WHERE id > ?2), max(ts)) FROM sample`,
-		when.low, when.high).Scan(&since, &until); err != nil {
+		when.Low, when.High).Scan(&since, &until); err != nil {
 		return err
 	}
 	return s.gap(ctx, g.name, since, until, fmt.Sprintf("%d rows and %d pages of %s could not be saved from a damaged recording", rows, pages, g.name))

@@ -1,4 +1,6 @@
-package store
+// Package bench measures what a recording takes and how fast it answers. It writes a workload of sockets with package
+// store, and the same as a row of text for each socket and sample, and asks both the same questions.
+package bench
 
 import (
 	"context"
@@ -11,10 +13,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"netsql/store"
 )
 
-// BenchOptions say what Bench writes and asks.
-type BenchOptions struct {
+// Options say what Run writes and asks.
+type Options struct {
 	Dir      string        // for its files; they may be large
 	Sockets  int           // of the workload
 	Samples  int           // how many are written
@@ -25,8 +29,8 @@ type BenchOptions struct {
 	Progress func(written int)
 }
 
-// A BenchResult is what a recording of the workload takes, beside a row of text for each socket and sample.
-type BenchResult struct {
+// A Result is what a recording of the workload takes, beside a row of text for each socket and sample.
+type Result struct {
 	Sockets     int           `json:"sockets"`
 	Samples     int           `json:"samples"`
 	Bytes       int64         `json:"bytes"`        // of the recording
@@ -38,7 +42,7 @@ type BenchResult struct {
 	NaiveBytes   int64         `json:"naive_bytes"`
 	NaiveWrite   time.Duration `json:"naive_write_ns"`
 
-	Asked []BenchAsked `json:"asked"`
+	Asked []Asked `json:"asked"`
 }
 
 // TableBytes is what a table or an index takes of the file.
@@ -47,9 +51,9 @@ type TableBytes struct {
 	Bytes int64  `json:"bytes"`
 }
 
-// BenchAsked is how long the answers to one question took: of each moment the best of three rounds, so that what else the
+// Asked is how long the answers to one question took: of each moment the best of three rounds, so that what else the
 // machine does is left out; then the median and the worst of the moments.
-type BenchAsked struct {
+type Asked struct {
 	Question    string        `json:"question"`
 	Median      time.Duration `json:"median_ns"`
 	Worst       time.Duration `json:"worst_ns"`
@@ -60,24 +64,24 @@ type BenchAsked struct {
 	Recorded    time.Duration `json:"recorded_ns,omitempty"` // time that the answer looks at; 0: a moment
 }
 
-// Bench writes the workload of the design, with several hundred groups of sockets that are counted and a run of the recorder
+// Run writes the workload of the design, with several hundred groups of sockets that are counted and a run of the recorder
 // for every seventh of the time, and asks about random moments of it.
-func Bench(ctx context.Context, o BenchOptions) (*BenchResult, error) {
+func Run(ctx context.Context, o Options) (*Result, error) {
 	const groups = 300
 	path := filepath.Join(o.Dir, "workload.db")
-	l, err := newWorkload(ctx, path, o.Sockets, groups, o.Interval)
+	l, err := NewWorkload(ctx, path, o.Sockets, groups, o.Interval)
 	if err != nil {
 		return nil, err
 	}
 	plain, err := newNaive(ctx, filepath.Join(o.Dir, "naive.db"))
 	if err != nil {
-		l.close(context.WithoutCancel(ctx))
+		l.Close(context.WithoutCancel(ctx))
 		return nil, err
 	}
 	defer plain.close()
-	r := &BenchResult{Sockets: o.Sockets, Samples: o.Samples}
+	r := &Result{Sockets: o.Sockets, Samples: o.Samples}
 	moments, err := r.write(ctx, o, l, plain)
-	if cerr := l.close(context.WithoutCancel(ctx)); err == nil {
+	if cerr := l.Close(context.WithoutCancel(ctx)); err == nil {
 		err = cerr
 	}
 	if err != nil {
@@ -86,10 +90,10 @@ func Bench(ctx context.Context, o BenchOptions) (*BenchResult, error) {
 	if _, err := plain.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
 		return nil, err
 	}
-	if r.Bytes, err = sizeOf(path); err != nil {
+	if r.Bytes, err = fileSize(path); err != nil {
 		return nil, err
 	}
-	if r.NaiveBytes, err = sizeOf(plain.path); err != nil {
+	if r.NaiveBytes, err = fileSize(plain.path); err != nil {
 		return nil, err
 	}
 	if err := r.weigh(ctx, path); err != nil {
@@ -98,7 +102,7 @@ func Bench(ctx context.Context, o BenchOptions) (*BenchResult, error) {
 	return r, r.ask(ctx, o, l, path, plain, moments)
 }
 
-func sizeOf(path string) (int64, error) {
+func fileSize(path string) (int64, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return 0, err
@@ -108,30 +112,30 @@ func sizeOf(path string) (int64, error) {
 
 // write writes the samples, some of them into the naive recording as well: about a thousand, and all of the last hour. It
 // returns the times of those.
-func (r *BenchResult) write(ctx context.Context, o BenchOptions, l *workload, plain *naive) ([]float64, error) {
+func (r *Result) write(ctx context.Context, o Options, l *Workload, plain *naive) ([]float64, error) {
 	every := max(1, o.Samples/1000)
 	hour := int(time.Hour / o.Interval)
 	var moments []float64
 	for i := range o.Samples {
 		if i > 0 && i%max(1, (o.Samples+6)/7) == 0 { // the recorder is started again
-			if err := l.close(ctx); err != nil {
+			if err := l.Close(ctx); err != nil {
 				return nil, err
 			}
-			if err := l.open(ctx); err != nil {
+			if err := l.Open(ctx); err != nil {
 				return nil, err
 			}
 		}
-		took, err := l.sample(ctx)
+		took, err := l.Sample(ctx)
 		if err != nil {
 			return nil, err
 		}
 		r.Write += took
-		if took, err = l.sumUp(ctx); err != nil {
+		if took, err = l.SumUp(ctx); err != nil {
 			return nil, err
 		}
 		r.Write += took
 		if i%every == 0 || i >= o.Samples-hour-1 {
-			ts := l.ts(i)
+			ts := l.TS(i)
 			took, err := plain.sample(ctx, l, ts)
 			if err != nil {
 				return nil, err
@@ -152,8 +156,8 @@ func (r *BenchResult) write(ctx context.Context, o BenchOptions, l *workload, pl
 }
 
 // weigh finds out what each table takes.
-func (r *BenchResult) weigh(ctx context.Context, path string) error {
-	db, err := sql.Open("sqlite", DSN(path))
+func (r *Result) weigh(ctx context.Context, path string) error {
+	db, err := sql.Open("sqlite", store.DSN(path))
 	if err != nil {
 		return err
 	}
@@ -187,8 +191,8 @@ type question struct {
 	part       float64
 }
 
-func (r *BenchResult) ask(ctx context.Context, o BenchOptions, l *workload, path string, plain *naive, moments []float64) error {
-	db, err := openToAsk(ctx, path)
+func (r *Result) ask(ctx context.Context, o Options, l *Workload, path string, plain *naive, moments []float64) error {
+	db, err := openToAsk(ctx, path, "SELECT min(ts) AS since, max(ts) AS until FROM main.sample")
 	if err != nil {
 		return err
 	}
@@ -203,7 +207,7 @@ func (r *BenchResult) ask(ctx context.Context, o BenchOptions, l *workload, path
 		port := workloadPort + random.IntN(min(workloadListeners, o.Sockets/2))
 		return []any{ts + 1, port}, []any{ts, port}
 	}
-	first, last := l.ts(0), l.ts(o.Samples-1)
+	first, last := l.TS(0), l.TS(o.Samples-1)
 	window := func(since float64) func(float64) ([]any, []any) {
 		return func(float64) ([]any, []any) { return nil, []any{since, last} }
 	}
@@ -222,7 +226,7 @@ func (r *BenchResult) ask(ctx context.Context, o BenchOptions, l *workload, path
 		if q.looks > 0 {
 			when = picked[:min(3, len(picked))]
 		}
-		asked := BenchAsked{Question: q.name, Recorded: q.looks, NaivePart: q.part}
+		asked := Asked{Question: q.name, Recorded: q.looks, NaivePart: q.part}
 		var got, naive [][]time.Duration
 		for range 3 {
 			var times, naiveTimes []time.Duration
@@ -252,18 +256,18 @@ func (r *BenchResult) ask(ctx context.Context, o BenchOptions, l *workload, path
 	return nil
 }
 
-// openToAsk opens the recording for one connection that has leaks of everything as a temporary view.
-func openToAsk(ctx context.Context, path string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", DSN(path))
+// openToAsk opens the recording for one connection that has leaks of that window as a temporary view.
+func openToAsk(ctx context.Context, path, window string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", store.DSN(path))
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	for _, v := range Views() {
+	for _, v := range store.Views() {
 		body := v.Body
 		switch v.Name {
 		case "window":
-			body = "SELECT min(ts) AS since, max(ts) AS until FROM main.sample"
+			body = window
 		case "leaks", "growth":
 		default:
 			continue
@@ -314,11 +318,11 @@ func askAll(ctx context.Context, db *sql.DB, query string, args ...any) (took ti
 }
 
 // PerObservation is how many bytes the sockets take, for each socket and sample.
-func (r *BenchResult) PerObservation() float64 {
+func (r *Result) PerObservation() float64 {
 	return float64(r.SocketBytes) / float64(r.Sockets) / float64(r.Samples)
 }
 
 // NaivePerObservation is the same of a row of text for each.
-func (r *BenchResult) NaivePerObservation() float64 {
+func (r *Result) NaivePerObservation() float64 {
 	return float64(r.NaiveBytes) / float64(r.Sockets) / math.Max(1, float64(r.NaiveSamples))
 }
