@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -55,7 +56,7 @@ func ipAddresses(t *testing.T) []string {
 }
 
 func TestAddresses(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0", "v0")
@@ -118,12 +119,12 @@ func FuzzAddress(f *testing.F) {
 
 // Two addresses that differ only in their other end are two.
 func TestPointToPointAddresses(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t)
-	command(t, "ip", "addr", "add", "10.77.0.1", "peer", "10.77.0.2", "dev", "lo")
-	command(t, "ip", "addr", "add", "10.77.0.1", "peer", "10.77.0.3", "dev", "lo")
+	kerneltest.Command(t, "ip", "addr", "add", "10.77.0.1", "peer", "10.77.0.2", "dev", "lo")
+	kerneltest.Command(t, "ip", "addr", "add", "10.77.0.1", "peer", "10.77.0.3", "dev", "lo")
 	r := newRecording(t)
 	r.sample(newAddresses(r.Writer, here(t)))
 	var got []any

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 func TestParseNumbers(t *testing.T) {
@@ -97,10 +99,10 @@ func TestUsageOf(t *testing.T) {
 
 // A crowd is as many sockets as it should be, in ss as well; its processes are gone when it ends.
 func TestCrowd(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
-	command(t, "ss", "-V")
+	kerneltest.Command(t, "ss", "-V")
 	if err := loopbackUp(); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +126,7 @@ func TestCrowd(t *testing.T) {
 		t.Errorf("ss sees %d sockets, not %d", n, c.sockets)
 	}
 	// A fifth has sent a byte, then another.
-	sent := func() int { return strings.Count(command(t, "ss", "-Htani"), "bytes_sent:1 ") }
+	sent := func() int { return strings.Count(kerneltest.Command(t, "ss", "-Htani"), "bytes_sent:1 ") }
 	for turn := 1; turn <= 5; turn++ {
 		if err := c.poke(); err != nil {
 			t.Fatal(err)

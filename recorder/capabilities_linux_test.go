@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 // What is said to be there is what a sample then has, and what is said to be missing is NULL; a run records it.
 func TestCapabilitiesAreTrue(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 // Where the kernel counts no socket none is asked for, where there are only listeners only these, and whatever is made is in the next sample, to the last
 // kind. The oracle is what the test makes.
 func TestNothingIsDumpedWhereThereIsNothing(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -122,7 +124,7 @@ func TestNothingIsDumpedWhereThereIsNothing(t *testing.T) {
 
 // As many sockets as there were listeners, but one of them is a connection now: both are shown.
 func TestAListenerGivesWayToAConnection(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

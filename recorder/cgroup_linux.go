@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"netsql/recorder/internal/kernel"
 )
 
 // cgroups turns the cgroup ids of sockets into paths. An id is the inode number of the
@@ -81,7 +83,7 @@ func (c *cgroups) walk() {
 			if name == "" {
 				name = "/"
 			}
-			c.paths[stat.Ino] = printable([]byte(name))
+			c.paths[stat.Ino] = kernel.Printable([]byte(name))
 		}
 		return nil
 	})
@@ -111,7 +113,7 @@ func parseCgroup(text []byte) string {
 	if (v2 == "" || v2 == "/") && v1 != "" {
 		v2 = v1
 	}
-	return printable([]byte(v2))
+	return kernel.Printable([]byte(v2))
 }
 
 // deletedGroup is what the kernel adds to the path of a group that is gone.

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -163,7 +164,7 @@ func (c *changes) begin() {
 // gather takes what was told so far.
 func (c *changes) gather() {
 	ready := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
-	before := sinceBoot()
+	before := kernel.SinceBoot()
 	if n, _ := unix.Poll(ready, 0); c.fd >= 0 && n > 0 {
 		c.drain(make([]byte, longestMessage), c.hearer.notBefore())
 		before = 0
@@ -221,7 +222,7 @@ func (c *changes) listen() {
 		return
 	}
 	c.drops, _ = socketDrops(fd)
-	c.fd, c.empty = fd, sinceBoot()
+	c.fd, c.empty = fd, kernel.SinceBoot()
 	if err := c.hearer.add(fd, c); err != nil {
 		c.close()
 		c.failed = err
@@ -243,11 +244,11 @@ func (c *changes) drain(buf []byte, since time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	since = max(since, c.empty)
-	at := sinceBoot()
+	at := kernel.SinceBoot()
 	urgent := uint32(notUrgent)
 	for n := 0; c.failed == nil; n++ {
 		size, from, err := unix.Recvfrom(c.fd, buf, unix.MSG_TRUNC)
-		switch kernel, ok := from.(*unix.SockaddrNetlink); {
+		switch sender, ok := from.(*unix.SockaddrNetlink); {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
 			c.empty = max(c.empty, at)
@@ -264,8 +265,8 @@ func (c *changes) drain(buf []byte, since time.Duration) {
 		case size > len(buf):
 			c.queue.lose()
 			urgent = wakes
-		case ok && kernel.Pid == 0: // not from another program
-			at = sinceBoot()
+		case ok && sender.Pid == 0: // not from another program
+			at = kernel.SinceBoot()
 			urgent = max(urgent, c.queue.take(buf[:size], at, at-since))
 		}
 		if n%drainLimit == 0 {

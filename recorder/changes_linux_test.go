@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -90,7 +91,7 @@ func (w while) holds(ts any) bool {
 
 // The default route is gone for 300 ms, an hour from any regular sample.
 func TestRouteGoneForAMoment(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -140,7 +141,7 @@ func TestRouteGoneForAMoment(t *testing.T) {
 
 // The same between two samples that nothing brings forward.
 func TestRouteGoneBetweenSamples(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -170,7 +171,7 @@ func TestRouteGoneBetweenSamples(t *testing.T) {
 
 // What the test does is what the recording tells, each once, as what the kernel told of it.
 func TestChangesAreTold(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -178,7 +179,7 @@ func TestChangesAreTold(t *testing.T) {
 	ip(t, "route add 10.2.0.0/16 via 10.1.0.2")
 	ip(t, "neigh add 10.1.0.77 lladdr 02:00:00:00:00:77 dev d0 nud reachable")
 	eventually(t, "the links are up", func() bool {
-		return strings.Count(command(t, "ip", "-6", "addr"), "inet6 fe80") == 2 && !strings.Contains(command(t, "ip", "-6", "addr"), "tentative")
+		return strings.Count(kerneltest.Command(t, "ip", "-6", "addr"), "inet6 fe80") == 2 && !strings.Contains(kerneltest.Command(t, "ip", "-6", "addr"), "tentative")
 	})
 	r := newTestRun(t, "self")
 	r.sample()
@@ -295,7 +296,7 @@ func (r *testRecording) foldsUp() {
 
 // Whatever is done to a network, with samples at any time, the changes lead from sample to sample.
 func TestChangesLeadFromSampleToSample(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0", "d1")
@@ -351,7 +352,7 @@ func tryIP(line string) {
 // Ten thousand changes at once are not followed one by one: a few samples, bounded memory, a gap that says so, and
 // the right outcome.
 func TestStormOfChanges(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -394,7 +395,7 @@ func TestStormOfChanges(t *testing.T) {
 
 // When the kernel had no room for what it had to tell, a gap says so, and the dump shows the outcome.
 func TestLostChanges(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -419,7 +420,7 @@ func TestLostChanges(t *testing.T) {
 	drops, known := socketDrops(c.fd)
 	c.mu.Unlock()
 	if !known || drops == 0 {
-		needKernel(t, fmt.Sprintf("%d messages were dropped, known: %v", drops, known))
+		kerneltest.NeedKernel(t, fmt.Sprintf("%d messages were dropped, known: %v", drops, known))
 	}
 	eventually(t, "the loss wakes the recorder", func() bool { return len(r.waker.signal) == 1 })
 	r.sample()
@@ -440,7 +441,7 @@ func TestLostChanges(t *testing.T) {
 
 // What is told while samples cannot be written is told when they can be again, with the time that it had.
 func TestChangesWaitForACommit(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -478,7 +479,7 @@ func TestChangesWaitForACommit(t *testing.T) {
 
 // The hearing ends with the recorder, and with the namespace.
 func TestChangesEnd(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t)

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -77,7 +78,7 @@ const closesBuffer = 16 << 20
 
 // begin begins to hear, if that is not so already. It must be before the dumps, so that no socket is missed by both.
 func (c *closes) begin() {
-	c.fresh, c.before, c.since, c.singles = 0, c.since, sinceBoot(), nil
+	c.fresh, c.before, c.since, c.singles = 0, c.since, kernel.SinceBoot(), nil
 	if c.fd >= 0 {
 		c.mu.Lock()
 		c.ledger.hold, c.emptied = true, c.empty
@@ -104,7 +105,7 @@ func (c *closes) listen() error {
 	}
 	c.fd = fd
 	c.drops, _ = socketDrops(fd)
-	c.empty = sinceBoot()
+	c.empty = kernel.SinceBoot()
 	c.ledger, c.failed, c.missed, c.garbled, c.fresh = newLedger(c.budget), nil, 0, 0, c.budget
 	c.ledger.hold = true
 	return c.hearer.add(c.fd, c)
@@ -158,7 +159,7 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	since = max(since, c.empty)
-	before := sinceBoot()
+	before := kernel.SinceBoot()
 	for n := 1; c.failed == nil; n++ {
 		size, err := unix.Read(c.fd, buf)
 		switch err {
@@ -185,7 +186,7 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 
 // date enters into the ledger what was taken: it happened between since and now.
 func (c *closes) date(since time.Duration) (now time.Duration) {
-	now = sinceBoot()
+	now = kernel.SinceBoot()
 	for i := range c.undated {
 		end := &c.undated[i]
 		end.at, end.late = now, now-since
@@ -204,13 +205,6 @@ func (c *closes) drainRest() {
 
 // drainLimit is how many messages are taken without a look at the clock.
 const drainLimit = 32
-
-// sinceBoot is the time that the clock of samples and events shows.
-func sinceBoot() time.Duration {
-	var now unix.Timespec
-	unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // cannot fail for a clock that is there
-	return time.Duration(now.Nano())
-}
 
 // take decodes the messages in b. One that makes no sense is as good as lost.
 func (c *closes) take(b []byte) {

@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -64,7 +66,7 @@ func wallNow() float64 { return float64(time.Now().UnixMicro()) / 1e6 }
 // Connections that lived between two samples are all there, with their ends, bytes and exact time: both sides of each, IPv4,
 // IPv6 and one by way of the other.
 func TestClosesBetweenSamples(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -159,7 +161,7 @@ func TestClosesBetweenSamples(t *testing.T) {
 // Whose a closed socket was: of one that a sample has seen its last holder, by the cookie; of another
 // the listener's process; else nobody. A sampled one keeps its cookie into TIME_WAIT.
 func TestClosesHaveTheirOwners(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -234,7 +236,7 @@ func port(end string) uint16 { return netip.MustParseAddrPort(end).Port() }
 
 // Beyond the budget closes are summed up by listener and by service, and nothing is lost from the sums.
 func TestClosesBeyondTheBudget(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -300,7 +302,7 @@ func TestClosesBeyondTheBudget(t *testing.T) {
 
 // What the kernel had no room for is counted: heard and lost together are all.
 func TestLostClosesAreCounted(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -511,7 +513,7 @@ func TestLedgerThins(t *testing.T) {
 
 // Of several processes that listen at a place none is named, and the program only if all run it.
 func TestListenersAreCandidates(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	r := newRecording(t)
@@ -584,7 +586,7 @@ func FuzzClosedSocketMessages(f *testing.F) {
 
 // A TIME_WAIT is in the first sample that shows it, also while the message of its close still waits to be taken.
 func TestTimeWaitWhoseCloseWaitsToBeHeard(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -667,7 +669,7 @@ func TestTimeWaitIsKeptUntilItsCloseMustBeHeard(t *testing.T) {
 
 // Where the other end closes later, TIME_WAIT begins long after the kernel has told of the close.
 func TestTimeWaitLongAfterItsClose(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -686,7 +688,7 @@ func TestTimeWaitLongAfterItsClose(t *testing.T) {
 	server.Close()
 	heard(t, s, 1)
 	// So long that the kernel's clock shows it.
-	for began := sinceBoot(); sinceBoot() < began+5*kernelTick(); {
+	for began := kernel.SinceBoot(); kernel.SinceBoot() < began+5*kernelTick(); {
 		runtime.Gosched()
 	}
 	client.Close()

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/kerneltest"
 )
 
 // Whatever the order in which closes are heard of and dumps read, and whatever the budget, each connection is
@@ -20,7 +23,7 @@ import (
 //
 // NETSQL_TEST_SEEDS has it try so many histories, and NETSQL_TEST_SEED one again.
 func TestOrdersOfCloses(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	seed, seeds := uint64(1), 12
@@ -72,7 +75,7 @@ func (h *ledgerHistory) live() {
 		port := uint16(1000 + h.rand.IntN(ledgerPorts))
 		c := h.conns[port]
 		switch {
-		case c != nil && c.closed != 0 && sinceBoot()-c.closed < 4*kernelTick():
+		case c != nil && c.closed != 0 && kernel.SinceBoot()-c.closed < 4*kernelTick():
 			// The kernel tells of TIME_WAIT by ticks.
 		case c == nil || c.closed != 0: // the same ends once more
 			h.conns[port] = &madeUp{port: port, waits: h.rand.IntN(3) > 0}
@@ -81,7 +84,7 @@ func (h *ledgerHistory) live() {
 			n := h.rand.Uint64N(1000)
 			c.bytes, h.bytes = c.bytes+n, h.bytes+n
 		default:
-			c.closed, c.tailCookie = sinceBoot(), c.cookie // TIME_WAIT keeps it where it is known by then
+			c.closed, c.tailCookie = kernel.SinceBoot(), c.cookie // TIME_WAIT keeps it where it is known by then
 			if h.rand.IntN(4) == 0 {
 				h.late = append(h.late, c)
 			} else {
@@ -143,7 +146,7 @@ func (h *ledgerHistory) tell(c *madeUp) {
 	h.c.mu.Lock()
 	defer h.c.mu.Unlock()
 	h.c.take(slices.Concat(head, b))
-	h.c.date(sinceBoot())
+	h.c.date(kernel.SinceBoot())
 }
 
 // dump tells of all connections, while they live on.
@@ -164,7 +167,7 @@ func (h *ledgerHistory) dump(each func(msg []byte) error) error {
 			}
 			b = h.message(c, stateTimeWait, c.tailCookie)
 			// We come to look at it up to a second late: on a busy machine.
-			h.diag.filled = sinceBoot() - time.Duration(h.rand.Int64N(int64(time.Second)))
+			h.diag.filled = kernel.SinceBoot() - time.Duration(h.rand.Int64N(int64(time.Second)))
 			binary.NativeEndian.PutUint32(b[52:], uint32((timeWait-(h.diag.filled-c.closed))/time.Millisecond))
 		}
 		// What the kernel has written we read later.
@@ -214,7 +217,7 @@ func (h *ledgerHistory) run(samples int) {
 		if i == samples-1 {
 			for port, c := range h.conns {
 				if c.closed == 0 {
-					c.closed = sinceBoot()
+					c.closed = kernel.SinceBoot()
 					h.tell(c)
 				}
 				delete(h.conns, port)

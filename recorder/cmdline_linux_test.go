@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 // freeze has reading the command line of a process take until the returned function is called: a pipe that nobody writes to
@@ -21,7 +23,7 @@ func freeze(t *testing.T, pid int) (thaw func()) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount(pipe, path, "", syscall.MS_BIND, ""); err != nil {
-		needKernel(t, "nothing can be mounted over a file of /proc here: "+err.Error())
+		kerneltest.NeedKernel(t, "nothing can be mounted over a file of /proc here: "+err.Error())
 	}
 	return func() {
 		syscall.Unmount(path, syscall.MNT_DETACH)
@@ -37,7 +39,7 @@ func freeze(t *testing.T, pid int) (thaw func()) {
 // A process whose command line the kernel does not give costs a moment and its command line, and nothing else: samples go on,
 // it has its sockets, and the recording says what is missing. When the kernel gives it at last, it is there.
 func TestFrozenProcess(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ip(t, "link set lo up")

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kernel"
 )
 
 // A hearer waits for the closes and the changes of all namespaces, in one goroutine.
@@ -66,7 +68,7 @@ func newHearer() (*hearer, error) {
 		return nil, fmt.Errorf("wait for events: %w", err)
 	}
 	h := &hearer{epoll: epoll, file: os.NewFile(uintptr(epoll), "events"), ended: make(chan struct{}), ears: map[int32]ear{}, pause: hearPause,
-		delays: runDelays{}, looked: sinceBoot()}
+		delays: runDelays{}, looked: kernel.SinceBoot()}
 	if h.conn, err = h.file.SyscallConn(); err != nil {
 		h.file.Close()
 		return nil, fmt.Errorf("wait for events: %w", err)
@@ -137,7 +139,7 @@ func (h *hearer) loop() {
 // wait returns which descriptors are ready, since when at the earliest, and whether it had to wait for that.
 func (h *hearer) wait(events []unix.EpollEvent) (n int, since time.Duration, parked bool, err error) {
 	err = h.conn.Read(func(fd uintptr) bool {
-		at := sinceBoot()
+		at := kernel.SinceBoot()
 		since = h.looked
 		var err error
 		n, err = unix.EpollWait(int(fd), events, 0)
@@ -153,7 +155,7 @@ func (h *hearer) wait(events []unix.EpollEvent) (n int, since time.Duration, par
 
 // wokenAfter is the earliest moment at which what has woken us can have come. Where messages gather that need not be known well.
 func (h *hearer) wokenAfter(pause time.Duration) time.Duration {
-	now := sinceBoot()
+	now := kernel.SinceBoot()
 	if pause > 0 {
 		return now - pause
 	}
@@ -165,14 +167,14 @@ func (h *hearer) notBefore() time.Duration {
 	if since := time.Duration(h.since.Load()); since > 0 {
 		return since
 	}
-	return sinceBoot() - hearPause // else the hearer had taken them
+	return kernel.SinceBoot() - hearPause // else the hearer had taken them
 }
 
 // gather is how long messages are to gather when others were taken so long ago.
 func (h *hearer) gather(ago time.Duration) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if ago >= h.pause || h.atOnce > 0 && h.prompt.take(sinceBoot(), h.atOnce) {
+	if ago >= h.pause || h.atOnce > 0 && h.prompt.take(kernel.SinceBoot(), h.atOnce) {
 		return 0
 	}
 	return h.pause

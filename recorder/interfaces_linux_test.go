@@ -19,6 +19,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -80,12 +81,12 @@ func sysfsNumber(t *testing.T, link, file string) any {
 }
 
 func TestInterfaces(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	// sysfs shows the network namespace it was mounted in.
 	if out, err := exec.Command("mount", "-t", "sysfs", "sysfs", "/sys").CombinedOutput(); err != nil {
-		needKernel(t, fmt.Sprintf("no sysfs of the namespace: %v: %s", err, out))
+		kerneltest.NeedKernel(t, fmt.Sprintf("no sysfs of the namespace: %v: %s", err, out))
 	}
 	links(t, "d0", "v0")
 	for _, line := range []string{
@@ -114,7 +115,7 @@ func TestInterfaces(t *testing.T) {
 		}
 		checkCounters(t, r, when)
 	}
-	eventually(t, "the bridge has carrier", func() bool { return strings.Contains(command(t, "ip", "link", "show", "br0"), "state UP") })
+	eventually(t, "the bridge has carrier", func() bool { return strings.Contains(kerneltest.Command(t, "ip", "link", "show", "br0"), "state UP") })
 	check("at first")
 	for _, where := range []string{
 		"name = 'lo' AND type = 'loopback' AND mtu = 30000", "name = 'v0' AND type = 'veth' AND master = 'br0'",
@@ -189,7 +190,7 @@ func checkCounters(t *testing.T, r *testRecording, when string) {
 
 // TestInterfaceCounters: traffic of a known size appears, on the right side.
 func TestInterfaceCounters(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t)
@@ -247,7 +248,7 @@ func TestCountersOf(t *testing.T) {
 // TestInterfacesWhileTheyChange: a dump that a change interrupted may miss links; it is
 // asked for again, or fails. A good sample has all that were there throughout.
 func TestInterfacesWhileTheyChange(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	const stable = 200
@@ -351,12 +352,12 @@ func BenchmarkInterfaces(b *testing.B) {
 
 // Who listens to everything, and what lies below, as ip -d tells.
 func TestInterfaceRelations(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
-	command(t, "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
-	command(t, "ip", "link", "set", "v0", "up", "promisc", "on")
-	command(t, "ip", "link", "set", "v1", "up")
+	kerneltest.Command(t, "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+	kerneltest.Command(t, "ip", "link", "set", "v0", "up", "promisc", "on")
+	kerneltest.Command(t, "ip", "link", "set", "v1", "up")
 	r := newRecording(t)
 	src := newInterfaces(r.Writer, here(t))
 	oracle := func() []map[string]any {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -20,11 +21,11 @@ import (
 type busyTime struct{ from, to atomic.Int64 } // nanoseconds since boot; to is 0 while it works
 
 func (b *busyTime) begin() {
-	b.from.Store(int64(sinceBoot()))
+	b.from.Store(int64(kernel.SinceBoot()))
 	b.to.Store(0)
 }
 
-func (b *busyTime) end() { b.to.Store(int64(sinceBoot())) }
+func (b *busyTime) end() { b.to.Store(int64(kernel.SinceBoot())) }
 
 // before is the begin of the work that may have kept us waiting at that moment; the moment itself when there was none.
 func (b *busyTime) before(at time.Duration) time.Duration {

@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 // Samples that take longer than the interval do not pile up: each is followed by one at the next beat, and the time in which
 // some were missed is a gap.
 func TestLateSamples(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	const interval, slow = MinInterval, 5 * MinInterval / 2

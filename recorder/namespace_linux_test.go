@@ -20,20 +20,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
 // ip runs ip(8); the words of its command line are parted by blanks.
 func ip(t *testing.T, line string) {
 	t.Helper()
-	command(t, "ip", strings.Fields(line)...)
+	kerneltest.Command(t, "ip", strings.Fields(line)...)
 }
 
 // ipJSON asks ip(8), the oracle.
 func ipJSON(t *testing.T, line string) []map[string]any {
 	t.Helper()
 	var got []map[string]any
-	text := command(t, "ip", append([]string{"-j"}, strings.Fields(line)...)...)
+	text := kerneltest.Command(t, "ip", append([]string{"-j"}, strings.Fields(line)...)...)
 	if strings.TrimSpace(text) == "" {
 		return nil
 	}
@@ -63,7 +64,7 @@ func links(t *testing.T, pairs ...string) {
 func setSysctl(t *testing.T, path, value string) {
 	t.Helper()
 	if err := os.WriteFile("/proc/sys/"+path, []byte(value), 0); err != nil {
-		needKernel(t, err.Error())
+		kerneltest.NeedKernel(t, err.Error())
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -215,7 +216,7 @@ func (n *namespaces) ask(pid int32, p *resident, now time.Time) *resident {
 			return nil
 		}
 		if err == nil && (p == nil || p.start != stat.start) { // new, or another of that number
-			age := sinceBoot() - time.Duration(stat.start)*time.Second/userHZ
+			age := kernel.SinceBoot() - time.Duration(stat.start)*time.Second/userHZ
 			p = &resident{pid: pid, start: stat.start, kernel: stat.flags&pfKThread != 0, young: now.Add(youth - age)}
 			n.procs[pid] = p
 		}
@@ -287,7 +288,7 @@ func (n *namespaces) readNames(folder string) {
 		t := n.tenancy(st.Ino)
 		t.path = path
 		if folder == n.folders[0] {
-			t.names = append(t.names, printable([]byte(name)))
+			t.names = append(t.names, kernel.Printable([]byte(name)))
 		}
 	}
 }

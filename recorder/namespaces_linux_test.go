@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -242,7 +243,7 @@ func enterPath(path string) error {
 
 // Everything in a second namespace is recorded as its own, as ip says from within.
 func TestEveryNamespace(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -404,7 +405,7 @@ func TestNamespacesComeAndGo(t *testing.T) {
 			name = "between samples"
 		}
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
-			if !inNamespace(t) {
+			if !kerneltest.InNamespace(t) {
 				return
 			}
 			ownRun(t)
@@ -513,7 +514,7 @@ func comeAndGo(t *testing.T, between bool) bool {
 // A process that has been there long is not asked in every sample where it is; a namespace that it has moved into
 // does not seem deserted for that.
 func TestOldProcessMovesIn(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -541,7 +542,7 @@ func TestOldProcessMovesIn(t *testing.T) {
 
 // The threads of a process may outlive the first of them, which then shows no namespace.
 func TestNamespaceOfThreads(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -562,7 +563,7 @@ func TestNamespaceOfThreads(t *testing.T) {
 }
 
 func TestChosenNamespaces(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -616,7 +617,7 @@ func TestChosenNamespaces(t *testing.T) {
 
 // A namespace that cannot be entered costs its own rows and says so once.
 func TestNamespaceRefused(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -626,7 +627,7 @@ func TestNamespaceRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("/proc/self/ns/uts", "/run/netns/wrong", "", syscall.MS_BIND, ""); err != nil {
-		needKernel(t, err.Error())
+		kerneltest.NeedKernel(t, err.Error())
 	}
 	wrong := nsInode(t, "/run/netns/wrong")
 	r := newTestRun(t, "all")
@@ -680,7 +681,7 @@ func TestNamespaceRefused(t *testing.T) {
 
 // Beyond the limit namespaces are not recorded, and that is said.
 func TestTooManyNamespaces(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -723,7 +724,7 @@ func threadsElsewhere(t *testing.T) []string {
 // The one thread that enters other namespaces is the only one that is ever elsewhere, and nothing that runs beside it, or
 // after it, gets there.
 func TestThreadsStayHome(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -773,7 +774,7 @@ func TestThreadsStayHome(t *testing.T) {
 
 // The first thread of a process, by which others see where it is, never enters another namespace.
 func TestFirstThreadStaysHome(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -799,7 +800,7 @@ func TestFirstThreadStaysHome(t *testing.T) {
 
 // Run does all that by itself.
 func TestRunFollowsNamespaces(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -81,7 +82,7 @@ func inProcessNamespace(t *testing.T) {
 			continue
 		}
 		if cmd.Process == nil {
-			needKernel(t, "no user and network namespaces here: "+err.Error())
+			kerneltest.NeedKernel(t, "no user and network namespaces here: "+err.Error())
 		}
 		t.Logf("%s", out)
 		if err != nil {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 // What a plain user sees, and which capabilities change it.
@@ -18,7 +20,7 @@ func TestOwnersWithoutPrivilege(t *testing.T) {
 		return
 	}
 	if os.Getuid() != 0 {
-		needKernel(t, "only root can become another user")
+		kerneltest.NeedKernel(t, "only root can become another user")
 	}
 	t.Parallel()
 	l := listen(t, "tcp4", "127.0.0.1:0")

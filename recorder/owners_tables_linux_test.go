@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 // onThread runs do on a thread that then ends: the first of the process, or another.
@@ -67,7 +69,7 @@ func ownTable(t *testing.T) (do func(func()), end func()) {
 
 // A thread may have descriptors of its own, which /proc/PID/fd does not show.
 func TestThreadWithItsOwnDescriptors(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -157,7 +159,7 @@ func TestOwnDescriptorsWithoutFirstThread(t *testing.T) {
 		beHeadless(t)
 		return
 	}
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -228,7 +230,7 @@ func newRing(t *testing.T) ring {
 	var params [120]byte // struct io_uring_params
 	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 8, uintptr(unsafe.Pointer(&params)), 0)
 	if errno != 0 {
-		needKernel(t, fmt.Sprintf("no io_uring here (CONFIG_IO_URING, sysctl kernel.io_uring_disabled): %v", errno))
+		kerneltest.NeedKernel(t, fmt.Sprintf("no io_uring here (CONFIG_IO_URING, sysctl kernel.io_uring_disabled): %v", errno))
 	}
 	t.Cleanup(func() { unix.Close(int(fd)) })
 	return ring(fd)
@@ -243,7 +245,7 @@ func (r ring) register(t *testing.T, what int, arg unsafe.Pointer, n int) {
 
 // Files registered with io_uring need no descriptor.
 func TestOwnerOfRegisteredFiles(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

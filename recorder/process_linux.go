@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -82,7 +83,7 @@ func parseStat(b []byte) (procStat, error) {
 	if open < 0 || end < open || end+2 > len(b) {
 		return procStat{}, errStat
 	}
-	s := procStat{comm: printable(b[open+1 : end])}
+	s := procStat{comm: kernel.Printable(b[open+1 : end])}
 	rest := b[end+1:]
 	for field := 3; field <= 28; field++ {
 		var word []byte
@@ -151,7 +152,7 @@ func (o *owners) identify(p *process) bool {
 	cmdline := bytes.TrimRight(o.cmdline(p), "\x00")
 	id := store.ProcessID{
 		PID: store.Of(p.pid), Started: started, Comm: p.stat.comm, Exe: exe,
-		Cmdline: printable(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})),
+		Cmdline: kernel.Printable(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})),
 	}
 	if id == p.id {
 		return true
@@ -345,7 +346,7 @@ func (o *owners) readExe(pid int32) string {
 	if err != nil {
 		return ""
 	}
-	return printable(o.text[:n])
+	return kernel.Printable(o.text[:n])
 }
 
 func (o *owners) pidPath(pid int32, name string) string {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -111,11 +112,11 @@ func TestSocketCgroup(t *testing.T) {
 	}
 	root := cgroup2Root(text)
 	if root == "" {
-		needKernel(t, "no cgroup2 here")
+		kerneltest.NeedKernel(t, "no cgroup2 here")
 	}
 	group := filepath.Join(root, "netsql test "+time.Now().Format("150405.000"))
 	if err := os.Mkdir(group, 0o755); err != nil {
-		needKernel(t, "no group can be made: "+err.Error())
+		kerneltest.NeedKernel(t, "no group can be made: "+err.Error())
 	}
 	t.Cleanup(func() {
 		until(t, "the group can go", func() bool { return unix.Rmdir(group) == nil })

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 // routesOf lists the recorded routes, one line each.
@@ -111,7 +113,7 @@ func ipNextHops(hops []any) string {
 }
 
 func TestRoutes(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0", "v0")
@@ -175,7 +177,7 @@ func TestRoutes(t *testing.T) {
 	ip(t, "route del 10.2.0.0/16 via 10.1.0.253")
 	check("changed")
 	ip(t, "link set v0p down") // no carrier on v0: linkdown, dead next hops
-	eventually(t, "v0 loses its carrier", func() bool { return strings.Contains(command(t, "ip", "route"), "linkdown") })
+	eventually(t, "v0 loses its carrier", func() bool { return strings.Contains(kerneltest.Command(t, "ip", "route"), "linkdown") })
 	check("carrier lost")
 	ip(t, "link set d0 down") // IPv4 routes go without a word
 	check("link down")
@@ -195,7 +197,7 @@ func TestRoutes(t *testing.T) {
 // TestRoutesWithoutNextHops covers nexthop_compat_mode = 0, where a route names its next
 // hop object and nothing else.
 func TestRoutesWithoutNextHops(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -214,7 +216,7 @@ func TestRoutesWithoutNextHops(t *testing.T) {
 
 // TestRouteExceptions: what the kernel has learnt of a path is no route.
 func TestRouteExceptions(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -226,8 +228,8 @@ func TestRouteExceptions(t *testing.T) {
 	sendPathMTU(t, "d0p", "d0")
 	// An exception is dumped once a lookup has used it.
 	eventually(t, "the kernel uses the path MTU", func() bool {
-		return strings.Contains(command(t, "ip", "route", "get", "10.1.0.9"), "mtu 1200") &&
-			strings.Contains(command(t, "ip", "-4", "route", "show", "cache", "table", "all"), "10.1.0.9")
+		return strings.Contains(kerneltest.Command(t, "ip", "route", "get", "10.1.0.9"), "mtu 1200") &&
+			strings.Contains(kerneltest.Command(t, "ip", "-4", "route", "show", "cache", "table", "all"), "10.1.0.9")
 	})
 	r.sample(src)
 	if diff := cmp.Diff(before, routesOf(r)); diff != "" {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -68,7 +69,7 @@ func TestDumpAfterError(t *testing.T) {
 // TestSourcesAfterLostSample: a sample that could not be written does not make the next one
 // believe that the recording has what it said.
 func TestSourcesAfterLostSample(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -123,7 +124,7 @@ func ipRange(from, to any) string {
 }
 
 func TestRules(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -202,11 +203,11 @@ func FuzzRule(f *testing.F) {
 
 // The rule that wg-quick makes: what the main table knows better than the default route.
 func TestSuppressingRule(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t)
-	command(t, "ip", "rule", "add", "pref", "50", "table", "main", "suppress_prefixlength", "0")
+	kerneltest.Command(t, "ip", "rule", "add", "pref", "50", "table", "main", "suppress_prefixlength", "0")
 	r := newRecording(t)
 	r.sample(newRules(r.Writer, here(t)))
 	got := r.rows("SELECT priority, suppress_prefix_len AS len FROM rules_now WHERE family = 4 AND priority < 100 ORDER BY priority")

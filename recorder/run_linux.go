@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -196,7 +197,7 @@ func (r *run) loop(ctx, whole context.Context) error {
 			}
 			continue
 		case <-wake:
-			if wait, ok := budget.bring(r.waker.take(), sinceBoot(), time.Until(next)); ok {
+			if wait, ok := budget.bring(r.waker.take(), kernel.SinceBoot(), time.Until(next)); ok {
 				early.Reset(wait)
 				wake = nil
 			}
@@ -209,9 +210,9 @@ func (r *run) loop(ctx, whole context.Context) error {
 		case <-early.C: // the beats stay where they are
 		case <-timer.C:
 		}
-		budget.begin(sinceBoot())
+		budget.begin(kernel.SinceBoot())
 		r.report(r.sample(whole))
-		budget.end(sinceBoot())
+		budget.end(kernel.SinceBoot())
 		early.Stop()
 		wake = r.waker.signal
 		// A sample that took longer than the interval is followed by one at the next beat, not by
@@ -363,7 +364,7 @@ func readClock() (store.Clock, error) {
 		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &awake); err != nil {
 			return store.Clock{}, fmt.Errorf("read the monotonic clock: %w", err)
 		}
-		if uptime := time.Duration(boot.Nano()); sinceBoot()-uptime < close || try == tries {
+		if uptime := time.Duration(boot.Nano()); kernel.SinceBoot()-uptime < close || try == tries {
 			return store.Clock{Wall: wall, Uptime: uptime, Awake: time.Duration(awake.Nano())}, nil
 		}
 	}

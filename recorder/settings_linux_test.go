@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -19,7 +20,7 @@ import (
 func sysctls(t *testing.T, names []string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for line := range strings.Lines(command(t, "sysctl", names...)) {
+	for line := range strings.Lines(kerneltest.Command(t, "sysctl", names...)) {
 		name, value, _ := strings.Cut(line, "=")
 		all[strings.TrimSpace(name)] = strings.Join(strings.Fields(value), " ")
 	}
@@ -35,7 +36,7 @@ func settingsOf(r *testRecording) map[string]string {
 }
 
 func TestSettings(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -105,7 +106,7 @@ func TestSettings(t *testing.T) {
 
 // TestSettingsAfterLostSample: what a sample that could not be written said is read again.
 func TestSettingsAfterLostSample(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	r := newRecording(t)

@@ -4,12 +4,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 // A socket that is bound and does nothing is found within boundAgain, and at once where one that listened is shut down; while
 // there is one, each sample sees whether it is still there.
 func TestBoundSockets(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

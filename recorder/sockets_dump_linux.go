@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kernel"
 )
 
 // diagTries is how often a dump that the kernel calls inconsistent is begun.
@@ -62,7 +64,7 @@ func (d *diagnostics) dump(ctx context.Context, request *nl.NetlinkRequest, each
 	if err := d.open(); err != nil {
 		return fmt.Errorf("open sock_diag: %w", err)
 	}
-	d.filling = sinceBoot()
+	d.filling = kernel.SinceBoot()
 	err := d.socket.Send(request)
 	if err == nil {
 		err = d.receive(ctx, request.Seq, func(kind uint16, msg []byte) error {
@@ -107,7 +109,7 @@ func (d *diagnostics) next(ctx context.Context) (int, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		begun := sinceBoot()
+		begun := kernel.SinceBoot()
 		n, _, flags, from, err := unix.Recvmsg(fd, d.buf, nil, 0)
 		switch {
 		case err == unix.EINTR:

@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 // The kernel says of every kind of socket that a dump has shown whether it is still there, and when it is not its holder is not
 // looked for everywhere.
 func TestClosedSinceTheDump(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

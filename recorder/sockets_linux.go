@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -159,7 +160,7 @@ func (s *sockets) leave(ns namespace) {
 		if c.ns.id == ns.id {
 			c.drainRest()
 			c.collect()
-			c.since = sinceBoot() // no sample of it follows
+			c.since = kernel.SinceBoot() // no sample of it follows
 			c.source.Read(func() error { return s.reportCloses(c) })
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -340,7 +341,7 @@ func (t *texts) address(family uint8, a *[16]byte) string {
 func (t *texts) congestion(name [16]byte) string {
 	text, ok := t.congestions[name]
 	if !ok {
-		text = printable(bytes.TrimRight(name[:], "\x00"))
+		text = kernel.Printable(bytes.TrimRight(name[:], "\x00"))
 		if t.congestions == nil {
 			t.congestions = map[[16]byte]string{}
 		}

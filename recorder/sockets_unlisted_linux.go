@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -396,7 +397,7 @@ func (s *sockets) rememberTime() {
 	if len(s.dumped) == dumpTimes {
 		s.dumped = append(s.dumped[:0], s.dumped[dumpTimes/2:]...)
 	}
-	now, ts := sinceBoot(), s.writer.Now()
+	now, ts := kernel.SinceBoot(), s.writer.Now()
 	since := time.Duration((s.writer.Moment(now) - ts) * float64(time.Second))
 	s.dumped = append(s.dumped, dumpTime{now - since, ts})
 }

@@ -3,13 +3,12 @@ package recorder
 import (
 	"encoding/binary"
 	"fmt"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kernel"
 )
 
 // Attributes of a unix_diag answer, and what to ask for (linux/unix_diag.h).
@@ -77,38 +76,8 @@ func unixPath(name []byte) string {
 		return ""
 	}
 	if name[0] == 0 {
-		return "@" + printable(name[1:])
+		return "@" + kernel.Printable(name[1:])
 	}
 	path, _, _ := strings.Cut(string(name), "\x00")
-	return printable([]byte(path))
-}
-
-// printable is b as text that a terminal and SQLite can take: what is no printable
-// character of UTF-8 is escaped.
-func printable(b []byte) string {
-	plain := true
-	for _, c := range b {
-		if c < ' ' || c >= 0x7f {
-			plain = false
-			break
-		}
-	}
-	if plain {
-		return string(b)
-	}
-	var s strings.Builder
-	for len(b) > 0 {
-		r, n := utf8.DecodeRune(b)
-		switch {
-		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&s, `\x%02x`, b[0])
-		case unicode.IsPrint(r):
-			s.WriteRune(r)
-		default:
-			quoted := strconv.QuoteRuneToASCII(r)
-			s.WriteString(quoted[1 : len(quoted)-1])
-		}
-		b = b[n:]
-	}
-	return s.String()
+	return kernel.Printable([]byte(path))
 }

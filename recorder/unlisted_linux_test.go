@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -57,7 +58,7 @@ func isDead(t *testing.T, c *net.TCPConn) {
 // A connection whose descriptor outlives it, because it was reset or shut down, is one connection, with its bytes once, however many samples
 // or restarts of the recorder there are until the descriptor is closed. Until then it is a socket in CLOSE of its process, which ss does not show.
 func TestDescriptorsOutliveConnections(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -201,7 +202,7 @@ func tcpInode(t *testing.T, c *net.TCPConn) int64 {
 // Connections that are closed with SO_LINGER 0 between two samples, of which the kernel has forgotten the other end and the numbers, are
 // connections with NULL; sums say how many they lack, and a program of which nothing is known has NULL. A failed or a merely bound socket is none.
 func TestForgottenNumbersAreNull(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -263,7 +264,7 @@ func TestForgottenNumbersAreNull(t *testing.T) {
 
 // A process that only listens, and whose connections all are closed with SO_LINGER 0, has moved nobody knows how much.
 func TestNothingKnownIsNull(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -294,7 +295,7 @@ func TestNothingKnownIsNull(t *testing.T) {
 // Of a connection that was reset between two samples, and whose descriptor was closed before the second, it is not known when it ended: nothing
 // says that the time of the close is that.
 func TestResetBetweenSamplesIsNotExact(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"netsql/recorder/internal/kernel"
 )
 
 // users turns user ids into names: those of /etc/passwd, read again when the file changes,
@@ -65,7 +67,7 @@ func (u *users) name(uid uint32) string {
 	name, ok := u.others[uid]
 	if !ok {
 		if found, err := u.lookup(strconv.FormatUint(uint64(uid), 10)); err == nil {
-			name = printable([]byte(found.Username))
+			name = kernel.Printable([]byte(found.Username))
 		}
 		u.others[uid] = name
 	}
@@ -89,7 +91,7 @@ func parsePasswd(r io.Reader) map[uint32]string {
 			continue
 		}
 		if _, ok := names[uint32(uid)]; !ok {
-			names[uint32(uid)] = printable([]byte(f[0]))
+			names[uint32(uid)] = kernel.Printable([]byte(f[0]))
 		}
 	}
 	return names

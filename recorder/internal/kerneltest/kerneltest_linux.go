@@ -1,6 +1,4 @@
-//go:build linux
-
-package recorder
+package kerneltest
 
 import (
 	"os"
@@ -9,7 +7,7 @@ import (
 	"testing"
 )
 
-// inNamespace runs the rest of the test in a fresh user, network and mount namespace, as its
+// InNamespace runs the rest of the test in a fresh user, network and mount namespace, as its
 // root: a plain user may do so, and nothing it builds there outlives the test. It works by
 // running the test binary again for this one test; in that second process it returns true.
 //
@@ -21,7 +19,7 @@ import (
 //
 // Where the system forbids namespaces the test is skipped, unless NETSQL_REQUIRE_KERNEL=1
 // (as in .ci/run): then it fails.
-func inNamespace(t *testing.T) bool {
+func InNamespace(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("NETSQL_TEST_NAMESPACE") == t.Name() {
 		return true
@@ -37,7 +35,7 @@ func inNamespace(t *testing.T) bool {
 	}
 	out, err := cmd.CombinedOutput()
 	if cmd.Process == nil {
-		needKernel(t, "no user and network namespaces here: "+err.Error())
+		NeedKernel(t, "no user and network namespaces here: "+err.Error())
 	}
 	t.Logf("%s", out)
 	if err != nil {
@@ -46,9 +44,9 @@ func inNamespace(t *testing.T) bool {
 	return false
 }
 
-// needKernel skips the test for want of something of the kernel or the system, or fails
+// NeedKernel skips the test for want of something of the kernel or the system, or fails
 // it where that is required.
-func needKernel(t *testing.T, reason string) {
+func NeedKernel(t *testing.T, reason string) {
 	t.Helper()
 	if os.Getenv("NETSQL_REQUIRE_KERNEL") != "" {
 		t.Fatal(reason)
@@ -56,11 +54,11 @@ func needKernel(t *testing.T, reason string) {
 	t.Skip(reason)
 }
 
-// command runs an independent tool, the oracle of a test, and returns what it prints.
-func command(t *testing.T, name string, args ...string) string {
+// Command runs an independent tool, the oracle of a test, and returns what it prints.
+func Command(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		needKernel(t, name+" is not installed (Debian: iproute2)")
+		NeedKernel(t, name+" is not installed (Debian: iproute2)")
 	}
 	out, err := exec.Command(name, args...).CombinedOutput()
 	if err != nil {
