@@ -16,6 +16,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/sockdiag"
 )
 
 // peerRuns is how often each peer is run; the run in the middle counts. They are run in turn, so that what else the machine does meanwhile
@@ -107,9 +109,9 @@ func threadTime() (time.Duration, error) {
 
 // bareDump asks the kernel for all TCP sockets, with all that the recorder asks for, and throws the answer away: nobody can know of them for less.
 func bareDump(ctx context.Context) error {
-	d := newDiagnostics()
-	defer d.close()
-	err := d.dump(ctx, tcpRequest{everyState}.message(), func([]byte) error { return nil })
+	d := sockdiag.New()
+	defer d.Close()
+	err := d.Dump(ctx, sockdiag.TCPRequest{States: sockdiag.EveryState}.Message(), func([]byte) error { return nil })
 	if errors.Is(err, nl.ErrDumpInterrupted) {
 		return nil
 	}

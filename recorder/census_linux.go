@@ -3,6 +3,8 @@ package recorder
 import (
 	"bytes"
 	"strconv"
+
+	"netsql/recorder/internal/sockdiag"
 )
 
 // A census is how many sockets of each kind the kernel counts in a network namespace: reading it costs a tenth of a millisecond, and a
@@ -85,7 +87,7 @@ const (
 
 // scopeOf is what a dump of p must bring.
 func (s *sockets) scopeOf(p *protocol) dumpScope {
-	if p.census == nil || p.diag.instead != nil {
+	if p.census == nil || p.diag.Instead != nil {
 		return wholeDump
 	}
 	p.census.take(p.ns, s.gen)
@@ -114,7 +116,7 @@ func (p *protocol) listening() int {
 	for _, e := range p.known {
 		switch {
 		case e.unlisted:
-		case e.rec.state == stateListen:
+		case e.rec.State == sockdiag.StateListen:
 			n++
 		default:
 			return -1000

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -32,7 +33,7 @@ type endpoints struct {
 	sport, dport uint16
 }
 
-func (r *record) endpoints() endpoints { return endpoints{r.src, r.dst, r.sport, r.dport} }
+func endpointsOf(r *sockdiag.Record) endpoints { return endpoints{r.Src, r.Dst, r.SPort, r.DPort} }
 
 // A groupKey is what closes have in common.
 type groupKey struct {
@@ -55,20 +56,20 @@ const (
 )
 
 func (e *ending) key(s scope) groupKey {
-	k, r := groupKey{scope: s, family: e.rec.family, proto: e.proto}, &e.rec
+	k, r := groupKey{scope: s, family: e.rec.Family, proto: e.proto}, &e.rec
 	switch s {
 	case ofListener, anyListener:
-		k.addr, k.port = r.src, r.sport
+		k.addr, k.port = r.Src, r.SPort
 	case ofService, anyService:
-		k.addr, k.port = r.dst, r.dport
+		k.addr, k.port = r.Dst, r.DPort
 	case ofPeer:
-		k.addr = r.src
+		k.addr = r.Src
 	}
 	switch s {
 	case ofListener, ofPeer:
-		k.peer = r.dst
+		k.peer = r.Dst
 	case ofService:
-		k.peer = r.src
+		k.peer = r.Src
 	}
 	return k
 }
@@ -76,13 +77,13 @@ func (e *ending) key(s scope) groupKey {
 // odd reports whether the close is one of those that people look for: it failed, sent again, or its numbers are forgotten.
 func (e *ending) odd() bool {
 	r := &e.rec
-	return e.forgotten || r.retransmits > 0 || r.has&hasInfo != 0 && r.rtt == 0
+	return e.forgotten || r.Retransmits > 0 || r.Has&sockdiag.HasInfo != 0 && r.RTT == 0
 }
 
 // failed reports whether the close is of a TCP connection that never came about: nothing was ever acknowledged.
 func (e *ending) failed() bool {
 	r := &e.rec
-	return !e.forgotten && r.has&hasInfo != 0 && r.rtt == 0 && r.bytesSent == 0 && r.bytesRecv == 0
+	return !e.forgotten && r.Has&sockdiag.HasInfo != 0 && r.RTT == 0 && r.BytesSent == 0 && r.BytesRecv == 0
 }
 
 // A closeGroup is the sum of some closes.
@@ -96,7 +97,7 @@ type closeGroup struct {
 	rtt, rtts            uint64
 	leastRTT, maxRTT     uint64
 	kept                 []uint32 // the round-trip times, of which the median is one; as long as the ledger had room
-	has                  has
+	has                  sockdiag.Has
 }
 
 func newLedger(budget int) *ledger { return &ledger{budget: budget} }
@@ -124,7 +125,7 @@ func (l *ledger) addSampled(e *ending) {
 	if l.closed == nil {
 		l.closed = map[uint64]bool{}
 	}
-	l.closed[e.rec.cookie] = true
+	l.closed[e.rec.Cookie] = true
 }
 
 // settle keeps to the budget again after hold: of the closes that were kept, those count whose socket no sample has seen. Where all are
@@ -248,24 +249,24 @@ func (l *ledger) enter(g *closeGroup, e *ending) {
 	if e.forgotten {
 		g.unknown++
 	}
-	g.has |= r.has
-	g.bytesSent += r.bytesSent
-	g.bytesRecv += r.bytesRecv
-	g.segsOut += uint64(r.segsOut)
-	g.segsIn += uint64(r.segsIn)
-	g.retransmits += uint64(r.retransmits)
+	g.has |= r.Has
+	g.bytesSent += r.BytesSent
+	g.bytesRecv += r.BytesRecv
+	g.segsOut += uint64(r.SegsOut)
+	g.segsIn += uint64(r.SegsIn)
+	g.retransmits += uint64(r.Retransmits)
 	if e.failed() {
 		g.failed++
 	}
-	if r.rtt > 0 {
-		if g.rtt += uint64(r.rtt); g.rtts == 0 || uint64(r.rtt) < g.leastRTT {
-			g.leastRTT = uint64(r.rtt)
+	if r.RTT > 0 {
+		if g.rtt += uint64(r.RTT); g.rtts == 0 || uint64(r.RTT) < g.leastRTT {
+			g.leastRTT = uint64(r.RTT)
 		}
 		g.rtts++
-		g.maxRTT = max(g.maxRTT, uint64(r.rtt))
+		g.maxRTT = max(g.maxRTT, uint64(r.RTT))
 		if l.rtts < mostRTTs {
 			l.rtts++
-			g.kept = append(g.kept, r.rtt)
+			g.kept = append(g.kept, r.RTT)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -58,7 +59,7 @@ type ending struct {
 	at    time.Duration // since boot; it may have been earlier,
 	late  time.Duration // by so much
 	proto uint8
-	rec   record
+	rec   sockdiag.Record
 	// lived is how long it has been there at least, by the ages in its tcp_info.
 	lived  time.Duration
 	idle   time.Duration // how long nothing had come or gone; 0 where that is not known
@@ -135,11 +136,11 @@ func multicast(protocol, buffer int, groups ...int) (int, error) {
 
 // socketDrops is how many messages the kernel has dropped because the socket's buffer was full (SO_MEMINFO, Linux 4.12).
 func socketDrops(fd int) (drops uint32, known bool) {
-	var info [skMemInfoDrops + 1]uint32
+	var info [sockdiag.SKMemInfoDrops + 1]uint32
 	size := uint32(unsafe.Sizeof(info))
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
 		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-	return info[skMemInfoDrops], errno == 0 && size >= uint32(unsafe.Sizeof(info))
+	return info[sockdiag.SKMemInfoDrops], errno == 0 && size >= uint32(unsafe.Sizeof(info))
 }
 
 // close ends the hearing.
@@ -229,8 +230,8 @@ func (c *closes) take(b []byte) {
 // sampled is the socket, if a sample has seen it.
 func (c *closes) sampled(end *ending) *socket {
 	for _, p := range c.protocols {
-		if p.af == end.rec.family && p.number == end.proto {
-			return p.socketOf(end.rec.cookie)
+		if p.af == end.rec.Family && p.number == end.proto {
+			return p.socketOf(end.rec.Cookie)
 		}
 	}
 	return nil
@@ -258,26 +259,26 @@ const inetDiagProtocol = 10
 
 // decodeEnding reads the inet_diag message of a closed socket.
 func decodeEnding(b []byte) (ending, error) {
-	rec, err := decodeInet(b)
+	rec, err := sockdiag.DecodeInet(b)
 	if err != nil {
 		return ending{}, err
 	}
 	end := ending{rec: rec}
-	err = eachAttribute(b[inetDiagMsgSize:], func(kind uint16, v []byte) {
+	err = sockdiag.EachAttribute(b[sockdiag.InetDiagMsgSize:], func(kind uint16, v []byte) {
 		switch {
 		case kind == inetDiagProtocol && len(v) > 0:
 			end.proto = v[0]
-		case kind == inetDiagInfo && rec.has&hasInfo != 0:
+		case kind == sockdiag.InetDiagInfo && rec.Has&sockdiag.HasInfo != 0:
 			end.ages(v)
 		}
 	})
 	if err == nil && end.proto == 0 {
 		err = errors.New("a closed socket without a protocol")
 	}
-	if rec.dport == 0 {
+	if rec.DPort == 0 {
 		// Never connected, or disconnected to be reset (SO_LINGER 0): the kernel has forgotten its counts.
-		end.rec.has &^= hasInfo | hasBytesRecv | hasBytesSent | hasSegs
-		end.rec.rtt, end.lived, end.idle = 0, 0, 0
+		end.rec.Has &^= sockdiag.HasInfo | sockdiag.HasBytesRecv | sockdiag.HasBytesSent | sockdiag.HasSegs
+		end.rec.RTT, end.lived, end.idle = 0, 0, 0
 		if !end.forgotten {
 			end.minRTT = 0
 		}
@@ -298,7 +299,7 @@ func (e *ending) ages(info []byte) {
 	}
 	// Room for received data is made when a connection is established (tcp_init_buffer_space), and not taken back.
 	e.forgotten = len(info) >= 100 && native.Uint32(info[96:]) /* rcv_space */ != 0
-	if e.rec.rtt == 0 {
+	if e.rec.RTT == 0 {
 		return
 	}
 	sent, received, acked := native.Uint32(info[44:]) /* last_data_sent */, native.Uint32(info[52:]) /* last_data_recv */, native.Uint32(info[56:]) /* last_ack_recv */

@@ -20,6 +20,7 @@ import (
 
 	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -362,20 +363,20 @@ func TestLedgerLaw(t *testing.T) {
 			servers, clients, ports := 1+rnd.IntN(4), 1+rnd.IntN(300), 1+rnd.IntN(60000)
 			type sum struct{ n, sent, received, segs, again uint64 }
 			var want, got sum
-			add := func(to *sum, r *record) {
+			add := func(to *sum, r *sockdiag.Record) {
 				to.n++
-				to.sent += r.bytesSent
-				to.received += r.bytesRecv
-				to.segs += uint64(r.segsIn + r.segsOut)
-				to.again += uint64(r.retransmits)
+				to.sent += r.BytesSent
+				to.received += r.BytesRecv
+				to.segs += uint64(r.SegsIn + r.SegsOut)
+				to.again += uint64(r.Retransmits)
 			}
 			for i := range rnd.IntN(5000) {
 				e := ending{at: time.Duration(i), proto: []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}[rnd.IntN(2)]}
-				e.rec = record{family: []uint8{unix.AF_INET, unix.AF_INET6}[rnd.IntN(2)], sport: uint16(rnd.IntN(ports)), dport: uint16(rnd.IntN(servers)),
-					bytesSent: rnd.Uint64N(1e9), bytesRecv: rnd.Uint64N(1e9), segsIn: rnd.Uint32N(1000), segsOut: rnd.Uint32N(1000), retransmits: rnd.Uint32N(5), rtt: rnd.Uint32N(9)}
-				e.rec.src[0], e.rec.dst[0] = byte(rnd.IntN(clients)), byte(rnd.IntN(servers))
+				e.rec = sockdiag.Record{Family: []uint8{unix.AF_INET, unix.AF_INET6}[rnd.IntN(2)], SPort: uint16(rnd.IntN(ports)), DPort: uint16(rnd.IntN(servers)),
+					BytesSent: rnd.Uint64N(1e9), BytesRecv: rnd.Uint64N(1e9), SegsIn: rnd.Uint32N(1000), SegsOut: rnd.Uint32N(1000), Retransmits: rnd.Uint32N(5), RTT: rnd.Uint32N(9)}
+				e.rec.Src[0], e.rec.Dst[0] = byte(rnd.IntN(clients)), byte(rnd.IntN(servers))
 				if rnd.IntN(2) == 0 {
-					e.rec.src, e.rec.dst, e.rec.sport, e.rec.dport = e.rec.dst, e.rec.src, e.rec.dport, e.rec.sport
+					e.rec.Src, e.rec.Dst, e.rec.SPort, e.rec.DPort = e.rec.Dst, e.rec.Src, e.rec.DPort, e.rec.SPort
 				}
 				add(&want, &e.rec)
 				l.add(&e, rnd.IntN(10) == 0)
@@ -417,14 +418,14 @@ func TestLedgerThins(t *testing.T) {
 	odd := func(i int) bool { return i%97 == 0 }
 	one := func(i int) ending {
 		e := ending{at: time.Duration(i), proto: unix.IPPROTO_TCP}
-		e.rec = record{family: unix.AF_INET, sport: 443, dport: uint16(20000 + i), has: hasInfo | hasBytesSent, bytesSent: uint64(i), rtt: uint32(1000 + i*7919%10007)}
-		e.rec.src[0], e.rec.dst[0] = 10, byte(1+i%peers)
+		e.rec = sockdiag.Record{Family: unix.AF_INET, SPort: 443, DPort: uint16(20000 + i), Has: sockdiag.HasInfo | sockdiag.HasBytesSent, BytesSent: uint64(i), RTT: uint32(1000 + i*7919%10007)}
+		e.rec.Src[0], e.rec.Dst[0] = 10, byte(1+i%peers)
 		if odd(i) {
-			e.rec.retransmits = 1
+			e.rec.Retransmits = 1
 		}
 		if i%5 == 0 { // to a service elsewhere
-			e.rec.sport, e.rec.dport = e.rec.dport, 5432
-			e.rec.dst[0] = 99
+			e.rec.SPort, e.rec.DPort = e.rec.DPort, 5432
+			e.rec.Dst[0] = 99
 		}
 		return e
 	}
@@ -465,7 +466,7 @@ func TestLedgerThins(t *testing.T) {
 			} else {
 				spread[4*at/n] = true
 			}
-			seen[l.single[i].rec.dst]++
+			seen[l.single[i].rec.Dst]++
 		}
 		if all := n/97 - (most+1)/2/97; odds < min(most/4, all)-1 {
 			t.Errorf("%d closes: %d odd ones of %d after the first, room for %d", n, odds, all, most/4)
@@ -491,9 +492,9 @@ func TestLedgerThins(t *testing.T) {
 		want, rtts := map[[16]byte]int64{}, map[[16]byte][]int{}
 		for i := range n {
 			e := one(i)
-			want[e.rec.dst]++
+			want[e.rec.Dst]++
 			if !alone[i] {
-				rtts[e.rec.dst] = append(rtts[e.rec.dst], int(e.rec.rtt))
+				rtts[e.rec.Dst] = append(rtts[e.rec.Dst], int(e.rec.RTT))
 			}
 		}
 		for k, g := range l.groups {
@@ -519,7 +520,7 @@ func TestListenersAreCandidates(t *testing.T) {
 	r := newRecording(t)
 	s := newSockets(r.Writer, here(t)).(*sockets)
 	listening := func(port uint16, of ...candidate) *socket {
-		e := &socket{rec: record{state: stateListen, sport: port}}
+		e := &socket{rec: sockdiag.Record{State: sockdiag.StateListen, SPort: port}}
 		for _, c := range of {
 			e.holders = append(e.holders, holder{process: &process{ref: c.process, id: c.id}})
 		}
@@ -567,7 +568,7 @@ func TestListenersAreCandidates(t *testing.T) {
 }
 
 func FuzzClosedSocketMessages(f *testing.F) {
-	end := inetMessage(stateClose, inetDiagProtocol, []byte{unix.IPPROTO_TCP}, inetDiagInfo, tcpInfo(280))
+	end := kerneltest.InetMessage(sockdiag.StateClose, inetDiagProtocol, []byte{unix.IPPROTO_TCP}, sockdiag.InetDiagInfo, kerneltest.TCPInfo(280))
 	head := make([]byte, unix.NLMSG_HDRLEN)
 	binary.NativeEndian.PutUint32(head, uint32(len(head)+len(end)))
 	binary.NativeEndian.PutUint16(head[4:], unix.SOCK_DIAG_BY_FAMILY)
@@ -650,9 +651,9 @@ func TestTimeWaitIsKeptUntilItsCloseMustBeHeard(t *testing.T) {
 		{"not yet taken, for ten seconds", 10 * time.Second, 11 * time.Second, false, true},
 		{"taken before that", 30 * time.Second, 11 * time.Second, false, false},
 	} {
-		msg := inetMessage(stateTimeWait)
+		msg := kerneltest.InetMessage(sockdiag.StateTimeWait)
 		binary.NativeEndian.PutUint32(msg[52:], uint32((timeWait-c.began)/time.Millisecond))
-		rec, err := decodeInet(msg)
+		rec, err := sockdiag.DecodeInet(msg)
 		if err != nil {
 			t.Fatal(err)
 		}

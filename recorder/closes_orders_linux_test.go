@@ -14,6 +14,7 @@ import (
 
 	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/sockdiag"
 )
 
 // Whatever the order in which closes are heard of and dumps read, and whatever the budget, each connection is
@@ -58,7 +59,7 @@ type ledgerHistory struct {
 	rand    *rand.Rand
 	s       *sockets
 	c       *closes
-	diag    *diagnostics // that tells the dump
+	diag    *sockdiag.Conn // that tells the dump
 	cookies uint64
 	conns   map[uint16]*madeUp // alive or in TIME_WAIT, by port
 	late    []*madeUp          // closed, and the kernel's message is under way
@@ -112,11 +113,11 @@ func (h *ledgerHistory) tellLate() {
 
 // message is what the kernel says of a connection.
 func (h *ledgerHistory) message(c *madeUp, state uint8, cookie uint64, attributes ...any) []byte {
-	b := inetMessage(state, attributes...)
+	b := kerneltest.InetMessage(state, attributes...)
 	binary.BigEndian.PutUint16(b[4:], c.port)
 	binary.BigEndian.PutUint16(b[6:], 80)
 	copy(b[24:], []byte{192, 0, 2, 2})
-	putCookie(b[44:], cookie)
+	sockdiag.PutCookie(b[44:], cookie)
 	binary.NativeEndian.PutUint32(b[68:], 0)
 	return b
 }
@@ -138,7 +139,7 @@ func (h *ledgerHistory) name(c *madeUp) uint64 {
 
 // tell has the kernel tell of a close.
 func (h *ledgerHistory) tell(c *madeUp) {
-	b := h.message(c, stateClose, h.name(c), inetDiagProtocol, []byte{unix.IPPROTO_TCP}, inetDiagInfo, h.info(c))
+	b := h.message(c, sockdiag.StateClose, h.name(c), inetDiagProtocol, []byte{unix.IPPROTO_TCP}, sockdiag.InetDiagInfo, h.info(c))
 	c.told = h.sample + 1
 	head := make([]byte, unix.NLMSG_HDRLEN)
 	binary.NativeEndian.PutUint32(head, uint32(len(head)+len(b)))
@@ -159,16 +160,16 @@ func (h *ledgerHistory) dump(each func(msg []byte) error) error {
 		case c == nil:
 			continue
 		case c.closed == 0:
-			b = h.message(c, stateEstablished, h.name(c), inetDiagInfo, h.info(c))
+			b = h.message(c, sockdiag.StateEstablished, h.name(c), sockdiag.InetDiagInfo, h.info(c))
 		default:
 			if c.tailCookie == 0 {
 				h.cookies++
 				c.tailCookie = h.cookies
 			}
-			b = h.message(c, stateTimeWait, c.tailCookie)
+			b = h.message(c, sockdiag.StateTimeWait, c.tailCookie)
 			// We come to look at it up to a second late: on a busy machine.
-			h.diag.filled = kernel.SinceBoot() - time.Duration(h.rand.Int64N(int64(time.Second)))
-			binary.NativeEndian.PutUint32(b[52:], uint32((timeWait-(h.diag.filled-c.closed))/time.Millisecond))
+			h.diag.Filled = kernel.SinceBoot() - time.Duration(h.rand.Int64N(int64(time.Second)))
+			binary.NativeEndian.PutUint32(b[52:], uint32((timeWait-(h.diag.Filled-c.closed))/time.Millisecond))
 		}
 		// What the kernel has written we read later.
 		if h.rand.IntN(3) == 0 {
@@ -192,12 +193,12 @@ func (h *ledgerHistory) run(samples int) {
 	h.c = h.s.closes[0]
 	for _, p := range h.s.protocols {
 		if p.proto == "tcp" {
-			p.diag = &diagnostics{instead: func(func([]byte) error) error { return nil }}
+			p.diag = &sockdiag.Conn{Instead: func(func([]byte) error) error { return nil }}
 		}
 	}
 	for _, p := range h.s.protocols {
 		if p.proto == "tcp" && p.first == nil {
-			p.diag = &diagnostics{instead: func() func(func([]byte) error) error {
+			p.diag = &sockdiag.Conn{Instead: func() func(func([]byte) error) error {
 				looks := 0
 				return func(each func([]byte) error) error {
 					if looks++; looks == 1 {
@@ -224,8 +225,8 @@ func (h *ledgerHistory) run(samples int) {
 			}
 			h.tellLate()
 			for _, p := range h.s.protocols {
-				if p.diag.instead != nil {
-					p.diag = &diagnostics{instead: func(func([]byte) error) error { return nil }}
+				if p.diag.Instead != nil {
+					p.diag = &sockdiag.Conn{Instead: func(func([]byte) error) error { return nil }}
 				}
 			}
 			h.s.last = true

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -16,7 +17,7 @@ func (s *sockets) collectCloses() {
 		}
 		for _, list := range [...][]ending{c.got.sampled, c.got.single} {
 			for i := range list {
-				if e := list[i].socket; e != nil && e.rec.isRemains() {
+				if e := list[i].socket; e != nil && e.rec.IsRemains() {
 					s.owners.vanished(e) // its descriptor was open for longer
 				}
 			}
@@ -71,27 +72,27 @@ func (c *closes) protocol(family, number uint8) *protocol {
 
 // putClose enters a close; e is the socket if a sample has seen it, or its TIME_WAIT.
 func (s *sockets) putClose(c *closes, end *ending, e *socket) {
-	p, r := c.protocol(end.rec.family, end.proto), &end.rec
+	p, r := c.protocol(end.rec.Family, end.proto), &end.rec
 	if p == nil {
 		return // of a protocol that is none of ours
 	}
 	v := store.Close{Lived: store.NonZero(end.lived.Milliseconds()), Late: store.Late(end.late)}
 	if e != nil {
-		if e.rec.state == stateTimeWait {
-			r.leaveOutLastFIN(&e.rec)
+		if e.rec.State == sockdiag.StateTimeWait {
+			r.LeaveOutLastFIN(&e.rec)
 		}
-		r.remember(&e.rec) // what the kernel has forgotten by then
+		r.Remember(&e.rec) // what the kernel has forgotten by then
 	}
 	v.Incomplete = store.NonZero(boolean(end.forgotten))
 	var owner ownership
 	if e != nil && e.last != 0 {
 		owner = ownership{process: e.last, how: byCookie}
 	} else {
-		owner = s.listenerOf(p, r.src, r.sport)
+		owner = s.listenerOf(p, r.Src, r.SPort)
 	}
 	v.Process, v.OwnerHow, v.Candidates = owner.process, owner.how.String(), owner.candidates()
-	if p.traffic != nil && c.before > 0 /* else it may have moved it before anybody looked */ && (end.forgotten || r.dport != 0) {
-		var before record
+	if p.traffic != nil && c.before > 0 /* else it may have moved it before anybody looked */ && (end.forgotten || r.DPort != 0) {
+		var before sockdiag.Record
 		if e != nil {
 			before = e.rec
 		}
@@ -121,14 +122,14 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 		if c.before > 0 && v.Ended == 0 && end.at-end.idle > c.before {
 			v.Lived = store.NonZero(max(0, min(end.lived, end.at-c.before)).Milliseconds())
 		}
-		v.NetNS, v.Proto, v.Family, v.Cookie = p.ns.id, p.proto, p.family, store.NonZero(r.cookie)
-		v.LocalAddr, v.LocalPort = s.texts.address(r.family, &r.src), store.Of(r.sport)
+		v.NetNS, v.Proto, v.Family, v.Cookie = p.ns.id, p.proto, p.family, store.NonZero(r.Cookie)
+		v.LocalAddr, v.LocalPort = s.texts.address(r.Family, &r.Src), store.Of(r.SPort)
 		if !end.forgotten {
-			v.RemoteAddr, v.RemotePort = s.texts.address(r.family, &r.dst), store.Of(r.dport)
+			v.RemoteAddr, v.RemotePort = s.texts.address(r.Family, &r.Dst), store.Of(r.DPort)
 		}
 	}
 	var last store.Socket
-	r.tcpValues(&last)
+	tcpValues(r, &last)
 	v.BytesSent, v.BytesReceived, v.SegsOut, v.SegsIn = last.BytesSent, last.BytesReceived, last.SegsOut, last.SegsIn
 	v.Retransmits, v.RTT, v.RTTVar, v.MinRTT = last.Retransmits, last.RTT, last.RTTVar, store.NonZero(end.minRTT)
 	v.Cwnd, v.MSS, v.PMTU = last.Cwnd, last.MSS, last.PMTU
@@ -143,7 +144,7 @@ func (s *sockets) endOf(c *closes, end *ending, e *socket) float64 {
 		return e.ended
 	case e != nil && e.waits != 0 && end.at-end.late > e.waits+toldAtOnce:
 		return s.endedWaiting(e) // no sample looked whether its descriptor was open
-	case e != nil && e.gone != 0 && end.at > e.left+toldAtOnce && !e.rec.isRemains():
+	case e != nil && e.gone != 0 && end.at > e.left+toldAtOnce && !e.rec.IsRemains():
 		return s.sampleAfter(e.left)
 	case e == nil && end.idle > 0 && c.before > 0 && end.at-end.idle < c.before-toldAtOnce:
 		// The last sample did not see it alive: it had ended by then.
@@ -191,13 +192,13 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 	case (key.scope == ofListener || key.scope == ofPeer) && g.unknown == 0:
 		v.RemoteAddr = s.texts.address(key.family, &key.peer)
 	}
-	if g.has&hasBytesSent != 0 {
+	if g.has&sockdiag.HasBytesSent != 0 {
 		v.BytesSent, v.BytesReceived = store.Of(g.bytesSent), store.Of(g.bytesRecv)
 	}
-	if g.has&hasSegs != 0 {
+	if g.has&sockdiag.HasSegs != 0 {
 		v.SegsOut, v.SegsIn = store.Of(g.segsOut), store.Of(g.segsIn)
 	}
-	if g.has&hasInfo != 0 {
+	if g.has&sockdiag.HasInfo != 0 {
 		v.Retransmits = store.Of(g.retransmits)
 	}
 	if p.proto == "tcp" {

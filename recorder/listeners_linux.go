@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -28,13 +29,13 @@ func (s *sockets) findListeners(p *protocol) {
 	p.listeners, p.before = p.before, p.listeners
 	clear(p.listeners)
 	for _, e := range p.seen {
-		if e.rec.state != stateListen {
+		if e.rec.State != sockdiag.StateListen {
 			continue
 		}
 		if p.listeners == nil {
 			p.listeners = listeners{}
 		}
-		key := listenKey{e.rec.src, e.rec.sport}
+		key := listenKey{e.rec.Src, e.rec.SPort}
 		list := p.listeners[key]
 		for _, h := range e.holders {
 			list = withCandidate(list, candidate{h.process.ref, h.process.id})

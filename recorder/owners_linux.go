@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -488,7 +489,7 @@ func (o *owners) setClosedAside(ctx context.Context) {
 	}
 	few := len(o.wanted) <= askedAtOnce
 	o.wanted = slices.DeleteFunc(o.wanted, func(e *socket) bool {
-		if !few && e.rec.has&hasMPTCP == 0 {
+		if !few && e.rec.Has&sockdiag.HasMPTCP == 0 {
 			return false
 		}
 		if e.onItsWay = !o.gone(ctx, e); e.onItsWay {

@@ -2,12 +2,9 @@ package recorder
 
 import (
 	"context"
-	"encoding/binary"
 	"slices"
 
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
-
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -16,75 +13,13 @@ import (
 // and since Linux 6.17 they show the inode still, though no process can have it any more. Only the
 // connection itself, which the kernel finds by its token, says that it is closed.
 
-const (
-	inetDiagULPInfo = 19 // what runs on top of TCP; its parts (INET_ULP_INFO_…):
-	ulpName         = 1
-	ulpMPTCP        = 3 // of a subflow; its parts (MPTCP_SUBFLOW_ATTR_…):
-	subflowTokenLoc = 2 // only with CAP_NET_ADMIN
-
-	inetDiagReqProtocol = 3 // INET_DIAG_REQ_PROTOCOL, for numbers that do not fit into a byte
-	protocolMPTCP       = 262
-)
-
-// isSubflow reports whether the value of inetDiagULPInfo is that of a subflow.
-func isSubflow(info []byte) bool {
-	found := false
-	eachAttribute(info, func(kind uint16, v []byte) {
-		found = found || kind == ulpName && string(v) == "mptcp\x00"
-	})
-	return found
-}
-
-// subflowToken is the token of the connection that an inet_diag message of a subflow tells; 0: none.
-func subflowToken(msg []byte) (token uint32) {
-	if len(msg) < inetDiagMsgSize {
-		return 0
-	}
-	eachAttribute(msg[inetDiagMsgSize:], func(kind uint16, v []byte) {
-		if kind != inetDiagULPInfo {
-			return
-		}
-		eachAttribute(v, func(kind uint16, v []byte) {
-			if kind != ulpMPTCP {
-				return
-			}
-			eachAttribute(v, func(kind uint16, v []byte) {
-				if kind == subflowTokenLoc && len(v) >= 4 {
-					token = binary.NativeEndian.Uint32(v)
-				}
-			})
-		})
-	})
-	return token
-}
-
-// mptcpExact asks for the connection of that token.
-type mptcpExact struct {
-	family uint8
-	token  uint32
-}
-
-func (mptcpExact) Len() int { return 56 + 8 }
-
-func (r mptcpExact) Serialize() []byte {
-	b := append(inetRequest{r.family, unix.IPPROTO_RAW}.Serialize(), make([]byte, 8)...)
-	b[2] = 0
-	putCookie(b[48:], uint64(r.token))
-	binary.NativeEndian.PutUint16(b[56:], 8)
-	binary.NativeEndian.PutUint16(b[58:], inetDiagReqProtocol)
-	binary.NativeEndian.PutUint32(b[60:], protocolMPTCP)
-	return b
-}
-
 // isAbandoned asks the kernel whether the connection that subflow e is of has been closed by its process. When in doubt it has not.
 // Then all its subflows are abandoned.
 func (s *sockets) isAbandoned(ctx context.Context, p *protocol, e *socket, token uint32) bool {
-	req := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_ACK)
-	req.AddData(mptcpExact{e.rec.family, token})
 	closed := false
-	err := p.diag.ask(ctx, req, func(msg []byte) error {
-		r, err := decodeInet(msg)
-		closed = r.inode == 0
+	err := p.diag.Ask(ctx, sockdiag.ExactMPTCP(e.rec.Family, token), func(msg []byte) error {
+		r, err := sockdiag.DecodeInet(msg)
+		closed = r.Inode == 0
 		return err
 	})
 	if err != nil || !closed {

@@ -10,13 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/sockdiag"
 )
 
 // mptcp opens a socket of MPTCP, or skips the test.
 func mptcp(t *testing.T) int {
 	t.Helper()
 	os.WriteFile("/proc/sys/net/mptcp/enabled", []byte("1"), 0) // where it is missing, the next line says so
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, protocolMPTCP)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, sockdiag.ProtocolMPTCP)
 	if err != nil {
 		kerneltest.NeedKernel(t, fmt.Sprintf("this kernel has no MPTCP (Linux 5.6, CONFIG_MPTCP): %v", err))
 	}
@@ -128,7 +129,7 @@ func TestOwnerOfMPTCP(t *testing.T) {
 		defer c.mu.Unlock()
 		n := 0
 		for _, e := range c.ledger.sampled {
-			if int(e.rec.sport) == port || int(e.rec.dport) == port {
+			if int(e.rec.SPort) == port || int(e.rec.DPort) == port {
 				n++
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/sockdiag"
 )
 
 // onThread runs do on a thread that then ends: the first of the process, or another.
@@ -354,6 +355,6 @@ func FuzzRegisteredFiles(f *testing.F) {
 				t.Errorf("%q is not in %q", line, text)
 			}
 		})
-		subflowToken(text)
+		sockdiag.SubflowToken(text)
 	})
 }

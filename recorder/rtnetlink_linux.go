@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -48,13 +49,13 @@ func (r *rtnetlink) ask(ctx context.Context, request int, answer uint16, header 
 	}
 	buf := dumpBuffers.Get().(*[]byte)
 	defer dumpBuffers.Put(buf)
-	d := diagnostics{socket: r.socket, buf: *buf}
+	d := sockdiag.Conn{Socket: r.socket, Buf: *buf}
 	req := nl.NewNetlinkRequest(request, unix.NLM_F_DUMP)
 	req.AddRawData(header)
-	err := d.socket.Send(req)
+	err := d.Socket.Send(req)
 	var got packed
 	if err == nil {
-		err = d.receive(ctx, req.Seq, func(kind uint16, msg []byte) error {
+		err = d.Receive(ctx, req.Seq, func(kind uint16, msg []byte) error {
 			if kind == answer {
 				got.add(msg)
 			}
@@ -68,7 +69,7 @@ func (r *rtnetlink) ask(ctx context.Context, request int, answer uint16, header 
 }
 
 // dumpBuffers are those that no dump is read into: every namespace has its own socket, and they are read one after the other.
-var dumpBuffers = sync.Pool{New: func() any { buf := newDumpBuffer(); return &buf }}
+var dumpBuffers = sync.Pool{New: func() any { buf := sockdiag.NewBuffer(); return &buf }}
 
 // packed are messages that stand close together in memory: the library keeps each in the buffer that it came in, which is half
 // empty, and a million routes took half a gigabyte.

@@ -3,6 +3,8 @@ package recorder
 import (
 	"context"
 	"time"
+
+	"netsql/recorder/internal/sockdiag"
 )
 
 // boundAgain is how long after a look that found no bound socket the next one is.
@@ -29,9 +31,9 @@ func (l *boundLook) decide() {
 // states are those to ask for, a bit for each.
 func (l *boundLook) states() uint32 {
 	if l.seen = 0; l.asked {
-		return everyState
+		return sockdiag.EveryState
 	}
-	return everyState &^ (1 << stateBound)
+	return sockdiag.EveryState &^ (1 << sockdiag.StateBound)
 }
 
 // lookAtBound looks for bound sockets after all when one that listened does not any more: it may have been shut down and be
@@ -41,7 +43,7 @@ func (s *sockets) lookAtBound(ctx context.Context, p *protocol) error {
 		return nil
 	}
 	p.bound.at, p.bound.asked = time.Now(), true
-	return s.dumpOnce(ctx, p, tcpRequest{1 << stateBound}.message())
+	return s.dumpOnce(ctx, p, sockdiag.TCPRequest{States: 1 << sockdiag.StateBound}.Message())
 }
 
 // lostListener reports whether the dump does not show a socket that listened in the one before.
@@ -50,7 +52,7 @@ func (p *protocol) lostListener() bool {
 		return false
 	}
 	for _, e := range p.known {
-		if e.dump != p.dump && !e.unlisted && e.rec.state == stateListen {
+		if e.dump != p.dump && !e.unlisted && e.rec.State == sockdiag.StateListen {
 			return true
 		}
 	}

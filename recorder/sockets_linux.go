@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -42,7 +43,7 @@ type sockets struct {
 
 func newSockets(w *store.Writer, namespaces ...namespace) source {
 	users := newUsers()
-	s := &sockets{writer: w, users: users, cgroups: newCgroups(), owners: newOwners(w, users), buf: newDumpBuffer(), fresh: true}
+	s := &sockets{writer: w, users: users, cgroups: newCgroups(), owners: newOwners(w, users), buf: sockdiag.NewBuffer(), fresh: true}
 	s.owners.gone = s.isGone
 	for _, ns := range namespaces {
 		s.enter(ns)
@@ -52,7 +53,7 @@ func newSockets(w *store.Writer, namespaces ...namespace) source {
 
 // enter begins to read the sockets of a network namespace.
 func (s *sockets) enter(ns namespace) {
-	diag := &diagnostics{buf: s.buf}
+	diag := &sockdiag.Conn{Buf: s.buf}
 	counted := &census{file: ns.procFile(), counts: map[string]int{}}
 	for _, family := range []uint8{4, 6} {
 		af := map[uint8]uint8{4: unix.AF_INET, 6: unix.AF_INET6}[family]
@@ -62,14 +63,14 @@ func (s *sockets) enter(ns namespace) {
 			{proto: "raw", kind: "raw", number: unix.IPPROTO_RAW},
 		} {
 			p.family, p.af, p.name = store.Of(family), af, fmt.Sprintf("%s%d", p.proto, family)
-			p.request = inetRequest{af, p.number}.message
+			p.request = sockdiag.InetRequest{Family: af, Protocol: p.number}.Message
 			p.census = counted
 			s.add(p, ns, diag)
 		}
 	}
 	s.joinTCP(ns)
 	s.sumUp(ns)
-	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: unixRequest{}.message, census: counted}, ns, diag)
+	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: sockdiag.UnixRequest{}.Message, census: counted}, ns, diag)
 	if s.hearer != nil {
 		s.hear(ns)
 	}
@@ -84,7 +85,7 @@ func (s *sockets) joinTCP(ns namespace) {
 		case first == nil:
 			first = p
 			first.bound = &boundLook{}
-			first.request = func() *nl.NetlinkRequest { return tcpRequest{first.bound.states()}.message() }
+			first.request = func() *nl.NetlinkRequest { return sockdiag.TCPRequest{States: first.bound.states()}.Message() }
 		default:
 			p.first, first.second = first, p
 		}
@@ -126,7 +127,7 @@ func (s *sockets) hear(ns namespace) {
 	s.closes = append(s.closes, c)
 }
 
-func (s *sockets) add(p *protocol, ns namespace, diag *diagnostics) {
+func (s *sockets) add(p *protocol, ns namespace, diag *sockdiag.Conn) {
 	p.ns, p.diag = ns, diag
 	p.source = s.writer.SourceIn(ns.id, p.name)
 	p.sockets = store.NewSet(p.source, store.Sockets)
@@ -142,7 +143,7 @@ func (s *sockets) add(p *protocol, ns namespace, diag *diagnostics) {
 func (s *sockets) shut(ns namespace) {
 	for _, p := range s.protocols {
 		if p.ns.id == ns.id {
-			p.diag.close()
+			p.diag.Close()
 		}
 	}
 	for _, c := range s.closes {
@@ -171,7 +172,7 @@ func (s *sockets) leave(ns namespace) {
 		for _, e := range p.known {
 			s.owners.vanished(e)
 		}
-		p.diag.close()
+		p.diag.Close()
 		return true
 	})
 	s.closes = slices.DeleteFunc(s.closes, func(c *closes) bool {
@@ -261,8 +262,8 @@ func (s *sockets) read(ctx context.Context) {
 // A protocol is what is of one kind: the TCP sockets of IPv4, the unix sockets, of one network namespace.
 type protocol struct {
 	ns          namespace
-	diag        *diagnostics // of the namespace
-	name        string       // of the source
+	diag        *sockdiag.Conn // of the namespace
+	name        string         // of the source
 	proto, kind string
 	number      uint8 // IPPROTO_TCP and so on
 	family      store.Int
@@ -306,7 +307,7 @@ type protocol struct {
 
 // A socket is what is remembered of one from sample to sample.
 type socket struct {
-	rec     record
+	rec     sockdiag.Record
 	name    string // of a unix socket, as the kernel has it
 	subject *store.Subject[store.SocketID, store.Socket]
 	holders []holder      // by rising pid
@@ -357,7 +358,7 @@ func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
 		p.bound.decide()
 	}
 	err := error(nl.ErrDumpInterrupted)
-	for try := 0; try < diagTries && errors.Is(err, nl.ErrDumpInterrupted); try++ {
+	for try := 0; try < sockdiag.Tries && errors.Is(err, nl.ErrDumpInterrupted); try++ {
 		s.dumps++
 		for _, p := range both {
 			p.dump, p.seen, p.next, p.remains, p.surplus = s.dumps, p.seen[:0], 0, p.remains[:0], 0
@@ -387,7 +388,7 @@ func (s *sockets) dumpScope(ctx context.Context, p *protocol) error {
 	case noDump:
 		return nil
 	case listenersDump:
-		err := s.dumpOnce(ctx, p, tcpRequest{1 << stateListen}.message())
+		err := s.dumpOnce(ctx, p, sockdiag.TCPRequest{States: 1 << sockdiag.StateListen}.Message())
 		if err != nil || len(p.seen)+len(p.second.seen) == p.census.of(p) {
 			return err
 		}
@@ -444,7 +445,7 @@ func (s *sockets) forgetLeft(p *protocol) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for key, e := range p.left {
-		if e.closed || s.gen-e.gone >= leftSamples && e.rec.isRemains() {
+		if e.closed || s.gen-e.gone >= leftSamples && e.rec.IsRemains() {
 			delete(p.left, key)
 		}
 	}
@@ -471,34 +472,34 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.Netlink
 	if p.fromProc {
 		return s.dumpProc(p)
 	}
-	err := p.diag.dump(ctx, request, func(msg []byte) error {
-		var r record
+	err := p.diag.Dump(ctx, request, func(msg []byte) error {
+		var r sockdiag.Record
 		var name []byte
 		var err error
 		if p.af == unix.AF_UNIX {
-			r, name, err = decodeUnix(msg)
+			r, name, err = sockdiag.DecodeUnix(msg)
 		} else {
-			r, err = decodeInet(msg)
+			r, err = sockdiag.DecodeInet(msg)
 		}
 		if err != nil {
 			return err
 		}
-		if p.bound != nil && r.state == stateClose {
+		if p.bound != nil && r.State == sockdiag.StateClose {
 			p.bound.seen++
 		}
 		p := p
-		if p.second != nil && r.family == p.second.af {
+		if p.second != nil && r.Family == p.second.af {
 			p = p.second
 		}
-		if r.isRemains() {
-			if e := p.known[r.cookie]; e != nil && e.waits == 0 {
-				e.waits = timeWaitBegan(&r, msg, p.diag.filled)
+		if r.IsRemains() {
+			if e := p.known[r.Cookie]; e != nil && e.waits == 0 {
+				e.waits = timeWaitBegan(&r, msg, p.diag.Filled)
 			} else if e == nil && p.closes != nil {
-				p.seeRemains(&r, msg, p.diag.filled)
+				p.seeRemains(&r, msg, p.diag.Filled)
 				return nil
 			}
 		}
-		s.see(p, r.cookie, &r, name)
+		s.see(p, r.Cookie, &r, name)
 		return nil
 	})
 	// Without INET_RAW_DIAG there is no handler. Asking makes the kernel look for a module
@@ -524,14 +525,14 @@ func (s *sockets) dumpProc(p *protocol) error {
 	if err != nil {
 		return err
 	}
-	return parseRaw(text, p.af, func(r record) { s.see(p, uint64(r.inode), &r, nil) })
+	return sockdiag.ParseProcRaw(text, p.af, func(r sockdiag.Record) { s.see(p, uint64(r.Inode), &r, nil) })
 }
 
 // find is the known socket of that key. The kernel tells of them in the same order each time, so that most need not be
 // looked for: twenty thousand look-ups in a map take milliseconds.
 func (p *protocol) find(key uint64) *socket {
 	if p.next < len(p.order) {
-		if e := p.order[p.next]; e.rec.cookie == key && key != 0 {
+		if e := p.order[p.next]; e.rec.Cookie == key && key != 0 {
 			p.next++
 			return e
 		}
@@ -544,7 +545,7 @@ func (p *protocol) find(key uint64) *socket {
 }
 
 // see takes note of one socket of a dump.
-func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
+func (s *sockets) see(p *protocol, key uint64, r *sockdiag.Record, name []byte) {
 	e := p.find(key)
 	if e == nil {
 		e = &socket{}
@@ -558,9 +559,9 @@ func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
 		p.seen = append(p.seen, e)
 	}
 	if e.abandoned {
-		r.inode = 0 // nobody can have it open
+		r.Inode = 0 // nobody can have it open
 	}
-	r.remember(&e.rec)
+	r.Remember(&e.rec)
 	if e.rec == *r && e.name == string(name) && !e.unlisted {
 		return
 	}
@@ -568,7 +569,7 @@ func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
 }
 
 // update makes r what is known of e.
-func (s *sockets) update(p *protocol, e *socket, r *record, name []byte) {
+func (s *sockets) update(p *protocol, e *socket, r *sockdiag.Record, name []byte) {
 	e.dirty = true
 	if p.traffic != nil && (p.primed || e.subject != nil) {
 		if g := growthOf(e, &e.rec, r); !g.isZero() {
@@ -578,34 +579,34 @@ func (s *sockets) update(p *protocol, e *socket, r *record, name []byte) {
 	if e.unlisted { // connected or bound once more
 		p.relist(e, r)
 	}
-	e.renamed = e.renamed || !e.rec.sameName(r)
-	e.moved = e.moved || e.rec.state != r.state
+	e.renamed = e.renamed || !e.rec.SameName(r)
+	e.moved = e.moved || e.rec.State != r.State
 	if p.af == unix.AF_UNIX {
 		if e.name != string(name) {
 			e.name, e.renamed = string(name), true
 		}
-		if r.peer != 0 || r.has&hasPeer == 0 {
-			e.peer = r.peer
+		if r.Peer != 0 || r.Has&sockdiag.HasPeer == 0 {
+			e.peer = r.Peer
 		}
 	}
-	if r.has&hasUID != 0 {
-		e.uid, e.uidKnown = r.uid, true
+	if r.Has&sockdiag.HasUID != 0 {
+		e.uid, e.uidKnown = r.UID, true
 	}
-	if e.rec.inode == r.inode {
+	if e.rec.Inode == r.Inode {
 		e.rec = *r
 		return
 	}
-	if r.isRemains() && e.rec.inode != 0 && p.mayBeHeld(e) {
+	if r.IsRemains() && e.rec.Inode != 0 && p.mayBeHeld(e) {
 		e.rec = *r
 		p.doubtful = append(p.doubtful, e) // forgetVanished comes before
 		return
 	}
-	if e.rec.inode != 0 || len(e.holders) > 0 {
+	if e.rec.Inode != 0 || len(e.holders) > 0 {
 		s.owners.vanished(e)
 	}
 	e.rec = *r
-	if r.inode != 0 {
-		e.inode = r.inode
+	if r.Inode != 0 {
+		e.inode = r.Inode
 		s.owners.appeared(e)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -26,7 +27,7 @@ func (s *sockets) report(p *protocol, owned bool) {
 
 func (s *sockets) reportSocket(p *protocol, e *socket, owned bool) {
 	owner := s.owner(p, e, owned)
-	if e.ended == 0 && e.moved && e.rec.state == stateClose && e.rec.dport != 0 && p.proto == "tcp" {
+	if e.ended == 0 && e.moved && e.rec.State == sockdiag.StateClose && e.rec.DPort != 0 && p.proto == "tcp" {
 		e.ended = s.writer.Now() // bound to its port, though the connection is over
 	}
 	if e.dirty || owner != e.shown || !p.sockets.Keep(e.subject) {
@@ -48,7 +49,7 @@ func (p *protocol) reportTraffic() {
 	}
 	for key, c := range p.counts {
 		if c.shown.Count.Or(0) > 0 {
-			if key.state == stateNames[stateListen] || key.state == stateNames[stateClose] {
+			if key.state == sockdiag.StateNames[sockdiag.StateListen] || key.state == sockdiag.StateNames[sockdiag.StateClose] {
 				continue // no connection
 			}
 			p.traffic.of(key.process).known = true
@@ -96,13 +97,13 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 	switch {
 	case owned && len(e.holders) > 0:
 		return ownership{process: e.holders[0].process.ref, how: byFD}
-	case e.rec.inode == 0 && e.last != 0:
+	case e.rec.Inode == 0 && e.last != 0:
 		// Closed by its process, but not over: TIME_WAIT, LAST_ACK. Who had it last is
 		// known for certain, because the cookie says that it is the same socket.
 		return ownership{process: e.last, how: byCookie}
-	case e.rec.inode == 0:
+	case e.rec.Inode == 0:
 		// Not accepted yet, or closed before a sample saw it.
-		if o := s.ownerOf(p.listeners.at(e.rec.src, e.rec.sport)); o != nobody || e.shown.how != byListener {
+		if o := s.ownerOf(p.listeners.at(e.rec.Src, e.rec.SPort)); o != nobody || e.shown.how != byListener {
 			return o
 		}
 		return e.shown // it listened when this was first seen
@@ -117,30 +118,30 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 	r := &e.rec
 	v := store.Socket{
-		State: named(stateNames[:], r.state), Process: owner.process, OwnerHow: owner.how.String(),
-		Congestion: s.texts.congestion(r.congestion), Ended: e.ended, Candidates: owner.candidates(),
+		State: sockdiag.Named(sockdiag.StateNames[:], r.State), Process: owner.process, OwnerHow: owner.how.String(),
+		Congestion: s.texts.congestion(r.Congestion), Ended: e.ended, Candidates: owner.candidates(),
 	}
-	if r.has&hasUID != 0 || e.uidKnown && r.has&(hasInfo|hasLast) != 0 {
+	if r.Has&sockdiag.HasUID != 0 || e.uidKnown && r.Has&(sockdiag.HasInfo|sockdiag.HasLast) != 0 {
 		v.UID, v.User = store.Of(e.uid), s.users.name(e.uid)
 	}
 	resolved := true
-	if r.has&hasCgroup != 0 && r.cgroup != 0 {
-		v.CGroup = s.cgroups.path(r.cgroup)
+	if r.Has&sockdiag.HasCgroup != 0 && r.Cgroup != 0 {
+		v.CGroup = s.cgroups.path(r.Cgroup)
 		resolved = v.CGroup != ""
 	}
-	if r.has&hasMark != 0 {
-		v.Mark = store.Of(r.mark)
+	if r.Has&sockdiag.HasMark != 0 {
+		v.Mark = store.Of(r.Mark)
 	}
 	if p.proto == "tcp" {
-		v.Timer = named(timerNames[:], r.timer)
+		v.Timer = sockdiag.Named(sockdiag.TimerNames[:], r.Timer)
 	}
-	if r.has&hasQueues != 0 {
-		v.RecvQ, v.SendQ = store.Of(r.recvQ), store.Of(r.sendQ)
+	if r.Has&sockdiag.HasQueues != 0 {
+		v.RecvQ, v.SendQ = store.Of(r.RecvQ), store.Of(r.SendQ)
 	}
-	if r.has&hasDrops != 0 {
-		v.Drops = store.Of(r.drops)
+	if r.Has&sockdiag.HasDrops != 0 {
+		v.Drops = store.Of(r.Drops)
 	}
-	r.tcpValues(&v)
+	tcpValues(r, &v)
 
 	if e.renamed || !p.sockets.Change(e.subject, v) {
 		e.subject = p.sockets.Put(s.socketID(p, e), v)
@@ -156,25 +157,25 @@ func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 }
 
 // tcpValues fills in what tcp_info told.
-func (r *record) tcpValues(v *store.Socket) {
-	if r.has&hasInfo != 0 {
-		v.MSS, v.PMTU = store.NonZero(r.mss), store.NonZero(r.pmtu)
-		v.Cwnd = store.Of(r.cwnd)
+func tcpValues(r *sockdiag.Record, v *store.Socket) {
+	if r.Has&sockdiag.HasInfo != 0 {
+		v.MSS, v.PMTU = store.NonZero(r.MSS), store.NonZero(r.PMTU)
+		v.Cwnd = store.Of(r.Cwnd)
 	}
-	if r.has&(hasInfo|hasLast) != 0 {
-		v.Retransmits = store.Of(r.retransmits)
-		if r.rtt != 0 { // measured at all
-			v.RTT, v.RTTVar = store.Of(r.rtt), store.Of(r.rttvar)
+	if r.Has&(sockdiag.HasInfo|sockdiag.HasLast) != 0 {
+		v.Retransmits = store.Of(r.Retransmits)
+		if r.RTT != 0 { // measured at all
+			v.RTT, v.RTTVar = store.Of(r.RTT), store.Of(r.RTTVar)
 		}
 	}
-	if r.has&hasBytesRecv != 0 {
-		v.BytesReceived = store.Of(r.bytesRecv)
+	if r.Has&sockdiag.HasBytesRecv != 0 {
+		v.BytesReceived = store.Of(r.BytesRecv)
 	}
-	if r.has&hasBytesSent != 0 {
-		v.BytesSent = store.Of(r.bytesSent)
+	if r.Has&sockdiag.HasBytesSent != 0 {
+		v.BytesSent = store.Of(r.BytesSent)
 	}
-	if r.has&hasSegs != 0 {
-		v.SegsOut, v.SegsIn = store.Of(r.segsOut), store.Of(r.segsIn)
+	if r.Has&sockdiag.HasSegs != 0 {
+		v.SegsOut, v.SegsIn = store.Of(r.SegsOut), store.Of(r.SegsIn)
 	}
 }
 
@@ -182,17 +183,17 @@ func (s *sockets) socketID(p *protocol, e *socket) store.SocketID {
 	r := &e.rec
 	id := store.SocketID{
 		NetNS: p.ns.id, Proto: p.proto, Family: p.family, Type: p.kind,
-		IfIndex: store.NonZero(r.ifindex), Inode: store.NonZero(e.inode), Cookie: store.NonZero(r.cookie),
+		IfIndex: store.NonZero(r.IfIndex), Inode: store.NonZero(e.inode), Cookie: store.NonZero(r.Cookie),
 	}
 	if p.af == unix.AF_UNIX {
-		id.Type, id.Path, id.Peer = named(kindNames[:], r.kind), unixPath([]byte(e.name)), store.NonZero(e.peer)
+		id.Type, id.Path, id.Peer = sockdiag.Named(sockdiag.KindNames[:], r.Kind), sockdiag.UnixPath([]byte(e.name)), store.NonZero(e.peer)
 		return id
 	}
-	if r.cookie == 0 && e.unlisted {
+	if r.Cookie == 0 && e.unlisted {
 		return id // no dump has ever told its ends
 	}
-	id.LocalAddr, id.RemoteAddr = s.texts.address(r.family, &r.src), s.texts.address(r.family, &r.dst)
-	id.LocalPort, id.RemotePort = store.Of(r.sport), store.Of(r.dport)
+	id.LocalAddr, id.RemoteAddr = s.texts.address(r.Family, &r.Src), s.texts.address(r.Family, &r.Dst)
+	id.LocalPort, id.RemotePort = store.Of(r.SPort), store.Of(r.DPort)
 	return id
 }
 
@@ -233,7 +234,7 @@ type count struct {
 
 // count adds a socket to its group.
 func (p *protocol) count(e *socket, owner store.Ref) {
-	key := countKey{owner, named(stateNames[:], e.rec.state)}
+	key := countKey{owner, sockdiag.Named(sockdiag.StateNames[:], e.rec.State)}
 	c := p.counts[key]
 	if c == nil {
 		c = &count{}
@@ -243,9 +244,9 @@ func (p *protocol) count(e *socket, owner store.Ref) {
 		c.oldest = since
 	}
 	c.n++
-	c.queues = c.queues || e.rec.has&hasQueues != 0
-	c.recvQ += int64(e.rec.recvQ)
-	c.sendQ += int64(e.rec.sendQ)
+	c.queues = c.queues || e.rec.Has&sockdiag.HasQueues != 0
+	c.recvQ += int64(e.rec.RecvQ)
+	c.sendQ += int64(e.rec.SendQ)
 }
 
 // countSurplus adds the sockets in TIME_WAIT that are only counted. Nobody knows since when they are there.
@@ -253,7 +254,7 @@ func (p *protocol) countSurplus() {
 	if p.surplus == 0 {
 		return
 	}
-	key := countKey{0, named(stateNames[:], stateTimeWait)}
+	key := countKey{0, sockdiag.Named(sockdiag.StateNames[:], sockdiag.StateTimeWait)}
 	c := p.counts[key]
 	if c == nil {
 		c = &count{}
@@ -326,7 +327,7 @@ type texts struct {
 const textLimit = 4096
 
 func (t *texts) address(family uint8, a *[16]byte) string {
-	addr := address(family, a)
+	addr := sockdiag.Address(family, a)
 	text, ok := t.addresses[addr]
 	if !ok {
 		text = addr.String()

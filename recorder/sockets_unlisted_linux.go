@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -24,7 +25,7 @@ import (
 // mayBeHeld reports whether a process may still hold a socket that the dump does not show as alive: it held it in the last sample,
 // and the kernel has not told of its end.
 func (p *protocol) mayBeHeld(e *socket) bool {
-	return (p.proto == "tcp" || p.proto == "udp") && len(e.holders) > 0 && !e.closed && !p.closes.toldOf(e.rec.cookie)
+	return (p.proto == "tcp" || p.proto == "udp") && len(e.holders) > 0 && !e.closed && !p.closes.toldOf(e.rec.Cookie)
 }
 
 // verifyDoubtful looks whether the processes that held the doubtful sockets still do. Who does not is no holder any more; nobody else is
@@ -79,7 +80,7 @@ func (s *sockets) settle(p *protocol, owned bool) {
 	for _, e := range p.doubtful {
 		listed, held := e.dump == p.dump, len(e.holders) > 0 && !e.closed
 		switch {
-		case e.unlisted || p.known[e.rec.cookie] != e:
+		case e.unlisted || p.known[e.rec.Cookie] != e:
 		case listed && held: // in TIME_WAIT, and its descriptor is open
 			if e.ended == 0 {
 				e.ended, e.dirty = s.endedWaiting(e), true
@@ -89,7 +90,7 @@ func (s *sockets) settle(p *protocol, owned bool) {
 		default:
 			s.owners.vanished(e)
 			if !listed {
-				p.leave(e.rec.cookie, e, s.gen)
+				p.leave(e.rec.Cookie, e, s.gen)
 			}
 		}
 	}
@@ -107,21 +108,21 @@ func (s *sockets) settle(p *protocol, owned bool) {
 
 // key is what the socket is known by: its cookie, or its inode where no dump has ever shown it.
 func (e *socket) key() uint64 {
-	if e.rec.cookie == 0 {
+	if e.rec.Cookie == 0 {
 		return 1<<63 | uint64(e.inode)
 	}
-	return e.rec.cookie
+	return e.rec.Cookie
 }
 
 // unlist makes a socket that has left the dump one that is only held.
 func (p *protocol) unlist(e *socket, now float64) {
 	r := &e.rec
-	if r.has&hasInfo != 0 {
-		r.has |= hasLast
+	if r.Has&sockdiag.HasInfo != 0 {
+		r.Has |= sockdiag.HasLast
 	}
-	r.has &^= hasInfo | hasQueues
-	r.state, r.timer, r.inode, r.recvQ, r.sendQ = stateClose, 0, e.inode, 0, 0
-	if e.ended == 0 && r.dport != 0 && p.proto == "tcp" {
+	r.Has &^= sockdiag.HasInfo | sockdiag.HasQueues
+	r.State, r.Timer, r.Inode, r.RecvQ, r.SendQ = sockdiag.StateClose, 0, e.inode, 0, 0
+	if e.ended == 0 && r.DPort != 0 && p.proto == "tcp" {
 		e.ended = now
 	}
 	e.unlisted, e.dirty, e.moved = true, true, true
@@ -129,10 +130,10 @@ func (p *protocol) unlist(e *socket, now float64) {
 }
 
 // relist is for an unlisted socket that the dump shows again; r is what it shows.
-func (p *protocol) relist(e *socket, r *record) {
+func (p *protocol) relist(e *socket, r *sockdiag.Record) {
 	e.unlisted = false
 	p.unlisted = slices.DeleteFunc(p.unlisted, func(o *socket) bool { return o == e })
-	if r.state != stateClose && !r.isRemains() || r.dport == 0 {
+	if r.State != sockdiag.StateClose && !r.IsRemains() || r.DPort == 0 {
 		e.ended = 0 // it was connected once more
 	}
 }
@@ -280,7 +281,7 @@ func (s *sockets) listStrays() {
 			delete(o.strays, inode)
 			e := p.leftWith(inode)
 			if e == nil {
-				e = &socket{inode: inode, rec: record{family: p.af}, renamed: true}
+				e = &socket{inode: inode, rec: sockdiag.Record{Family: p.af}, renamed: true}
 			}
 			s.hold(p, e, at.table)
 		}
@@ -357,28 +358,28 @@ func (s *sockets) resume(ctx context.Context) {
 }
 
 // recordOf is what a recording remembers of a socket, as if a dump had shown it last.
-func recordOf(p *protocol, id store.SocketID, v store.Socket) record {
-	r := record{
-		family: p.af, cookie: uint64(id.Cookie.Or(0)), ifindex: uint32(id.IfIndex.Or(0)),
-		sport: uint16(id.LocalPort.Or(0)), dport: uint16(id.RemotePort.Or(0)),
-		mark: uint32(v.Mark.Or(0)), retransmits: uint32(v.Retransmits.Or(0)), drops: uint32(v.Drops.Or(0)),
-		rtt: uint32(v.RTT.Or(0)), rttvar: uint32(v.RTTVar.Or(0)),
-		bytesSent: uint64(v.BytesSent.Or(0)), bytesRecv: uint64(v.BytesReceived.Or(0)),
-		segsOut: uint32(v.SegsOut.Or(0)), segsIn: uint32(v.SegsIn.Or(0)),
+func recordOf(p *protocol, id store.SocketID, v store.Socket) sockdiag.Record {
+	r := sockdiag.Record{
+		Family: p.af, Cookie: uint64(id.Cookie.Or(0)), IfIndex: uint32(id.IfIndex.Or(0)),
+		SPort: uint16(id.LocalPort.Or(0)), DPort: uint16(id.RemotePort.Or(0)),
+		Mark: uint32(v.Mark.Or(0)), Retransmits: uint32(v.Retransmits.Or(0)), Drops: uint32(v.Drops.Or(0)),
+		RTT: uint32(v.RTT.Or(0)), RTTVar: uint32(v.RTTVar.Or(0)),
+		BytesSent: uint64(v.BytesSent.Or(0)), BytesRecv: uint64(v.BytesReceived.Or(0)),
+		SegsOut: uint32(v.SegsOut.Or(0)), SegsIn: uint32(v.SegsIn.Or(0)),
 	}
 	for _, end := range []struct {
 		text string
 		to   *[16]byte
-	}{{id.LocalAddr, &r.src}, {id.RemoteAddr, &r.dst}} {
+	}{{id.LocalAddr, &r.Src}, {id.RemoteAddr, &r.Dst}} {
 		if a, err := netip.ParseAddr(end.text); err == nil {
 			copy(end.to[:], a.AsSlice())
 		}
 	}
-	copy(r.congestion[:], v.Congestion)
-	for has, known := range map[has]store.Int{hasLast: v.Retransmits, hasBytesSent: v.BytesSent, hasBytesRecv: v.BytesReceived,
-		hasSegs: v.SegsOut, hasMark: v.Mark, hasDrops: v.Drops} {
+	copy(r.Congestion[:], v.Congestion)
+	for has, known := range map[sockdiag.Has]store.Int{sockdiag.HasLast: v.Retransmits, sockdiag.HasBytesSent: v.BytesSent, sockdiag.HasBytesRecv: v.BytesReceived,
+		sockdiag.HasSegs: v.SegsOut, sockdiag.HasMark: v.Mark, sockdiag.HasDrops: v.Drops} {
 		if _, ok := known.Get(); ok {
-			r.has |= has
+			r.Has |= has
 		}
 	}
 	return r

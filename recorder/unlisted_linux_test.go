@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -52,7 +53,7 @@ func tcpState(t *testing.T, c *net.TCPConn) uint8 {
 
 func isDead(t *testing.T, c *net.TCPConn) {
 	t.Helper()
-	eventually(t, "the RST comes", func() bool { return tcpState(t, c) == stateClose })
+	eventually(t, "the RST comes", func() bool { return tcpState(t, c) == sockdiag.StateClose })
 }
 
 // A connection whose descriptor outlives it, because it was reset or shut down, is one connection, with its bytes once, however many samples
@@ -93,7 +94,9 @@ func TestDescriptorsOutliveConnections(t *testing.T) {
 	from := wallNow()
 	second.CloseWrite()
 	io.ReadAll(first)
-	eventually(t, "TIME_WAIT has begun", func() bool { return tcpState(t, first) == stateClose && tcpState(t, second) == stateClose })
+	eventually(t, "TIME_WAIT has begun", func() bool {
+		return tcpState(t, first) == sockdiag.StateClose && tcpState(t, second) == sockdiag.StateClose
+	})
 	to := wallNow()
 
 	port := func(c *net.TCPConn, end func(*net.TCPConn) net.Addr) int { return end(c).(*net.TCPAddr).Port }

@@ -1,4 +1,4 @@
-package recorder
+package sockdiag
 
 import (
 	"bytes"
@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// parseRaw reads /proc/net/raw or raw6, for kernels without INET_RAW_DIAG. There is no
+// ParseProcRaw reads /proc/net/raw or raw6, for kernels without INET_RAW_DIAG. There is no
 // cookie in it.
 //
 //	sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
 //	 1: 00000000:0001 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1913 2 00000000 0
-func parseRaw(text []byte, family uint8, each func(record)) error {
+func ParseProcRaw(text []byte, family uint8, each func(Record)) error {
 	for number, line := range bytes.Split(text, []byte("\n")) {
 		if number == 0 || len(line) == 0 {
 			continue
@@ -29,23 +29,23 @@ func parseRaw(text []byte, family uint8, each func(record)) error {
 	return nil
 }
 
-func parseRawLine(line []byte, family uint8) (record, error) {
-	r := record{family: family, kind: unix.SOCK_RAW, has: hasUID | hasQueues}
+func parseRawLine(line []byte, family uint8) (Record, error) {
+	r := Record{Family: family, Kind: unix.SOCK_RAW, Has: HasUID | HasQueues}
 	f := bytes.Fields(line)
 	if len(f) < 10 {
 		return r, fmt.Errorf("%d fields", len(f))
 	}
-	if err := rawEnd(f[1], family, &r.src, &r.sport); err != nil {
+	if err := rawEnd(f[1], family, &r.Src, &r.SPort); err != nil {
 		return r, err
 	}
-	if err := rawEnd(f[2], family, &r.dst, &r.dport); err != nil {
+	if err := rawEnd(f[2], family, &r.Dst, &r.DPort); err != nil {
 		return r, err
 	}
 	send, recv, _ := bytes.Cut(f[4], []byte(":"))
 	var drops []byte
 	if len(f) > 12 {
 		drops = f[12]
-		r.has |= hasDrops
+		r.Has |= HasDrops
 	}
 	for _, n := range []struct {
 		text []byte
@@ -53,12 +53,12 @@ func parseRawLine(line []byte, family uint8) (record, error) {
 		bits int
 		to   func(uint64)
 	}{
-		{f[3], 16, 8, func(n uint64) { r.state = uint8(n) }},
-		{send, 16, 32, func(n uint64) { r.sendQ = uint32(n) }},
-		{recv, 16, 32, func(n uint64) { r.recvQ = uint32(n) }},
-		{f[7], 10, 32, func(n uint64) { r.uid = uint32(n) }},
-		{f[9], 10, 32, func(n uint64) { r.inode = uint32(n) }},
-		{drops, 10, 32, func(n uint64) { r.drops = uint32(n) }},
+		{f[3], 16, 8, func(n uint64) { r.State = uint8(n) }},
+		{send, 16, 32, func(n uint64) { r.SendQ = uint32(n) }},
+		{recv, 16, 32, func(n uint64) { r.RecvQ = uint32(n) }},
+		{f[7], 10, 32, func(n uint64) { r.UID = uint32(n) }},
+		{f[9], 10, 32, func(n uint64) { r.Inode = uint32(n) }},
+		{drops, 10, 32, func(n uint64) { r.Drops = uint32(n) }},
 	} {
 		if n.text == nil {
 			continue

@@ -1,4 +1,4 @@
-package recorder
+package sockdiag
 
 import (
 	"context"
@@ -14,60 +14,60 @@ import (
 	"netsql/recorder/internal/kernel"
 )
 
-// diagTries is how often a dump that the kernel calls inconsistent is begun.
-const diagTries = 3
+// Tries is how often a dump that the kernel calls inconsistent is begun.
+const Tries = 3
 
-// diagPatience is how long the kernel may take for the next part of a dump.
-const diagPatience = 10 * time.Second
+// patience is how long the kernel may take for the next part of a dump.
+const patience = 10 * time.Second
 
-// A diagnostics is a sock_diag socket in the network namespace where it is first used. It is netlink's, but read by
+// A Conn is a sock_diag socket in the network namespace where it is first used. It is netlink's, but read by
 // hand: the library copies every message and allocates ten megabytes per dump of twenty
 // thousand sockets, where one buffer will do.
-type diagnostics struct {
-	socket *nl.NetlinkSocket
-	buf    []byte
+type Conn struct {
+	Socket *nl.NetlinkSocket
+	Buf    []byte
 	// filled is a moment, since boot, shortly before the kernel wrote the messages that are being read: it writes the first while the
 	// request is sent, and the next whenever some are read. Ages in them count from then, however late we come to look at them.
-	filled  time.Duration
+	Filled  time.Duration
 	filling time.Duration // the same of those that are read next
 	// instead of the kernel tells the messages of a dump: a test decides what happens between two of them.
-	instead func(each func(msg []byte) error) error
+	Instead func(each func(msg []byte) error) error
 }
 
-func newDiagnostics() *diagnostics { return &diagnostics{buf: newDumpBuffer()} }
+func New() *Conn { return &Conn{Buf: NewBuffer()} }
 
-// newDumpBuffer has room for the 32 KB that the kernel gives at once to a reader with room.
-func newDumpBuffer() []byte { return make([]byte, 64<<10) }
+// NewBuffer has room for the 32 KB that the kernel gives at once to a reader with room.
+func NewBuffer() []byte { return make([]byte, 64<<10) }
 
-func (d *diagnostics) open() (err error) {
-	if d.socket == nil {
-		d.socket, err = nl.Subscribe(unix.NETLINK_INET_DIAG)
+func (d *Conn) open() (err error) {
+	if d.Socket == nil {
+		d.Socket, err = nl.Subscribe(unix.NETLINK_INET_DIAG)
 	}
 	return err
 }
 
-// close gives the socket up: what is left of a dump in it would only confuse the next.
-func (d *diagnostics) close() {
-	if d.socket != nil {
-		d.socket.Close()
-		d.socket = nil
+// Close gives the socket up: what is left of a dump in it would only confuse the next.
+func (d *Conn) Close() {
+	if d.Socket != nil {
+		d.Socket.Close()
+		d.Socket = nil
 	}
 }
 
-// dump sends the request and calls each with every message of the answer, which is valid
+// Dump sends the request and calls each with every message of the answer, which is valid
 // during the call only. It returns nl.ErrDumpInterrupted when the kernel says that the
 // table changed in a way that may have hidden something.
-func (d *diagnostics) dump(ctx context.Context, request *nl.NetlinkRequest, each func(msg []byte) error) error {
-	if d.instead != nil {
-		return d.instead(each)
+func (d *Conn) Dump(ctx context.Context, request *nl.NetlinkRequest, each func(msg []byte) error) error {
+	if d.Instead != nil {
+		return d.Instead(each)
 	}
 	if err := d.open(); err != nil {
 		return fmt.Errorf("open sock_diag: %w", err)
 	}
 	d.filling = kernel.SinceBoot()
-	err := d.socket.Send(request)
+	err := d.Socket.Send(request)
 	if err == nil {
-		err = d.receive(ctx, request.Seq, func(kind uint16, msg []byte) error {
+		err = d.Receive(ctx, request.Seq, func(kind uint16, msg []byte) error {
 			if kind != unix.SOCK_DIAG_BY_FAMILY && kind != tcpDiagGetSock {
 				return nil
 			}
@@ -75,19 +75,19 @@ func (d *diagnostics) dump(ctx context.Context, request *nl.NetlinkRequest, each
 		})
 	}
 	if err != nil && !errors.Is(err, nl.ErrDumpInterrupted) {
-		d.close()
+		d.Close()
 	}
 	return err
 }
 
-func (d *diagnostics) receive(ctx context.Context, seq uint32, each func(kind uint16, msg []byte) error) error {
+func (d *Conn) Receive(ctx context.Context, seq uint32, each func(kind uint16, msg []byte) error) error {
 	interrupted := false
 	for {
 		n, err := d.next(ctx)
 		if err != nil {
 			return err
 		}
-		done, torn, err := eachMessage(d.buf[:n], seq, each)
+		done, torn, err := eachMessage(d.Buf[:n], seq, each)
 		if err != nil {
 			return err
 		}
@@ -103,19 +103,19 @@ func (d *diagnostics) receive(ctx context.Context, seq uint32, each func(kind ui
 }
 
 // next reads the next part of the dump into the buffer.
-func (d *diagnostics) next(ctx context.Context) (int, error) {
-	fd := d.socket.GetFd()
-	for deadline := time.Now().Add(diagPatience); ; {
+func (d *Conn) next(ctx context.Context) (int, error) {
+	fd := d.Socket.GetFd()
+	for deadline := time.Now().Add(patience); ; {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 		begun := kernel.SinceBoot()
-		n, _, flags, from, err := unix.Recvmsg(fd, d.buf, nil, 0)
+		n, _, flags, from, err := unix.Recvmsg(fd, d.Buf, nil, 0)
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
 			if time.Now().After(deadline) {
-				return 0, fmt.Errorf("no answer for %v", diagPatience)
+				return 0, fmt.Errorf("no answer for %v", patience)
 			}
 			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100); err != nil && err != unix.EINTR {
 				return 0, err
@@ -123,10 +123,10 @@ func (d *diagnostics) next(ctx context.Context) (int, error) {
 		case err != nil:
 			return 0, err
 		case flags&unix.MSG_TRUNC != 0:
-			return 0, fmt.Errorf("an answer longer than %d bytes", len(d.buf))
+			return 0, fmt.Errorf("an answer longer than %d bytes", len(d.Buf))
 		default:
 			if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == nl.PidKernel {
-				d.filled, d.filling = d.filling, begun
+				d.Filled, d.filling = d.filling, begun
 				return n, nil
 			}
 		}

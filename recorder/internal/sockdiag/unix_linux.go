@@ -1,4 +1,4 @@
-package recorder
+package sockdiag
 
 import (
 	"encoding/binary"
@@ -22,12 +22,12 @@ const (
 	unixShow = 1<<0 /* name */ | 1<<2 /* peer */ | 1<<4 /* rqlen */ | 1<<6 /* uid */
 )
 
-// unixRequest asks for all unix sockets: struct unix_diag_req.
-type unixRequest struct{}
+// UnixRequest asks for all unix sockets: struct unix_diag_req.
+type UnixRequest struct{}
 
-func (unixRequest) Len() int { return 24 }
+func (UnixRequest) Len() int { return 24 }
 
-func (r unixRequest) Serialize() []byte {
+func (r UnixRequest) Serialize() []byte {
 	b := make([]byte, r.Len())
 	b[0] = unix.AF_UNIX
 	binary.NativeEndian.PutUint32(b[4:], 1<<32-1) // every state
@@ -35,43 +35,43 @@ func (r unixRequest) Serialize() []byte {
 	return b
 }
 
-func (r unixRequest) message() *nl.NetlinkRequest {
+func (r UnixRequest) Message() *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
 	req.AddData(r)
 	return req
 }
 
-// decodeUnix reads one unix_diag_msg and its attributes. The name is part of b.
-func decodeUnix(b []byte) (r record, name []byte, err error) {
+// DecodeUnix reads one unix_diag_msg and its attributes. The name is part of b.
+func DecodeUnix(b []byte) (r Record, name []byte, err error) {
 	if len(b) < unixDiagMsgSize {
-		return record{}, nil, fmt.Errorf("a unix_diag message of %d bytes", len(b))
+		return Record{}, nil, fmt.Errorf("a unix_diag message of %d bytes", len(b))
 	}
 	native := binary.NativeEndian
-	r = record{
-		family: b[0], kind: b[1], state: b[2], inode: native.Uint32(b[4:]),
-		cookie: uint64(native.Uint32(b[8:])) | uint64(native.Uint32(b[12:]))<<32,
+	r = Record{
+		Family: b[0], Kind: b[1], State: b[2], Inode: native.Uint32(b[4:]),
+		Cookie: uint64(native.Uint32(b[8:])) | uint64(native.Uint32(b[12:]))<<32,
 	}
-	err = eachAttribute(b[unixDiagMsgSize:], func(kind uint16, v []byte) {
+	err = EachAttribute(b[unixDiagMsgSize:], func(kind uint16, v []byte) {
 		switch {
 		case kind == unixDiagName:
 			name = v
 		case kind == unixDiagPeer && len(v) >= 4:
-			r.peer = native.Uint32(v)
-			r.has |= hasPeer
+			r.Peer = native.Uint32(v)
+			r.Has |= HasPeer
 		case kind == unixDiagRQLen && len(v) >= 8:
-			r.recvQ, r.sendQ = native.Uint32(v), native.Uint32(v[4:])
-			r.has |= hasQueues
+			r.RecvQ, r.SendQ = native.Uint32(v), native.Uint32(v[4:])
+			r.Has |= HasQueues
 		case kind == unixDiagUID && len(v) >= 4:
-			r.uid = native.Uint32(v)
-			r.has |= hasUID
+			r.UID = native.Uint32(v)
+			r.Has |= HasUID
 		}
 	})
 	return r, name, err
 }
 
-// unixPath is a unix socket's name as text: an abstract one begins with @ instead of the
+// UnixPath is a unix socket's name as text: an abstract one begins with @ instead of the
 // NUL, as lsof and ss print it. A path ends at its first NUL, where the kernel counts one.
-func unixPath(name []byte) string {
+func UnixPath(name []byte) string {
 	if len(name) == 0 {
 		return ""
 	}
