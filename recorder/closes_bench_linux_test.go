@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/crowd"
 	"netsql/store"
 )
 
@@ -24,7 +25,7 @@ func BenchmarkCloses(b *testing.B) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		b.Skipf("needs root, for a network namespace: %v", err)
 	}
-	if err := loopbackUp(); err != nil {
+	if err := crowd.LoopbackUp(); err != nil {
 		b.Fatal(err)
 	}
 	for range b.N {
@@ -73,20 +74,20 @@ func BenchmarkCloses(b *testing.B) {
 		rest, rests := stretch(after(seconds * time.Second))
 
 		const churners = 2
-		c := &crowd{}
+		c := &crowd.Crowd{}
 		for range churners {
-			if err := c.join(b.Context(), 1); err != nil {
+			if err := c.Join(b.Context(), 1); err != nil {
 				b.Fatal(err)
 			}
 		}
-		if err := c.begin(fmt.Sprintf("churn %d %d", rate/churners, 1000*seconds), churners); err != nil {
+		if err := c.Begin(fmt.Sprintf("churn %d %d", rate/churners, 1000*seconds), churners); err != nil {
 			b.Fatal(err)
 		}
 		over := make(chan struct{})
 		var made, speed float64
 		go func() {
 			defer close(over)
-			answers, err := c.finish(churners)
+			answers, err := c.Finish(churners)
 			if err != nil {
 				b.Error(err)
 			}
@@ -116,7 +117,7 @@ func BenchmarkCloses(b *testing.B) {
 		lost := r.number("SELECT coalesce(sum(CAST(detail AS INTEGER)), 0) FROM gaps WHERE kind = 'lost'")
 		rows := r.number("SELECT (SELECT count(*) FROM close) + (SELECT count(*) FROM close_count)")
 		closes := 2*made + churners
-		c.end()
+		c.End()
 		perClose := (busy - rest*time.Duration(samples)/time.Duration(rests)).Seconds() / closes
 		b.ReportMetric(speed, "connections/s")
 		b.ReportMetric(100*recorded/closes, "%recorded")

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/bench"
 	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
@@ -184,7 +185,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	if len(os.Args) > 1 && os.Args[1] == "bench-part" { // of a crowd of this program
-		if err := BenchPart(context.Background(), os.Args[2:], os.Stdin, os.Stdout); err != nil {
+		if err := bench.Part(context.Background(), os.Args[2:], os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

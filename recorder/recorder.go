@@ -38,11 +38,6 @@
 // What the kernel may never answer, the command line of a process that is frozen, is read with a bound; see cmdlines. Samples that
 // take longer than the interval do not pile up, and the gaps say that they were late.
 //
-// # What it costs
-//
-// Bench runs the program itself in a network namespace beside crowds of sockets, and reads from outside what it takes, with what
-// ss and others take there: the files bench_*.go. Nothing of it runs while recording.
-//
 // # What it never does
 //
 // It does not decide what changed, write SQL, or answer questions. It sends nothing to the network. Only Linux

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"netsql/recorder/internal/crowd"
 )
 
 // A scale is a recorder of a large network, and what its samples cost.
@@ -73,20 +75,21 @@ func (s *scale) end() {
 	if err != nil {
 		s.b.Fatal(err)
 	}
-	s.b.Logf("%-28s %6d MB resident at the most; the recording has %d MB", "in all", vmHWM(s.b), info.Size()>>20)
+	s.b.Logf("%-28s %6d MB resident at the most; the recording has %d MB", "in all", statusKB(s.b, "VmHWM:")>>10, info.Size()>>20)
 }
 
-func vmHWM(b testing.TB) (mb int64) {
-	b.Helper()
+// statusKB is a line of /proc/self/status, in kilobytes.
+func statusKB(t testing.TB, name string) (kb int64) {
+	t.Helper()
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	var kb int64
-	if _, err := fmt.Sscan(strings.TrimPrefix(string(lineOf(status, "VmHWM:")), "VmHWM:"), &kb); err != nil {
-		b.Fatal(err)
+	_, rest, _ := strings.Cut(string(status), "\n"+name)
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		t.Fatalf("%s: %v", name, err)
 	}
-	return kb >> 10
+	return kb
 }
 
 // ipLines gives ip(8) many commands, without holding them in memory.
@@ -303,11 +306,11 @@ func scaleSockets(b testing.TB, n int) *scale {
 	b.Helper()
 	ipBatch(b, "link set lo up\n")
 	begun := time.Now()
-	crowd, err := gather(b.Context(), n)
+	crowd, err := crowd.Gather(b.Context(), n)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(crowd.end)
+	b.Cleanup(crowd.End)
 	b.Logf("built in %v", time.Since(begun))
 	do := func(err error) {
 		if err != nil {
@@ -322,10 +325,10 @@ func scaleSockets(b testing.TB, n int) *scale {
 	s.has(n, "sockets_now WHERE proto = 'tcp' AND state = 'ESTABLISHED' AND pid IS NOT NULL")
 	s.take("at rest")
 	s.take("at rest")
-	do(crowd.do("replace " + strconv.Itoa(max(1, n/200/len(crowd.members)))))
+	do(crowd.Do("replace " + strconv.Itoa(max(1, n/200/len(crowd.Members)))))
 	s.take("after 1 % were replaced")
 	s.has(n, "sockets_now WHERE proto = 'tcp' AND state = 'ESTABLISHED' AND pid IS NOT NULL")
-	do(crowd.poke())
+	do(crowd.Poke())
 	s.take("after a fifth moved bytes")
 	s.take("at rest")
 	s.end()

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/bench"
+	"netsql/recorder/internal/crowd"
 	"netsql/store"
 )
 
@@ -25,7 +27,7 @@ func BenchmarkSocketsSample(b *testing.B) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		b.Skipf("needs root, for a network namespace: %v", err)
 	}
-	if err := loopbackUp(); err != nil {
+	if err := crowd.LoopbackUp(); err != nil {
 		b.Fatal(err)
 	}
 	// A part of a benchmark runs on another thread, and ss must see the sockets that are recorded: it is checked to.
@@ -36,11 +38,11 @@ func BenchmarkSocketsSample(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(inside.close)
-	crowd, err := gather(b.Context(), crowdSockets)
+	crowd, err := crowd.Gather(b.Context(), crowdSockets)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(crowd.end)
+	b.Cleanup(crowd.End)
 	w, err := store.Create(b.Context(), store.Options{
 		Path: filepath.Join(b.TempDir(), "bench.db"), Interval: 5 * time.Second, Version: "bench",
 		Boot: store.Boot{ID: "boot", Host: "host", Started: time.Unix(1_700_000_000, 0)},
@@ -61,8 +63,8 @@ func BenchmarkSocketsSample(b *testing.B) {
 	s.enter(namespace{id: store.Of(1), proc: "/proc/thread-self"})
 	b.Cleanup(s.close)
 	if err := inside.inside(func() {
-		if n, err := countEstablished(b.Context()); err != nil || n != crowdSockets {
-			b.Errorf("ss sees %d sockets: %v", n, err)
+		if n := linesOf(b, "ss", "-Htan", "state", "established"); n != crowdSockets {
+			b.Errorf("ss sees %d sockets", n)
 		}
 	}); err != nil {
 		b.Fatal(err)
@@ -105,9 +107,9 @@ func BenchmarkSocketsSample(b *testing.B) {
 				var err error
 				switch name {
 				case "fifth":
-					err = crowd.poke()
+					err = crowd.Poke()
 				case "churn":
-					err = crowd.do("replace 20")
+					err = crowd.Do("replace 20")
 				}
 				if err != nil {
 					b.Fatal(err)
@@ -118,15 +120,11 @@ func BenchmarkSocketsSample(b *testing.B) {
 			perSample := (cpuTime() - begun).Seconds() * 1000 / float64(b.N)
 			b.ReportMetric(perSample, "ms-CPU")
 			b.ReportMetric(read.Seconds()*1000/float64(b.N), "ms-CPU-read")
-			for unit, peer := range map[string]*shownPeer{"ss": {name: "ss", pkg: "iproute2", args: []string{"-tanpieom"}}, "dump": {do: bareDump}} {
-				if err := inside.inside(func() {
-					for range peerRuns {
-						peer.run(b.Context())
-					}
-				}); err != nil {
+			for unit, measure := range map[string]func(context.Context) bench.Peer{"ss": bench.MeasureSS, "dump": bench.MeasureDump} {
+				var result bench.Peer
+				if err := inside.inside(func() { result = measure(b.Context()) }); err != nil {
 					b.Fatal(err)
 				}
-				result := peer.result()
 				if result.Missing != "" {
 					b.Fatal(result.Missing)
 				}

@@ -1,4 +1,4 @@
-package recorder
+package crowd
 
 import (
 	"bufio"
@@ -16,15 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A crowd is processes that hold TCP connections to themselves, over loopback.
-type crowd struct {
-	members []*crowdMember
-	sockets int // both ends of each connection; listeners are not counted
+// A Crowd is processes that hold TCP connections to themselves, over loopback.
+type Crowd struct {
+	Members []*crowdMember
+	Sockets int // both ends of each connection; listeners are not counted
 	turn    int // of the fifths that move
 }
 
-// memberSockets is how many sockets a process holds at most.
-const memberSockets = 5000
+// MemberSockets is how many sockets a process holds at most.
+const MemberSockets = 5000
 
 // A crowdMember is one of the processes. It takes a line at a time and answers each with a line.
 type crowdMember struct {
@@ -33,31 +33,31 @@ type crowdMember struct {
 	lines *bufio.Reader
 }
 
-// gather starts processes that hold so many sockets in all, as many connections as that makes.
-func gather(ctx context.Context, sockets int) (*crowd, error) {
+// Gather starts processes that hold so many sockets in all, as many connections as that makes.
+func Gather(ctx context.Context, sockets int) (*Crowd, error) {
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
 		return nil, err
 	}
 	const spare = 32 // descriptors that a process has besides
-	each := min(memberSockets, int(min(files.Max, 1<<20))-spare) &^ 1
+	each := min(MemberSockets, int(min(files.Max, 1<<20))-spare) &^ 1
 	if each < 2 || sockets/each > 1000 {
 		return nil, fmt.Errorf("%d open files a process (ulimit -Hn) are too few for %d sockets", files.Max, sockets)
 	}
-	c := &crowd{}
-	for c.sockets < sockets/2*2 {
-		n := min(each, sockets/2*2-c.sockets)
-		if err := c.join(ctx, n/2); err != nil {
-			c.end()
+	c := &Crowd{}
+	for c.Sockets < sockets/2*2 {
+		n := min(each, sockets/2*2-c.Sockets)
+		if err := c.Join(ctx, n/2); err != nil {
+			c.End()
 			return nil, fmt.Errorf("hold %d sockets: %w", sockets, err)
 		}
 	}
 	return c, nil
 }
 
-// join adds a process.
-func (c *crowd) join(ctx context.Context, pairs int) error {
-	m := &crowdMember{cmd: ownProgram(ctx, "bench-part", "hold", strconv.Itoa(pairs))}
+// Join adds a process.
+func (c *Crowd) Join(ctx context.Context, pairs int) error {
+	m := &crowdMember{cmd: OwnProgram(ctx, "bench-part", "hold", strconv.Itoa(pairs))}
 	var err error
 	if m.in, err = m.cmd.StdinPipe(); err != nil {
 		return err
@@ -70,13 +70,13 @@ func (c *crowd) join(ctx context.Context, pairs int) error {
 	if err := m.cmd.Start(); err != nil {
 		return err
 	}
-	c.members, c.sockets = append(c.members, m), c.sockets+2*pairs
+	c.Members, c.Sockets = append(c.Members, m), c.Sockets+2*pairs
 	_, err = m.answer()
 	return err
 }
 
-// ownProgram is a command of this program, which ends when the thread that starts it does.
-func ownProgram(ctx context.Context, args ...string) *exec.Cmd {
+// OwnProgram is a command of this program, which ends when the thread that starts it does.
+func OwnProgram(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...)
 	cmd.Args[0] = "netsql"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -96,18 +96,18 @@ func (m *crowdMember) answer() (string, error) {
 	return strings.TrimSpace(rest), nil
 }
 
-// do has every process do the same.
-func (c *crowd) do(words string) error {
-	if err := c.begin(words, len(c.members)); err != nil {
+// Do has every process do the same.
+func (c *Crowd) Do(words string) error {
+	if err := c.Begin(words, len(c.Members)); err != nil {
 		return err
 	}
-	_, err := c.finish(len(c.members))
+	_, err := c.Finish(len(c.Members))
 	return err
 }
 
-// begin has the first n processes begin something, and finish waits for them.
-func (c *crowd) begin(words string, n int) error {
-	for _, m := range c.members[:n] {
+// Begin has the first n processes begin something, and finish waits for them.
+func (c *Crowd) Begin(words string, n int) error {
+	for _, m := range c.Members[:n] {
 		if _, err := fmt.Fprintln(m.in, words); err != nil {
 			return fmt.Errorf("a process of the crowd has ended: %w", err)
 		}
@@ -115,9 +115,9 @@ func (c *crowd) begin(words string, n int) error {
 	return nil
 }
 
-func (c *crowd) finish(n int) ([]string, error) {
+func (c *Crowd) Finish(n int) ([]string, error) {
 	var answers []string
-	for _, m := range c.members[:n] {
+	for _, m := range c.Members[:n] {
 		text, err := m.answer()
 		if err != nil {
 			return nil, err
@@ -127,18 +127,18 @@ func (c *crowd) finish(n int) ([]string, error) {
 	return answers, nil
 }
 
-// poke sends a byte over a fifth of the connections, another fifth each time, so that both ends of those have moved.
-func (c *crowd) poke() error {
+// Poke sends a byte over a fifth of the connections, another fifth each time, so that both ends of those have moved.
+func (c *Crowd) Poke() error {
 	c.turn++
-	return c.do("poke " + strconv.Itoa(c.turn))
+	return c.Do("poke " + strconv.Itoa(c.turn))
 }
 
-// end ends the processes.
-func (c *crowd) end() {
-	for _, m := range c.members {
+// End ends the processes.
+func (c *Crowd) End() {
+	for _, m := range c.Members {
 		m.in.Close()
 	}
-	for _, m := range c.members {
+	for _, m := range c.Members {
 		m.cmd.Wait()
 	}
 }
@@ -151,8 +151,8 @@ type pairs struct {
 	next             int // to be replaced
 }
 
-// hold is the body of a process of a crowd: it makes n connections and obeys until in ends.
-func hold(n int, in io.Reader, out io.Writer) error {
+// Hold is the body of a process of a crowd: it makes n connections and obeys until in ends.
+func Hold(n int, in io.Reader, out io.Writer) error {
 	runtime.LockOSThread() // both ends are in one thread, which no scheduler has to hand anything over to
 	var files unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil {

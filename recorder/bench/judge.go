@@ -1,4 +1,4 @@
-package recorder
+package bench
 
 import (
 	"fmt"
@@ -24,7 +24,7 @@ const (
 )
 
 // judge makes the lines from what was measured.
-func (r *BenchReport) judge() {
+func (r *Report) judge() {
 	for _, l := range r.Loads {
 		r.judgeSample(l)
 	}
@@ -40,7 +40,7 @@ func (r *BenchReport) judge() {
 	}
 }
 
-func (r *BenchReport) add(l BenchLine) {
+func (r *Report) add(l Line) {
 	if l.Theirs > 0 {
 		l.Ratio = l.Figure / l.Theirs
 	}
@@ -53,7 +53,7 @@ func (r *BenchReport) add(l BenchLine) {
 
 // cpuTarget is how many milliseconds a sample may take: of a core with a sample every ten seconds, 0.1 % with 1,000 sockets,
 // and with 20,000 0.5 %, or 1 % if a fifth of them moves.
-func cpuTarget(l BenchLoad) float64 {
+func cpuTarget(l Load) float64 {
 	switch {
 	case l.Load == loadChurn:
 		return 0
@@ -74,7 +74,7 @@ const (
 	loadChurn = "churn"
 )
 
-func (l BenchLoad) words() string {
+func (l Load) words() string {
 	switch l.Load {
 	case loadFifth:
 		return thousands(l.Sockets) + " sockets, a fifth active"
@@ -84,8 +84,8 @@ func (l BenchLoad) words() string {
 	return thousands(l.Sockets) + " sockets, idle"
 }
 
-func (r *BenchReport) judgeSample(l BenchLoad) {
-	line := BenchLine{Section: sectionSample, What: l.words(), Figure: l.CPUms, Unit: ms, Note: fmt.Sprintf("%.2g %%", l.Percent), Target: cpuTarget(l)}
+func (r *Report) judgeSample(l Load) {
+	line := Line{Section: sectionSample, What: l.words(), Figure: l.CPUms, Unit: ms, Note: fmt.Sprintf("%.2g %%", l.Percent), Target: cpuTarget(l)}
 	for i, p := range l.Peers {
 		if i > 0 {
 			line.Target = 0
@@ -102,23 +102,23 @@ func (r *BenchReport) judgeSample(l BenchLoad) {
 }
 
 // judgeGrowth compares each load with the same of fewer sockets.
-func (r *BenchReport) judgeGrowth() {
-	last := map[string]BenchLoad{}
+func (r *Report) judgeGrowth() {
+	last := map[string]Load{}
 	for _, l := range r.Loads {
 		before, ok := last[l.Load]
 		if last[l.Load] = l; !ok || l.Load == loadChurn || before.Sockets >= l.Sockets {
 			continue
 		}
 		times := float64(l.Sockets) / float64(before.Sockets)
-		r.add(BenchLine{
+		r.add(Line{
 			Section: sectionSample, What: fmt.Sprintf("%g times the sockets, %s", times, strings.TrimPrefix(l.words(), thousands(l.Sockets)+" sockets, ")),
 			Figure: l.CPUms / before.CPUms, Unit: "x", Target: times,
 		})
 	}
 }
 
-func (r *BenchReport) judgeMemory(l BenchLoad) {
-	line := BenchLine{Section: sectionMemory, What: l.words(), Figure: l.RSS / 1e6, Unit: mb, Note: fmt.Sprintf("peak %.1f", l.Peak/1e6)}
+func (r *Report) judgeMemory(l Load) {
+	line := Line{Section: sectionMemory, What: l.words(), Figure: l.RSS / 1e6, Unit: mb, Note: fmt.Sprintf("peak %.1f", l.Peak/1e6)}
 	switch {
 	case l.Load == loadChurn:
 	case l.Sockets == 1000:
@@ -138,8 +138,8 @@ func (r *BenchReport) judgeMemory(l BenchLoad) {
 	}
 }
 
-func (r *BenchReport) judgeWritten(l BenchLoad) {
-	line := BenchLine{Section: sectionWritten, What: l.words(), Figure: l.Written / 1e3, Unit: "kB", Note: fmt.Sprintf("kept %.1f", l.Kept/1e3)}
+func (r *Report) judgeWritten(l Load) {
+	line := Line{Section: sectionWritten, What: l.words(), Figure: l.Written / 1e3, Unit: "kB", Note: fmt.Sprintf("kept %.1f", l.Kept/1e3)}
 	for _, p := range l.Peers {
 		if p.Written > 0 {
 			line.Peer, line.Theirs = p.Name, p.Written/1e3
@@ -151,30 +151,30 @@ func (r *BenchReport) judgeWritten(l BenchLoad) {
 	}
 }
 
-func (r *BenchReport) judgeRecording(b *store.BenchResult) {
-	days := float64(b.Samples) * benchInterval.Hours() / 24
-	section := fmt.Sprintf("What asking %.3g days of %s sockets takes: the worst of %d moments", days, thousands(b.Sockets), benchMoments)
+func (r *Report) judgeRecording(b *store.BenchResult) {
+	days := float64(b.Samples) * targetInterval.Hours() / 24
+	section := fmt.Sprintf("What asking %.3g days of %s sockets takes: the worst of %d moments", days, thousands(b.Sockets), moments)
 	const plain = "naive"
 	perDay := func(bytes int64, samples int) float64 {
-		return float64(bytes) / float64(samples) * 24 * float64(time.Hour/benchInterval) / 1e6
+		return float64(bytes) / float64(samples) * 24 * float64(time.Hour/targetInterval) / 1e6
 	}
 	target := 8.0
 	if days < 1 {
 		target = 0 // what a file takes at all counts by the hour
 	}
-	r.add(BenchLine{Section: sectionKept, What: "an observation of a socket", Figure: b.PerObservation(), Unit: "bytes", Peer: plain, Theirs: b.NaivePerObservation(), Target: target})
-	r.add(BenchLine{
+	r.add(Line{Section: sectionKept, What: "an observation of a socket", Figure: b.PerObservation(), Unit: "bytes", Peer: plain, Theirs: b.NaivePerObservation(), Target: target})
+	r.add(Line{
 		Section: sectionKept, What: "a day of " + thousands(b.Sockets) + " sockets", Figure: perDay(b.SocketBytes, b.Samples), Unit: mb,
-		Peer: plain, Theirs: perDay(b.NaiveBytes, b.NaiveSamples), Target: float64(b.Sockets) * target * 24 * float64(time.Hour/benchInterval) / 1e6,
+		Peer: plain, Theirs: perDay(b.NaiveBytes, b.NaiveSamples), Target: float64(b.Sockets) * target * 24 * float64(time.Hour/targetInterval) / 1e6,
 	})
-	r.add(BenchLine{Section: sectionKept, What: "a day, with 300 groups counted", Figure: perDay(b.Bytes, b.Samples), Unit: mb})
-	r.add(BenchLine{Section: sectionKept, What: "writing a sample", Figure: milliseconds(b.Write), Unit: ms, Peer: plain, Theirs: milliseconds(b.NaiveWrite)})
+	r.add(Line{Section: sectionKept, What: "a day, with 300 groups counted", Figure: perDay(b.Bytes, b.Samples), Unit: mb})
+	r.add(Line{Section: sectionKept, What: "writing a sample", Figure: milliseconds(b.Write), Unit: ms, Peer: plain, Theirs: milliseconds(b.NaiveWrite)})
 	for _, a := range b.Asked {
 		target := map[string]float64{"all sockets at T": 20, "who held a port at T": 10}[a.Question]
 		if a.Recorded > 0 {
 			target = 200
 		}
-		line := BenchLine{
+		line := Line{
 			Section: section, What: a.Question, Figure: milliseconds(a.Worst), Unit: ms,
 			Note: "median " + threeDigits(milliseconds(a.Median)), Peer: plain, Theirs: milliseconds(a.NaiveMedian), Target: target,
 		}
@@ -197,7 +197,7 @@ func thousands(n int) string {
 }
 
 // Write writes the report for people, no wider than 110 columns.
-func (r *BenchReport) Write(w io.Writer) error {
+func (r *Report) Write(w io.Writer) error {
 	const row = "  %-36s %13s  %-13s %-13s %8s %7s  %s"
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", r.Machine)
@@ -228,13 +228,13 @@ func (r *BenchReport) Write(w io.Writer) error {
 }
 
 // notes say what the lines cannot.
-func (r *BenchReport) notes() []string {
+func (r *Report) notes() []string {
 	notes := []string{
 		"ss is ss -tanpieom, netstat is netstat -tanp, each to /dev/null; atop is atop -w and sadc is sadc -S ALL, each with a",
 		"sample a second, of processes and of the machine. A bare dump asks the kernel for all TCP sockets and throws the answer",
 		"away. naive is a row of text for each socket and sample in SQLite.",
 	}
-	if len(r.Loads) > 0 && r.IntervalS != benchInterval.Seconds() {
+	if len(r.Loads) > 0 && r.IntervalS != targetInterval.Seconds() {
 		notes = append(notes, fmt.Sprintf("Sampled every %gs: what is done once in so many seconds counts for too little in a sample.", r.IntervalS))
 	}
 	for _, reason := range r.LeftOut {

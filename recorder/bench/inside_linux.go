@@ -1,4 +1,4 @@
-package recorder
+package bench
 
 import (
 	"bufio"
@@ -21,11 +21,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/crowd"
 	"netsql/store"
 )
 
-// BenchPart is a process that Bench starts: "inside" measures in a network namespace of its own, "hold PAIRS" is part of a crowd.
-func BenchPart(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+// Part is a process that Run starts: "inside" measures in a network namespace of its own, "hold PAIRS" is part of a crowd.
+func Part(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	switch {
 	case len(args) == 1 && args[0] == "inside":
 		return measureInside(ctx, in, out)
@@ -34,17 +35,17 @@ func BenchPart(ctx context.Context, args []string, in io.Reader, out io.Writer) 
 		if err != nil {
 			return err
 		}
-		return hold(n, in, out)
+		return crowd.Hold(n, in, out)
 	}
 	return fmt.Errorf("bench-part %q is for netsql bench itself", args)
 }
 
 // insideMessage is what the process in the namespace says, one after the other.
 type insideMessage struct {
-	Progress string     `json:"progress,omitempty"`
-	Load     *BenchLoad `json:"load,omitempty"`
-	LeftOut  string     `json:"left_out,omitempty"`
-	Refused  string     `json:"refused,omitempty"` // why it has no processes of its own; nothing was measured
+	Progress string `json:"progress,omitempty"`
+	Load     *Load  `json:"load,omitempty"`
+	LeftOut  string `json:"left_out,omitempty"`
+	Refused  string `json:"refused,omitempty"` // why it has no processes of its own; nothing was measured
 }
 
 // errRefused: a process may not see only its own processes.
@@ -52,14 +53,14 @@ var errRefused = errors.New("no /proc of its own")
 
 // insideConfig is what it is told.
 type insideConfig struct {
-	BenchConfig
+	Config
 	Folder string
 	// Alone: it is in a PID namespace of its own, so that neither the recorder nor its peers look at what else runs on the machine.
 	Alone bool
 }
 
 // measureLoads measures in a process of its own, in fresh network and PID namespaces, or in the first alone where /proc may not be mounted.
-func (r *BenchReport) measureLoads(ctx context.Context, c BenchConfig, dir string) error {
+func (r *Report) measureLoads(ctx context.Context, c Config, dir string) error {
 	runtime.LockOSThread() // with this thread end those that it starts
 	defer runtime.UnlockOSThread()
 	tell := c.tell
@@ -86,7 +87,7 @@ func (r *BenchReport) measureLoads(ctx context.Context, c BenchConfig, dir strin
 		if config, err = json.Marshal(insideConfig{c, dir, kind.Cloneflags&alone != 0}); err != nil {
 			return err
 		}
-		cmd := ownProgram(ctx, "bench-part", "inside")
+		cmd := crowd.OwnProgram(ctx, "bench-part", "inside")
 		cmd.SysProcAttr = &kind
 		cmd.Stdin = bytes.NewReader(config)
 		var said bytes.Buffer
@@ -114,7 +115,7 @@ func (r *BenchReport) measureLoads(ctx context.Context, c BenchConfig, dir strin
 	return err
 }
 
-func (r *BenchReport) listen(d *json.Decoder, tell func(string)) error {
+func (r *Report) listen(d *json.Decoder, tell func(string)) error {
 	for {
 		var m insideMessage
 		err := d.Decode(&m)
@@ -169,7 +170,7 @@ func measureInside(ctx context.Context, in io.Reader, out io.Writer) error {
 	} else {
 		m.out.Encode(insideMessage{LeftOut: "a PID namespace: all processes of this machine are looked at, by netsql and by its peers"})
 	}
-	if err := loopbackUp(); err != nil {
+	if err := crowd.LoopbackUp(); err != nil {
 		return fmt.Errorf("bring the loopback interface up: %w", err)
 	}
 	for _, sockets := range m.Sockets {
@@ -183,32 +184,14 @@ func measureInside(ctx context.Context, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// loopbackUp brings up lo, which in a new namespace is down.
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, request); err != nil {
-		return err
-	}
-	request.SetUint16(request.Uint16() | unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
-}
-
 // measureCrowd measures the recorder under each load, and then the other programs.
 func (m *inside) measureCrowd(ctx context.Context, sockets int) error {
 	m.tell(fmt.Sprintf("making %s sockets", thousands(sockets)))
-	c, err := gather(ctx, sockets)
+	c, err := crowd.Gather(ctx, sockets)
 	if err != nil {
 		return err
 	}
-	defer c.end()
+	defer c.End()
 	path := filepath.Join(m.Folder, fmt.Sprintf("record-%d.db", sockets))
 	s, err := m.startRecorder(ctx, path)
 	if err != nil {
@@ -218,7 +201,7 @@ func (m *inside) measureCrowd(ctx context.Context, sockets int) error {
 	if sockets == m.churned() {
 		kinds = append(kinds, loadChurn)
 	}
-	loads := make([]BenchLoad, len(kinds))
+	loads := make([]Load, len(kinds))
 	for i, kind := range kinds {
 		if loads[i], err = m.measureLoad(ctx, s, c, kind); err != nil {
 			break
@@ -240,7 +223,7 @@ func (m *inside) measureCrowd(ctx context.Context, sockets int) error {
 	}
 	m.tell(fmt.Sprintf("%s sockets: what others take", thousands(sockets)))
 	loads[0].Peers = measurePeers(ctx, m.Folder, m.Samples)
-	loads[1].Peers = slices.DeleteFunc(slices.Clone(loads[0].Peers), func(p BenchPeer) bool { return p.Name != "ss" && p.Name != bare })
+	loads[1].Peers = slices.DeleteFunc(slices.Clone(loads[0].Peers), func(p Peer) bool { return p.Name != "ss" && p.Name != bare })
 	for i := range loads {
 		m.out.Encode(insideMessage{Load: &loads[i]})
 	}
@@ -266,12 +249,12 @@ func (m *inside) churned() int {
 const warmup = 2
 
 // measureLoad measures so many samples of the recorder. What it has used is read halfway between two of them.
-func (m *inside) measureLoad(ctx context.Context, s *subjectRun, c *crowd, kind string) (BenchLoad, error) {
-	l := BenchLoad{Sockets: c.sockets, Load: kind, Samples: m.Samples}
-	churners := min(2, len(c.members))
+func (m *inside) measureLoad(ctx context.Context, s *subjectRun, c *crowd.Crowd, kind string) (Load, error) {
+	l := Load{Sockets: c.Sockets, Load: kind, Samples: m.Samples}
+	churners := min(2, len(c.Members))
 	if kind == loadChurn {
 		span := time.Duration(warmup+m.Samples+1) * m.Interval
-		if err := c.begin(fmt.Sprintf("churn %d %d", m.Churn/churners, span.Milliseconds()), churners); err != nil {
+		if err := c.Begin(fmt.Sprintf("churn %d %d", m.Churn/churners, span.Milliseconds()), churners); err != nil {
 			return l, err
 		}
 	}
@@ -294,13 +277,13 @@ func (m *inside) measureLoad(ctx context.Context, s *subjectRun, c *crowd, kind 
 		if i == warmup+m.Samples {
 			n := float64(m.Samples)
 			l.CPUms = (u.cpu - before.cpu).Seconds() * 1000 / n
-			l.Percent = l.CPUms / benchInterval.Seconds() / 10
+			l.Percent = l.CPUms / targetInterval.Seconds() / 10
 			l.Kept, l.Written, l.ToDisk = float64(size-kept)/n, float64(u.written-before.written)/n, float64(u.toDisk-before.toDisk)/n
 			l.began, l.ended = before.at, u.at
 			break
 		}
 		if kind == loadFifth {
-			if err := c.poke(); err != nil {
+			if err := c.Poke(); err != nil {
 				return l, err
 			}
 		}
@@ -309,7 +292,7 @@ func (m *inside) measureLoad(ctx context.Context, s *subjectRun, c *crowd, kind 
 	slices.Sort(anonymous)
 	l.RSS, l.Anonymous, l.Peak = sizes[len(sizes)/2], anonymous[len(anonymous)/2], float64(peakOf(s.cmd.Process.Pid))
 	if kind == loadChurn {
-		answers, err := c.finish(churners)
+		answers, err := c.Finish(churners)
 		if err != nil {
 			return l, err
 		}
@@ -334,7 +317,7 @@ type subjectRun struct {
 }
 
 func (m *inside) startRecorder(ctx context.Context, path string) (*subjectRun, error) {
-	s := &subjectRun{path: path, cmd: ownProgram(ctx, "record", "--db", path, "--interval", m.Interval.String(), "--netns", "self"), said: make(chan string, 1)}
+	s := &subjectRun{path: path, cmd: crowd.OwnProgram(ctx, "record", "--db", path, "--interval", m.Interval.String(), "--netns", "self"), said: make(chan string, 1)}
 	out, err := s.cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -388,7 +371,7 @@ func (s *subjectRun) stop() error {
 }
 
 // check counts in the recording the samples of a load, in place of those that should have been taken, and the sockets.
-func (s *subjectRun) check(ctx context.Context, l *BenchLoad, interval time.Duration) error {
+func (s *subjectRun) check(ctx context.Context, l *Load, interval time.Duration) error {
 	var n int
 	err := s.db.QueryRowContext(ctx, `SELECT count(*), (SELECT count(*) FROM sockets WHERE proto = 'tcp' AND state = 'ESTABLISHED' AND ts = max(m.ts))
 		FROM samples m WHERE ts BETWEEN ? AND ?`, float64(l.began.UnixMicro())/1e6, float64(l.ended.UnixMicro())/1e6).Scan(&n, &l.Recorded)
@@ -403,14 +386,15 @@ func (s *subjectRun) check(ctx context.Context, l *BenchLoad, interval time.Dura
 		*figure *= factor
 	}
 	// At the interval of the targets the part of a core is what was measured, however many samples that were.
-	if interval == benchInterval {
+	if interval == targetInterval {
 		l.Percent /= factor
 	}
 	l.Samples = n
 	return nil
 }
 
-func benchKernel() (string, error) {
-	b, err := readBoot()
-	return b.Kernel, err
+func kernelRelease() (string, error) {
+	var uts unix.Utsname
+	err := unix.Uname(&uts)
+	return unix.ByteSliceToString(uts.Release[:]), err
 }

@@ -1,4 +1,4 @@
-package recorder
+package bench
 
 import (
 	"os"
@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"netsql/recorder/internal/kerneltest"
 )
 
 func TestParseNumbers(t *testing.T) {
@@ -94,65 +92,6 @@ func TestUsageOf(t *testing.T) {
 	own, err := usageOf(os.Getpid())
 	if err != nil || own.cpu <= 0 {
 		t.Errorf("of this process: %v, %v", own, err)
-	}
-}
-
-// A crowd is as many sockets as it should be, in ss as well; its processes are gone when it ends.
-func TestCrowd(t *testing.T) {
-	if !kerneltest.InNamespace(t) {
-		return
-	}
-	kerneltest.Command(t, "ss", "-V")
-	if err := loopbackUp(); err != nil {
-		t.Fatal(err)
-	}
-	c, err := gather(t.Context(), memberSockets+100)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.end()
-	if len(c.members) != 2 || c.sockets != memberSockets+100 {
-		t.Errorf("%d processes with %d sockets", len(c.members), c.sockets)
-	}
-	count := func() int {
-		t.Helper()
-		n, err := countEstablished(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	if n := count(); n != c.sockets {
-		t.Errorf("ss sees %d sockets, not %d", n, c.sockets)
-	}
-	// A fifth has sent a byte, then another.
-	sent := func() int { return strings.Count(kerneltest.Command(t, "ss", "-Htani"), "bytes_sent:1 ") }
-	for turn := 1; turn <= 5; turn++ {
-		if err := c.poke(); err != nil {
-			t.Fatal(err)
-		}
-		if n, want := sent(), c.sockets/2*turn/5; n != want {
-			t.Errorf("after %d fifths %d sockets have sent, not %d", turn, n, want)
-		}
-	}
-	if err := c.do("replace 20"); err != nil {
-		t.Fatal(err)
-	}
-	if n := sent(); n != c.sockets/2-40 {
-		t.Errorf("after 40 of them were replaced %d sockets have sent, not %d", n, c.sockets/2-40)
-	}
-	if err := c.do("churn 1000 200"); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.do("dance"); err == nil || !strings.Contains(err.Error(), "dance") {
-		t.Errorf("what it does not know: %v", err)
-	}
-	if n := count(); n != c.sockets {
-		t.Errorf("after all that ss sees %d sockets, not %d", n, c.sockets)
-	}
-	c.end()
-	if n := count(); n != 0 {
-		t.Errorf("after its end ss sees %d sockets", n)
 	}
 }
 

@@ -1,4 +1,17 @@
-package recorder
+// Package bench measures what recording costs on this machine, against what ss, netstat, atop and sadc take in the same run.
+//
+// # What it does
+//
+// Run starts the program itself, netsql record, in network and PID namespaces of its own, beside crowds of sockets (package crowd) that
+// rest, send bytes, or come and go. It reads from outside what the recorder has used: CPU time, memory, bytes written. The other
+// programs are run there too. Then it has package store write and ask a recording of days. A Report holds all figures, the targets
+// that they should reach, and what was left out and why.
+//
+// # What it never does
+//
+// Nothing of it runs while recording, and it uses nothing of package recorder: it measures the program as anybody could. All processes
+// and files that it makes end with it.
+package bench
 
 import (
 	"context"
@@ -13,8 +26,8 @@ import (
 	"netsql/store"
 )
 
-// BenchConfig says what Bench measures.
-type BenchConfig struct {
+// Config says what Run measures.
+type Config struct {
 	Sockets  []int         // crowds of so many TCP sockets, one after the other
 	Interval time.Duration // between samples; what is measured is what one every ten seconds costs
 	Samples  int           // that are measured of each load, after some that are not
@@ -27,28 +40,28 @@ type BenchConfig struct {
 	Progress func(string) `json:"-"`
 }
 
-// BenchDefaults measure everything, which takes a quarter of an hour.
-func BenchDefaults() BenchConfig {
-	return BenchConfig{Sockets: []int{100, 1000, 20_000, 100_000}, Interval: benchInterval, Samples: 6, Churn: 10_000, Days: 7, Held: 1000}
+// Defaults measure everything, which takes a quarter of an hour.
+func Defaults() Config {
+	return Config{Sockets: []int{100, 1000, 20_000, 100_000}, Interval: targetInterval, Samples: 6, Churn: 10_000, Days: 7, Held: 1000}
 }
 
-// BenchQuick measures little, within half a minute: to see that it works.
-func BenchQuick(dir string) BenchConfig {
-	return BenchConfig{Sockets: []int{100, 1000}, Interval: 300 * time.Millisecond, Samples: 3, Churn: 1000, Days: 0.05, Held: 100, Dir: dir}
+// Quick measures little, within half a minute: to see that it works.
+func Quick(dir string) Config {
+	return Config{Sockets: []int{100, 1000}, Interval: 300 * time.Millisecond, Samples: 3, Churn: 1000, Days: 0.05, Held: 100, Dir: dir}
 }
 
-// A BenchReport is what was measured on one machine in one run.
-type BenchReport struct {
+// A Report is what was measured on one machine in one run.
+type Report struct {
 	Machine   string             `json:"machine"`
 	IntervalS float64            `json:"interval_s"`
-	Lines     []BenchLine        `json:"lines"`
+	Lines     []Line             `json:"lines"`
 	LeftOut   []string           `json:"left_out"` // with the reason
-	Loads     []BenchLoad        `json:"loads"`
+	Loads     []Load             `json:"loads"`
 	Recording *store.BenchResult `json:"recording"`
 }
 
-// A BenchLine is a figure beside that of another program, and the target that it should reach.
-type BenchLine struct {
+// A Line is a figure beside that of another program, and the target that it should reach.
+type Line struct {
 	Section string  `json:"section"`
 	What    string  `json:"what"`
 	Figure  float64 `json:"figure"`
@@ -61,8 +74,8 @@ type BenchLine struct {
 	Reached *bool   `json:"reached,omitempty"` // nil: there is no target
 }
 
-// A BenchLoad is what the recorder costs while a crowd of sockets does something.
-type BenchLoad struct {
+// A Load is what the recorder costs while a crowd of sockets does something.
+type Load struct {
 	Sockets   int     `json:"sockets"`
 	Load      string  `json:"load"` // idle, fifth or churn
 	Samples   int     `json:"samples"`
@@ -78,13 +91,13 @@ type BenchLoad struct {
 	Counted   int     `json:"counted,omitempty"` // sockets that ss sees
 	Recorded  int     `json:"recorded,omitempty"`
 
-	Peers []BenchPeer `json:"peers,omitempty"`
+	Peers []Peer `json:"peers,omitempty"`
 
 	began, ended time.Time // of what was measured
 }
 
-// A BenchPeer is what another program costs beside the same crowd.
-type BenchPeer struct {
+// A Peer is what another program costs beside the same crowd.
+type Peer struct {
 	Name    string  `json:"name"`
 	CPUms   float64 `json:"cpu_ms"` // a run, or a sample
 	RSS     float64 `json:"rss_bytes,omitempty"`
@@ -93,27 +106,27 @@ type BenchPeer struct {
 	Missing string  `json:"missing,omitempty"` // why it was not measured
 }
 
-// Bench measures what recording costs, in namespaces of its own and against what other programs take in the same run,
+// Run measures what recording costs, in namespaces of its own and against what other programs take in the same run,
 // and what a recording of days takes and answers. All that it starts ends with it.
-func Bench(ctx context.Context, c BenchConfig) (*BenchReport, error) {
+func Run(ctx context.Context, c Config) (*Report, error) {
 	dir, err := os.MkdirTemp(c.Dir, "netsql-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the measurement (name another with --dir): %w", err)
 	}
 	defer os.RemoveAll(dir)
-	r := &BenchReport{Machine: benchMachine(), IntervalS: c.Interval.Seconds()}
+	r := &Report{Machine: machine(), IntervalS: c.Interval.Seconds()}
 	if err := r.measureLoads(ctx, c, dir); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if !errors.Is(err, ErrUnsupported) {
+		if !errors.Is(err, errUnsupported) {
 			return nil, fmt.Errorf("measure what a sample costs: %w", err)
 		}
 		r.LeftOut = append(r.LeftOut, "what a sample costs: only Linux can be recorded")
 	}
-	samples := max(400, int(c.Days*24*float64(time.Hour/benchInterval)))
+	samples := max(400, int(c.Days*24*float64(time.Hour/targetInterval)))
 	if r.Recording, err = store.Bench(ctx, store.BenchOptions{
-		Dir: dir, Sockets: c.Held, Samples: samples, Interval: benchInterval, Moments: benchMoments,
+		Dir: dir, Sockets: c.Held, Samples: samples, Interval: targetInterval, Moments: moments,
 		Progress: func(n int) {
 			c.tell(fmt.Sprintf("writing a recording of %.3g days: %d %%", c.Days, 100*n/samples))
 		},
@@ -127,30 +140,33 @@ func Bench(ctx context.Context, c BenchConfig) (*BenchReport, error) {
 	return r, nil
 }
 
+// errUnsupported: there is nothing to record from.
+var errUnsupported = errors.New("what a sample costs can be measured on Linux only")
+
 const (
-	benchInterval = 10 * time.Second // that of the targets
-	benchMoments  = 25               // that are asked about
+	targetInterval = 10 * time.Second // that of the targets
+	moments        = 25               // that are asked about
 )
 
 // bare is what a peer is called that asks for the sockets and does nothing with them.
 const bare = "bare dump"
 
-func (c *BenchConfig) tell(what string) {
+func (c *Config) tell(what string) {
 	if c.Progress != nil {
 		c.Progress(what)
 	}
 }
 
-func benchMachine() string {
+func machine() string {
 	host := fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
-	if boot, err := benchKernel(); err == nil {
+	if boot, err := kernelRelease(); err == nil {
 		host += ", kernel " + boot
 	}
 	return host
 }
 
 // JSON writes the report for other programs.
-func (r *BenchReport) JSON(w io.Writer) error {
+func (r *Report) JSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(r)

@@ -1,4 +1,4 @@
-package recorder
+package bench
 
 import (
 	"bytes"
@@ -24,19 +24,38 @@ import (
 // is the same for all.
 const peerRuns = 5
 
+// MeasureSS measures what ss takes to show the TCP sockets that are there now, and MeasureDump what asking for them alone takes.
+func MeasureSS(ctx context.Context) Peer { return measureAlone(ctx, ssPeer()) }
+
+// MeasureDump is the same of a bare dump.
+func MeasureDump(ctx context.Context) Peer { return measureAlone(ctx, dumpPeer()) }
+
+func measureAlone(ctx context.Context, p *shownPeer) Peer {
+	for range peerRuns {
+		p.run(ctx)
+	}
+	return p.result()
+}
+
+func ssPeer() *shownPeer {
+	return &shownPeer{name: "ss", pkg: "iproute2", args: []string{"-tanpieom"}}
+}
+
+func dumpPeer() *shownPeer { return &shownPeer{name: bare, do: bareDump} }
+
 // measurePeers measures what other programs take with the sockets that are there now.
-func measurePeers(ctx context.Context, dir string, samples int) []BenchPeer {
+func measurePeers(ctx context.Context, dir string, samples int) []Peer {
 	shown := []*shownPeer{
-		{name: "ss", pkg: "iproute2", args: []string{"-tanpieom"}},
+		ssPeer(),
 		{name: "netstat", pkg: "net-tools", args: []string{"-tanp"}},
-		{name: bare, do: bareDump},
+		dumpPeer(),
 	}
 	for range peerRuns {
 		for _, p := range shown {
 			p.run(ctx)
 		}
 	}
-	var peers []BenchPeer
+	var peers []Peer
 	for _, p := range shown {
 		peers = append(peers, p.result())
 	}
@@ -90,8 +109,8 @@ func (p *shownPeer) once(ctx context.Context) (time.Duration, error) {
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
-func (p *shownPeer) result() BenchPeer {
-	r := BenchPeer{Name: p.name, Missing: p.missing}
+func (p *shownPeer) result() Peer {
+	r := Peer{Name: p.name, Missing: p.missing}
 	if p.missing == "" {
 		slices.Sort(p.times)
 		r.CPUms = p.times[len(p.times)/2]
@@ -158,7 +177,7 @@ type recordingPeer struct {
 }
 
 // recordingPeers measures so many samples, of all at once.
-func recordingPeers(ctx context.Context, dir string, samples int) []BenchPeer {
+func recordingPeers(ctx context.Context, dir string, samples int) []Peer {
 	atop, sadc := filepath.Join(dir, "atop.raw"), filepath.Join(dir, "sadc.raw")
 	running := []*recordingPeer{
 		{name: "atop", pkg: "atop", paths: []string{"atop"}, args: []string{"-w", atop, "1", "600"}, file: atop},
@@ -173,7 +192,7 @@ func recordingPeers(ctx context.Context, dir string, samples int) []BenchPeer {
 		r.begin()
 	}
 	sleep(ctx, time.Duration(samples)*time.Second)
-	var peers []BenchPeer
+	var peers []Peer
 	for _, r := range running {
 		peers = append(peers, r.end(samples))
 	}
@@ -211,8 +230,8 @@ func (r *recordingPeer) measure() (usage, int64, error) {
 }
 
 // end stops the program and says what it took.
-func (r *recordingPeer) end(samples int) BenchPeer {
-	p := BenchPeer{Name: r.name}
+func (r *recordingPeer) end(samples int) Peer {
+	p := Peer{Name: r.name}
 	if r.err == nil {
 		var after usage
 		var size int64
