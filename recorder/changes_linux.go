@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -38,8 +39,8 @@ type changes struct {
 	routes    *store.EventSet[store.RouteID, store.Route]
 	rules     *store.EventSet[store.RuleID, store.Rule]
 
-	names   linkNames // as they were when the messages were sent
-	taken   []change  // that this sample is to put into the recording
+	names   rtnl.LinkNames // as they were when the messages were sent
+	taken   []change       // that this sample is to put into the recording
 	cuts    [changeKinds]cut
 	waiting []change // of them, those whose source could not be read
 	surplus int      // messages that were too many
@@ -154,7 +155,7 @@ func (c *changes) begin() {
 		c.deaf = true
 		c.listen()
 	}
-	c.names = linkNames{}
+	c.names = rtnl.LinkNames{}
 	for i := range c.cuts {
 		c.cuts[i] = cut{math.MaxInt, math.MaxInt}
 	}
@@ -179,10 +180,10 @@ func (c *changes) gather() {
 		c.taken = slices.Clone(c.taken[:queueLength])
 		c.surplus += over
 	}
-	if len(c.taken) > 0 && c.names.byIndex == nil {
-		c.names = linkNames{netlink: c.ns.rtnetlink(), byIndex: map[int32]string{}}
+	if len(c.taken) > 0 && c.names.ByIndex == nil {
+		c.names = rtnl.LinkNames{Conn: c.ns.rtnetlink(), ByIndex: map[int32]string{}}
 		for index, l := range c.links.known {
-			c.names.byIndex[index] = l.name
+			c.names.ByIndex[index] = l.name
 		}
 	}
 }
@@ -458,27 +459,27 @@ func (c *changes) tell(m *change) (looked bool) {
 }
 
 func (c *changes) tellLink(m *change, looked bool) {
-	l, err := parseLink(m.body)
+	l, err := rtnl.ParseLink(m.body)
 	if err != nil || !wholeLink(m.body, &l) {
 		return
 	}
-	name, known := c.names.byIndex[l.index]
+	name, known := c.names.ByIndex[l.Index]
 	there := m.kind == unix.RTM_NEWLINK
 	if there {
-		c.names.byIndex[l.index] = string(l.name)
+		c.names.ByIndex[l.Index] = string(l.Name)
 	}
 	if !looked {
 		return
 	}
-	if known && name != string(l.name) {
-		id := store.InterfaceID{NetNS: c.ns.id, IfIndex: store.Of(l.index), Name: name}
+	if known && name != string(l.Name) {
+		id := store.InterfaceID{NetNS: c.ns.id, IfIndex: store.Of(l.Index), Name: name}
 		c.linkSet.Tell(m.at, m.late, id, store.Interface{}, false)
 	}
 	master := ""
-	if l.master != 0 {
-		master = c.names.of(l.master)
+	if l.Master != 0 {
+		master = c.names.Of(l.Master)
 	}
-	id, v := l.row(c.ns.id, master, linkSpeed{})
+	id, v := linkRow(&l, c.ns.id, master, linkSpeed{})
 	if was, ok := c.linkSet.State(id); ok {
 		v.Speed, v.Duplex = was.Speed, was.Duplex
 	}
@@ -486,37 +487,37 @@ func (c *changes) tellLink(m *change, looked bool) {
 }
 
 // wholeLink reports whether the message tells all of a link: those of bridge ports and of wireless events do not.
-func wholeLink(body []byte, l *link) bool {
-	_, sized := l.mtu.Get()
+func wholeLink(body []byte, l *rtnl.Link) bool {
+	_, sized := l.MTU.Get()
 	return body[0] == unix.AF_UNSPEC && sized
 }
 
 func (c *changes) tellAddress(m *change) {
-	a, err := parseAddress(m.body)
-	if err == nil && familyNumber(a.family) != 0 {
-		id, v := a.row(c.ns.id, &c.names)
+	a, err := rtnl.ParseAddress(m.body)
+	if err == nil && rtnl.FamilyNumber(a.Family) != 0 {
+		id, v := addressRow(&a, c.ns.id, &c.names)
 		c.addresses.Tell(m.at, m.late, id, v, m.kind == unix.RTM_NEWADDR)
 	}
 }
 
 func (c *changes) tellNeighbor(m *change) {
-	n, err := parseNeighbor(m.body)
-	if err == nil && familyNumber(n.family) != 0 {
-		id, v := n.row(c.ns.id, &c.names)
+	n, err := rtnl.ParseNeighbor(m.body)
+	if err == nil && rtnl.FamilyNumber(n.Family) != 0 {
+		id, v := neighborRow(&n, c.ns.id, &c.names)
 		c.neighbors.Tell(m.at, m.late, id, v, m.kind == unix.RTM_NEWNEIGH)
 	}
 }
 
 func (c *changes) tellRoute(m *change) {
-	r, err := parseRoute(m.body)
-	if err != nil || familyNumber(r.family) == 0 || r.flags&unix.RTM_F_CLONED != 0 {
+	r, err := rtnl.ParseRoute(m.body)
+	if err != nil || rtnl.FamilyNumber(r.Family) == 0 || r.Flags&unix.RTM_F_CLONED != 0 {
 		return
 	}
-	id, v := r.row(c.ns.id, &c.names)
+	id, v := routeRow(&r, c.ns.id, &c.names)
 	alike := func(o store.Route) bool {
 		return o.Gateway == v.Gateway && o.Type == v.Type && o.NextHops == v.NextHops
 	}
-	first := r.family == unix.AF_INET && m.flags&unix.NLM_F_APPEND == 0
+	first := r.Family == unix.AF_INET && m.flags&unix.NLM_F_APPEND == 0
 	tellOneOf(c.routes, m, v, alike, first, func(nth int) store.RouteID {
 		id.Nth = store.Of(nth)
 		return id
@@ -524,11 +525,11 @@ func (c *changes) tellRoute(m *change) {
 }
 
 func (c *changes) tellRule(m *change) {
-	r, err := parseRule(m.body)
-	if err != nil || familyNumber(r.family) == 0 {
+	r, err := rtnl.ParseRule(m.body)
+	if err != nil || rtnl.FamilyNumber(r.Family) == 0 {
 		return
 	}
-	id, v := r.row(c.ns.id)
+	id, v := ruleRow(&r, c.ns.id)
 	told := *m
 	told.flags &^= unix.NLM_F_REPLACE // which means nothing for rules
 	tellOneOf(c.rules, &told, v, func(store.Rule) bool { return false }, false, func(nth int) store.RuleID {
@@ -600,7 +601,7 @@ type queue struct {
 	// What was last told of links, addresses and neighbours. A router that advertises itself makes the kernel tell of its
 	// addresses again and again, and neighbours age.
 	links     map[int32]uint64
-	addresses map[addressKey]linkAddress
+	addresses map[addressKey]rtnl.Address
 	neighbors map[neighborKey]neighborState
 	seed      maphash.Seed
 }
@@ -643,7 +644,7 @@ func (q *queue) take(b []byte, at, late time.Duration) uint32 {
 			urgent = max(urgent, u)
 			q.add(m)
 		}
-		b = b[min(align4(size), len(b)):]
+		b = b[min(rtnl.Align4(size), len(b)):]
 	}
 	return urgent
 }
@@ -665,29 +666,29 @@ func (q *queue) sift(m *change) uint32 {
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 		return wakes
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		if len(m.body) < unix.SizeofRtMsg || familyNumber(m.body[0]) == 0 || binary.NativeEndian.Uint32(m.body[8:])&unix.RTM_F_CLONED != 0 {
+		if len(m.body) < unix.SizeofRtMsg || rtnl.FamilyNumber(m.body[0]) == 0 || binary.NativeEndian.Uint32(m.body[8:])&unix.RTM_F_CLONED != 0 {
 			return notUrgent
 		}
 		return wakes
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		l, err := parseLink(m.body)
+		l, err := rtnl.ParseLink(m.body)
 		if err != nil || !wholeLink(m.body, &l) {
 			return notUrgent
 		}
-		return told(&q.links, l.index, l.sum(q.seed), m.kind == unix.RTM_NEWLINK, wakes)
+		return told(&q.links, l.Index, l.Sum(q.seed), m.kind == unix.RTM_NEWLINK, wakes)
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		a, err := parseAddress(m.body)
-		if err != nil || familyNumber(a.family) == 0 {
+		a, err := rtnl.ParseAddress(m.body)
+		if err != nil || rtnl.FamilyNumber(a.Family) == 0 {
 			return notUrgent
 		}
-		return told(&q.addresses, addressKey{a.index, a.local, a.remote, a.prefixLen}, a, m.kind == unix.RTM_NEWADDR, wakes)
+		return told(&q.addresses, addressKey{a.Index, a.Local, a.Remote, a.PrefixLen}, a, m.kind == unix.RTM_NEWADDR, wakes)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
-		n, err := parseNeighbor(m.body)
-		if err != nil || familyNumber(n.family) == 0 {
+		n, err := rtnl.ParseNeighbor(m.body)
+		if err != nil || rtnl.FamilyNumber(n.Family) == 0 {
 			return notUrgent
 		}
-		state := neighborState{string(n.mac), uint32(n.flags) | n.extFlags<<8, ageless(neighborStates.of(uint32(n.state)))}
-		return told(&q.neighbors, neighborKey{n.index, n.flags&unix.NTF_PROXY != 0, n.addr}, state, m.kind == unix.RTM_NEWNEIGH, wakesALittle)
+		state := neighborState{string(n.MAC), uint32(n.Flags) | n.ExtFlags<<8, ageless(neighborStates.of(uint32(n.State)))}
+		return told(&q.neighbors, neighborKey{n.Index, n.Flags&unix.NTF_PROXY != 0, n.Addr}, state, m.kind == unix.RTM_NEWNEIGH, wakesALittle)
 	}
 	return notUrgent
 }

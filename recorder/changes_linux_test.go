@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -597,16 +598,16 @@ func netlinkMessage(kind, flags uint16, body []byte) []byte {
 	b = binary.NativeEndian.AppendUint16(b, flags)
 	b = append(b, make([]byte, 8)...)
 	b = append(b, body...)
-	return append(b, make([]byte, align4(len(b))-len(b))...)
+	return append(b, make([]byte, rtnl.Align4(len(b))-len(b))...)
 }
 
 // FuzzChanges takes what comes from a socket as far as the recording.
 func FuzzChanges(f *testing.F) {
-	route := message([]byte{unix.AF_INET, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}, attribute(unix.RTA_DST, 10, 1, 2, 0), attribute(unix.RTA_OIF, 3, 0, 0, 0))
-	link := message([]byte{0, 0, 1, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}, attribute(unix.IFLA_IFNAME, 'd', '0', 0), attribute(unix.IFLA_MTU, 0, 5, 0, 0))
-	address := message([]byte{unix.AF_INET, 24, 0, 0, 3, 0, 0, 0}, attribute(unix.IFA_LOCAL, 10, 1, 2, 3))
-	neighbor := message([]byte{unix.AF_INET, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 1}, attribute(unix.NDA_DST, 10, 1, 2, 9))
-	rule := message([]byte{unix.AF_INET, 0, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0}, attribute(fraPriority, 5, 0, 0, 0))
+	route := kerneltest.Message([]byte{unix.AF_INET, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}, kerneltest.Attribute(unix.RTA_DST, 10, 1, 2, 0), kerneltest.Attribute(unix.RTA_OIF, 3, 0, 0, 0))
+	link := kerneltest.Message([]byte{0, 0, 1, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}, kerneltest.Attribute(unix.IFLA_IFNAME, 'd', '0', 0), kerneltest.Attribute(unix.IFLA_MTU, 0, 5, 0, 0))
+	address := kerneltest.Message([]byte{unix.AF_INET, 24, 0, 0, 3, 0, 0, 0}, kerneltest.Attribute(unix.IFA_LOCAL, 10, 1, 2, 3))
+	neighbor := kerneltest.Message([]byte{unix.AF_INET, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 1}, kerneltest.Attribute(unix.NDA_DST, 10, 1, 2, 9))
+	rule := kerneltest.Message([]byte{unix.AF_INET, 0, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0}, kerneltest.Attribute(rtnl.FraPriority, 5, 0, 0, 0))
 	f.Add(bytes.Join([][]byte{netlinkMessage(unix.RTM_NEWROUTE, 0, route), netlinkMessage(unix.RTM_DELROUTE, 0, route)}, nil))
 	f.Add(bytes.Join([][]byte{netlinkMessage(unix.RTM_NEWLINK, 0, link), netlinkMessage(unix.RTM_NEWADDR, 0, address), netlinkMessage(unix.RTM_DELLINK, 0, link)}, nil))
 	f.Add(bytes.Join([][]byte{netlinkMessage(unix.RTM_NEWNEIGH, 0, neighbor), netlinkMessage(unix.RTM_NEWRULE, unix.NLM_F_REPLACE, rule)}, nil))
@@ -616,7 +617,7 @@ func FuzzChanges(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { w.Close(context.Background()) })
-	ns := namespace{id: store.Of(1), netlink: &rtnetlink{}}
+	ns := namespace{id: store.Of(1), netlink: &rtnl.Conn{}}
 	list := sources(w, ns)
 	c := newChanges(w, ns, list, nil, newWaker())
 	c.begun = true
@@ -643,9 +644,9 @@ func FuzzChanges(f *testing.F) {
 		if len(c.queue.messages) > queueLength || c.queue.size > queueSize {
 			t.Errorf("%d messages of %d bytes", len(c.queue.messages), c.queue.size)
 		}
-		c.names = linkNames{netlink: &rtnetlink{}, byIndex: map[int32]string{}}
+		c.names = rtnl.LinkNames{Conn: &rtnl.Conn{}, ByIndex: map[int32]string{}}
 		for index := range int32(256) {
-			c.names.byIndex[index] = "if"
+			c.names.ByIndex[index] = "if"
 		}
 		for i := range c.queue.messages {
 			c.tell(&c.queue.messages[i])

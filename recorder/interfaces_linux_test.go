@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -306,22 +307,22 @@ func TestInterfacesWhileTheyChange(t *testing.T) {
 
 func FuzzLink(f *testing.F) {
 	header := []byte{0, 0, 1, 0, 2, 0, 0, 0, 0x43, 0x10, 0, 0, 0, 0, 0, 0}
-	f.Add(message(header, attribute(unix.IFLA_IFNAME, 'e', 't', 'h', '0', 0), attribute(unix.IFLA_STATS64, make([]byte, 184)...),
-		attribute(unix.IFLA_LINKINFO, attribute(unix.IFLA_INFO_KIND, 'v', 'e', 't', 'h')...)))
-	f.Add(message(header, attribute(unix.IFLA_IFNAME, 0), []byte{9, 0, 1, 0, 1, 2, 3, 4, 5}))
+	f.Add(kerneltest.Message(header, kerneltest.Attribute(unix.IFLA_IFNAME, 'e', 't', 'h', '0', 0), kerneltest.Attribute(unix.IFLA_STATS64, make([]byte, 184)...),
+		kerneltest.Attribute(unix.IFLA_LINKINFO, kerneltest.Attribute(unix.IFLA_INFO_KIND, 'v', 'e', 't', 'h')...)))
+	f.Add(kerneltest.Message(header, kerneltest.Attribute(unix.IFLA_IFNAME, 0), []byte{9, 0, 1, 0, 1, 2, 3, 4, 5}))
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		l, err := parseLink(msg)
+		l, err := rtnl.ParseLink(msg)
 		if err != nil {
 			return
 		}
-		id, v := l.row(store.Of(1), "", linkSpeed{})
+		id, v := linkRow(&l, store.Of(1), "", linkSpeed{})
 		if id.Name == "" || v.Type == "" || strings.ContainsRune(id.Name, 0) {
 			t.Errorf("%+v %+v", id, v)
 		}
 		// As many counters are known as the kernel gave.
-		c := countersOf(l.stats)
-		if known := c.RxOtherHost != (store.Int{}); known != (len(l.stats) >= 25*8) {
-			t.Errorf("%d bytes of counters, the last one known: %v", len(l.stats), known)
+		c := countersOf(l.Stats)
+		if known := c.RxOtherHost != (store.Int{}); known != (len(l.Stats) >= 25*8) {
+			t.Errorf("%d bytes of counters, the last one known: %v", len(l.Stats), known)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -16,7 +17,7 @@ type namespace struct {
 	proc   string    // folder of a process or thread in it: its net/ is the namespace's
 	door   *door     // nil: the one that the recorder runs in
 
-	netlink *rtnetlink // that its sources share
+	netlink *rtnl.Conn // that its sources share
 	file    *procFile  // that all namespaces share: they are read one after the other
 }
 
@@ -29,16 +30,16 @@ func (ns namespace) procFile() *procFile {
 }
 
 // rtnetlink is what a source of the namespace asks.
-func (ns namespace) rtnetlink() *rtnetlink {
+func (ns namespace) rtnetlink() *rtnl.Conn {
 	if ns.netlink == nil {
-		return &rtnetlink{}
+		return &rtnl.Conn{}
 	}
 	return ns.netlink
 }
 
 // close gives up the way into a namespace that is gone, so that it can be.
 func (ns namespace) close() {
-	ns.netlink.close()
+	ns.netlink.Close()
 	if ns.door != nil {
 		ns.door.shut()
 	}
@@ -147,7 +148,7 @@ func ownNamespace() (namespace, error) {
 	if err := unix.Stat("/proc/self/ns/net", &st); err != nil {
 		return namespace{}, fmt.Errorf("find the network namespace: %w", err)
 	}
-	return namespace{id: store.Of(st.Ino), cookie: namespaceCookie(), proc: "/proc/self", netlink: &rtnetlink{}}, nil
+	return namespace{id: store.Of(st.Ino), cookie: namespaceCookie(), proc: "/proc/self", netlink: &rtnl.Conn{}}, nil
 }
 
 // openNamespace opens the one that a file such as /proc/PID/ns/net or /run/netns/NAME leads to.
@@ -161,7 +162,7 @@ func openNamespace(path string, thread *nsThread) (namespace, error) {
 		unix.Close(fd)
 		return namespace{}, fmt.Errorf("open %s: %w", path, err)
 	}
-	ns := namespace{id: store.Of(st.Ino), proc: "/proc/thread-self", door: &door{fd, thread}, netlink: &rtnetlink{}}
+	ns := namespace{id: store.Of(st.Ino), proc: "/proc/thread-self", door: &door{fd, thread}, netlink: &rtnl.Conn{}}
 	if err := ns.inside(func() { ns.cookie = namespaceCookie() }); err != nil {
 		ns.close()
 		return namespace{}, err

@@ -1,9 +1,7 @@
 package recorder
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -115,18 +113,6 @@ func joined(v any) string {
 		words[i] = text(list[i])
 	}
 	return strings.Join(words, ",")
-}
-
-// attribute writes a netlink attribute, for the seeds of the fuzzers.
-func attribute(kind uint16, value ...byte) []byte {
-	b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
-	b = binary.NativeEndian.AppendUint16(b, kind)
-	b = append(b, value...)
-	return append(b, make([]byte, align4(len(b))-len(b))...)
-}
-
-func message(header []byte, attributes ...[]byte) []byte {
-	return append(bytes.Clone(header), bytes.Join(attributes, nil)...)
 }
 
 // outcome is what the recording says of the last reading of the source.

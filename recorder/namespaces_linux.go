@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -411,7 +412,7 @@ func (r *run) open(inode uint64) {
 	switch {
 	case errors.Is(err, errMoved):
 	case err != nil:
-		ns := namespace{id: store.Of(inode), netlink: &rtnetlink{}}
+		ns := namespace{id: store.Of(inode), netlink: &rtnl.Conn{}}
 		net := &network{ns: ns, refused: &refusal{r.writer.SourceIn(ns.id, "namespace"), err, time.Now().Add(enterAgain)}}
 		net.sources = []source{net.refused}
 		r.networks = append(r.networks, net)

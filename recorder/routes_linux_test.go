@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/rtnl"
 )
 
 // routesOf lists the recorded routes, one line each.
@@ -284,21 +285,21 @@ func sendPathMTU(t *testing.T, from, to string) {
 
 func FuzzRoute(f *testing.F) {
 	header := []byte{unix.AF_INET, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}
-	f.Add(message(header, attribute(unix.RTA_DST, 10, 1, 2, 0), attribute(unix.RTA_OIF, 3, 0, 0, 0),
-		attribute(unix.RTA_METRICS, attribute(unix.RTAX_MTU, 0, 5, 0, 0)...)))
-	f.Add(message(header, attribute(unix.RTA_MULTIPATH, 16, 0, 0, 4, 3, 0, 0, 0, 8, 0, 5, 0, 10, 1, 0, 1)))
-	f.Add(message([]byte{unix.AF_INET6, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}, attribute(unix.RTA_VIA, 2, 0, 10, 0, 0, 1), []byte{5, 0, 1, 0, 9}))
+	f.Add(kerneltest.Message(header, kerneltest.Attribute(unix.RTA_DST, 10, 1, 2, 0), kerneltest.Attribute(unix.RTA_OIF, 3, 0, 0, 0),
+		kerneltest.Attribute(unix.RTA_METRICS, kerneltest.Attribute(unix.RTAX_MTU, 0, 5, 0, 0)...)))
+	f.Add(kerneltest.Message(header, kerneltest.Attribute(unix.RTA_MULTIPATH, 16, 0, 0, 4, 3, 0, 0, 0, 8, 0, 5, 0, 10, 1, 0, 1)))
+	f.Add(kerneltest.Message([]byte{unix.AF_INET6, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}, kerneltest.Attribute(unix.RTA_VIA, 2, 0, 10, 0, 0, 1), []byte{5, 0, 1, 0, 9}))
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		r, err := parseRoute(msg)
+		r, err := rtnl.ParseRoute(msg)
 		if err != nil {
 			return
 		}
-		names := linkNames{byIndex: map[int32]string{}, netlink: &rtnetlink{}}
-		for _, hop := range r.nexthops {
-			names.byIndex[hop.oif] = "hop"
+		names := rtnl.LinkNames{ByIndex: map[int32]string{}, Conn: &rtnl.Conn{}}
+		for _, hop := range r.NextHops {
+			names.ByIndex[hop.OIF] = "hop"
 		}
-		names.byIndex[r.oif] = "eth0"
-		id, v := r.row(here(t).id, &names)
+		names.ByIndex[r.OIF] = "eth0"
+		id, v := routeRow(&r, here(t).id, &names)
 		p, err := netip.ParsePrefix(id.Dst)
 		if err != nil || p.Bits() != int(msg[1]) {
 			t.Errorf("destination %q of %d bits: %v", id.Dst, msg[1], err)

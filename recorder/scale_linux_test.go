@@ -1,8 +1,10 @@
 package recorder
 
-import "netsql/recorder/internal/kerneltest"
+import (
+	"testing"
 
-import "testing"
+	"netsql/recorder/internal/kerneltest"
+)
 
 // A tenth of what the benchmarks of large networks record, and what must not grow: bytes of heap for each thing, and allocations
 // in a sample at rest. Rows are compared with ip and ss on the way.

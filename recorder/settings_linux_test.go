@@ -161,9 +161,9 @@ func TestProcFile(t *testing.T) {
 
 func FuzzLinkSettings(f *testing.F) {
 	header := make([]byte, unix.SizeofIfInfomsg)
-	f.Add(message(header, attribute(unix.IFLA_IFNAME, 'l', 'o', 0), attribute(unix.IFLA_AF_SPEC,
-		append(attribute(unix.AF_INET, attribute(unix.IFLA_INET_CONF, make([]byte, 132)...)...),
-			attribute(unix.AF_INET6, attribute(unix.IFLA_INET6_CONF, make([]byte, 236)...)...)...)...)))
+	f.Add(kerneltest.Message(header, kerneltest.Attribute(unix.IFLA_IFNAME, 'l', 'o', 0), kerneltest.Attribute(unix.IFLA_AF_SPEC,
+		append(kerneltest.Attribute(unix.AF_INET, kerneltest.Attribute(unix.IFLA_INET_CONF, make([]byte, 132)...)...),
+			kerneltest.Attribute(unix.AF_INET6, kerneltest.Attribute(unix.IFLA_INET6_CONF, make([]byte, 236)...)...)...)...)))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		name, values, err := parseLinkSettings(msg)
 		if err == nil && strings.ContainsRune(name, 0) {
