@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,20 +29,6 @@ func sources(w *store.Writer, ns namespace) []source {
 		newConntrack(w, ns),
 		newSettings(w, ns),
 	}
-}
-
-// A network is a network namespace that is being recorded.
-type network struct {
-	ns      namespace
-	own     bool // it is the one that the recorder runs in
-	sources []source
-	changes *changes // nil: they are not heard
-	shut    bool     // it was deserted, and nothing in it is open any more
-
-	refused *refusal // it cannot be entered
-
-	first *resident // its first process
-	group string    // and the control group of that
 }
 
 // Run records until the context ends, and then takes a last sample and closes the recording. It returns
@@ -132,25 +115,6 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 		return nil, err
 	}
 	return r, nil
-}
-
-// enter begins to record a network namespace.
-func (r *run) enter(ns namespace) {
-	ns.file = &r.file
-	r.sockets.enter(ns)
-	list := sources(r.writer, ns)
-	r.networks = append(r.networks, &network{
-		ns: ns, own: ns.id == r.ownNS.id, sources: list, changes: newChanges(r.writer, ns, list, r.hearer, r.waker),
-	})
-}
-
-// leave ends the recording of a network namespace that is gone: with the sample under way, what was in it is.
-func (r *run) leave(n *network) {
-	r.sockets.leave(n.ns)
-	n.changes.close()
-	n.ns.close()
-	r.writer.Retire(n.ns.id)
-	r.networks = slices.DeleteFunc(r.networks, func(o *network) bool { return o == n })
 }
 
 // close gives up every namespace.
@@ -399,77 +363,4 @@ func readBoot() (store.Boot, error) {
 		}
 	}
 	return b, nil
-}
-
-// memory gives back what a sample took that was far larger than the others, the first for one, in which everything is
-// new: the collector would keep it for long.
-type memory struct {
-	settled int64 // anonymous resident bytes when it was last given back
-	next    time.Time
-	busy    bool      // more ran since the program was last dropped than samples need
-	dropped time.Time // when the program last was
-}
-
-// giveBackAgain is how long what was taken may be kept: giving it back costs a full collection.
-const giveBackAgain = 30 * time.Second
-
-// Most of what a sample allocates is gone with it. Garbage may take a quarter of what is alive until it is collected, and
-// garbageRoom where that is less: to collect it costs a millisecond even when little is alive.
-const (
-	leastGarbage = 25 // percent
-	garbageRoom  = 5 << 19
-)
-
-func (m *memory) settle() {
-	debug.FreeOSMemory()
-	var now runtime.MemStats
-	runtime.ReadMemStats(&now)
-	debug.SetGCPercent(max(leastGarbage, int(min(100, 100*garbageRoom/max(now.HeapAlloc, 1)))))
-	dropProgram()
-	_, m.settled = residentBytes()
-	m.next = time.Now().Add(giveBackAgain)
-	m.busy, m.dropped = false, time.Now()
-}
-
-// tidied is for after each step of tidying up. Roll-ups run once a minute, a megabyte of the program that samples do not need.
-func (m *memory) tidied(more bool) {
-	if m.busy = m.busy || more; m.busy && !more && time.Since(m.dropped) > giveBackAgain {
-		dropProgram()
-		m.busy, m.dropped = false, time.Now()
-	}
-}
-
-// look is for after each sample.
-func (m *memory) look() {
-	if m.settled == 0 || time.Now().Before(m.next) {
-		return
-	}
-	if _, anonymous := residentBytes(); anonymous > m.settled+m.settled/8 {
-		m.settle()
-	}
-}
-
-// ownCost is what the recorder itself has used so far.
-func ownCost() store.Cost {
-	var c store.Cost
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err == nil {
-		c.CPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	c.RSS, _ = residentBytes()
-	return c
-}
-
-// residentBytes is how many bytes are in memory, and how many of them belong to no file.
-func residentBytes() (all, anonymous int64) {
-	statm, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0, 0
-	}
-	var size, files int64
-	if _, err := fmt.Sscan(string(statm), &size, &all, &files); err != nil {
-		return 0, 0
-	}
-	page := int64(os.Getpagesize())
-	return all * page, (all - files) * page
 }
