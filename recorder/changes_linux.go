@@ -42,11 +42,12 @@ type changes struct {
 	names   rtnl.LinkNames // as they were when the messages were sent
 	taken   []change       // that this sample is to put into the recording
 	cuts    [changeKinds]cut
-	waiting []change // of them, those whose source could not be read
-	surplus int      // messages that were too many
-	lost    bool     // some were lost
-	begun   bool     // a sample was written: there is something to compare with
-	deaf    bool     // nobody listened for some time since the last sample
+	waiting []change          // of them, those whose source could not be read
+	surplus int               // messages that were too many
+	lost    bool              // some were lost
+	off     [changeKinds]bool // those whose source is switched off
+	begun   bool              // a sample was written: there is something to compare with
+	deaf    bool              // nobody listened for some time since the last sample
 
 	mu     sync.Mutex // of what the hearer's goroutine writes
 	queue  queue
@@ -307,7 +308,7 @@ func (c *changes) read(context.Context) {
 			m := &c.taken[i]
 			switch kind := m.kindOf(); {
 			case i < c.cuts[kind].sure:
-				waits[i] = c.begun && !c.tell(m)
+				waits[i] = c.begun && !c.tell(m) && !c.off[kind]
 			case i < c.cuts[kind].maybe && c.begun:
 				doubtful[kind] = append(doubtful[kind], i)
 			default:

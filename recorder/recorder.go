@@ -47,6 +47,7 @@ package recorder
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -110,6 +111,10 @@ type Config struct {
 	// the recorder may enter others (CAP_SYS_ADMIN), else its own.
 	NetNS NetNS
 
+	// Without names sources that are not to be read: see SourceNames. The recording says for as long that they were switched off; what they
+	// would have told is unknown.
+	Without []string
+
 	// Notice, if set, is told what a person should know, in a sentence: what could not be
 	// seen and what to grant, that a recording of an older format is brought up to date, each only once; and that the recording
 	// cannot be written, and that it can again, once each time.
@@ -118,7 +123,23 @@ type Config struct {
 	Sampled func()
 }
 
+// SourceNames are the sources that can be switched off with Config.Without. "sockets" is all of tcp, udp, raw and unix, and with
+// them owners and traffic; "owners" is which processes hold the sockets, "closes" what the kernel tells of closed sockets, and "changes" what it tells of links, addresses, neighbours,
+// routes and rules between samples. Which network namespaces are recorded, Config.NetNS says.
+var SourceNames = []string{
+	"addresses", "changes", "closes", "conntrack", "interfaces", "neighbors", "owners", "protocol_counters", "raw", "routes", "rules",
+	"settings", "sockets", "softnet", "tcp", "traffic", "udp", "unix",
+}
+
+// errSwitchedOff is why a source of Config.Without has no rows.
+var errSwitchedOff = errors.New("switched off")
+
 func (c Config) check() error {
+	for _, name := range c.Without {
+		if !slices.Contains(SourceNames, name) {
+			return fmt.Errorf("there is no source %q to record without: the sources are %s", name, strings.Join(SourceNames, ", "))
+		}
+	}
 	if c.Interval < MinInterval || c.Interval > MaxInterval {
 		return fmt.Errorf("interval %v: it must be from 100ms to 1h, such as 5s", c.Interval)
 	}

@@ -98,12 +98,12 @@ type run struct {
 
 func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 	s := newSockets(w).(*sockets)
-	s.budget = c.CloseBudget
+	s.budget, s.without = c.CloseBudget, c.Without
 	var err error
 	if s.hearer, err = newHearer(); err != nil {
 		return nil, err
 	}
-	r := &run{Config: c, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: []source{newSoftnet(w, own)}, waker: newWaker(), said: map[string]bool{}}
+	r := &run{Config: c, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace([]source{newSoftnet(w, own)}), waker: newWaker(), said: map[string]bool{}}
 	if r.hearer, err = newHearer(); err != nil {
 		s.close()
 		return nil, err
@@ -265,7 +265,9 @@ func (r *run) sample(ctx context.Context) error {
 	}
 	r.memory.look()
 	for _, t := range r.writer.Troubles() {
-		r.notice(t)
+		if !strings.Contains(t, errSwitchedOff.Error()) { // who switched it off knows
+			r.notice(t)
+		}
 	}
 	if r.Sampled != nil && !r.writer.Behind() {
 		r.Sampled()

@@ -32,10 +32,15 @@ type network struct {
 func (r *run) enter(ns namespace) {
 	ns.file = &r.file
 	r.sockets.enter(ns)
-	list := sources(r.writer, ns)
-	r.networks = append(r.networks, &network{
-		ns: ns, own: ns.id == r.ownNS.id, sources: list, changes: newChanges(r.writer, ns, list, r.hearer, r.waker),
-	})
+	all, off := sources(r.writer, ns), without(r.Without)
+	net := &network{ns: ns, own: ns.id == r.ownNS.id, sources: off.replace(all)}
+	if off.has("changes") {
+		net.sources = append(net.sources, off.off("changes", r.writer.SourceIn(ns.id, "changes")))
+	} else {
+		net.changes = newChanges(r.writer, ns, all, r.hearer, r.waker)
+		net.changes.off = off.changes()
+	}
+	r.networks = append(r.networks, net)
 }
 
 // leave ends the recording of a network namespace that is gone: with the sample under way, what was in it is.

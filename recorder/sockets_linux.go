@@ -34,6 +34,8 @@ type sockets struct {
 	traffic   []*traffic  // one for each namespace
 	dumped    []dumpTime  // when the last samples were, the oldest first
 	hearer    *hearer     // nil: closes are not heard
+	without   without     // sources that are not read
+	off       []source    // those that stand for closes and traffic then
 	budget    int         // of closes that are kept one by one in a sample
 	gen       uint32      // number of the sample
 	fresh     bool        // no sample has been taken since the recording was opened
@@ -69,9 +71,17 @@ func (s *sockets) enter(ns namespace) {
 		}
 	}
 	s.joinTCP(ns)
-	s.sumUp(ns)
+	if t, off := newTraffic(s.writer, ns), s.without.first("traffic", "tcp", "sockets"); off != "" {
+		s.off = append(s.off, s.without.offIn(ns, off, t.source))
+	} else {
+		s.sumUp(ns, t)
+	}
 	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: sockdiag.UnixRequest{}.Message, census: counted}, ns, diag)
-	if s.hearer != nil {
+	switch {
+	case s.hearer == nil:
+	case s.without.has("closes"):
+		s.off = append(s.off, s.without.offIn(ns, "closes", s.writer.SourceIn(ns.id, "closes")))
+	default:
 		s.hear(ns)
 	}
 }
@@ -93,8 +103,7 @@ func (s *sockets) joinTCP(ns namespace) {
 }
 
 // sumUp has what the TCP connections of a namespace move summed up.
-func (s *sockets) sumUp(ns namespace) {
-	t := newTraffic(s.writer, ns)
+func (s *sockets) sumUp(ns namespace, t *traffic) {
 	for _, p := range s.protocols {
 		if p.ns.id == ns.id && p.proto == "tcp" {
 			p.traffic = t
@@ -182,6 +191,7 @@ func (s *sockets) leave(ns namespace) {
 		return c.ns.id == ns.id
 	})
 	s.traffic = slices.DeleteFunc(s.traffic, func(t *traffic) bool { return t.ns.id == ns.id })
+	s.off = slices.DeleteFunc(s.off, func(o source) bool { return o.(*switchedOff).netns == ns.id })
 }
 
 // startOver forgets what the recording calls sockets and processes: it is another one.
@@ -227,6 +237,10 @@ func (s *sockets) read(ctx context.Context) {
 	}
 	for _, p := range s.protocols {
 		p.ok = false
+		if off := s.without.first("sockets", p.proto); off != "" {
+			p.source.Read(func() error { return s.without.reason(off) })
+			continue
+		}
 		read := func() { p.ok = p.source.Read(func() error { return s.dump(ctx, p) }) }
 		var err error
 		if p.first != nil || p.proto != "tcp" && p.census.isOf(s.gen) && s.scopeOf(p) == noDump {
@@ -238,7 +252,12 @@ func (s *sockets) read(ctx context.Context) {
 			p.source.Read(func() error { return err })
 		}
 	}
-	owned := s.owners.source.Read(func() error { return s.lookForOwners(ctx) })
+	owned := s.owners.source.Read(func() error {
+		if off := s.without.first("owners", "sockets"); off != "" {
+			return s.without.reason(off)
+		}
+		return s.lookForOwners(ctx)
+	})
 	if !owned {
 		s.owners.forgetAll()
 	}
@@ -252,6 +271,7 @@ func (s *sockets) read(ctx context.Context) {
 	for _, c := range s.closes {
 		c.source.Read(func() error { return s.reportCloses(c) })
 	}
+	readAll(ctx, s.off)
 	for _, t := range s.traffic {
 		t.source.Read(func() error {
 			return t.report(s.tcpOf(t), func(process store.Ref) bool { return s.owners.lives(process, owned) })
