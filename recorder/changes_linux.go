@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/debuglog"
 	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/rtnl"
 	"netsql/store"
@@ -27,6 +28,7 @@ type changes struct {
 	writer *store.Writer
 	source *store.Source
 	ns     namespace
+	log    *debuglog.Log // nil: messages are not told of
 	hearer *hearer
 	waker  *waker
 	fd     int    // of the netlink socket; -1 when it is not open
@@ -261,6 +263,9 @@ func (c *changes) drain(buf []byte, since time.Duration) {
 		case err == unix.ENOBUFS:
 			c.queue.lose()
 			urgent = wakes
+			if c.log != nil {
+				c.log.Printf("netns %d: the kernel dropped messages of changes", c.ns.inode())
+			}
 		case err != nil:
 			c.failed = err
 			c.waker.wake(wakes)
@@ -269,6 +274,7 @@ func (c *changes) drain(buf []byte, since time.Duration) {
 			urgent = wakes
 		case ok && sender.Pid == 0: // not from another program
 			at = kernel.SinceBoot()
+			logMessages(c.log, c.ns, changeNames, buf[:size])
 			urgent = max(urgent, c.queue.take(buf[:size], at, at-since))
 		}
 		if n%drainLimit == 0 {

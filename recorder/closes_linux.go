@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/debuglog"
 	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
@@ -41,6 +42,7 @@ type closes struct {
 	earlier []int             // and for each of them the one before
 	gotErr  error
 
+	netlog *debuglog.Log // nil: messages are not told of
 	hearer *hearer
 	fd     int    // of the netlink socket; -1 when it is not open
 	drops  uint32 // messages that the kernel has dropped so far for want of room
@@ -165,6 +167,7 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 		size, err := unix.Read(c.fd, buf)
 		switch err {
 		case nil:
+			logMessages(c.netlog, c.ns, nil, buf[:size])
 			c.take(buf[:size])
 		case unix.EINTR:
 		case unix.EAGAIN:
@@ -173,6 +176,9 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 			return
 		case unix.ENOBUFS:
 			c.missed++
+			if c.log != nil {
+				c.netlog.Printf("netns %d: the kernel dropped messages of closed sockets", c.ns.inode())
+			}
 		default:
 			c.failed = err
 		}

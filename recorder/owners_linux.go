@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/debuglog"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -44,6 +45,7 @@ import (
 // verifyRound, if the numbers of descriptors of both processes hide it. A socket that nobody is seen to hold has no
 // owner: it may be on its way from one process to another, which no process shows.
 type owners struct {
+	log       *debuglog.Log // nil: how owners are found is not told
 	source    *store.Source
 	processes *store.Set[store.ProcessID, store.Process]
 	users     *users
@@ -381,6 +383,7 @@ func (o *owners) search(ctx context.Context) error {
 	if err == nil && o.missing() {
 		err = o.lookAside(ctx)
 	}
+	o.tellMissing()
 	o.wanted = append(o.wanted, o.closed...) // the next dump will not show them
 	clear(o.closed)
 	o.closed = o.closed[:0]
@@ -394,6 +397,30 @@ func (o *owners) search(ctx context.Context) error {
 	}
 	clear(o.wanted[len(o.wanted):cap(o.wanted)])
 	return err
+}
+
+// tellMissing says to the log which sockets nobody is seen to hold, and why.
+func (o *owners) tellMissing() {
+	if o.log == nil {
+		return
+	}
+	denied := 0
+	for _, p := range o.byPID {
+		if p.denied {
+			denied++
+		}
+	}
+	for _, e := range o.closed {
+		o.log.Printf("inode %d has no owner: it was closed after the dump", e.inode)
+	}
+	for _, e := range o.wanted {
+		why := "no process shows it"
+		if e.onItsWay {
+			why += ", and the kernel says that it is open: it is on its way from one process to another, or the kernel's own"
+		}
+		o.log.Printf("inode %d has no owner: %s; the descriptors of %d processes may not be read", e.inode, why, denied)
+	}
+	o.log.Printf("%d processes, %d known descriptors of sockets, all verified: %v", len(o.pids), o.known, o.complete)
 }
 
 func (o *owners) seek(ctx context.Context) error {
@@ -660,6 +687,9 @@ func (o *owners) place(t *table, f fdInode) {
 			return cmp.Or(cmp.Compare(h.process.pid, t.process.pid), cmp.Compare(h.table, t.number))
 		})
 		e.holders = slices.Insert(slices.Grow(e.holders, 1), i, holder{process: t.process, table: t.number})
+		if o.log != nil {
+			o.log.Printf("inode %d is held by process %d (%s), descriptor %d of table %d", f.inode, t.process.pid, t.process.stat.comm, f.fd, t.number)
+		}
 		h = &e.holders[i]
 		t.held++
 	}
@@ -706,6 +736,9 @@ func (o *owners) release(t *table, inode uint32) {
 	before := len(e.holders)
 	e.holders = slices.DeleteFunc(e.holders, func(h holder) bool { return h.of(t) })
 	t.held -= before - len(e.holders)
+	if o.log != nil {
+		o.log.Printf("inode %d is not held by process %d any more; %d others hold it", inode, t.process.pid, len(e.holders))
+	}
 	if len(e.holders) == 0 {
 		e.lost, e.onItsWay = o.gen, false
 		o.wanted = append(o.wanted, e) // another may have it

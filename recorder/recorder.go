@@ -47,11 +47,13 @@ package recorder
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"netsql/recorder/internal/debuglog"
 	"netsql/store"
 )
 
@@ -115,6 +117,11 @@ type Config struct {
 	// would have told is unknown.
 	Without []string
 
+	// Debug names topics of what is written to DebugTo, parted by commas: netlink, what the kernel is asked and tells; owners, how the
+	// processes that hold sockets are found, and why not; store, what becomes of samples. "" is nothing, and costs nothing.
+	Debug   string
+	DebugTo io.Writer
+
 	// Notice, if set, is told what a person should know, in a sentence: what could not be
 	// seen and what to grant, that a recording of an older format is brought up to date, each only once; and that the recording
 	// cannot be written, and that it can again, once each time.
@@ -145,6 +152,9 @@ func (c Config) check() error {
 	}
 	if c.CloseBudget < MinCloseBudget || c.CloseBudget > MaxCloseBudget {
 		return fmt.Errorf("close budget %d: it must be from %d to %d", c.CloseBudget, MinCloseBudget, MaxCloseBudget)
+	}
+	if _, err := debuglog.Parse(c.Debug, nil); err != nil {
+		return err
 	}
 	l := c.Limits
 	for _, keep := range []time.Duration{l.Keep, l.Minutes, l.Hours, l.Days} {

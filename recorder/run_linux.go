@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/debuglog"
 	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
@@ -80,6 +81,7 @@ func Run(ctx context.Context, c Config) error {
 // run is one run of the recorder.
 type run struct {
 	Config
+	debug      debuglog.Logs
 	writer     *store.Writer
 	namespaces *namespaces
 	ownNS      namespace
@@ -97,13 +99,17 @@ type run struct {
 }
 
 func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
+	debug, err := debuglog.Parse(c.Debug, c.DebugTo)
+	if err != nil {
+		return nil, err
+	}
 	s := newSockets(w).(*sockets)
+	s.debug, s.owners.log = debug, debug.Owners
 	s.budget, s.without = c.CloseBudget, c.Without
-	var err error
 	if s.hearer, err = newHearer(); err != nil {
 		return nil, err
 	}
-	r := &run{Config: c, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace([]source{newSoftnet(w, own)}), waker: newWaker(), said: map[string]bool{}}
+	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace([]source{newSoftnet(w, own)}), waker: newWaker(), said: map[string]bool{}}
 	if r.hearer, err = newHearer(); err != nil {
 		s.close()
 		return nil, err
@@ -208,6 +214,9 @@ func (r *run) tidy(ctx context.Context, next time.Duration) (pause time.Duration
 	defer r.busy(false)
 	begun := time.Now()
 	more, err := r.writer.Tidy(ctx)
+	if l := r.debug.Store; l != nil {
+		l.Printf("a step of tidying up (roll-ups, and what is beyond the limits) took %v; more to do: %v; error: %v", time.Since(begun).Round(time.Microsecond), more, err)
+	}
 	r.report(err)
 	r.memory.tidied(more)
 	return (tidyShare - 1) * time.Since(begun), more
@@ -257,7 +266,9 @@ func (r *run) sample(ctx context.Context) error {
 		}
 	}
 	readAll(ctx, r.machine)
-	if err := r.writer.Commit(ctx, ownCost()); err != nil {
+	err = r.writer.Commit(ctx, ownCost())
+	r.tellCommit(clock, err)
+	if err != nil {
 		return err
 	}
 	for _, n := range r.networks {
@@ -275,9 +286,32 @@ func (r *run) sample(ctx context.Context) error {
 	return nil
 }
 
+// tellCommit says to the log what became of a sample.
+func (r *run) tellCommit(clock store.Clock, err error) {
+	l := r.debug.Store
+	if l == nil {
+		return
+	}
+	waiting := "written"
+	switch {
+	case err != nil:
+		waiting = "lost: " + err.Error()
+	case r.writer.Behind():
+		waiting = "waits in memory: the recording cannot be written"
+	}
+	l.Printf("the sample of %v since boot, %d network namespaces, %v after its begin: %s",
+		clock.Uptime.Round(time.Millisecond), len(r.networks), (kernel.SinceBoot() - clock.Uptime).Round(time.Microsecond), waiting)
+	for _, t := range r.writer.Troubles() {
+		l.Printf("gap: %s", t)
+	}
+}
+
 // startOver forgets what was known of the recording, should it be another one by now.
 func (r *run) startOver() {
 	if g := r.writer.Generation(); g != r.generation {
+		if l := r.debug.Store; l != nil {
+			l.Printf("the recording is number %d of this run", g)
+		}
 		r.generation = g
 		r.sockets.startOver()
 		for _, n := range r.networks {

@@ -31,6 +31,9 @@ type network struct {
 // enter begins to record a network namespace.
 func (r *run) enter(ns namespace) {
 	ns.file = &r.file
+	if ns.netlink != nil {
+		ns.netlink.Log = r.debug.Netlink
+	}
 	r.sockets.enter(ns)
 	all, off := sources(r.writer, ns), without(r.Without)
 	net := &network{ns: ns, own: ns.id == r.ownNS.id, sources: off.replace(all)}
@@ -38,7 +41,7 @@ func (r *run) enter(ns namespace) {
 		net.sources = append(net.sources, off.off("changes", r.writer.SourceIn(ns.id, "changes")))
 	} else {
 		net.changes = newChanges(r.writer, ns, all, r.hearer, r.waker)
-		net.changes.off = off.changes()
+		net.changes.off, net.changes.log = off.changes(), r.debug.Netlink
 	}
 	r.networks = append(r.networks, net)
 }
@@ -49,6 +52,9 @@ func (r *run) leave(n *network) {
 	n.changes.close()
 	n.ns.close()
 	r.writer.Retire(n.ns.id)
+	if l := r.debug.Store; l != nil {
+		l.Printf("network namespace %d is gone: what its sources knew ends", n.inode())
+	}
 	r.networks = slices.DeleteFunc(r.networks, func(o *network) bool { return o == n })
 }
 

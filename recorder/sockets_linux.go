@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/debuglog"
 	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
@@ -34,13 +35,14 @@ type sockets struct {
 	traffic   []*traffic  // one for each namespace
 	dumped    []dumpTime  // when the last samples were, the oldest first
 	hearer    *hearer     // nil: closes are not heard
-	without   without     // sources that are not read
-	off       []source    // those that stand for closes and traffic then
-	budget    int         // of closes that are kept one by one in a sample
-	gen       uint32      // number of the sample
-	fresh     bool        // no sample has been taken since the recording was opened
-	last      bool        // no sample follows
-	dumps     uint32      // number of dumps begun so far, of all protocols
+	debug     debuglog.Logs
+	without   without  // sources that are not read
+	off       []source // those that stand for closes and traffic then
+	budget    int      // of closes that are kept one by one in a sample
+	gen       uint32   // number of the sample
+	fresh     bool     // no sample has been taken since the recording was opened
+	last      bool     // no sample follows
+	dumps     uint32   // number of dumps begun so far, of all protocols
 }
 
 func newSockets(w *store.Writer, namespaces ...namespace) source {
@@ -55,7 +57,7 @@ func newSockets(w *store.Writer, namespaces ...namespace) source {
 
 // enter begins to read the sockets of a network namespace.
 func (s *sockets) enter(ns namespace) {
-	diag := &sockdiag.Conn{Buf: s.buf}
+	diag := &sockdiag.Conn{Buf: s.buf, Log: s.debug.Netlink}
 	counted := &census{file: ns.procFile(), counts: map[string]int{}}
 	for _, family := range []uint8{4, 6} {
 		af := map[uint8]uint8{4: unix.AF_INET, 6: unix.AF_INET6}[family]
@@ -125,7 +127,7 @@ func (s *sockets) tcpOf(t *traffic) []*protocol {
 
 // hear begins to hear of the closed sockets of a namespace.
 func (s *sockets) hear(ns namespace) {
-	c := &closes{ns: ns, hearer: s.hearer, fd: -1, source: s.writer.SourceIn(ns.id, "closes"), budget: s.budget}
+	c := &closes{ns: ns, netlog: s.debug.Netlink, hearer: s.hearer, fd: -1, source: s.writer.SourceIn(ns.id, "closes"), budget: s.budget}
 	c.log, c.sums = store.NewLog(c.source, store.Closes), store.NewLog(c.source, store.CloseCounts)
 	for _, p := range s.protocols {
 		if p.ns.id == ns.id && (p.proto == "tcp" || p.proto == "udp") {

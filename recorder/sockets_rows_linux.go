@@ -116,6 +116,9 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 
 // put reports a socket of which something has changed.
 func (s *sockets) put(p *protocol, e *socket, owner ownership) {
+	if l := s.debug.Owners; l != nil && (owner != e.shown || e.subject == nil) {
+		l.Printf("%s socket of port %d, inode %d, cookie %d: process %d of the recording, known by %s", p.name, e.rec.SPort, e.inode, e.rec.Cookie, owner.process, owner.how)
+	}
 	r := &e.rec
 	v := store.Socket{
 		State: sockdiag.Named(sockdiag.StateNames[:], r.State), Process: owner.process, OwnerHow: owner.how.String(),

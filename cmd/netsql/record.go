@@ -104,6 +104,7 @@ func record(ctx context.Context, args []string, std stdio) error {
 	if c.Path, _, err = f.path(); err != nil {
 		return err
 	}
+	c.Debug, c.DebugTo = os.Getenv("NETSQL_DEBUG"), std.err // netlink,owners,store
 	c.Notice = func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) }
 	first, forecast := true, forecaster(ctx, c.Path, forecastAfter, c.Notice)
 	c.Sampled = func() {

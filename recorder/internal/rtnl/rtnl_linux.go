@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/debuglog"
 	"netsql/recorder/internal/sockdiag"
 )
 
@@ -20,6 +21,7 @@ import (
 // (rtnetlink(7)). It decodes by hand, because the library drops what it has no field
 // for: metrics of routes, newer counters, attributes of rules.
 type Conn struct {
+	Log    *debuglog.Log     // nil: what is asked and answered is not told
 	Socket *nl.NetlinkSocket // nil until first asked, and after an error
 	ifreq  *unix.Ifreq
 }
@@ -48,9 +50,10 @@ func (r *Conn) ask(ctx context.Context, request int, answer uint16, header []byt
 	}
 	buf := dumpBuffers.Get().(*[]byte)
 	defer dumpBuffers.Put(buf)
-	d := sockdiag.Conn{Socket: r.Socket, Buf: *buf}
+	d := sockdiag.Conn{Log: r.Log, Socket: r.Socket, Buf: *buf}
 	req := nl.NewNetlinkRequest(request, unix.NLM_F_DUMP)
 	req.AddRawData(header)
+	d.Told(req)
 	err := d.Socket.Send(req)
 	var got packed
 	if err == nil {

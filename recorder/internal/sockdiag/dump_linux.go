@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/debuglog"
 	"netsql/recorder/internal/kernel"
 )
 
@@ -24,6 +25,7 @@ const patience = 10 * time.Second
 // hand: the library copies every message and allocates ten megabytes per dump of twenty
 // thousand sockets, where one buffer will do.
 type Conn struct {
+	Log    *debuglog.Log // nil: what is asked and answered is not told
 	Socket *nl.NetlinkSocket
 	Buf    []byte
 	// filled is a moment, since boot, shortly before the kernel wrote the messages that are being read: it writes the first while the
@@ -64,6 +66,7 @@ func (d *Conn) Dump(ctx context.Context, request *nl.NetlinkRequest, each func(m
 	if err := d.open(); err != nil {
 		return fmt.Errorf("open sock_diag: %w", err)
 	}
+	d.Told(request)
 	d.filling = kernel.SinceBoot()
 	err := d.Socket.Send(request)
 	if err == nil {
@@ -80,16 +83,34 @@ func (d *Conn) Dump(ctx context.Context, request *nl.NetlinkRequest, each func(m
 	return err
 }
 
+// Receive calls each with the type and payload of every message that answers seq, until the answer is over.
 func (d *Conn) Receive(ctx context.Context, seq uint32, each func(kind uint16, msg []byte) error) error {
+	if d.Log == nil {
+		_, _, err := d.receive(ctx, seq, each)
+		return err
+	}
+	begun := time.Now()
+	messages, size, err := d.receive(ctx, seq, each)
+	outcome := "complete"
+	if err != nil {
+		outcome = err.Error()
+	}
+	d.Log.Printf("answer to seq %d: %d messages in %d bytes, after %v: %s", seq, messages, size, time.Since(begun).Round(time.Microsecond), outcome)
+	return err
+}
+
+// receive also counts the messages, and the bytes that they came in.
+func (d *Conn) receive(ctx context.Context, seq uint32, each func(kind uint16, msg []byte) error) (messages, size int, err error) {
 	interrupted := false
 	for {
 		n, err := d.next(ctx)
 		if err != nil {
-			return err
+			return messages, size, err
 		}
-		done, torn, err := eachMessage(d.Buf[:n], seq, each)
+		got, done, torn, err := eachMessage(d.Buf[:n], seq, each)
+		messages, size = messages+got, size+n
 		if err != nil {
-			return err
+			return messages, size, err
 		}
 		interrupted = interrupted || torn
 		if done {
@@ -97,9 +118,16 @@ func (d *Conn) Receive(ctx context.Context, seq uint32, each func(kind uint16, m
 		}
 	}
 	if interrupted {
-		return nl.ErrDumpInterrupted
+		return messages, size, nl.ErrDumpInterrupted
 	}
-	return nil
+	return messages, size, nil
+}
+
+// Told says to the log what is asked.
+func (d *Conn) Told(request *nl.NetlinkRequest) {
+	if d.Log != nil {
+		d.Log.Printf("request of type %d, flags %#x, seq %d", request.Type, request.Flags, request.Seq)
+	}
 }
 
 // next reads the next part of the dump into the buffer.
@@ -133,14 +161,14 @@ func (d *Conn) next(ctx context.Context) (int, error) {
 	}
 }
 
-// eachMessage calls each with the type and payload of every message in b that answers seq. done: it
-// was the end of the dump. torn: the dump may not be consistent.
-func eachMessage(b []byte, seq uint32, each func(kind uint16, msg []byte) error) (done, torn bool, err error) {
+// eachMessage calls each with the type and payload of every message in b that answers seq. count: how many they
+// were. done: it was the end of the dump. torn: the dump may not be consistent.
+func eachMessage(b []byte, seq uint32, each func(kind uint16, msg []byte) error) (count int, done, torn bool, err error) {
 	native := binary.NativeEndian
 	for len(b) >= unix.NLMSG_HDRLEN {
 		n := int(native.Uint32(b))
 		if n < unix.NLMSG_HDRLEN || n > len(b) {
-			return false, torn, fmt.Errorf("a netlink message of %d bytes where %d are left", n, len(b))
+			return count, false, torn, fmt.Errorf("a netlink message of %d bytes where %d are left", n, len(b))
 		}
 		payload := b[unix.NLMSG_HDRLEN:n]
 		kind, flags, answers := native.Uint16(b[4:]), native.Uint16(b[6:]), native.Uint32(b[8:]) == seq
@@ -153,15 +181,16 @@ func eachMessage(b []byte, seq uint32, each func(kind uint16, msg []byte) error)
 		case kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR:
 			if len(payload) >= 4 {
 				if errno := int32(native.Uint32(payload)); errno != 0 {
-					return true, torn, syscall.Errno(-errno)
+					return count, true, torn, syscall.Errno(-errno)
 				}
 			}
-			return true, torn, nil
+			return count, true, torn, nil
 		case kind >= unix.NLMSG_MIN_TYPE:
+			count++
 			if err := each(kind, payload); err != nil {
-				return false, torn, err
+				return count, false, torn, err
 			}
 		}
 	}
-	return false, torn, nil
+	return count, false, torn, nil
 }

@@ -77,6 +77,7 @@ func (d *Conn) Ask(ctx context.Context, request *nl.NetlinkRequest, each func(ms
 	if d.Socket == nil { // it must be opened in its namespace
 		return unix.EBADF
 	}
+	d.Told(request)
 	if err := d.Socket.Send(request); err != nil {
 		return err
 	}
