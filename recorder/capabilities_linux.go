@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -124,7 +125,7 @@ func (p *probes) socketOptions() {
 
 func (p *probes) privileges() {
 	p.add("owners of all sockets", mayReadDescriptors(), "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there", ownersHidden)
-	p.add("all network namespaces", capable(1<<unix.CAP_SYS_ADMIN), "CAP_SYS_ADMIN is there", "only the recorder's own network namespace is recorded: grant CAP_SYS_ADMIN")
+	p.add("all network namespaces", kernel.Capable(1<<unix.CAP_SYS_ADMIN), "CAP_SYS_ADMIN is there", "only the recorder's own network namespace is recorded: grant CAP_SYS_ADMIN")
 }
 
 func (p *probes) files() {

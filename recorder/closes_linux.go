@@ -176,7 +176,7 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 			return
 		case unix.ENOBUFS:
 			c.missed++
-			if c.log != nil {
+			if c.netlog != nil {
 				c.netlog.Printf("netns %d: the kernel dropped messages of closed sockets", c.ns.inode())
 			}
 		default:

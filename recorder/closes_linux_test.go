@@ -520,7 +520,7 @@ func TestListenersAreCandidates(t *testing.T) {
 	r := newRecording(t)
 	s := newSockets(r.Writer, here(t)).(*sockets)
 	listening := func(port uint16, of ...candidate) *socket {
-		e := &socket{rec: sockdiag.Record{State: sockdiag.StateListen, SPort: port}}
+		e := &socket{held: held{rec: sockdiag.Record{State: sockdiag.StateListen, SPort: port}}}
 		for _, c := range of {
 			e.holders = append(e.holders, holder{process: &process{ref: c.process, id: c.id}})
 		}

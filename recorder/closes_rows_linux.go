@@ -18,7 +18,7 @@ func (s *sockets) collectCloses() {
 		for _, list := range [...][]ending{c.got.sampled, c.got.single} {
 			for i := range list {
 				if e := list[i].socket; e != nil && e.rec.IsRemains() {
-					s.owners.vanished(e) // its descriptor was open for longer
+					s.owners.vanished(&e.held) // its descriptor was open for longer
 				}
 			}
 		}

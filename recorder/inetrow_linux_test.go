@@ -55,7 +55,7 @@ func FuzzInetRow(f *testing.F) {
 			return
 		}
 		s := &sockets{users: newUsers(), cgroups: &cgroups{}}
-		if id := s.socketID(&protocol{proto: "tcp"}, &socket{rec: r}); id.LocalAddr == "" {
+		if id := s.socketID(&protocol{proto: "tcp"}, &socket{held: held{rec: r}}); id.LocalAddr == "" {
 			t.Errorf("%+v becomes %+v", r, id)
 		}
 		var v store.Socket

@@ -94,7 +94,7 @@ func newNamespaces(w *store.Writer, o *owners, own namespace, which NetNS) (*nam
 	if err := unix.Stat("/proc/self/ns/net", &st); err != nil {
 		return nil, fmt.Errorf("find the network namespace: %w", err)
 	}
-	enter := capable(1 << unix.CAP_SYS_ADMIN)
+	enter := kernel.Capable(1 << unix.CAP_SYS_ADMIN)
 	if which.isZero() {
 		which = NetNS{all: enter, own: true}
 	}
@@ -102,7 +102,7 @@ func newNamespaces(w *store.Writer, o *owners, own namespace, which NetNS) (*nam
 	n := &namespaces{
 		source: w.Source("namespaces"), owners: o, which: which, own: uint64(inode), device: st.Dev,
 		folders:    []string{"/run/netns", "/run/docker/netns"},
-		privileged: enter && capable(1<<unix.CAP_SYS_PTRACE),
+		privileged: enter && kernel.Capable(1<<unix.CAP_SYS_PTRACE),
 		limit:      maxNamespaces, procs: map[int32]*resident{}, meant: map[int32]uint64{},
 	}
 	// Go has raised the soft limit of open files to the hard one.
@@ -113,13 +113,6 @@ func newNamespaces(w *store.Writer, o *owners, own namespace, which NetNS) (*nam
 	n.set = store.NewSet(n.source, store.Namespaces)
 	o.netns = n.of
 	return n, nil
-}
-
-// capable reports whether this process has these capabilities.
-func capable(need uint32) bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var caps [2]unix.CapUserData
-	return unix.Capget(&header, &caps[0]) == nil && caps[0].Effective&need == need
 }
 
 // look brings up to date which namespaces are in use. Those of held are certainly deserted when it does not find them.

@@ -53,18 +53,18 @@ type owners struct {
 	recheck   time.Duration // the longest that a holder may go unnoticed
 
 	byPID   map[int32]*process
-	unknown []store.ProcessID    // processes of the recording that may be there still, and are to be found again; see recognize
-	first   bool                 // nothing is known yet of what the last run left
-	resting int                  // processes that are there and hold no socket any more, in the last sample
-	living  map[store.Ref]bool   // the processes of the recording that are there; see lives
-	byInode map[uint32]*socket   // the sockets with an inode, of all protocols
-	twins   map[uint32][]*socket // further sockets with the same inode: subflows of one MPTCP connection
-	wanted  []*socket            // those that have appeared or lost their last holder, and those still not found
-	closed  []*socket            // those of them that are closed since the dump: nobody holds them
-	strays  map[uint32]stray     // descriptors of sockets that no dump has shown so far, by inode
-	other   map[uint32]bool      // inodes of sockets of other kinds
+	unknown []store.ProcessID  // processes of the recording that may be there still, and are to be found again; see recognize
+	first   bool               // nothing is known yet of what the last run left
+	resting int                // processes that are there and hold no socket any more, in the last sample
+	living  map[store.Ref]bool // the processes of the recording that are there; see lives
+	byInode map[uint32]*held   // the sockets with an inode, of all protocols
+	twins   map[uint32][]*held // further sockets with the same inode: subflows of one MPTCP connection
+	wanted  []*held            // those that have appeared or lost their last holder, and those still not found
+	closed  []*held            // those of them that are closed since the dump: nobody holds them
+	strays  map[uint32]stray   // descriptors of sockets that no dump has shown so far, by inode
+	other   map[uint32]bool    // inodes of sockets of other kinds
 	// doubtful are sockets that the dumps of this sample do not show as alive; a process may still hold them.
-	doubtful []*socket
+	doubtful []*held
 	gen      uint32 // number of the sample
 	// firstDump is the number of the first dump of this sample: what a dump from it on has
 	// shown is alive.
@@ -74,7 +74,7 @@ type owners struct {
 	// named are processes to report even if they hold no socket, and netns tells where one is.
 	named map[int32]bool
 	// gone asks whether a socket is closed by now; nil: it cannot be asked.
-	gone  func(context.Context, *socket) bool
+	gone  func(context.Context, *held) bool
 	netns func(pid int32, start uint64) store.Int
 	// privileged: the recorder has the capabilities that should let it see everything.
 	privileged bool
@@ -106,6 +106,23 @@ type owners struct {
 	path    []byte
 	text    [8192]byte
 	dirents [32 << 10]byte
+}
+
+// A held is what of a socket the search for its owners knows.
+type held struct {
+	rec     sockdiag.Record // what the kernel said last
+	holders []holder        // by rising pid
+	dump    uint32          // in which it was last seen,
+	place   uint32          // and its place in that
+	lost    uint32          // sample in which its last holder went
+
+	// What TIME_WAIT and the like do not tell any more.
+	inode, uid uint32
+	uidKnown   bool
+
+	unlisted  bool // no dump shows it, though a process holds it
+	onItsWay  bool // nobody has had it since lost, and it is not closed: a process is passing it to another
+	abandoned bool // a subflow whose MPTCP connection is closed by its process
 }
 
 const (
@@ -141,7 +158,7 @@ func newOwners(w *store.Writer, users *users) *owners {
 	o := &owners{
 		source: w.Source("owners"), users: users, boot: w.BootTime(), recheck: recheckOwners,
 		budget: verifyBudget, small: smallProcess,
-		byInode: map[uint32]*socket{}, proc: -1, privileged: mayReadDescriptors(), cmdlines: newCmdlines(),
+		byInode: map[uint32]*held{}, proc: -1, privileged: mayReadDescriptors(), cmdlines: newCmdlines(),
 	}
 	o.processes = store.NewSet(o.source, store.Processes)
 	o.forgetAll()
@@ -166,6 +183,17 @@ func (o *owners) forgetAll() {
 		}
 	}
 }
+
+// startOver forgets what the recording calls processes: it is another one.
+func (o *owners) startOver() {
+	for _, p := range o.byPID {
+		p.subject, p.ref, p.reported = nil, 0, 0
+	}
+	o.first, o.unknown, o.living = true, nil, nil
+}
+
+// begin begins a sample. What a dump from firstDump on has shown is alive.
+func (o *owners) begin(sample, firstDump uint32) { o.gen, o.firstDump = sample, firstDump }
 
 // look brings the holders of all sockets up to date and reports the processes.
 func (o *owners) look(ctx context.Context) error {
@@ -515,7 +543,7 @@ func (o *owners) setClosedAside(ctx context.Context) {
 		return
 	}
 	few := len(o.wanted) <= askedAtOnce
-	o.wanted = slices.DeleteFunc(o.wanted, func(e *socket) bool {
+	o.wanted = slices.DeleteFunc(o.wanted, func(e *held) bool {
 		if !few && e.rec.Has&sockdiag.HasMPTCP == 0 {
 			return false
 		}
@@ -592,7 +620,7 @@ const (
 
 // missing reports whether a wanted socket has not been found yet.
 func (o *owners) missing() bool {
-	o.wanted = slices.DeleteFunc(o.wanted, func(e *socket) bool { return len(e.holders) > 0 || o.byInode[e.inode] != e })
+	o.wanted = slices.DeleteFunc(o.wanted, func(e *held) bool { return len(e.holders) > 0 || o.byInode[e.inode] != e })
 	return len(o.wanted) > 0
 }
 
@@ -756,7 +784,7 @@ func (o *owners) forget(p *process) {
 }
 
 // appeared enters a socket that has just got its inode.
-func (o *owners) appeared(e *socket) {
+func (o *owners) appeared(e *held) {
 	switch first := o.byInode[e.inode]; {
 	case first == nil || first == e:
 	case first.unlisted: // no dump had shown it so far
@@ -770,7 +798,7 @@ func (o *owners) appeared(e *socket) {
 }
 
 // vanished takes out a socket that has lost its inode: nobody holds it any more.
-func (o *owners) vanished(e *socket) {
+func (o *owners) vanished(e *held) {
 	if o.leaveTwins(e) {
 		return
 	}

@@ -1,10 +1,8 @@
 package recorder
 
 import (
-	"context"
 	"slices"
 
-	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -13,36 +11,17 @@ import (
 // and since Linux 6.17 they show the inode still, though no process can have it any more. Only the
 // connection itself, which the kernel finds by its token, says that it is closed.
 
-// isAbandoned asks the kernel whether the connection that subflow e is of has been closed by its process. When in doubt it has not.
-// Then all its subflows are abandoned.
-func (s *sockets) isAbandoned(ctx context.Context, p *protocol, e *socket, token uint32) bool {
-	closed := false
-	err := p.diag.Ask(ctx, sockdiag.ExactMPTCP(e.rec.Family, token), func(msg []byte) error {
-		r, err := sockdiag.DecodeInet(msg)
-		closed = r.Inode == 0
-		return err
-	})
-	if err != nil || !closed {
-		return false
-	}
-	e.abandoned = true
-	for _, twin := range s.owners.twins[e.inode] {
-		twin.abandoned = true
-	}
-	return true
-}
-
 // appearedTwice enters a further socket with the inode of e.
-func (o *owners) appearedTwice(e *socket) {
+func (o *owners) appearedTwice(e *held) {
 	if o.twins == nil {
-		o.twins = map[uint32][]*socket{}
+		o.twins = map[uint32][]*held{}
 	}
 	o.twins[e.inode] = append(o.twins[e.inode], e)
 }
 
 // leaveTwins takes e, which vanishes, out of those with its inode. It reports whether there are others, which
 // the holders still hold.
-func (o *owners) leaveTwins(e *socket) bool {
+func (o *owners) leaveTwins(e *held) bool {
 	inode := e.inode
 	twins := o.twins[inode]
 	if len(twins) == 0 {
@@ -82,7 +61,7 @@ func (o *owners) matchTwins() {
 }
 
 // holdLike gives e the holders of another socket. What was reported of its own stays known.
-func (e *socket) holdLike(other *socket) {
+func (e *held) holdLike(other *held) {
 	own := e.holders
 	e.holders = slices.Clone(other.holders)
 	for i := range e.holders {

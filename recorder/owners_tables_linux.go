@@ -86,7 +86,7 @@ func (h *holder) of(t *table) bool { return h.process == t.process && h.table ==
 
 // fd is the lowest descriptor with which the process that is the i-th holder of e has it, in the first of its tables of
 // descriptors; noFD when the socket is only registered with a ring.
-func (e *socket) fd(i int) uint32 {
+func (e *held) fd(i int) uint32 {
 	p := e.holders[i].process
 	for _, h := range e.holders[i:] {
 		if h.process != p {
@@ -136,7 +136,7 @@ func (o *owners) drop(t *table) {
 // lookAside looks for the missing sockets in tables that are not known yet, for some samples after they appeared, with other
 // processes in each sample where there are many.
 func (o *owners) lookAside(ctx context.Context) error {
-	if !slices.ContainsFunc(o.wanted, func(e *socket) bool { return e.lost == 0 || o.gen-e.lost < orphanSamples }) {
+	if !slices.ContainsFunc(o.wanted, func(e *held) bool { return e.lost == 0 || o.gen-e.lost < orphanSamples }) {
 		return nil
 	}
 	first, _ := slices.BinarySearch(o.pids, o.asidePID)

@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kernel"
 )
 
 // direntName is where the name begins in struct linux_dirent64.
@@ -317,13 +319,7 @@ func (o *owners) count(t *table) {
 // mayReadDescriptors reports whether this process has what it takes to see the descriptors
 // of others: one capability to open the folder, the other to read where they lead.
 func mayReadDescriptors() bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var caps [2]unix.CapUserData
-	if unix.Capget(&header, &caps[0]) != nil {
-		return false
-	}
-	const need = 1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_DAC_READ_SEARCH
-	return caps[0].Effective&need == need
+	return kernel.Capable(1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_DAC_READ_SEARCH)
 }
 
 // eachNumber calls do for every entry of the folder whose name is a number, in the order

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
@@ -135,7 +136,7 @@ func (r *run) openFound(inode uint64) (namespace, error) {
 	switch {
 	case isGone(err):
 		return ns, errMoved
-	case err != nil && !capable(1<<unix.CAP_SYS_ADMIN):
+	case err != nil && !kernel.Capable(1<<unix.CAP_SYS_ADMIN):
 		return ns, fmt.Errorf("%w; run as root, or grant CAP_SYS_ADMIN (setcap cap_sys_admin+ep netsql)", err)
 	case err == nil && ns.id != store.Of(inode):
 		ns.close()

@@ -11,9 +11,10 @@ import (
 
 // isGone asks the kernel whether a socket that this sample's dump has shown is closed by now: that takes microseconds,
 // and to look for its holder everywhere in vain, milliseconds. When in doubt it is not.
-func (s *sockets) isGone(ctx context.Context, e *socket) bool {
+func (s *sockets) isGone(ctx context.Context, h *held) bool {
 	for _, p := range s.protocols {
-		if p.fromProc || p.known[e.rec.Cookie] != e {
+		e := p.known[h.rec.Cookie]
+		if p.fromProc || e == nil || &e.held != h {
 			continue
 		}
 		req := sockdiag.ExactInet(p.number, &e.rec)
@@ -43,4 +44,23 @@ func (s *sockets) isGone(ctx context.Context, e *socket) bool {
 		return errors.Is(err, unix.ENOENT)
 	}
 	return false
+}
+
+// isAbandoned asks the kernel whether the connection that subflow e is of has been closed by its process. When in doubt it has not.
+// Then all its subflows are abandoned.
+func (s *sockets) isAbandoned(ctx context.Context, p *protocol, e *socket, token uint32) bool {
+	closed := false
+	err := p.diag.Ask(ctx, sockdiag.ExactMPTCP(e.rec.Family, token), func(msg []byte) error {
+		r, err := sockdiag.DecodeInet(msg)
+		closed = r.Inode == 0
+		return err
+	})
+	if err != nil || !closed {
+		return false
+	}
+	e.abandoned = true
+	for _, twin := range s.owners.twins[e.inode] {
+		twin.abandoned = true
+	}
+	return true
 }

@@ -44,7 +44,7 @@ func TestClosedSinceTheDump(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	held := os.NewFile(uintptr(pair[0]), "held")
+	holding := os.NewFile(uintptr(pair[0]), "held")
 	defer unix.Close(pair[1])
 
 	r := newRecording(t)
@@ -63,22 +63,22 @@ func TestClosedSinceTheDump(t *testing.T) {
 	}{
 		{"server", s4}, {"client", c4}, {"client of IPv6", c6}, {"server of IPv6", s6},
 		{"server, IPv4 mapped", mappedServer}, {"client of that", mapped},
-		{"connected udp", connected}, {"udp", udp}, {"listener", l4}, {"listener of IPv6", l6}, {"listener of both", both}, {"unix", held},
+		{"connected udp", connected}, {"udp", udp}, {"listener", l4}, {"listener of IPv6", l6}, {"listener of both", both}, {"unix", holding},
 	} {
 		e := bySocket[cookieOf(t, c.socket)]
 		if e == nil {
 			t.Errorf("%s: not in the dump", c.name)
 			continue
 		}
-		if s.isGone(t.Context(), e) {
+		if s.isGone(t.Context(), &e.held) {
 			t.Errorf("%s: gone, and it is open", c.name)
 		}
 		if err := c.socket.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if c.name == "udp" || c.name == "listener of both" || c.name == "unix" {
-			until(t, "close of "+c.name, func() bool { return s.isGone(t.Context(), e) })
-		} else if !s.isGone(t.Context(), e) {
+			until(t, "close of "+c.name, func() bool { return s.isGone(t.Context(), &e.held) })
+		} else if !s.isGone(t.Context(), &e.held) {
 			t.Errorf("%s: not gone, and it is closed", c.name)
 		}
 	}
@@ -97,7 +97,7 @@ func TestClosedSinceTheDump(t *testing.T) {
 	r.sample(s)
 	for _, c := range []struct {
 		name string
-		ask  func(context.Context, *socket) bool
+		ask  func(context.Context, *held) bool
 		all  bool
 	}{{"not asked", nil, true}, {"asked", s.isGone, false}} {
 		s.owners.gone, s.owners.round = c.ask, time.Time{}

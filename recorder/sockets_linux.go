@@ -181,7 +181,7 @@ func (s *sockets) leave(ns namespace) {
 			return false
 		}
 		for _, e := range p.known {
-			s.owners.vanished(e)
+			s.owners.vanished(&e.held)
 		}
 		p.diag.Close()
 		return true
@@ -209,10 +209,7 @@ func (s *sockets) startOver() {
 			}
 		}
 	}
-	for _, p := range s.owners.byPID {
-		p.subject, p.ref, p.reported = nil, 0, 0
-	}
-	s.owners.first, s.owners.unknown, s.owners.living = true, nil, nil
+	s.owners.startOver()
 	for _, t := range s.traffic {
 		clear(t.sums)
 		t.known = false
@@ -231,7 +228,7 @@ func (s *sockets) close() {
 
 func (s *sockets) read(ctx context.Context) {
 	s.gen++
-	s.owners.gen, s.owners.firstDump = s.gen, s.dumps+1
+	s.owners.begin(s.gen, s.dumps+1)
 	s.users.refresh()
 	s.rememberTime()
 	for _, c := range s.closes {
@@ -327,35 +324,25 @@ type protocol struct {
 	counted bool // since this recording is written: what the last run had counted has been looked through
 }
 
-// A socket is what is remembered of one from sample to sample.
+// A socket is what is remembered of one from sample to sample. There are tens of thousands of these: at more than 288 bytes each would take
+// up 320.
 type socket struct {
-	rec     sockdiag.Record
+	held
 	name    string // of a unix socket, as the kernel has it
 	subject *store.Subject[store.SocketID, store.Socket]
-	holders []holder      // by rising pid
 	shown   ownership     // the one last reported
 	since   uint32        // when it was first seen in its state, in unix seconds
 	last    store.Ref     // the last process seen to hold it
-	dump    uint32        // in which it was last seen,
-	place   uint32        // and its place in that
-	lost    uint32        // sample in which its last holder went
 	gone    uint32        // sample whose dump did not show it any more,
+	peer    uint32        // what TIME_WAIT and the like do not tell any more
 	left    time.Duration // and when that began, since boot
 	ended   float64       // when its connection ended, where the descriptor outlives it; else 0
 	waits   time.Duration // since boot: when its TIME_WAIT began; 0 where that is not known
 
-	// What TIME_WAIT and the like do not tell any more.
-	inode, peer, uid uint32
-	uidKnown         bool
-
-	// There are tens of thousands of these: at more than 288 bytes each would take up 320.
-	unlisted  bool // no dump shows it, though a process holds it
-	closed    bool // the kernel told of its end
-	onItsWay  bool // nobody has had it since lost, and it is not closed: a process is passing it to another
-	abandoned bool // a subflow whose MPTCP connection is closed by its process
-	dirty     bool // rec differs from what was last reported
-	renamed   bool // and in what identifies the socket
-	moved     bool // and in its state
+	closed  bool // the kernel told of its end
+	dirty   bool // rec differs from what was last reported
+	renamed bool // and in what identifies the socket
+	moved   bool // and in its state
 }
 
 // dump reads a protocol's sockets into memory.
@@ -433,7 +420,7 @@ func (s *sockets) forgetVanished(p *protocol) {
 		case p.mayBeHeld(e):
 			p.doubtful = append(p.doubtful, e)
 		default:
-			s.owners.vanished(e)
+			s.owners.vanished(&e.held)
 			p.leave(key, e, s.gen)
 		}
 	}
@@ -624,11 +611,11 @@ func (s *sockets) update(p *protocol, e *socket, r *sockdiag.Record, name []byte
 		return
 	}
 	if e.rec.Inode != 0 || len(e.holders) > 0 {
-		s.owners.vanished(e)
+		s.owners.vanished(&e.held)
 	}
 	e.rec = *r
 	if r.Inode != 0 {
 		e.inode = r.Inode
-		s.owners.appeared(e)
+		s.owners.appeared(&e.held)
 	}
 }

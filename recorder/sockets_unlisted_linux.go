@@ -1,16 +1,11 @@
 package recorder
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"math"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/sockdiag"
@@ -28,53 +23,6 @@ func (p *protocol) mayBeHeld(e *socket) bool {
 	return (p.proto == "tcp" || p.proto == "udp") && len(e.holders) > 0 && !e.closed && !p.closes.toldOf(e.rec.Cookie)
 }
 
-// verifyDoubtful looks whether the processes that held the doubtful sockets still do. Who does not is no holder any more; nobody else is
-// looked for.
-func (o *owners) verifyDoubtful() {
-	for _, e := range o.doubtful {
-		for _, h := range slices.Clone(e.holders) {
-			o.verifyHolder(h.process.tableOf(h.table), e)
-		}
-		if len(e.holders) == 0 {
-			o.vanished(e)
-		}
-	}
-}
-
-// verifyHolder reads the places where t has the socket, unless they have been read in this sample.
-func (o *owners) verifyHolder(t *table, e *socket) {
-	if t.ring {
-		budget := math.MaxInt
-		o.verifyRing(t, &budget)
-		return
-	}
-	dir := -1
-	var name [11]byte
-	for i := range t.sockets {
-		f := t.sockets[i]
-		if f.inode != e.inode || f.read == o.gen {
-			continue
-		}
-		if dir < 0 {
-			var err error
-			if dir, err = o.openFDs(t); err != nil {
-				return
-			}
-			defer unix.Close(dir)
-		}
-		inode, err := o.inodeAt(dir, cNumber(&name, f.fd))
-		if err != nil && err != unix.ENOENT {
-			return
-		}
-		t.sockets[i].read = o.gen
-		if inode != f.inode {
-			t.changed = true
-			o.free(t, i)
-			o.fill(t, i, inode)
-		}
-	}
-}
-
 // settle decides, once owners have been looked for and closes collected, about the sockets that the dump did not show as alive.
 func (s *sockets) settle(p *protocol, owned bool) {
 	for _, e := range p.doubtful {
@@ -88,7 +36,7 @@ func (s *sockets) settle(p *protocol, owned bool) {
 		case held:
 			p.unlist(e, s.writer.Now())
 		default:
-			s.owners.vanished(e)
+			s.owners.vanished(&e.held)
 			if !listed {
 				p.leave(e.rec.Cookie, e, s.gen)
 			}
@@ -99,7 +47,7 @@ func (s *sockets) settle(p *protocol, owned bool) {
 			return false
 		}
 		e.unlisted = false
-		s.owners.vanished(e)
+		s.owners.vanished(&e.held)
 		p.leave(e.key(), e, s.gen)
 		return true
 	})
@@ -138,115 +86,16 @@ func (p *protocol) relist(e *socket, r *sockdiag.Record) {
 	}
 }
 
-// A stray is a descriptor of a socket that no dump has shown so far.
-type stray struct {
-	table    *table
-	fd       uint32
-	noticed  uint32 // sample in which it was read
-	verified uint32 // sample in which it was read again
-	proto    string // of the socket, as the kernel calls it
-}
-
-// otherLimit is how many sockets of other kinds are remembered, so that each is asked once what it is.
-const otherLimit = 8192
-
-// notice takes note of a descriptor that leads to a socket that no dump has shown. The next dump may show it: it may just have been made.
-func (o *owners) notice(t *table, f fdInode) {
-	if t.ring || o.other[f.inode] {
-		return
-	}
-	if _, known := o.strays[f.inode]; known {
-		return
-	}
-	if o.strays == nil {
-		o.strays = map[uint32]stray{}
-	}
-	o.strays[f.inode] = stray{table: t, fd: f.fd, noticed: o.gen}
-}
-
-// verifyStrays brings up to date the strays of the samples before. A stray is forgotten when a dump has shown its socket by now, or when it is closed.
-func (o *owners) verifyStrays() {
-	for inode, at := range o.strays {
-		if at.noticed == o.gen || at.verified == o.gen {
-			continue
-		}
-		if o.byInode[inode] != nil || at.table.gone || o.byPID[at.table.process.pid] != at.table.process || !o.leadsTo(at, inode) {
-			delete(o.strays, inode)
-			continue
-		}
-		at.verified = o.gen
-		if at.proto == "" {
-			at.proto = o.protocolAt(at)
-		}
-		if _, ours := unlistedProtocols[at.proto]; !ours {
-			delete(o.strays, inode)
-			o.setAside(inode)
-			continue
-		}
-		o.strays[inode] = at
-	}
-}
-
-// setAside remembers a socket that is none of ours.
-func (o *owners) setAside(inode uint32) {
-	if o.other == nil || len(o.other) >= otherLimit {
-		o.other = map[uint32]bool{}
-	}
-	o.other[inode] = true
-}
-
-// unlistedProtocols are the names in system.sockprotoname of sockets that a dump shows only once they are bound or connected.
-var unlistedProtocols = map[string]struct {
-	proto string
-	af    uint8
-}{
-	"TCP": {"tcp", unix.AF_INET}, "TCPv6": {"tcp", unix.AF_INET6},
-	"UDP": {"udp", unix.AF_INET}, "UDPv6": {"udp", unix.AF_INET6},
-}
-
-// holdsUnknownTCP reports whether a process holds a TCP socket that the dumps have not shown. It may be bound only.
-func (o *owners) holdsUnknownTCP() bool {
-	o.verifyStrays()
-	for _, at := range o.strays {
-		if at.verified == o.gen && unlistedProtocols[at.proto].proto == "tcp" {
-			return true
-		}
-	}
-	return false
-}
-
-func (o *owners) leadsTo(at stray, inode uint32) bool {
-	dir, err := o.openFDs(at.table)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(dir)
-	var name [11]byte
-	got, _ := o.inodeAt(dir, cNumber(&name, at.fd))
-	return got == inode
-}
-
-// protocolAt is the name of the socket's protocol as the kernel has it (the attribute system.sockprotoname of sockfs, Linux 2.6.39).
-func (o *owners) protocolAt(at stray) string {
-	folder, err := o.fdFolder(at.table)
-	if err != nil || folder == "" {
-		return "?"
-	}
-	var name [32]byte
-	n, err := unix.Getxattr("/proc/"+folder+"/"+strconv.FormatUint(uint64(at.fd), 10), "system.sockprotoname", name[:])
-	if err != nil {
-		return "?"
-	}
-	return string(bytes.TrimRight(name[:n], "\x00"))
-}
-
 // lookForOwners finds out who holds the sockets, and who listens where.
 func (s *sockets) lookForOwners(ctx context.Context) error {
 	o := s.owners
 	o.doubtful = o.doubtful[:0]
 	for _, p := range s.protocols {
-		if p.ok {
-			o.doubtful = append(o.doubtful, p.doubtful...)
+		if !p.ok {
+			continue
+		}
+		for _, e := range p.doubtful {
+			o.doubtful = append(o.doubtful, &e.held)
 		}
 	}
 	s.listStrays()
@@ -271,19 +120,17 @@ func (s *sockets) listStrays() {
 	}
 	o.verifyStrays()
 	for inode, at := range o.strays {
-		if at.verified != o.gen {
+		if !o.isVerified(at) {
 			continue
 		}
 		if p := s.unlistedIn(at); p == nil {
 			o.setAside(inode)
-			delete(o.strays, inode)
 		} else if p.ok {
-			delete(o.strays, inode)
 			e := p.leftWith(inode)
 			if e == nil {
-				e = &socket{inode: inode, rec: sockdiag.Record{Family: p.af}, renamed: true}
+				e = &socket{held: held{inode: inode, rec: sockdiag.Record{Family: p.af}}, renamed: true}
 			}
-			s.hold(p, e, at.table)
+			s.hold(p, e, at)
 		}
 	}
 }
@@ -291,13 +138,12 @@ func (s *sockets) listStrays() {
 // unlistedIn is the protocol of an unknown socket. Which network namespace it is of the kernel does not tell: it is taken to be
 // that of its process.
 func (s *sockets) unlistedIn(at stray) *protocol {
-	if s.owners.netns == nil {
+	netns, proto, af, ok := s.owners.kindOf(at)
+	if !ok {
 		return nil
 	}
-	netns := s.owners.netns(at.table.process.pid, at.table.process.stat.start)
-	of := unlistedProtocols[at.proto]
 	for _, p := range s.protocols {
-		if p.ns.id == netns && p.proto == of.proto && p.af == of.af {
+		if p.ns.id == netns && p.proto == proto && p.af == af {
 			return p
 		}
 	}
@@ -318,17 +164,12 @@ func (p *protocol) leftWith(inode uint32) *socket {
 }
 
 // hold makes e an unlisted socket that the process holds.
-func (s *sockets) hold(p *protocol, e *socket, holder *table) {
+func (s *sockets) hold(p *protocol, e *socket, at stray) {
 	p.unlist(e, s.writer.Now())
 	p.mu.Lock()
 	p.known[e.key()] = e
 	p.mu.Unlock()
-	s.owners.byInode[e.inode] = e
-	for _, f := range holder.sockets {
-		if f.inode == e.inode {
-			s.owners.place(holder, f)
-		}
-	}
+	s.owners.take(&e.held, at)
 }
 
 // resume finds again the sockets that the last run of the recorder saw in its last sample, that no dump shows any more, and that a
@@ -343,16 +184,15 @@ func (s *sockets) resume(ctx context.Context) {
 		}
 		p.sockets.Remembered(ctx, func(id store.SocketID, v store.Socket) {
 			inode := uint32(id.Inode.Or(0))
-			at, held := s.owners.strays[inode]
-			if !held || id.NetNS != p.ns.id || id.Proto != p.proto || id.Family != p.family || p.known[uint64(id.Cookie.Or(0))] != nil {
+			at, found := s.owners.strays[inode]
+			if !found || id.NetNS != p.ns.id || id.Proto != p.proto || id.Family != p.family || p.known[uint64(id.Cookie.Or(0))] != nil {
 				return
 			}
-			delete(s.owners.strays, inode)
-			e := &socket{inode: inode, rec: recordOf(p, id, v), ended: v.Ended, renamed: true}
+			e := &socket{held: held{inode: inode, rec: recordOf(p, id, v)}, ended: v.Ended, renamed: true}
 			if uid, known := v.UID.Get(); known {
 				e.uid, e.uidKnown = uint32(uid), true
 			}
-			s.hold(p, e, at.table)
+			s.hold(p, e, at)
 		})
 	}
 }
