@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -124,7 +125,7 @@ func (p *probes) socketOptions() {
 }
 
 func (p *probes) privileges() {
-	p.add("owners of all sockets", mayReadDescriptors(), "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there", ownersHidden)
+	p.add("owners of all sockets", owners.MayReadDescriptors(), "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there", owners.Hidden)
 	p.add("all network namespaces", kernel.Capable(1<<unix.CAP_SYS_ADMIN), "CAP_SYS_ADMIN is there", "only the recorder's own network namespace is recorded: grant CAP_SYS_ADMIN")
 }
 
@@ -132,7 +133,7 @@ func (p *probes) files() {
 	var self unix.Stat_t
 	p.add("number of descriptors", unix.Stat("/proc/self/fd", &self) == nil && self.Size > 0, "stat of /proc/PID/fd tells it: new sockets are found in fewer steps",
 		"processes.fds is counted by listing (Linux 6.2)")
-	p.add("control groups", newCgroups().root != "", "cgroup2 is mounted", "cgroup2 is not mounted: sockets.cgroup is NULL")
+	p.add("control groups", owners.NewCgroups().Root != "", "cgroup2 is mounted", "cgroup2 is not mounted: sockets.cgroup is NULL")
 	_, err := os.Stat("/proc/sys/net/netfilter/nf_conntrack_count")
 	p.add("connection tracking", err == nil, "its table is recorded (conntrack)", "nf_conntrack is not loaded: the table conntrack is empty")
 	text, err := os.ReadFile("/proc/net/if_inet6")

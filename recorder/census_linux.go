@@ -115,8 +115,8 @@ func (p *protocol) listening() int {
 	}
 	for _, e := range p.known {
 		switch {
-		case e.unlisted:
-		case e.rec.State == sockdiag.StateListen:
+		case e.Unlisted:
+		case e.Rec.State == sockdiag.StateListen:
 			n++
 		default:
 			return -1000

@@ -20,6 +20,7 @@ import (
 
 	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -520,9 +521,9 @@ func TestListenersAreCandidates(t *testing.T) {
 	r := newRecording(t)
 	s := newSockets(r.Writer, here(t)).(*sockets)
 	listening := func(port uint16, of ...candidate) *socket {
-		e := &socket{held: held{rec: sockdiag.Record{State: sockdiag.StateListen, SPort: port}}}
+		e := &socket{Held: owners.Held{Rec: sockdiag.Record{State: sockdiag.StateListen, SPort: port}}}
 		for _, c := range of {
-			e.holders = append(e.holders, holder{process: &process{ref: c.process, id: c.id}})
+			e.Holders = append(e.Holders, owners.Holder{Process: &owners.Process{Ref: c.process, ID: c.id}})
 		}
 		return e
 	}
@@ -559,7 +560,7 @@ func TestListenersAreCandidates(t *testing.T) {
 	} {
 		got := s.ownerOf(p.listeners.at(none, port))
 		if want.program != (store.ProcessID{}) {
-			want.process = s.owners.processes.Put(want.program, store.Process{}).Ref()
+			want.process = s.owners.Processes.Put(want.program, store.Process{}).Ref()
 		}
 		if got.how != want.how || got.listens != want.candidates || got.process != want.process {
 			t.Errorf("port %d: %+v, want %+v", port, got, want)

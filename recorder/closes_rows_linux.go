@@ -17,8 +17,8 @@ func (s *sockets) collectCloses() {
 		}
 		for _, list := range [...][]ending{c.got.sampled, c.got.single} {
 			for i := range list {
-				if e := list[i].socket; e != nil && e.rec.IsRemains() {
-					s.owners.vanished(&e.held) // its descriptor was open for longer
+				if e := list[i].socket; e != nil && e.Rec.IsRemains() {
+					s.owners.Vanished(&e.Held) // its descriptor was open for longer
 				}
 			}
 		}
@@ -78,10 +78,10 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 	}
 	v := store.Close{Lived: store.NonZero(end.lived.Milliseconds()), Late: store.Late(end.late)}
 	if e != nil {
-		if e.rec.State == sockdiag.StateTimeWait {
-			r.LeaveOutLastFIN(&e.rec)
+		if e.Rec.State == sockdiag.StateTimeWait {
+			r.LeaveOutLastFIN(&e.Rec)
 		}
-		r.Remember(&e.rec) // what the kernel has forgotten by then
+		r.Remember(&e.Rec) // what the kernel has forgotten by then
 	}
 	v.Incomplete = store.NonZero(boolean(end.forgotten))
 	var owner ownership
@@ -94,7 +94,7 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 	if p.traffic != nil && c.before > 0 /* else it may have moved it before anybody looked */ && (end.forgotten || r.DPort != 0) {
 		var before sockdiag.Record
 		if e != nil {
-			before = e.rec
+			before = e.Rec
 		}
 		m := p.traffic.of(owner.process)
 		m.add(growthOf(e, &before, r))
@@ -115,7 +115,7 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 		}
 		v.Late = store.Late(max(end.late, ago))
 	}
-	if e != nil && e.subject != nil && (p.ok || e.dump != p.dump) {
+	if e != nil && e.subject != nil && (p.ok || e.Dump != p.dump) {
 		v.Socket = e.subject.Ref()
 	} else {
 		// Nobody saw it in the last sample, so it is not older than that, unless it had ended by then.
@@ -144,7 +144,7 @@ func (s *sockets) endOf(c *closes, end *ending, e *socket) float64 {
 		return e.ended
 	case e != nil && e.waits != 0 && end.at-end.late > e.waits+toldAtOnce:
 		return s.endedWaiting(e) // no sample looked whether its descriptor was open
-	case e != nil && e.gone != 0 && end.at > e.left+toldAtOnce && !e.rec.IsRemains():
+	case e != nil && e.gone != 0 && end.at > e.left+toldAtOnce && !e.Rec.IsRemains():
 		return s.sampleAfter(e.left)
 	case e == nil && end.idle > 0 && c.before > 0 && end.at-end.idle < c.before-toldAtOnce:
 		// The last sample did not see it alive: it had ended by then.

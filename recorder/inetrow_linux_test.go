@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -54,8 +55,8 @@ func FuzzInetRow(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s := &sockets{users: newUsers(), cgroups: &cgroups{}}
-		if id := s.socketID(&protocol{proto: "tcp"}, &socket{held: held{rec: r}}); id.LocalAddr == "" {
+		s := &sockets{users: owners.NewUsers(), cgroups: &owners.Cgroups{}}
+		if id := s.socketID(&protocol{proto: "tcp"}, &socket{Held: owners.Held{Rec: r}}); id.LocalAddr == "" {
 			t.Errorf("%+v becomes %+v", r, id)
 		}
 		var v store.Socket

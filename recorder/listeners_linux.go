@@ -29,18 +29,18 @@ func (s *sockets) findListeners(p *protocol) {
 	p.listeners, p.before = p.before, p.listeners
 	clear(p.listeners)
 	for _, e := range p.seen {
-		if e.rec.State != sockdiag.StateListen {
+		if e.Rec.State != sockdiag.StateListen {
 			continue
 		}
 		if p.listeners == nil {
 			p.listeners = listeners{}
 		}
-		key := listenKey{e.rec.Src, e.rec.SPort}
+		key := listenKey{e.Rec.Src, e.Rec.SPort}
 		list := p.listeners[key]
-		for _, h := range e.holders {
-			list = withCandidate(list, candidate{h.process.ref, h.process.id})
+		for _, h := range e.Holders {
+			list = withCandidate(list, candidate{h.Process.Ref, h.Process.ID})
 		}
-		if len(e.holders) == 0 {
+		if len(e.Holders) == 0 {
 			list = append(list, candidate{})
 		}
 		p.listeners[key] = list
@@ -86,7 +86,7 @@ func (s *sockets) ownerOf(list []candidate) ownership {
 	}
 	o := ownership{how: byListener, listens: uint16(min(len(list), 1<<16-1))}
 	if program := agreed(list); program != (store.ProcessID{}) {
-		o.process = s.owners.processes.Put(program, store.Process{}).Ref()
+		o.process = s.owners.Processes.Put(program, store.Process{}).Ref()
 	}
 	return o
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/owners"
 	"netsql/store"
 )
 
@@ -29,7 +30,7 @@ import (
 type namespaces struct {
 	source  *store.Source
 	set     *store.Set[store.NamespaceID, store.Namespace]
-	owners  *owners // reads /proc, and reports the first processes
+	owners  *owners.Owners // reads /proc, and reports the first processes
 	which   NetNS
 	meant   map[int32]uint64 // start of the processes of which
 	own     uint64           // inode number of the recorder's own
@@ -89,7 +90,7 @@ const (
 		"CAP_SYS_PTRACE and CAP_SYS_ADMIN"
 )
 
-func newNamespaces(w *store.Writer, o *owners, own namespace, which NetNS) (*namespaces, error) {
+func newNamespaces(w *store.Writer, o *owners.Owners, own namespace, which NetNS) (*namespaces, error) {
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/net", &st); err != nil {
 		return nil, fmt.Errorf("find the network namespace: %w", err)
@@ -111,7 +112,7 @@ func newNamespaces(w *store.Writer, o *owners, own namespace, which NetNS) (*nam
 		n.limit = int(min(uint64(n.limit), max(files.Cur/filesPerNamespace, 1)))
 	}
 	n.set = store.NewSet(n.source, store.Namespaces)
-	o.netns = n.of
+	o.NetNS = n.of
 	return n, nil
 }
 
@@ -155,13 +156,13 @@ func (n *namespaces) missing() error {
 // search lists the processes and the names. The processes come first: who makes a namespace gives it its name before
 // it ends.
 func (n *namespaces) search(everyone bool) error {
-	if err := n.owners.listProcesses(); err != nil {
+	if err := n.owners.ListProcesses(); err != nil {
 		return err
 	}
 	n.looks++
 	n.found = map[uint64]*tenancy{}
 	now := time.Now()
-	for _, pid := range n.owners.pids {
+	for _, pid := range n.owners.PIDs {
 		p := n.procs[pid]
 		if p == nil || everyone || now.Before(p.young) || !now.Before(p.due) {
 			if p = n.ask(pid, p, now); p == nil {
@@ -203,13 +204,13 @@ func (t *tenancy) add(p *resident) {
 // ask finds out where a process is, known or not.
 func (n *namespaces) ask(pid int32, p *resident, now time.Time) *resident {
 	if p == nil || !now.Before(p.due) {
-		stat, gone, err := n.owners.readStat(pid)
+		stat, gone, err := n.owners.ReadStat(pid)
 		if gone || err != nil && p == nil {
 			return nil
 		}
-		if err == nil && (p == nil || p.start != stat.start) { // new, or another of that number
-			age := kernel.SinceBoot() - time.Duration(stat.start)*time.Second/userHZ
-			p = &resident{pid: pid, start: stat.start, kernel: stat.flags&pfKThread != 0, young: now.Add(youth - age)}
+		if err == nil && (p == nil || p.start != stat.Start) { // new, or another of that number
+			age := kernel.SinceBoot() - time.Duration(stat.Start)*time.Second/owners.UserHZ
+			p = &resident{pid: pid, start: stat.Start, kernel: stat.Flags&owners.PFKThread != 0, young: now.Add(youth - age)}
 			n.procs[pid] = p
 		}
 		p.due = now.Add(askAgain/2 + askAgain/2*time.Duration(pid%16)/16)
@@ -218,8 +219,8 @@ func (n *namespaces) ask(pid int32, p *resident, now time.Time) *resident {
 		return p
 	}
 	p.asked = n.looks
-	inode, err := n.readLink(n.owners.pidPath(pid, "ns/net"))
-	if isGone(err) {
+	inode, err := n.readLink(n.owners.PIDPath(pid, "ns/net"))
+	if owners.IsGone(err) {
 		inode, err = n.ofThreads(pid)
 	}
 	p.netns, p.hidden = inode, errors.Is(err, os.ErrPermission)
@@ -229,7 +230,7 @@ func (n *namespaces) ask(pid int32, p *resident, now time.Time) *resident {
 // readLink reads "net:[4026531840]".
 func (n *namespaces) readLink(path string) (uint64, error) {
 	var text [32]byte
-	size, err := unix.Readlinkat(n.owners.proc, path, text[:])
+	size, err := unix.Readlinkat(n.owners.Proc, path, text[:])
 	if err != nil {
 		return 0, err
 	}
@@ -242,18 +243,18 @@ func (n *namespaces) readLink(path string) (uint64, error) {
 
 // ofThreads is where the threads of a process are whose first has ended; 0 when all have.
 func (n *namespaces) ofThreads(pid int32) (uint64, error) {
-	dir, err := unix.Openat(n.owners.proc, n.owners.pidPath(pid, "task"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, err := unix.Openat(n.owners.Proc, n.owners.PIDPath(pid, "task"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, nil
 	}
 	defer unix.Close(dir)
 	inode := uint64(0)
-	err = n.owners.eachNumber(dir, func(tid uint32, _ *byte) error {
+	err = n.owners.EachNumber(dir, func(tid uint32, _ *byte) error {
 		if inode != 0 || int32(tid) == pid {
 			return nil
 		}
 		var err error
-		if inode, err = n.readLink(n.owners.pidPath(pid, "task/"+strconv.FormatUint(uint64(tid), 10)+"/ns/net")); isGone(err) {
+		if inode, err = n.readLink(n.owners.PIDPath(pid, "task/"+strconv.FormatUint(uint64(tid), 10)+"/ns/net")); owners.IsGone(err) {
 			return nil
 		}
 		return err

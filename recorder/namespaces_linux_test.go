@@ -23,6 +23,7 @@ import (
 
 	"netsql/recorder/bench"
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 	"netsql/store"
 )
 
@@ -340,7 +341,7 @@ func TestEveryNamespace(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return strings.Fields(string(lineOf(b, "TCP:")))[2]
+			return strings.Fields(string(owners.LineOf(b, "TCP:")))[2]
 		}
 		for _, check := range []struct {
 			name, query string

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 	"netsql/store"
 )
 
@@ -121,8 +122,8 @@ type size struct {
 }
 
 var sizes = [...]size{
-	{"few sockets", smallProcess, verifyBudget},
-	{"few sockets in large processes", 0, verifyBudget},
+	{"few sockets", owners.SmallProcess, owners.VerifyBudget},
+	{"few sockets in large processes", 0, owners.VerifyBudget},
 	// A sample cannot see everything here: the law holds when verifyRound has gone by.
 	{"many sockets in large processes", 0, 3},
 }
@@ -175,9 +176,9 @@ func (h *history) run(steps int) {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	s.owners.small, s.owners.budget = h.size.small, h.size.budget
-	if h.threads && h.size.budget >= verifyBudget {
-		s.owners.budget *= 16 // with copies of everything there are more places
+	s.owners.Small, s.owners.Budget = h.size.small, h.size.budget
+	if h.threads && h.size.budget >= owners.VerifyBudget {
+		s.owners.Budget *= 16 // with copies of everything there are more places
 	}
 	for step := range steps {
 		h.step = step
@@ -189,12 +190,12 @@ func (h *history) run(steps int) {
 			everythingDue(s)
 		}
 		if round {
-			elapse(s.owners, verifyRound)
+			elapse(s.owners, owners.VerifyRound)
 		} else {
 			elapse(s.owners, 5*time.Second)
 		}
 		r.sample(s)
-		if h.size.budget < verifyBudget && !all && !round {
+		if h.size.budget < owners.VerifyBudget && !all && !round {
 			continue
 		}
 		if problem := h.check(db, all); problem != "" {
@@ -227,7 +228,7 @@ func (h *history) check(db *sql.DB, all bool) string {
 			if waits {
 				h.waiting[inode] = since
 			}
-		case waits && h.step-since >= orphanSamples && how != "fd" && pid == 0 && !all:
+		case waits && h.step-since >= owners.OrphanSamples && how != "fd" && pid == 0 && !all:
 			h.stats["arrived, and not found yet"]++
 			h.waiting[inode] = since
 		case how == "fd" && !right && aside[inode][pid] != nil:

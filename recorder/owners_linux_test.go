@@ -55,9 +55,9 @@ func at(pid, fd int) string { return fmt.Sprintf("%d:%d", pid, fd) }
 
 // everythingDue makes the next sample read all descriptors, as it would after recheck.
 func everythingDue(s *sockets) {
-	for _, p := range s.owners.byPID {
-		for t := range p.tables {
-			t.due = time.Time{}
+	for _, p := range s.owners.ByPID {
+		for t := range p.Tables {
+			t.Due = time.Time{}
 		}
 	}
 }
@@ -388,9 +388,9 @@ func TestOwnersFail(t *testing.T) {
 		failed bool
 	}{
 		{"at first", func() {}, ours, false},
-		{"an error", func() { unix.Close(s.owners.proc) }, nobodys, true},
-		{"mended", func() { s.owners.proc = -1 }, ours, false},
-		{"a panic", func() { s.owners.byPID = nil }, nobodys, true},
+		{"an error", func() { unix.Close(s.owners.Proc) }, nobodys, true},
+		{"mended", func() { s.owners.Proc = -1 }, ours, false},
+		{"a panic", func() { s.owners.ByPID = nil }, nobodys, true},
 		{"after the panic", func() {}, ours, false},
 	} {
 		step.do()

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 )
 
 // What a plain user sees, and which capabilities change it.
@@ -92,10 +93,10 @@ func lookUnprivileged(t *testing.T) {
 		t.Errorf("root's listener is made by %v", user)
 	}
 	outcome := r.rows("SELECT outcome, error FROM sources_now WHERE source = 'owners'")[0]
-	if !seen && (outcome["outcome"] != "incomplete" || outcome["error"] != ownersHidden) {
+	if !seen && (outcome["outcome"] != "incomplete" || outcome["error"] != owners.Hidden) {
 		t.Errorf("outcome %v", outcome)
 	}
-	if seen && outcome["error"] == ownersHidden {
+	if seen && outcome["error"] == owners.Hidden {
 		t.Errorf("told to grant what it has")
 	}
 	if gaps := r.rows("SELECT detail FROM gaps WHERE source = 'owners'"); !seen && len(gaps) != 1 {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 )
 
@@ -83,7 +84,7 @@ func TestThreadWithItsOwnDescriptors(t *testing.T) {
 			do(func() { fd = udpSocket(t) })
 			r := newRecording(t)
 			s := newSockets(r.Writer, here(t)).(*sockets)
-			s.owners.noKcmp = noKcmp
+			s.owners.NoKCmp = noKcmp
 			cookie := func(fd *int) (c int64) { do(func() { c = cookieOf(t, *fd) }); return c }
 			own, both := cookie(&fd), cookieOf(t, before)
 			r.sample(s)
@@ -340,7 +341,7 @@ func TestRegisteredFiles(t *testing.T) {
 		{"in use", "pos:\t0\nflags:\t02000002\nino:\t2057\n", 0, false, map[uint32]uint32{}},
 	} {
 		got := map[uint32]uint32{}
-		room, told := registeredFiles([]byte(c.text), func(index, inode uint32) { got[index] = inode })
+		room, told := owners.RegisteredFiles([]byte(c.text), func(index, inode uint32) { got[index] = inode })
 		if diff := cmp.Diff(c.want, got); diff != "" || room != c.room || told != c.told {
 			t.Errorf("%s: %d, %v (-want +got):\n%s", c.name, room, told, diff)
 		}
@@ -350,7 +351,7 @@ func TestRegisteredFiles(t *testing.T) {
 func FuzzRegisteredFiles(f *testing.F) {
 	f.Add([]byte("UserFiles:\t3\n    1: socket:[12]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		registeredFiles(text, func(index, inode uint32) {
+		owners.RegisteredFiles(text, func(index, inode uint32) {
 			if line := fmt.Sprintf("socket:[%d", inode); inode != 0 && !strings.Contains(strings.ReplaceAll(string(text), "[0", "["), "socket:[") {
 				t.Errorf("%q is not in %q", line, text)
 			}

@@ -60,9 +60,9 @@ func TestProcessWithoutASocketIsTheSame(t *testing.T) {
 			stop()
 			start()
 		case 15: // the owners cannot be read, while it holds none
-			unix.Close(s.owners.proc)
+			unix.Close(s.owners.Proc)
 			r.sample(s)
-			s.owners.proc = -1
+			s.owners.Proc = -1
 			r.sample(s)
 		}
 		if i%2 == 1 {

@@ -104,7 +104,7 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 		return nil, err
 	}
 	s := newSockets(w).(*sockets)
-	s.debug, s.owners.log = debug, debug.Owners
+	s.debug, s.owners.Log = debug, debug.Owners
 	s.budget, s.without = c.CloseBudget, c.Without
 	if s.hearer, err = newHearer(); err != nil {
 		return nil, err

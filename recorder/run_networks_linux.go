@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
@@ -88,10 +89,10 @@ func (r *run) follow() {
 			r.open(inode)
 		}
 	}
-	r.sockets.owners.named = map[int32]bool{}
+	r.sockets.owners.Named = map[int32]bool{}
 	for _, net := range r.networks {
 		if t := n.found[net.inode()]; t != nil && t.first != nil {
-			r.sockets.owners.named[t.first.pid] = true
+			r.sockets.owners.Named[t.first.pid] = true
 		}
 	}
 }
@@ -134,7 +135,7 @@ var errMoved = errors.New("the process has moved")
 func (r *run) openFound(inode uint64) (namespace, error) {
 	ns, err := openNamespace(r.namespaces.found[inode].way(), r.thread)
 	switch {
-	case isGone(err):
+	case owners.IsGone(err):
 		return ns, errMoved
 	case err != nil && !kernel.Capable(1<<unix.CAP_SYS_ADMIN):
 		return ns, fmt.Errorf("%w; run as root, or grant CAP_SYS_ADMIN (setcap cap_sys_admin+ep netsql)", err)
@@ -204,10 +205,10 @@ func (r *run) reportNamespaces() {
 			}
 			if t.first != nil {
 				if net.first != t.first || t.first.asked == n.looks {
-					net.first, net.group = t.first, n.owners.cgroup(t.first.pid)
+					net.first, net.group = t.first, n.owners.Cgroup(t.first.pid)
 				}
-				v.ContainerID, v.Unit = containerID(net.group), systemdUnit(net.group)
-				v.Process = n.owners.reported(t.first.pid, t.first.start)
+				v.ContainerID, v.Unit = owners.ContainerID(net.group), owners.SystemdUnit(net.group)
+				v.Process = n.owners.Reported(t.first.pid, t.first.start)
 			}
 			n.set.Put(store.NamespaceID{NetNS: net.ns.id, Cookie: net.ns.cookie}, v)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"netsql/recorder/bench"
 	"netsql/recorder/internal/crowd"
+	"netsql/recorder/internal/owners"
 	"netsql/store"
 )
 
@@ -137,17 +138,17 @@ func BenchmarkSocketsSample(b *testing.B) {
 	b.Run("walk", func(b *testing.B) {
 		fds, spent := int64(0), time.Duration(0)
 		for b.Loop() {
-			s.owners.gen++
+			s.owners.Gen++
 			begun := time.Now()
-			if err := s.owners.listProcesses(); err != nil {
+			if err := s.owners.ListProcesses(); err != nil {
 				b.Fatal(err)
 			}
-			for _, p := range s.owners.byPID {
-				s.owners.walk(&p.table, reading)
+			for _, p := range s.owners.ByPID {
+				s.owners.Walk(&p.Table, owners.Reading)
 			}
 			spent += time.Since(begun)
-			for _, p := range s.owners.byPID {
-				fds += max(p.counted, 0)
+			for _, p := range s.owners.ByPID {
+				fds += max(p.Counted, 0)
 			}
 		}
 		b.ReportMetric(float64(spent.Nanoseconds())/1000/float64(fds), "us/fd")
@@ -155,13 +156,13 @@ func BenchmarkSocketsSample(b *testing.B) {
 }
 
 // elapse lets the owners think that so much time has gone by.
-func elapse(o *owners, d time.Duration) {
-	for _, p := range o.byPID {
-		for t := range p.tables {
-			if !t.due.IsZero() {
-				t.due = t.due.Add(-d)
+func elapse(o *owners.Owners, d time.Duration) {
+	for _, p := range o.ByPID {
+		for t := range p.Tables {
+			if !t.Due.IsZero() {
+				t.Due = t.Due.Add(-d)
 			}
 		}
 	}
-	o.looked, o.round = o.looked.Add(-d), o.round.Add(-d)
+	o.Looked, o.Round = o.Looked.Add(-d), o.Round.Add(-d)
 }

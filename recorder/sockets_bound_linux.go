@@ -39,7 +39,7 @@ func (l *boundLook) states() uint32 {
 // lookAtBound looks for bound sockets after all when one that listened does not any more: it may have been shut down and be
 // bound still. Or a process holds one that no dump shows.
 func (s *sockets) lookAtBound(ctx context.Context, p *protocol) error {
-	if p.bound.asked || !p.lostListener() && !p.second.lostListener() && !s.owners.holdsUnknownTCP() {
+	if p.bound.asked || !p.lostListener() && !p.second.lostListener() && !s.owners.HoldsUnknownTCP() {
 		return nil
 	}
 	p.bound.at, p.bound.asked = time.Now(), true
@@ -52,7 +52,7 @@ func (p *protocol) lostListener() bool {
 		return false
 	}
 	for _, e := range p.known {
-		if e.dump != p.dump && !e.unlisted && e.rec.State == sockdiag.StateListen {
+		if e.Dump != p.dump && !e.Unlisted && e.Rec.State == sockdiag.StateListen {
 			return true
 		}
 	}

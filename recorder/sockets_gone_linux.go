@@ -6,20 +6,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 )
 
 // isGone asks the kernel whether a socket that this sample's dump has shown is closed by now: that takes microseconds,
 // and to look for its holder everywhere in vain, milliseconds. When in doubt it is not.
-func (s *sockets) isGone(ctx context.Context, h *held) bool {
+func (s *sockets) isGone(ctx context.Context, h *owners.Held) bool {
 	for _, p := range s.protocols {
-		e := p.known[h.rec.Cookie]
-		if p.fromProc || e == nil || &e.held != h {
+		e := p.known[h.Rec.Cookie]
+		if p.fromProc || e == nil || &e.Held != h {
 			continue
 		}
-		req := sockdiag.ExactInet(p.number, &e.rec)
+		req := sockdiag.ExactInet(p.number, &e.Rec)
 		if p.af == unix.AF_UNIX {
-			req = sockdiag.ExactUnix(&e.rec)
+			req = sockdiag.ExactUnix(&e.Rec)
 		}
 		held, token := false, uint32(0)
 		err := p.diag.Ask(ctx, req, func(msg []byte) (err error) {
@@ -29,7 +30,7 @@ func (s *sockets) isGone(ctx context.Context, h *held) bool {
 			} else {
 				r, err = sockdiag.DecodeInet(msg)
 			}
-			held = r.Inode == e.rec.Inode // TIME_WAIT keeps the cookie, and has none
+			held = r.Inode == e.Rec.Inode // TIME_WAIT keeps the cookie, and has none
 			if r.Has&sockdiag.HasMPTCP != 0 {
 				token = sockdiag.SubflowToken(msg)
 			}
@@ -39,7 +40,7 @@ func (s *sockets) isGone(ctx context.Context, h *held) bool {
 		case err == nil:
 			return !held || token != 0 && s.isAbandoned(ctx, p, e, token)
 		case errors.Is(err, unix.ESTALE): // another has its place: of a connection, a later one or its listener
-			return p.proto == "tcp" && e.rec.DPort != 0
+			return p.proto == "tcp" && e.Rec.DPort != 0
 		}
 		return errors.Is(err, unix.ENOENT)
 	}
@@ -50,7 +51,7 @@ func (s *sockets) isGone(ctx context.Context, h *held) bool {
 // Then all its subflows are abandoned.
 func (s *sockets) isAbandoned(ctx context.Context, p *protocol, e *socket, token uint32) bool {
 	closed := false
-	err := p.diag.Ask(ctx, sockdiag.ExactMPTCP(e.rec.Family, token), func(msg []byte) error {
+	err := p.diag.Ask(ctx, sockdiag.ExactMPTCP(e.Rec.Family, token), func(msg []byte) error {
 		r, err := sockdiag.DecodeInet(msg)
 		closed = r.Inode == 0
 		return err
@@ -58,9 +59,9 @@ func (s *sockets) isAbandoned(ctx context.Context, p *protocol, e *socket, token
 	if err != nil || !closed {
 		return false
 	}
-	e.abandoned = true
-	for _, twin := range s.owners.twins[e.inode] {
-		twin.abandoned = true
+	e.Abandoned = true
+	for _, twin := range s.owners.Twins[e.Inode] {
+		twin.Abandoned = true
 	}
 	return true
 }

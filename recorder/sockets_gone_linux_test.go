@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 )
 
 // The kernel says of every kind of socket that a dump has shown whether it is still there, and when it is not its holder is not
@@ -70,22 +71,22 @@ func TestClosedSinceTheDump(t *testing.T) {
 			t.Errorf("%s: not in the dump", c.name)
 			continue
 		}
-		if s.isGone(t.Context(), &e.held) {
+		if s.isGone(t.Context(), &e.Held) {
 			t.Errorf("%s: gone, and it is open", c.name)
 		}
 		if err := c.socket.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if c.name == "udp" || c.name == "listener of both" || c.name == "unix" {
-			until(t, "close of "+c.name, func() bool { return s.isGone(t.Context(), &e.held) })
-		} else if !s.isGone(t.Context(), &e.held) {
+			until(t, "close of "+c.name, func() bool { return s.isGone(t.Context(), &e.Held) })
+		} else if !s.isGone(t.Context(), &e.Held) {
 			t.Errorf("%s: not gone, and it is closed", c.name)
 		}
 	}
 
 	// For a socket that was closed after the dump nobody is looked at who was not anyway. Of many sockets not all are
 	// verified in each sample; they are when one cannot be found.
-	s.owners.budget, s.owners.small = 0, 0
+	s.owners.Budget, s.owners.Small = 0, 0
 	for range 4 {
 		many, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -97,23 +98,23 @@ func TestClosedSinceTheDump(t *testing.T) {
 	r.sample(s)
 	for _, c := range []struct {
 		name string
-		ask  func(context.Context, *held) bool
+		ask  func(context.Context, *owners.Held) bool
 		all  bool
 	}{{"not asked", nil, true}, {"asked", s.isGone, false}} {
-		s.owners.gone, s.owners.round = c.ask, time.Time{}
+		s.owners.Gone, s.owners.Round = c.ask, time.Time{}
 		short := listen(t, "tcp4", "127.0.0.1:0")
 		r.sample(sourceFunc(func(ctx context.Context) {
 			s.gen++
-			s.owners.gen, s.owners.firstDump = s.gen, s.dumps+1
+			s.owners.Gen, s.owners.FirstDump = s.gen, s.dumps+1
 			for _, p := range s.protocols {
 				if err := s.dump(ctx, p); err != nil {
 					t.Error(err)
 				}
 			}
 			short.Close()
-			s.owners.look(ctx) // which may say that it does not see all processes of the machine
+			s.owners.Look(ctx) // which may say that it does not see all processes of the machine
 		}))
-		if all := !s.owners.round.IsZero(); all != c.all {
+		if all := !s.owners.Round.IsZero(); all != c.all {
 			t.Errorf("%s: all places verified for a closed socket: %v, want %v", c.name, all, c.all)
 		}
 	}

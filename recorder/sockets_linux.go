@@ -15,6 +15,7 @@ import (
 
 	"netsql/recorder/internal/debuglog"
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -25,9 +26,9 @@ import (
 // rows, and owners that fail leave the rows without an owner.
 type sockets struct {
 	writer    *store.Writer
-	owners    *owners
-	users     *users
-	cgroups   *cgroups
+	owners    *owners.Owners
+	users     *owners.Users
+	cgroups   *owners.Cgroups
 	texts     texts
 	protocols []*protocol // of all namespaces
 	buf       []byte      // for their dumps, one after the other
@@ -46,9 +47,9 @@ type sockets struct {
 }
 
 func newSockets(w *store.Writer, namespaces ...namespace) source {
-	users := newUsers()
-	s := &sockets{writer: w, users: users, cgroups: newCgroups(), owners: newOwners(w, users), buf: sockdiag.NewBuffer(), fresh: true}
-	s.owners.gone = s.isGone
+	users := owners.NewUsers()
+	s := &sockets{writer: w, users: users, cgroups: owners.NewCgroups(), owners: owners.New(w, users), buf: sockdiag.NewBuffer(), fresh: true}
+	s.owners.Gone = s.isGone
 	for _, ns := range namespaces {
 		s.enter(ns)
 	}
@@ -181,7 +182,7 @@ func (s *sockets) leave(ns namespace) {
 			return false
 		}
 		for _, e := range p.known {
-			s.owners.vanished(&e.held)
+			s.owners.Vanished(&e.Held)
 		}
 		p.diag.Close()
 		return true
@@ -209,7 +210,7 @@ func (s *sockets) startOver() {
 			}
 		}
 	}
-	s.owners.startOver()
+	s.owners.StartOver()
 	for _, t := range s.traffic {
 		clear(t.sums)
 		t.known = false
@@ -228,8 +229,8 @@ func (s *sockets) close() {
 
 func (s *sockets) read(ctx context.Context) {
 	s.gen++
-	s.owners.begin(s.gen, s.dumps+1)
-	s.users.refresh()
+	s.owners.Begin(s.gen, s.dumps+1)
+	s.users.Refresh()
 	s.rememberTime()
 	for _, c := range s.closes {
 		c.begin()
@@ -251,14 +252,14 @@ func (s *sockets) read(ctx context.Context) {
 			p.source.Read(func() error { return err })
 		}
 	}
-	owned := s.owners.source.Read(func() error {
+	owned := s.owners.Source.Read(func() error {
 		if off := s.without.first("owners", "sockets"); off != "" {
 			return s.without.reason(off)
 		}
 		return s.lookForOwners(ctx)
 	})
 	if !owned {
-		s.owners.forgetAll()
+		s.owners.ForgetAll()
 	}
 	s.collectCloses()
 	for _, p := range s.protocols {
@@ -273,7 +274,7 @@ func (s *sockets) read(ctx context.Context) {
 	readAll(ctx, s.off)
 	for _, t := range s.traffic {
 		t.source.Read(func() error {
-			return t.report(s.tcpOf(t), func(process store.Ref) bool { return s.owners.lives(process, owned) })
+			return t.report(s.tcpOf(t), func(process store.Ref) bool { return s.owners.Lives(process, owned) })
 		})
 	}
 }
@@ -327,7 +328,7 @@ type protocol struct {
 // A socket is what is remembered of one from sample to sample. There are tens of thousands of these: at more than 288 bytes each would take
 // up 320.
 type socket struct {
-	held
+	owners.Held
 	name    string // of a unix socket, as the kernel has it
 	subject *store.Subject[store.SocketID, store.Socket]
 	shown   ownership     // the one last reported
@@ -416,11 +417,11 @@ func (s *sockets) forgetVanished(p *protocol) {
 	p.closes.drainNow(s.buf)
 	for key, e := range p.known {
 		switch {
-		case e.dump == p.dump || e.unlisted:
+		case e.Dump == p.dump || e.Unlisted:
 		case p.mayBeHeld(e):
 			p.doubtful = append(p.doubtful, e)
 		default:
-			s.owners.vanished(&e.held)
+			s.owners.Vanished(&e.Held)
 			p.leave(key, e, s.gen)
 		}
 	}
@@ -454,7 +455,7 @@ func (s *sockets) forgetLeft(p *protocol) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for key, e := range p.left {
-		if e.closed || s.gen-e.gone >= leftSamples && e.rec.IsRemains() {
+		if e.closed || s.gen-e.gone >= leftSamples && e.Rec.IsRemains() {
 			delete(p.left, key)
 		}
 	}
@@ -541,14 +542,14 @@ func (s *sockets) dumpProc(p *protocol) error {
 // looked for: twenty thousand look-ups in a map take milliseconds.
 func (p *protocol) find(key uint64) *socket {
 	if p.next < len(p.order) {
-		if e := p.order[p.next]; e.rec.Cookie == key && key != 0 {
+		if e := p.order[p.next]; e.Rec.Cookie == key && key != 0 {
 			p.next++
 			return e
 		}
 	}
 	e := p.known[key]
 	if e != nil {
-		p.next = int(e.place) + 1
+		p.next = int(e.Place) + 1
 	}
 	return e
 }
@@ -563,15 +564,15 @@ func (s *sockets) see(p *protocol, key uint64, r *sockdiag.Record, name []byte) 
 		p.mu.Unlock()
 		e.renamed, e.dirty = true, true
 	}
-	if e.dump != p.dump {
-		e.dump, e.place = p.dump, uint32(len(p.seen))
+	if e.Dump != p.dump {
+		e.Dump, e.Place = p.dump, uint32(len(p.seen))
 		p.seen = append(p.seen, e)
 	}
-	if e.abandoned {
+	if e.Abandoned {
 		r.Inode = 0 // nobody can have it open
 	}
-	r.Remember(&e.rec)
-	if e.rec == *r && e.name == string(name) && !e.unlisted {
+	r.Remember(&e.Rec)
+	if e.Rec == *r && e.name == string(name) && !e.Unlisted {
 		return
 	}
 	s.update(p, e, r, name)
@@ -581,15 +582,15 @@ func (s *sockets) see(p *protocol, key uint64, r *sockdiag.Record, name []byte) 
 func (s *sockets) update(p *protocol, e *socket, r *sockdiag.Record, name []byte) {
 	e.dirty = true
 	if p.traffic != nil && (p.primed || e.subject != nil) {
-		if g := growthOf(e, &e.rec, r); !g.isZero() {
+		if g := growthOf(e, &e.Rec, r); !g.isZero() {
 			p.grown = append(p.grown, g)
 		}
 	}
-	if e.unlisted { // connected or bound once more
+	if e.Unlisted { // connected or bound once more
 		p.relist(e, r)
 	}
-	e.renamed = e.renamed || !e.rec.SameName(r)
-	e.moved = e.moved || e.rec.State != r.State
+	e.renamed = e.renamed || !e.Rec.SameName(r)
+	e.moved = e.moved || e.Rec.State != r.State
 	if p.af == unix.AF_UNIX {
 		if e.name != string(name) {
 			e.name, e.renamed = string(name), true
@@ -599,23 +600,23 @@ func (s *sockets) update(p *protocol, e *socket, r *sockdiag.Record, name []byte
 		}
 	}
 	if r.Has&sockdiag.HasUID != 0 {
-		e.uid, e.uidKnown = r.UID, true
+		e.UID, e.UIDKnown = r.UID, true
 	}
-	if e.rec.Inode == r.Inode {
-		e.rec = *r
+	if e.Rec.Inode == r.Inode {
+		e.Rec = *r
 		return
 	}
-	if r.IsRemains() && e.rec.Inode != 0 && p.mayBeHeld(e) {
-		e.rec = *r
+	if r.IsRemains() && e.Rec.Inode != 0 && p.mayBeHeld(e) {
+		e.Rec = *r
 		p.doubtful = append(p.doubtful, e) // forgetVanished comes before
 		return
 	}
-	if e.rec.Inode != 0 || len(e.holders) > 0 {
-		s.owners.vanished(&e.held)
+	if e.Rec.Inode != 0 || len(e.Holders) > 0 {
+		s.owners.Vanished(&e.Held)
 	}
-	e.rec = *r
+	e.Rec = *r
 	if r.Inode != 0 {
-		e.inode = r.Inode
-		s.owners.appeared(&e.held)
+		e.Inode = r.Inode
+		s.owners.Appeared(&e.Held)
 	}
 }

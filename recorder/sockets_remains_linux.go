@@ -59,7 +59,7 @@ func (s *sockets) settleRemains(p *protocol) {
 	for i := range p.remains {
 		r := &p.remains[i]
 		if e := p.known[r.rec.Cookie]; e != nil { // found again after a restart, and held
-			if e.dump != p.dump {
+			if e.Dump != p.dump {
 				s.see(p, r.rec.Cookie, &r.rec, nil)
 			}
 			continue

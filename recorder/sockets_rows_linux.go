@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -21,13 +22,13 @@ func (s *sockets) report(p *protocol, owned bool) {
 		s.reportSocket(p, e, owned)
 	}
 	p.countSurplus()
-	p.reportCounts(func(process store.Ref) bool { return s.owners.lives(process, owned) })
+	p.reportCounts(func(process store.Ref) bool { return s.owners.Lives(process, owned) })
 	p.reportTraffic()
 }
 
 func (s *sockets) reportSocket(p *protocol, e *socket, owned bool) {
 	owner := s.owner(p, e, owned)
-	if e.ended == 0 && e.moved && e.rec.State == sockdiag.StateClose && e.rec.DPort != 0 && p.proto == "tcp" {
+	if e.ended == 0 && e.moved && e.Rec.State == sockdiag.StateClose && e.Rec.DPort != 0 && p.proto == "tcp" {
 		e.ended = s.writer.Now() // bound to its port, though the connection is over
 	}
 	if e.dirty || owner != e.shown || !p.sockets.Keep(e.subject) {
@@ -95,20 +96,20 @@ var nobody ownership
 // owner is the process that holds e.
 func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 	switch {
-	case owned && len(e.holders) > 0:
-		return ownership{process: e.holders[0].process.ref, how: byFD}
-	case e.rec.Inode == 0 && e.last != 0:
+	case owned && len(e.Holders) > 0:
+		return ownership{process: e.Holders[0].Process.Ref, how: byFD}
+	case e.Rec.Inode == 0 && e.last != 0:
 		// Closed by its process, but not over: TIME_WAIT, LAST_ACK. Who had it last is
 		// known for certain, because the cookie says that it is the same socket.
 		return ownership{process: e.last, how: byCookie}
-	case e.rec.Inode == 0:
+	case e.Rec.Inode == 0:
 		// Not accepted yet, or closed before a sample saw it.
-		if o := s.ownerOf(p.listeners.at(e.rec.Src, e.rec.SPort)); o != nobody || e.shown.how != byListener {
+		if o := s.ownerOf(p.listeners.at(e.Rec.Src, e.Rec.SPort)); o != nobody || e.shown.how != byListener {
 			return o
 		}
 		return e.shown // it listened when this was first seen
 	case !owned:
-	case e.lost == s.gen && e.last != 0 && !e.onItsWay:
+	case e.Lost == s.gen && e.last != 0 && !e.OnItsWay:
 		return ownership{process: e.last, how: byCookie} // closed between the dump and the search for its owner
 	}
 	return nobody
@@ -117,19 +118,19 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 // put reports a socket of which something has changed.
 func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 	if l := s.debug.Owners; l != nil && (owner != e.shown || e.subject == nil) {
-		l.Printf("%s socket of port %d, inode %d, cookie %d: process %d of the recording, known by %s", p.name, e.rec.SPort, e.inode, e.rec.Cookie, owner.process, owner.how)
+		l.Printf("%s socket of port %d, inode %d, cookie %d: process %d of the recording, known by %s", p.name, e.Rec.SPort, e.Inode, e.Rec.Cookie, owner.process, owner.how)
 	}
-	r := &e.rec
+	r := &e.Rec
 	v := store.Socket{
 		State: sockdiag.Named(sockdiag.StateNames[:], r.State), Process: owner.process, OwnerHow: owner.how.String(),
 		Congestion: s.texts.congestion(r.Congestion), Ended: e.ended, Candidates: owner.candidates(),
 	}
-	if r.Has&sockdiag.HasUID != 0 || e.uidKnown && r.Has&(sockdiag.HasInfo|sockdiag.HasLast) != 0 {
-		v.UID, v.User = store.Of(e.uid), s.users.name(e.uid)
+	if r.Has&sockdiag.HasUID != 0 || e.UIDKnown && r.Has&(sockdiag.HasInfo|sockdiag.HasLast) != 0 {
+		v.UID, v.User = store.Of(e.UID), s.users.Name(e.UID)
 	}
 	resolved := true
 	if r.Has&sockdiag.HasCgroup != 0 && r.Cgroup != 0 {
-		v.CGroup = s.cgroups.path(r.Cgroup)
+		v.CGroup = s.cgroups.Path(r.Cgroup)
 		resolved = v.CGroup != ""
 	}
 	if r.Has&sockdiag.HasMark != 0 {
@@ -183,16 +184,16 @@ func tcpValues(r *sockdiag.Record, v *store.Socket) {
 }
 
 func (s *sockets) socketID(p *protocol, e *socket) store.SocketID {
-	r := &e.rec
+	r := &e.Rec
 	id := store.SocketID{
 		NetNS: p.ns.id, Proto: p.proto, Family: p.family, Type: p.kind,
-		IfIndex: store.NonZero(r.IfIndex), Inode: store.NonZero(e.inode), Cookie: store.NonZero(r.Cookie),
+		IfIndex: store.NonZero(r.IfIndex), Inode: store.NonZero(e.Inode), Cookie: store.NonZero(r.Cookie),
 	}
 	if p.af == unix.AF_UNIX {
 		id.Type, id.Path, id.Peer = sockdiag.Named(sockdiag.KindNames[:], r.Kind), sockdiag.UnixPath([]byte(e.name)), store.NonZero(e.peer)
 		return id
 	}
-	if r.Cookie == 0 && e.unlisted {
+	if r.Cookie == 0 && e.Unlisted {
 		return id // no dump has ever told its ends
 	}
 	id.LocalAddr, id.RemoteAddr = s.texts.address(r.Family, &r.Src), s.texts.address(r.Family, &r.Dst)
@@ -202,20 +203,20 @@ func (s *sockets) socketID(p *protocol, e *socket) store.SocketID {
 
 // reportHolders puts every hold on the socket into the recording.
 func (p *protocol) reportHolders(e *socket) {
-	for i := range e.holders {
-		h := &e.holders[i]
-		if i > 0 && e.holders[i-1].process == h.process {
-			h.subject = nil // with another of its tables too, whose descriptor is shown
+	for i := range e.Holders {
+		h := &e.Holders[i]
+		if i > 0 && e.Holders[i-1].Process == h.Process {
+			h.Subject = nil // with another of its tables too, whose descriptor is shown
 			continue
 		}
-		id, fd := store.SocketOwnerID{Socket: e.subject.Ref(), Process: h.process.ref}, e.fd(i)
-		if h.subject == nil || h.shown != fd || h.id != id || !p.holders.Keep(h.subject) {
+		id, fd := store.SocketOwnerID{Socket: e.subject.Ref(), Process: h.Process.Ref}, e.FD(i)
+		if h.Subject == nil || h.Shown != fd || h.ID != id || !p.holders.Keep(h.Subject) {
 			var v store.SocketOwner
-			if fd != noFD {
+			if fd != owners.NoFD {
 				v.FD = store.Of(fd)
 			}
-			h.subject = p.holders.Put(id, v)
-			h.id, h.shown = id, fd
+			h.Subject = p.holders.Put(id, v)
+			h.ID, h.Shown = id, fd
 		}
 	}
 }
@@ -237,7 +238,7 @@ type count struct {
 
 // count adds a socket to its group.
 func (p *protocol) count(e *socket, owner store.Ref) {
-	key := countKey{owner, sockdiag.Named(sockdiag.StateNames[:], e.rec.State)}
+	key := countKey{owner, sockdiag.Named(sockdiag.StateNames[:], e.Rec.State)}
 	c := p.counts[key]
 	if c == nil {
 		c = &count{}
@@ -247,9 +248,9 @@ func (p *protocol) count(e *socket, owner store.Ref) {
 		c.oldest = since
 	}
 	c.n++
-	c.queues = c.queues || e.rec.Has&sockdiag.HasQueues != 0
-	c.recvQ += int64(e.rec.RecvQ)
-	c.sendQ += int64(e.rec.SendQ)
+	c.queues = c.queues || e.Rec.Has&sockdiag.HasQueues != 0
+	c.recvQ += int64(e.Rec.RecvQ)
+	c.sendQ += int64(e.Rec.SendQ)
 }
 
 // countSurplus adds the sockets in TIME_WAIT that are only counted. Nobody knows since when they are there.

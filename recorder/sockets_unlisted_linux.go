@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -20,15 +21,15 @@ import (
 // mayBeHeld reports whether a process may still hold a socket that the dump does not show as alive: it held it in the last sample,
 // and the kernel has not told of its end.
 func (p *protocol) mayBeHeld(e *socket) bool {
-	return (p.proto == "tcp" || p.proto == "udp") && len(e.holders) > 0 && !e.closed && !p.closes.toldOf(e.rec.Cookie)
+	return (p.proto == "tcp" || p.proto == "udp") && len(e.Holders) > 0 && !e.closed && !p.closes.toldOf(e.Rec.Cookie)
 }
 
 // settle decides, once owners have been looked for and closes collected, about the sockets that the dump did not show as alive.
 func (s *sockets) settle(p *protocol, owned bool) {
 	for _, e := range p.doubtful {
-		listed, held := e.dump == p.dump, len(e.holders) > 0 && !e.closed
+		listed, held := e.Dump == p.dump, len(e.Holders) > 0 && !e.closed
 		switch {
-		case e.unlisted || p.known[e.rec.Cookie] != e:
+		case e.Unlisted || p.known[e.Rec.Cookie] != e:
 		case listed && held: // in TIME_WAIT, and its descriptor is open
 			if e.ended == 0 {
 				e.ended, e.dirty = s.endedWaiting(e), true
@@ -36,18 +37,18 @@ func (s *sockets) settle(p *protocol, owned bool) {
 		case held:
 			p.unlist(e, s.writer.Now())
 		default:
-			s.owners.vanished(&e.held)
+			s.owners.Vanished(&e.Held)
 			if !listed {
-				p.leave(e.rec.Cookie, e, s.gen)
+				p.leave(e.Rec.Cookie, e, s.gen)
 			}
 		}
 	}
 	p.unlisted = slices.DeleteFunc(p.unlisted, func(e *socket) bool {
-		if !e.closed && (len(e.holders) > 0 || !owned) {
+		if !e.closed && (len(e.Holders) > 0 || !owned) {
 			return false
 		}
-		e.unlisted = false
-		s.owners.vanished(&e.held)
+		e.Unlisted = false
+		s.owners.Vanished(&e.Held)
 		p.leave(e.key(), e, s.gen)
 		return true
 	})
@@ -56,30 +57,30 @@ func (s *sockets) settle(p *protocol, owned bool) {
 
 // key is what the socket is known by: its cookie, or its inode where no dump has ever shown it.
 func (e *socket) key() uint64 {
-	if e.rec.Cookie == 0 {
-		return 1<<63 | uint64(e.inode)
+	if e.Rec.Cookie == 0 {
+		return 1<<63 | uint64(e.Inode)
 	}
-	return e.rec.Cookie
+	return e.Rec.Cookie
 }
 
 // unlist makes a socket that has left the dump one that is only held.
 func (p *protocol) unlist(e *socket, now float64) {
-	r := &e.rec
+	r := &e.Rec
 	if r.Has&sockdiag.HasInfo != 0 {
 		r.Has |= sockdiag.HasLast
 	}
 	r.Has &^= sockdiag.HasInfo | sockdiag.HasQueues
-	r.State, r.Timer, r.Inode, r.RecvQ, r.SendQ = sockdiag.StateClose, 0, e.inode, 0, 0
+	r.State, r.Timer, r.Inode, r.RecvQ, r.SendQ = sockdiag.StateClose, 0, e.Inode, 0, 0
 	if e.ended == 0 && r.DPort != 0 && p.proto == "tcp" {
 		e.ended = now
 	}
-	e.unlisted, e.dirty, e.moved = true, true, true
+	e.Unlisted, e.dirty, e.moved = true, true, true
 	p.unlisted = append(p.unlisted, e)
 }
 
 // relist is for an unlisted socket that the dump shows again; r is what it shows.
 func (p *protocol) relist(e *socket, r *sockdiag.Record) {
-	e.unlisted = false
+	e.Unlisted = false
 	p.unlisted = slices.DeleteFunc(p.unlisted, func(o *socket) bool { return o == e })
 	if r.State != sockdiag.StateClose && !r.IsRemains() || r.DPort == 0 {
 		e.ended = 0 // it was connected once more
@@ -89,17 +90,17 @@ func (p *protocol) relist(e *socket, r *sockdiag.Record) {
 // lookForOwners finds out who holds the sockets, and who listens where.
 func (s *sockets) lookForOwners(ctx context.Context) error {
 	o := s.owners
-	o.doubtful = o.doubtful[:0]
+	o.Doubtful = o.Doubtful[:0]
 	for _, p := range s.protocols {
 		if !p.ok {
 			continue
 		}
 		for _, e := range p.doubtful {
-			o.doubtful = append(o.doubtful, &e.held)
+			o.Doubtful = append(o.Doubtful, &e.Held)
 		}
 	}
 	s.listStrays()
-	err := o.look(ctx)
+	err := o.Look(ctx)
 	if s.fresh {
 		s.fresh = false
 		s.resume(ctx)
@@ -115,20 +116,20 @@ func (s *sockets) lookForOwners(ctx context.Context) error {
 // listStrays makes unlisted sockets of the unknown ones, now that this sample's dumps have not shown them either.
 func (s *sockets) listStrays() {
 	o := s.owners
-	if len(o.strays) == 0 {
+	if len(o.Strays) == 0 {
 		return
 	}
-	o.verifyStrays()
-	for inode, at := range o.strays {
-		if !o.isVerified(at) {
+	o.VerifyStrays()
+	for inode, at := range o.Strays {
+		if !o.IsVerified(at) {
 			continue
 		}
 		if p := s.unlistedIn(at); p == nil {
-			o.setAside(inode)
+			o.SetAside(inode)
 		} else if p.ok {
 			e := p.leftWith(inode)
 			if e == nil {
-				e = &socket{held: held{inode: inode, rec: sockdiag.Record{Family: p.af}}, renamed: true}
+				e = &socket{Held: owners.Held{Inode: inode, Rec: sockdiag.Record{Family: p.af}}, renamed: true}
 			}
 			s.hold(p, e, at)
 		}
@@ -137,8 +138,8 @@ func (s *sockets) listStrays() {
 
 // unlistedIn is the protocol of an unknown socket. Which network namespace it is of the kernel does not tell: it is taken to be
 // that of its process.
-func (s *sockets) unlistedIn(at stray) *protocol {
-	netns, proto, af, ok := s.owners.kindOf(at)
+func (s *sockets) unlistedIn(at owners.Stray) *protocol {
+	netns, proto, af, ok := s.owners.KindOf(at)
 	if !ok {
 		return nil
 	}
@@ -153,7 +154,7 @@ func (s *sockets) unlistedIn(at stray) *protocol {
 // leftWith is the socket of that inode that has left the dump, and was taken to be closed.
 func (p *protocol) leftWith(inode uint32) *socket {
 	for key, e := range p.left {
-		if e.inode == inode && !e.closed {
+		if e.Inode == inode && !e.closed {
 			p.mu.Lock()
 			delete(p.left, key)
 			p.mu.Unlock()
@@ -164,18 +165,18 @@ func (p *protocol) leftWith(inode uint32) *socket {
 }
 
 // hold makes e an unlisted socket that the process holds.
-func (s *sockets) hold(p *protocol, e *socket, at stray) {
+func (s *sockets) hold(p *protocol, e *socket, at owners.Stray) {
 	p.unlist(e, s.writer.Now())
 	p.mu.Lock()
 	p.known[e.key()] = e
 	p.mu.Unlock()
-	s.owners.take(&e.held, at)
+	s.owners.Take(&e.Held, at)
 }
 
 // resume finds again the sockets that the last run of the recorder saw in its last sample, that no dump shows any more, and that a
 // process still holds.
 func (s *sockets) resume(ctx context.Context) {
-	if len(s.owners.strays) == 0 {
+	if len(s.owners.Strays) == 0 {
 		return
 	}
 	for _, p := range s.protocols {
@@ -184,13 +185,13 @@ func (s *sockets) resume(ctx context.Context) {
 		}
 		p.sockets.Remembered(ctx, func(id store.SocketID, v store.Socket) {
 			inode := uint32(id.Inode.Or(0))
-			at, found := s.owners.strays[inode]
+			at, found := s.owners.Strays[inode]
 			if !found || id.NetNS != p.ns.id || id.Proto != p.proto || id.Family != p.family || p.known[uint64(id.Cookie.Or(0))] != nil {
 				return
 			}
-			e := &socket{held: held{inode: inode, rec: recordOf(p, id, v)}, ended: v.Ended, renamed: true}
+			e := &socket{Held: owners.Held{Inode: inode, Rec: recordOf(p, id, v)}, ended: v.Ended, renamed: true}
 			if uid, known := v.UID.Get(); known {
-				e.uid, e.uidKnown = uint32(uid), true
+				e.UID, e.UIDKnown = uint32(uid), true
 			}
 			s.hold(p, e, at)
 		})

@@ -19,7 +19,7 @@ import (
 // ofThisNamespace has sockets that no dump ever showed taken for those of the test's network namespace.
 func ofThisNamespace(t *testing.T, s *sockets) *sockets {
 	id := here(t).id
-	s.owners.netns = func(pid int32, _ uint64) store.Int {
+	s.owners.NetNS = func(pid int32, _ uint64) store.Int {
 		if pid == int32(os.Getpid()) {
 			return id
 		}

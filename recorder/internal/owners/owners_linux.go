@@ -1,4 +1,4 @@
-package recorder
+package owners
 
 import (
 	"cmp"
@@ -15,7 +15,7 @@ import (
 	"netsql/store"
 )
 
-// owners finds out which processes hold which sockets, by reading where the descriptors of
+// Owners finds out which processes hold which sockets, by reading where the descriptors of
 // every process lead. That costs microseconds per descriptor and there may be tens of
 // thousands, so in a sample are read:
 //
@@ -44,45 +44,45 @@ import (
 // passed on; on a large one a socket that was passed on may show its old owner for
 // verifyRound, if the numbers of descriptors of both processes hide it. A socket that nobody is seen to hold has no
 // owner: it may be on its way from one process to another, which no process shows.
-type owners struct {
-	log       *debuglog.Log // nil: how owners are found is not told
-	source    *store.Source
-	processes *store.Set[store.ProcessID, store.Process]
-	users     *users
+type Owners struct {
+	Log       *debuglog.Log // nil: how owners are found is not told
+	Source    *store.Source
+	Processes *store.Set[store.ProcessID, store.Process]
+	users     *Users
 	boot      float64       // unix seconds
 	recheck   time.Duration // the longest that a holder may go unnoticed
 
-	byPID   map[int32]*process
+	ByPID   map[int32]*Process
 	unknown []store.ProcessID  // processes of the recording that may be there still, and are to be found again; see recognize
 	first   bool               // nothing is known yet of what the last run left
 	resting int                // processes that are there and hold no socket any more, in the last sample
 	living  map[store.Ref]bool // the processes of the recording that are there; see lives
-	byInode map[uint32]*held   // the sockets with an inode, of all protocols
-	twins   map[uint32][]*held // further sockets with the same inode: subflows of one MPTCP connection
-	wanted  []*held            // those that have appeared or lost their last holder, and those still not found
-	closed  []*held            // those of them that are closed since the dump: nobody holds them
-	strays  map[uint32]stray   // descriptors of sockets that no dump has shown so far, by inode
+	byInode map[uint32]*Held   // the sockets with an inode, of all protocols
+	Twins   map[uint32][]*Held // further sockets with the same inode: subflows of one MPTCP connection
+	wanted  []*Held            // those that have appeared or lost their last holder, and those still not found
+	closed  []*Held            // those of them that are closed since the dump: nobody holds them
+	Strays  map[uint32]Stray   // descriptors of sockets that no dump has shown so far, by inode
 	other   map[uint32]bool    // inodes of sockets of other kinds
 	// doubtful are sockets that the dumps of this sample do not show as alive; a process may still hold them.
-	doubtful []*held
-	gen      uint32 // number of the sample
+	Doubtful []*Held
+	Gen      uint32 // number of the sample
 	// firstDump is the number of the first dump of this sample: what a dump from it on has
 	// shown is alive.
-	firstDump uint32
+	FirstDump uint32
 	sizes     bool // the kernel tells the number of descriptors, Linux 6.2
-	noKcmp    bool // and cannot tell whether threads share them
+	NoKCmp    bool // and cannot tell whether threads share them
 	// named are processes to report even if they hold no socket, and netns tells where one is.
-	named map[int32]bool
+	Named map[int32]bool
 	// gone asks whether a socket is closed by now; nil: it cannot be asked.
-	gone  func(context.Context, *held) bool
-	netns func(pid int32, start uint64) store.Int
+	Gone  func(context.Context, *Held) bool
+	NetNS func(pid int32, start uint64) store.Int
 	// privileged: the recorder has the capabilities that should let it see everything.
 	privileged bool
 
-	looked    time.Time // when the last sample was
+	Looked    time.Time // when the last sample was
 	known     int       // places in processes that hold sockets
-	budget    int       // places up to which all are verified in a sample
-	small     int64     // descriptors of a small process, at most
+	Budget    int       // places up to which all are verified in a sample
+	Small     int64     // descriptors of a small process, at most
 	nextPID   int32     // verify goes on with this process,
 	nextTable uint32    // this table of it,
 	nextFD    uint32    // from this descriptor on,
@@ -90,13 +90,13 @@ type owners struct {
 	turnPID   int32     // readInTurn goes on with this process
 	asidePID  int32     // and lookAside with this one
 	complete  bool      // all places have been verified in this sample
-	round     time.Time // when they last were for a new socket
+	Round     time.Time // when they last were for a new socket
 	rereading int64     // descriptors of small processes that may still be read again in this sample
 
-	cmdlines *cmdlines
+	Cmdlines *cmdlines
 
-	proc    int // the folder /proc, open
-	pids    []int32
+	Proc    int // the folder /proc, open
+	PIDs    []int32
 	found   []fdInode // by readSockets
 	passed  []fdInode // those of them that were not read, because they are certain
 	rings   []uint32  // by readSockets: the descriptors that are rings of io_uring
@@ -108,108 +108,108 @@ type owners struct {
 	dirents [32 << 10]byte
 }
 
-// A held is what of a socket the search for its owners knows.
-type held struct {
-	rec     sockdiag.Record // what the kernel said last
-	holders []holder        // by rising pid
-	dump    uint32          // in which it was last seen,
-	place   uint32          // and its place in that
-	lost    uint32          // sample in which its last holder went
+// A Held is what of a socket the search for its owners knows.
+type Held struct {
+	Rec     sockdiag.Record // what the kernel said last
+	Holders []Holder        // by rising pid
+	Dump    uint32          // in which it was last seen,
+	Place   uint32          // and its place in that
+	Lost    uint32          // sample in which its last holder went
 
 	// What TIME_WAIT and the like do not tell any more.
-	inode, uid uint32
-	uidKnown   bool
+	Inode, UID uint32
+	UIDKnown   bool
 
-	unlisted  bool // no dump shows it, though a process holds it
-	onItsWay  bool // nobody has had it since lost, and it is not closed: a process is passing it to another
-	abandoned bool // a subflow whose MPTCP connection is closed by its process
+	Unlisted  bool // no dump shows it, though a process holds it
+	OnItsWay  bool // nobody has had it since lost, and it is not closed: a process is passing it to another
+	Abandoned bool // a subflow whose MPTCP connection is closed by its process
 }
 
 const (
 	// recheckOwners is how long a small process may hold a socket besides its other holders without being noticed, with
 	// samples up to ten seconds apart.
 	recheckOwners = 20 * time.Second
-	// verifyBudget is up to how many places all are verified in each sample; each takes 2 to 3 µs.
-	verifyBudget = 512
-	// verifyRound is the time in which more than that are: of 20,000, sampled every 10 s, 1,667 in each.
-	verifyRound = 2 * time.Minute
-	// smallProcess is how many descriptors one has at most that is read again at a mere hint, and rereadBudget how
+	// VerifyBudget is up to how many places all are verified in each sample; each takes 2 to 3 µs.
+	VerifyBudget = 512
+	// VerifyRound is the time in which more than that are: of 20,000, sampled every 10 s, 1,667 in each.
+	VerifyRound = 2 * time.Minute
+	// SmallProcess is how many descriptors one has at most that is read again at a mere hint, and rereadBudget how
 	// many are so in a sample; each takes 4 µs.
-	smallProcess = 256
+	SmallProcess = 256
 	rereadBudget = 1024
 	// askedAtOnce is how many sockets without a holder the kernel is asked about, at most; each takes 5 to 10 µs.
 	askedAtOnce = 256
 	// restingRead is how many processes that rest are looked at in a sample, whether they are still the same; each takes
 	// some 10 µs. Of more than that, others in each sample.
 	restingRead = 64
-	// orphanSamples is for how many samples a socket without a holder has processes read in turn.
-	orphanSamples = 16
+	// OrphanSamples is for how many samples a socket without a holder has processes read in turn.
+	OrphanSamples = 16
 )
 
 // What is said when descriptors may not be read: for want of privilege, or in spite of it.
 const (
-	ownersHidden = "owners of other users' sockets cannot be seen: run as root, " +
+	Hidden = "owners of other users' sockets cannot be seen: run as root, " +
 		"or grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (setcap cap_sys_ptrace,cap_dac_read_search+ep netsql)"
 	ownersForbidden = "owners of some sockets cannot be seen: the system hides the " +
 		"descriptors of some processes even from a user with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
 )
 
-func newOwners(w *store.Writer, users *users) *owners {
-	o := &owners{
-		source: w.Source("owners"), users: users, boot: w.BootTime(), recheck: recheckOwners,
-		budget: verifyBudget, small: smallProcess,
-		byInode: map[uint32]*held{}, proc: -1, privileged: mayReadDescriptors(), cmdlines: newCmdlines(),
+func New(w *store.Writer, users *Users) *Owners {
+	o := &Owners{
+		Source: w.Source("owners"), users: users, boot: w.BootTime(), recheck: recheckOwners,
+		Budget: VerifyBudget, Small: SmallProcess,
+		byInode: map[uint32]*Held{}, Proc: -1, privileged: MayReadDescriptors(), Cmdlines: newCmdlines(),
 	}
-	o.processes = store.NewSet(o.source, store.Processes)
-	o.forgetAll()
+	o.Processes = store.NewSet(o.Source, store.Processes)
+	o.ForgetAll()
 	o.first = true
 	return o
 }
 
-// forgetAll begins anew, when a look failed halfway and its memory cannot be relied on.
-func (o *owners) forgetAll() {
-	for _, p := range o.byPID {
+// ForgetAll begins anew, when a look failed halfway and its memory cannot be relied on.
+func (o *Owners) ForgetAll() {
+	for _, p := range o.ByPID {
 		if p.subject != nil {
-			o.unknown = append(o.unknown, p.id)
+			o.unknown = append(o.unknown, p.ID)
 		}
 	}
-	o.byPID, o.living = map[int32]*process{}, nil
+	o.ByPID, o.living = map[int32]*Process{}, nil
 	o.wanted = o.wanted[:0]
 	for inode, e := range o.byInode {
-		e.holders = nil
+		e.Holders = nil
 		o.wanted = append(o.wanted, e)
-		for _, twin := range o.twins[inode] {
-			twin.holders = nil
+		for _, twin := range o.Twins[inode] {
+			twin.Holders = nil
 		}
 	}
 }
 
-// startOver forgets what the recording calls processes: it is another one.
-func (o *owners) startOver() {
-	for _, p := range o.byPID {
-		p.subject, p.ref, p.reported = nil, 0, 0
+// StartOver forgets what the recording calls processes: it is another one.
+func (o *Owners) StartOver() {
+	for _, p := range o.ByPID {
+		p.subject, p.Ref, p.reported = nil, 0, 0
 	}
 	o.first, o.unknown, o.living = true, nil, nil
 }
 
-// begin begins a sample. What a dump from firstDump on has shown is alive.
-func (o *owners) begin(sample, firstDump uint32) { o.gen, o.firstDump = sample, firstDump }
+// Begin begins a sample. What a dump from firstDump on has shown is alive.
+func (o *Owners) Begin(sample, firstDump uint32) { o.Gen, o.FirstDump = sample, firstDump }
 
-// look brings the holders of all sockets up to date and reports the processes.
-func (o *owners) look(ctx context.Context) error {
-	defer o.cmdlines.end()
-	if err := o.listProcesses(); err != nil {
+// Look brings the holders of all sockets up to date and reports the processes.
+func (o *Owners) Look(ctx context.Context) error {
+	defer o.Cmdlines.end()
+	if err := o.ListProcesses(); err != nil {
 		return err
 	}
 	now := time.Now()
-	if err := o.visit(ctx, now); err != nil {
+	if err := o.Visit(ctx, now); err != nil {
 		return err
 	}
 	due := o.known
-	if o.known > o.budget {
-		due = int(math.Ceil(min(now.Sub(o.looked).Seconds()/verifyRound.Seconds(), 1) * float64(o.known)))
+	if o.known > o.Budget {
+		due = int(math.Ceil(min(now.Sub(o.Looked).Seconds()/VerifyRound.Seconds(), 1) * float64(o.known)))
 	}
-	o.looked = now
+	o.Looked = now
 	if err := o.verify(ctx, due); err != nil {
 		return err
 	}
@@ -219,15 +219,15 @@ func (o *owners) look(ctx context.Context) error {
 	}
 	o.matchTwins()
 	o.recognize()
-	partial, frozen := o.byPID[1] == nil, false // under hidepid not even init shows
+	partial, frozen := o.ByPID[1] == nil, false // under hidepid not even init shows
 	o.resting, o.living = 0, nil
-	for _, p := range o.byPID {
+	for _, p := range o.ByPID {
 		partial = partial || p.denied
-		shown := p.holds() || o.named[p.pid]
+		shown := p.holds() || o.Named[p.PID]
 		if !shown && p.subject == nil {
 			continue
 		}
-		if p.id == (store.ProcessID{}) || p.renamed && shown {
+		if p.ID == (store.ProcessID{}) || p.renamed && shown {
 			before := p.subject
 			if !o.identify(p) {
 				o.forget(p)
@@ -249,10 +249,10 @@ func (o *owners) look(ctx context.Context) error {
 	case o.privileged:
 		said = append(said, ownersForbidden)
 	default:
-		said = append(said, ownersHidden)
+		said = append(said, Hidden)
 	}
 	if frozen {
-		said = append(said, cmdlinesMissing)
+		said = append(said, CmdlinesMissing)
 	}
 	if said == nil {
 		return nil
@@ -260,42 +260,42 @@ func (o *owners) look(ctx context.Context) error {
 	return &store.PartialError{Missing: strings.Join(said, "; ")}
 }
 
-// visit goes through the processes that are there now.
-func (o *owners) visit(ctx context.Context, now time.Time) error {
+// Visit goes through the processes that are there now.
+func (o *Owners) Visit(ctx context.Context, now time.Time) error {
 	o.known, o.rereading = 0, rereadBudget
-	for _, pid := range o.pids {
+	for _, pid := range o.PIDs {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p := o.byPID[pid]
-		if p != nil && !p.holds() && now.Before(p.due) && !o.restsAndIsDue(p) {
-			p.gen = o.gen
+		p := o.ByPID[pid]
+		if p != nil && !p.holds() && now.Before(p.Due) && !o.restsAndIsDue(p) {
+			p.gen = o.Gen
 			continue
 		}
 		if p = o.refresh(pid, p); p == nil {
 			continue
 		}
-		p.gen = o.gen
-		if !now.Before(p.due) {
+		p.gen = o.Gen
+		if !now.Before(p.Due) {
 			how := listing
-			if p.due.IsZero() {
-				how = reading
+			if p.Due.IsZero() {
+				how = Reading
 			}
-			o.walkDue(&p.table, how, now)
-			if p.holds() || o.named[p.pid] {
+			o.walkDue(&p.Table, how, now)
+			if p.holds() || o.Named[p.PID] {
 				o.identify(p)
 				o.describe(p)
 			}
 		}
-		for t := range p.tables {
-			if t.number != 0 && !now.Before(t.due) {
+		for t := range p.Tables {
+			if t.number != 0 && !now.Before(t.Due) {
 				o.walkDue(t, listing, now)
 			}
 			o.recount(t)
 		}
 	}
-	for _, p := range o.byPID {
-		if p.gen != o.gen {
+	for _, p := range o.ByPID {
+		if p.gen != o.Gen {
 			o.forget(p)
 		}
 	}
@@ -303,80 +303,80 @@ func (o *owners) visit(ctx context.Context, now time.Time) error {
 }
 
 // walkDue reads descriptors that have not been listed for long, and says when they are to be again.
-func (o *owners) walkDue(t *table, how effort, now time.Time) {
-	before, changed := t.counted, t.changed
-	o.walk(t, how)
+func (o *Owners) walkDue(t *Table, how effort, now time.Time) {
+	before, changed := t.Counted, t.changed
+	o.Walk(t, how)
 	again := o.recheck
-	if t.counted > o.small { // listing its descriptors takes a microsecond for each
-		if again = verifyRound; t.counted == before && !changed {
+	if t.Counted > o.Small { // listing its descriptors takes a microsecond for each
+		if again = VerifyRound; t.Counted == before && !changed {
 			again *= 2
 		}
 	}
-	t.due = now.Add(again/2 + again/2*time.Duration(t.process.pid%16)/16)
+	t.Due = now.Add(again/2 + again/2*time.Duration(t.process.PID%16)/16)
 }
 
 // recount sees whether the number of descriptors of a table that holds sockets has changed, and reads them again then.
-func (o *owners) recount(t *table) {
-	if t.held == 0 {
+func (o *Owners) recount(t *Table) {
+	if t.Held == 0 {
 		return
 	}
-	if o.count(t); t.changed && t.walked != o.gen {
+	if o.count(t); t.changed && t.walked != o.Gen {
 		o.reread(t)
 	}
 	o.known += len(t.sockets)
 }
 
 // reread reads a small table again, as far as the budget goes.
-func (o *owners) reread(t *table) {
-	if t.counted <= o.small && t.counted <= o.rereading {
-		o.rereading -= t.counted
-		o.walk(t, reading)
+func (o *Owners) reread(t *Table) {
+	if t.Counted <= o.Small && t.Counted <= o.rereading {
+		o.rereading -= t.Counted
+		o.Walk(t, Reading)
 	}
 }
 
 // refresh reads the state of a process, known or not, and says what must be read anew.
-func (o *owners) refresh(pid int32, p *process) *process {
-	stat, gone, err := o.readStat(pid)
+func (o *Owners) refresh(pid int32, p *Process) *Process {
+	stat, gone, err := o.ReadStat(pid)
 	if gone || err != nil && p == nil {
 		return nil
 	}
-	if err == nil && p != nil && p.stat.start != stat.start { // another process of that number
+	if err == nil && p != nil && p.stat.Start != stat.Start { // another process of that number
 		o.forget(p)
 		p = nil
 	}
 	if p == nil {
-		p = &process{pid: pid, born: o.gen, gen: o.gen}
-		p.table = table{process: p, counted: -1}
-		o.byPID[pid] = p
+		p = &Process{PID: pid, born: o.Gen, gen: o.Gen}
+		p.Table = Table{process: p, Counted: -1}
+		o.ByPID[pid] = p
 	} else if err == nil && (p.stat.stack != stat.stack || p.stat.comm != stat.comm || p.stat.state != stat.state && stat.state == 'Z') {
-		p.due, p.renamed = time.Time{}, true
+		p.Due, p.renamed = time.Time{}, true
 		if p.stat.stack != stat.stack && stat.state != 'Z' {
-			p.id = store.ProcessID{} // it ran exec, if only of the same program with other arguments
+			p.ID = store.ProcessID{} // it ran exec, if only of the same program with other arguments
 		}
 	}
 	if err == nil {
 		p.stat = stat
 	}
-	p.refreshed = o.gen
-	p.kernel = p.stat.flags&pfKThread != 0
+	p.refreshed = o.Gen
+	p.kernel = p.stat.Flags&PFKThread != 0
 	return p
 }
 
 // verify looks at known places, at most so many, whether they still lead to their sockets. It goes on where it stopped in the
 // last sample, and passes over those that have been read in this one.
-func (o *owners) verify(ctx context.Context, budget int) error {
-	if o.complete = len(o.pids) == 0; o.complete {
+func (o *Owners) verify(ctx context.Context, budget int) error {
+	if o.complete = len(o.PIDs) == 0; o.complete {
 		return nil
 	}
 	budget -= o.overdrawn
 	defer func() { o.overdrawn = max(0, -budget) }()
-	first, _ := slices.BinarySearch(o.pids, o.nextPID)
-	for i := range len(o.pids) + 1 { // at the end the first one once more: what came before nextFD
+	first, _ := slices.BinarySearch(o.PIDs, o.nextPID)
+	for i := range len(o.PIDs) + 1 { // at the end the first one once more: what came before nextFD
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		pid := o.pids[(first+i)%len(o.pids)]
-		p := o.byPID[pid]
+		pid := o.PIDs[(first+i)%len(o.PIDs)]
+		p := o.ByPID[pid]
 		if p == nil || !p.holds() {
 			continue
 		}
@@ -384,8 +384,8 @@ func (o *owners) verify(ctx context.Context, budget int) error {
 		if i == 0 && pid == o.nextPID {
 			table, fd = o.nextTable, o.nextFD
 		}
-		for t := range p.tables {
-			if t.number < table || t.held == 0 || t.denied {
+		for t := range p.Tables {
+			if t.number < table || t.Held == 0 || t.denied {
 				continue
 			}
 			from := uint32(0)
@@ -405,7 +405,7 @@ func (o *owners) verify(ctx context.Context, budget int) error {
 
 // search looks for those who hold the sockets that appeared in this sample or lost their last holder, and for those
 // of the samples before that nobody was seen to hold.
-func (o *owners) search(ctx context.Context) error {
+func (o *Owners) search(ctx context.Context) error {
 	o.askParents()
 	err := o.seek(ctx)
 	if err == nil && o.missing() {
@@ -416,8 +416,8 @@ func (o *owners) search(ctx context.Context) error {
 	clear(o.closed)
 	o.closed = o.closed[:0]
 	for _, e := range o.wanted {
-		if e.lost == 0 {
-			e.lost = o.gen
+		if e.Lost == 0 {
+			e.Lost = o.Gen
 		}
 	}
 	if cap(o.wanted) > 1024 && cap(o.wanted) > 4*len(o.wanted) {
@@ -428,47 +428,47 @@ func (o *owners) search(ctx context.Context) error {
 }
 
 // tellMissing says to the log which sockets nobody is seen to hold, and why.
-func (o *owners) tellMissing() {
-	if o.log == nil {
+func (o *Owners) tellMissing() {
+	if o.Log == nil {
 		return
 	}
 	denied := 0
-	for _, p := range o.byPID {
+	for _, p := range o.ByPID {
 		if p.denied {
 			denied++
 		}
 	}
 	for _, e := range o.closed {
-		o.log.Printf("inode %d has no owner: it was closed after the dump", e.inode)
+		o.Log.Printf("inode %d has no owner: it was closed after the dump", e.Inode)
 	}
 	for _, e := range o.wanted {
 		why := "no process shows it"
-		if e.onItsWay {
+		if e.OnItsWay {
 			why += ", and the kernel says that it is open: it is on its way from one process to another, or the kernel's own"
 		}
-		o.log.Printf("inode %d has no owner: %s; the descriptors of %d processes may not be read", e.inode, why, denied)
+		o.Log.Printf("inode %d has no owner: %s; the descriptors of %d processes may not be read", e.Inode, why, denied)
 	}
-	o.log.Printf("%d processes, %d known descriptors of sockets, all verified: %v", len(o.pids), o.known, o.complete)
+	o.Log.Printf("%d processes, %d known descriptors of sockets, all verified: %v", len(o.PIDs), o.known, o.complete)
 }
 
-func (o *owners) seek(ctx context.Context) error {
+func (o *Owners) seek(ctx context.Context) error {
 	if !o.missing() {
 		return nil
 	}
-	var near, far []*table // those that hold sockets and have changed or cannot tell, and all others
-	for _, pid := range o.pids {
-		p := o.byPID[pid]
+	var near, far []*Table // those that hold sockets and have changed or cannot tell, and all others
+	for _, pid := range o.PIDs {
+		p := o.ByPID[pid]
 		if p == nil || p.kernel {
 			continue
 		}
-		for t := range p.tables {
+		for t := range p.Tables {
 			switch {
-			case t.denied || t.walked == o.gen:
+			case t.denied || t.walked == o.Gen:
 				continue
 			case t.freed > 0 && !t.ring:
 				o.readFreed(t)
 			}
-			if t.held > 0 && t.changed || t.ring {
+			if t.Held > 0 && t.changed || t.ring {
 				near = append(near, t)
 			} else {
 				far = append(far, t)
@@ -484,11 +484,11 @@ func (o *owners) seek(ctx context.Context) error {
 	users := map[uint32]bool{} // that made the missing sockets
 	fresh, young := false, false
 	for _, e := range o.wanted {
-		users[e.uid] = users[e.uid] || e.uidKnown
-		fresh = fresh || e.lost == 0 || e.lost == o.gen
-		young = young || o.gen-e.lost < orphanSamples
+		users[e.UID] = users[e.UID] || e.UIDKnown
+		fresh = fresh || e.Lost == 0 || e.Lost == o.Gen
+		young = young || o.Gen-e.Lost < OrphanSamples
 	}
-	var ranks [4][]*table
+	var ranks [4][]*Table
 	for _, t := range far {
 		o.count(t)
 		rank := 0
@@ -518,17 +518,17 @@ func (o *owners) seek(ctx context.Context) error {
 	if err := o.searchIn(ctx, slices.Concat(near, far), listing); err != nil || !o.missing() {
 		return err
 	}
-	if o.complete || o.looked.Sub(o.round) < o.recheck {
+	if o.complete || o.Looked.Sub(o.Round) < o.recheck {
 		return nil
 	}
-	o.round = o.looked
+	o.Round = o.Looked
 	if err := o.verify(ctx, math.MaxInt); err != nil || !o.missing() {
 		return err
 	}
 	near = near[:0]
-	for _, p := range o.byPID {
-		for t := range p.tables {
-			if t.changed && t.held > 0 && !p.kernel && !t.denied {
+	for _, p := range o.ByPID {
+		for t := range p.Tables {
+			if t.changed && t.Held > 0 && !p.kernel && !t.denied {
 				near = append(near, t)
 			}
 		}
@@ -538,16 +538,16 @@ func (o *owners) seek(ctx context.Context) error {
 
 // setClosedAside takes out of the wanted sockets those that are closed by now. Short connections are, which a busy machine has
 // in every sample.
-func (o *owners) setClosedAside(ctx context.Context) {
-	if o.gone == nil {
+func (o *Owners) setClosedAside(ctx context.Context) {
+	if o.Gone == nil {
 		return
 	}
 	few := len(o.wanted) <= askedAtOnce
-	o.wanted = slices.DeleteFunc(o.wanted, func(e *held) bool {
-		if !few && e.rec.Has&sockdiag.HasMPTCP == 0 {
+	o.wanted = slices.DeleteFunc(o.wanted, func(e *Held) bool {
+		if !few && e.Rec.Has&sockdiag.HasMPTCP == 0 {
 			return false
 		}
-		if e.onItsWay = !o.gone(ctx, e); e.onItsWay {
+		if e.OnItsWay = !o.Gone(ctx, e); e.OnItsWay {
 			return false
 		}
 		o.closed = append(o.closed, e)
@@ -556,18 +556,18 @@ func (o *owners) setClosedAside(ctx context.Context) {
 }
 
 // readInTurn reads some processes again, others in each sample.
-func (o *owners) readInTurn() {
-	first, _ := slices.BinarySearch(o.pids, o.turnPID)
-	for i, budget := 0, int64(rereadBudget); i < len(o.pids); i++ {
-		o.turnPID = o.pids[(first+i)%len(o.pids)]
-		p := o.byPID[o.turnPID]
-		if p == nil || p.kernel || p.denied || p.walked == o.gen {
+func (o *Owners) readInTurn() {
+	first, _ := slices.BinarySearch(o.PIDs, o.turnPID)
+	for i, budget := 0, int64(rereadBudget); i < len(o.PIDs); i++ {
+		o.turnPID = o.PIDs[(first+i)%len(o.PIDs)]
+		p := o.ByPID[o.turnPID]
+		if p == nil || p.kernel || p.denied || p.walked == o.Gen {
 			continue
 		}
-		if budget -= max(p.counted, 1); budget < 0 && i > 0 {
+		if budget -= max(p.Counted, 1); budget < 0 && i > 0 {
 			return
 		}
-		o.walk(&p.table, listing)
+		o.Walk(&p.Table, listing)
 	}
 }
 
@@ -575,26 +575,26 @@ func (o *owners) readInTurn() {
 // the child was found with it does not mean that the parent has closed it. Only the nearest
 // ancestor that is not new itself can have it, for the socket is younger than its children
 // before.
-func (o *owners) askParents() {
+func (o *Owners) askParents() {
 	for _, e := range o.wanted {
-		for i := 0; i < len(e.holders); i++ {
-			p := e.holders[i].process
-			for range len(o.pids) { // numbers used again while we read might form a ring
-				if p == nil || p.born != o.gen {
+		for i := 0; i < len(e.Holders); i++ {
+			p := e.Holders[i].Process
+			for range len(o.PIDs) { // numbers used again while we read might form a ring
+				if p == nil || p.born != o.Gen {
 					break
 				}
-				p = o.byPID[p.stat.ppid]
+				p = o.ByPID[p.stat.ppid]
 			}
-			if p != nil && p.walked != o.gen && !p.kernel && !p.denied {
-				o.count(&p.table)
-				o.walk(&p.table, probing)
+			if p != nil && p.walked != o.Gen && !p.kernel && !p.denied {
+				o.count(&p.Table)
+				o.Walk(&p.Table, probing)
 			}
 		}
 	}
 }
 
 // searchIn looks for the missing sockets in these tables.
-func (o *owners) searchIn(ctx context.Context, tables []*table, how effort) error {
+func (o *Owners) searchIn(ctx context.Context, tables []*Table, how effort) error {
 	for _, t := range tables {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -602,8 +602,8 @@ func (o *owners) searchIn(ctx context.Context, tables []*table, how effort) erro
 		if !o.missing() {
 			return nil
 		}
-		if p := t.process; o.byPID[p.pid] == p && !t.gone {
-			o.walk(t, how)
+		if p := t.process; o.ByPID[p.PID] == p && !t.gone {
+			o.Walk(t, how)
 		}
 	}
 	return nil
@@ -613,42 +613,42 @@ func (o *owners) searchIn(ctx context.Context, tables []*table, how effort) erro
 type effort int
 
 const (
-	reading effort = iota // list them, and read where each leads
+	Reading effort = iota // list them, and read where each leads
 	listing               // list them, and read those that may lead elsewhere than they did
 	probing               // try numbers until as many are found as there are, if that is soon
 )
 
 // missing reports whether a wanted socket has not been found yet.
-func (o *owners) missing() bool {
-	o.wanted = slices.DeleteFunc(o.wanted, func(e *held) bool { return len(e.holders) > 0 || o.byInode[e.inode] != e })
+func (o *Owners) missing() bool {
+	o.wanted = slices.DeleteFunc(o.wanted, func(e *Held) bool { return len(e.Holders) > 0 || o.byInode[e.Inode] != e })
 	return len(o.wanted) > 0
 }
 
-// A holder is a process that has a socket open, with one of its tables.
-type holder struct {
-	process *process
+// A Holder is a process that has a socket open, with one of its tables.
+type Holder struct {
+	Process *Process
 	table   uint32 // its number
 	fd      uint32 // the lowest
-	shown   uint32 // the one last reported; noFD: none
+	Shown   uint32 // the one last reported; noFD: none
 	places  uint32 // number of descriptors
-	subject *store.Subject[store.SocketOwnerID, store.SocketOwner]
-	id      store.SocketOwnerID // of subject
+	Subject *store.Subject[store.SocketOwnerID, store.SocketOwner]
+	ID      store.SocketOwnerID // of subject
 }
 
-// walk reads the descriptors of t.
-func (o *owners) walk(t *table, how effort) {
-	t.walked = o.gen
+// Walk reads the descriptors of t.
+func (o *Owners) Walk(t *Table, how effort) {
+	t.walked = o.Gen
 	if t.process.kernel {
 		return
 	}
 	n, err := o.readSockets(t, how)
 	switch {
 	case err == nil:
-		t.denied, t.changed, t.counted = false, false, n
+		t.denied, t.changed, t.Counted = false, false, n
 	case err == unix.EACCES || err == unix.EPERM:
 		t.denied = true
 		o.found, o.passed, o.rings = o.found[:0], o.passed[:0], o.rings[:0]
-	case isGone(err):
+	case IsGone(err):
 		o.giveUp(t)
 		return
 	default:
@@ -657,7 +657,7 @@ func (o *owners) walk(t *table, how effort) {
 	o.hold(t)
 	// A socket that turned up in a second place leaves its first one uncertain.
 	if slices.ContainsFunc(o.passed, func(f fdInode) bool { return !o.certain(t, f) }) {
-		o.walk(t, listing)
+		o.Walk(t, listing)
 		return
 	}
 	o.settle(t)
@@ -665,26 +665,26 @@ func (o *owners) walk(t *table, how effort) {
 
 // settle makes sure who a process is that has been found to hold a socket. One that held nothing so far has not been
 // looked at since it was last due: it may run another program by now, or be another process.
-func (o *owners) settle(t *table) {
+func (o *Owners) settle(t *Table) {
 	p := t.process
-	if t.held == 0 || p.refreshed == o.gen {
+	if t.Held == 0 || p.refreshed == o.Gen {
 		return
 	}
-	if q := o.refresh(p.pid, p); q == nil {
+	if q := o.refresh(p.PID, p); q == nil {
 		o.forget(p)
 	} else if q != p {
-		o.walk(&q.table, reading)
+		o.Walk(&q.Table, Reading)
 	}
 }
 
 // certain reports whether descriptor f of t cannot have become another socket.
-func (o *owners) certain(t *table, f fdInode) bool {
+func (o *Owners) certain(t *Table, f fdInode) bool {
 	e := o.byInode[f.inode]
-	return e != nil && e.dump >= o.firstDump && len(e.holders) == 1 && e.holders[0].of(t) && e.holders[0].places == 1
+	return e != nil && e.Dump >= o.FirstDump && len(e.Holders) == 1 && e.Holders[0].of(t) && e.Holders[0].places == 1
 }
 
 // hold makes t a holder of the sockets found and of no others.
-func (o *owners) hold(t *table) {
+func (o *Owners) hold(t *Table) {
 	for _, f := range t.sockets {
 		if h := o.holder(t, f.inode); h != nil {
 			h.places = 0
@@ -703,7 +703,7 @@ func (o *owners) hold(t *table) {
 }
 
 // place makes t a holder of the socket at f, or counts one more place of it.
-func (o *owners) place(t *table, f fdInode) {
+func (o *Owners) place(t *Table, f fdInode) {
 	e := o.byInode[f.inode]
 	if e == nil {
 		o.notice(t, f)
@@ -711,15 +711,15 @@ func (o *owners) place(t *table, f fdInode) {
 	}
 	h := o.holder(t, f.inode)
 	if h == nil {
-		i, _ := slices.BinarySearchFunc(e.holders, t, func(h holder, t *table) int {
-			return cmp.Or(cmp.Compare(h.process.pid, t.process.pid), cmp.Compare(h.table, t.number))
+		i, _ := slices.BinarySearchFunc(e.Holders, t, func(h Holder, t *Table) int {
+			return cmp.Or(cmp.Compare(h.Process.PID, t.process.PID), cmp.Compare(h.table, t.number))
 		})
-		e.holders = slices.Insert(slices.Grow(e.holders, 1), i, holder{process: t.process, table: t.number})
-		if o.log != nil {
-			o.log.Printf("inode %d is held by process %d (%s), descriptor %d of table %d", f.inode, t.process.pid, t.process.stat.comm, f.fd, t.number)
+		e.Holders = slices.Insert(slices.Grow(e.Holders, 1), i, Holder{Process: t.process, table: t.number})
+		if o.Log != nil {
+			o.Log.Printf("inode %d is held by process %d (%s), descriptor %d of table %d", f.inode, t.process.PID, t.process.stat.comm, f.fd, t.number)
 		}
-		h = &e.holders[i]
-		t.held++
+		h = &e.Holders[i]
+		t.Held++
 	}
 	if h.places == 0 {
 		h.fd = f.fd
@@ -729,7 +729,7 @@ func (o *owners) place(t *table, f fdInode) {
 }
 
 // free notes that the socket of t's i-th place is not there any more.
-func (o *owners) free(t *table, i int) {
+func (o *Owners) free(t *Table, i int) {
 	f := t.sockets[i]
 	t.sockets[i].inode = 0
 	t.freed++
@@ -745,78 +745,78 @@ func (o *owners) free(t *table, i int) {
 }
 
 // holder is t's hold on the socket of that inode, nil when it has none.
-func (o *owners) holder(t *table, inode uint32) *holder {
+func (o *Owners) holder(t *Table, inode uint32) *Holder {
 	if e := o.byInode[inode]; e != nil {
-		for i := range e.holders {
-			if e.holders[i].of(t) {
-				return &e.holders[i]
+		for i := range e.Holders {
+			if e.Holders[i].of(t) {
+				return &e.Holders[i]
 			}
 		}
 	}
 	return nil
 }
 
-func (o *owners) release(t *table, inode uint32) {
+func (o *Owners) release(t *Table, inode uint32) {
 	e := o.byInode[inode]
 	if e == nil {
 		return
 	}
-	before := len(e.holders)
-	e.holders = slices.DeleteFunc(e.holders, func(h holder) bool { return h.of(t) })
-	t.held -= before - len(e.holders)
-	if o.log != nil {
-		o.log.Printf("inode %d is not held by process %d any more; %d others hold it", inode, t.process.pid, len(e.holders))
+	before := len(e.Holders)
+	e.Holders = slices.DeleteFunc(e.Holders, func(h Holder) bool { return h.of(t) })
+	t.Held -= before - len(e.Holders)
+	if o.Log != nil {
+		o.Log.Printf("inode %d is not held by process %d any more; %d others hold it", inode, t.process.PID, len(e.Holders))
 	}
-	if len(e.holders) == 0 {
-		e.lost, e.onItsWay = o.gen, false
+	if len(e.Holders) == 0 {
+		e.Lost, e.OnItsWay = o.Gen, false
 		o.wanted = append(o.wanted, e) // another may have it
 	}
 }
 
 // forget takes a process that has ended out of memory.
-func (o *owners) forget(p *process) {
-	for t := range p.tables {
+func (o *Owners) forget(p *Process) {
+	for t := range p.Tables {
 		o.drop(t)
 	}
-	if o.byPID[p.pid] == p {
-		delete(o.byPID, p.pid)
+	if o.ByPID[p.PID] == p {
+		delete(o.ByPID, p.PID)
 	}
 }
 
-// appeared enters a socket that has just got its inode.
-func (o *owners) appeared(e *held) {
-	switch first := o.byInode[e.inode]; {
+// Appeared enters a socket that has just got its inode.
+func (o *Owners) Appeared(e *Held) {
+	switch first := o.byInode[e.Inode]; {
 	case first == nil || first == e:
-	case first.unlisted: // no dump had shown it so far
-		o.vanished(first)
+	case first.Unlisted: // no dump had shown it so far
+		o.Vanished(first)
 	default:
 		o.appearedTwice(e)
 		return
 	}
-	o.byInode[e.inode] = e
+	o.byInode[e.Inode] = e
 	o.wanted = append(o.wanted, e)
 }
 
-// vanished takes out a socket that has lost its inode: nobody holds it any more.
-func (o *owners) vanished(e *held) {
+// Vanished takes out a socket that has lost its inode: nobody holds it any more.
+func (o *Owners) Vanished(e *Held) {
 	if o.leaveTwins(e) {
 		return
 	}
-	for _, h := range e.holders {
-		t := h.process.tableOf(h.table)
-		t.held--
+	for _, h := range e.Holders {
+		t := h.Process.tableOf(h.table)
+		t.Held--
 		// As many descriptors as before would not mean that they are the same.
 		t.changed = true
 		for i := t.index(h.fd); i < len(t.sockets) && h.places > 0; i++ {
-			if t.sockets[i].inode == e.inode {
+			if t.sockets[i].inode == e.Inode {
 				t.sockets[i].inode = 0
 				t.freed++
 				h.places--
 			}
 		}
 	}
-	e.holders = nil
-	if o.byInode[e.inode] == e {
-		delete(o.byInode, e.inode)
+	e.Holders = nil
+	if o.byInode[e.Inode] == e {
+		delete(o.byInode, e.Inode)
 	}
 }

@@ -1,4 +1,4 @@
-package recorder
+package owners
 
 import (
 	"bytes"
@@ -16,30 +16,30 @@ import (
 // direntName is where the name begins in struct linux_dirent64.
 const direntName = 19
 
-// listProcesses reads which processes there are.
-func (o *owners) listProcesses() error {
-	if o.proc < 0 {
+// ListProcesses reads which processes there are.
+func (o *Owners) ListProcesses() error {
+	if o.Proc < 0 {
 		fd, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return fmt.Errorf("open /proc: %w", err)
 		}
-		o.proc = fd
+		o.Proc = fd
 		var self unix.Stat_t
 		o.sizes = unix.Stat("/proc/self/fd", &self) == nil && self.Size > 0
 	}
-	if _, err := unix.Seek(o.proc, 0, unix.SEEK_SET); err != nil {
+	if _, err := unix.Seek(o.Proc, 0, unix.SEEK_SET); err != nil {
 		return fmt.Errorf("list /proc: %w", err)
 	}
-	o.pids = o.pids[:0]
-	return o.eachNumber(o.proc, func(n uint32, _ *byte) error {
-		o.pids = append(o.pids, int32(n))
+	o.PIDs = o.PIDs[:0]
+	return o.EachNumber(o.Proc, func(n uint32, _ *byte) error {
+		o.PIDs = append(o.PIDs, int32(n))
 		return nil
 	})
 }
 
 // readSockets reads the descriptors of t that are sockets into o.found, those that are rings into o.rings, and returns how
 // many descriptors of any kind it has.
-func (o *owners) readSockets(t *table, how effort) (int64, error) {
+func (o *Owners) readSockets(t *Table, how effort) (int64, error) {
 	o.found, o.passed, o.rings = o.found[:0], o.passed[:0], o.rings[:0]
 	if t.ring {
 		return o.readRing(t)
@@ -48,19 +48,19 @@ func (o *owners) readSockets(t *table, how effort) (int64, error) {
 	if name == "" || err != nil {
 		return 0, err
 	}
-	dir, err := unix.Openat(o.proc, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, err := unix.Openat(o.Proc, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}
 	defer unix.Close(dir)
 	if how == probing && o.sizes && o.probe(dir, t) {
-		return t.counted, nil
+		return t.Counted, nil
 	}
 	o.found, o.passed, o.rings = o.found[:0], o.passed[:0], o.rings[:0]
 	count, known := int64(0), t.sockets
-	err = o.eachNumber(dir, func(fd uint32, name *byte) error {
+	err = o.EachNumber(dir, func(fd uint32, name *byte) error {
 		count++
-		if known = from(known, fd); how != reading && len(known) > 0 && known[0].fd == fd && o.certain(t, known[0]) {
+		if known = from(known, fd); how != Reading && len(known) > 0 && known[0].fd == fd && o.certain(t, known[0]) {
 			o.pass(known[0])
 			return nil
 		}
@@ -77,12 +77,12 @@ func (o *owners) readSockets(t *table, how effort) (int64, error) {
 // for each: the kernel gives out the lowest number that is free, so a new one is soon
 // found among those not known for certain. The number of descriptors says when to stop.
 // It reports whether that worked out.
-func (o *owners) probe(dir int, t *table) bool {
-	count, tries := int64(0), t.counted/4+64
+func (o *Owners) probe(dir int, t *Table) bool {
+	count, tries := int64(0), t.Counted/4+64
 	known := t.sockets
 	var name [11]byte
 	fd := uint32(0)
-	for ; count < t.counted; fd++ {
+	for ; count < t.Counted; fd++ {
 		if known = from(known, fd); len(known) > 0 && known[0].fd == fd && o.certain(t, known[0]) {
 			o.pass(known[0])
 			count++
@@ -110,7 +110,7 @@ func (o *owners) probe(dir int, t *table) bool {
 
 // verifyPlaces looks whether the known places of t from a descriptor on still lead to their sockets, and returns the
 // first that it has not come to: the budget is spent, or t has been read again instead.
-func (o *owners) verifyPlaces(t *table, from uint32, budget *int) int {
+func (o *Owners) verifyPlaces(t *Table, from uint32, budget *int) int {
 	if t.ring {
 		return o.verifyRing(t, budget)
 	}
@@ -118,7 +118,7 @@ func (o *owners) verifyPlaces(t *table, from uint32, budget *int) int {
 	var name [11]byte
 	for ; i < len(t.sockets); i++ {
 		f := t.sockets[i]
-		if f.read == o.gen || o.byInode[f.inode] == nil {
+		if f.read == o.Gen || o.byInode[f.inode] == nil {
 			continue
 		}
 		if *budget <= 0 {
@@ -139,7 +139,7 @@ func (o *owners) verifyPlaces(t *table, from uint32, budget *int) int {
 			moved = true
 			break
 		}
-		t.sockets[i].read = o.gen
+		t.sockets[i].read = o.Gen
 		if inode != f.inode {
 			moved = true
 			o.free(t, i)
@@ -154,7 +154,7 @@ func (o *owners) verifyPlaces(t *table, from uint32, budget *int) int {
 }
 
 // readFreed reads what has taken the place of t's sockets that are gone.
-func (o *owners) readFreed(t *table) {
+func (o *Owners) readFreed(t *Table) {
 	dir, err := o.openFDs(t)
 	if err != nil {
 		o.ended(t, err)
@@ -163,14 +163,14 @@ func (o *owners) readFreed(t *table) {
 	defer unix.Close(dir)
 	var name [11]byte
 	for i, f := range t.sockets {
-		if f.inode != 0 || f.read == o.gen {
+		if f.inode != 0 || f.read == o.Gen {
 			continue
 		}
 		inode, err := o.inodeAt(dir, cNumber(&name, f.fd))
 		if err != nil && err != unix.ENOENT {
 			return
 		}
-		t.sockets[i].read = o.gen
+		t.sockets[i].read = o.Gen
 		o.fill(t, i, inode)
 	}
 	t.sockets = slices.DeleteFunc(t.sockets, func(f fdInode) bool { return f.inode == 0 })
@@ -179,7 +179,7 @@ func (o *owners) readFreed(t *table) {
 }
 
 // fill notes that there is another socket in t's i-th place, which was freed; 0: none.
-func (o *owners) fill(t *table, i int, inode uint32) {
+func (o *Owners) fill(t *Table, i int, inode uint32) {
 	if inode != 0 {
 		t.sockets[i].inode = inode
 		t.freed--
@@ -188,7 +188,7 @@ func (o *owners) fill(t *table, i int, inode uint32) {
 }
 
 // pass takes a descriptor to lead where it did.
-func (o *owners) pass(f fdInode) {
+func (o *Owners) pass(f fdInode) {
 	o.found = append(o.found, f)
 	o.passed = append(o.passed, f)
 }
@@ -202,13 +202,13 @@ func from(list []fdInode, fd uint32) []fdInode {
 }
 
 // readDescriptor reads where a descriptor leads, and notes it when that is a socket or a ring.
-func (o *owners) readDescriptor(dir int, fd uint32, name *byte) error {
+func (o *Owners) readDescriptor(dir int, fd uint32, name *byte) error {
 	link, err := readlinkat(dir, name, o.text[:64])
 	if err != nil {
 		return err
 	}
 	if inode, ok := socketInode(link); ok && inode != 0 {
-		o.found = append(o.found, fdInode{fd, inode, o.gen})
+		o.found = append(o.found, fdInode{fd, inode, o.Gen})
 	} else if string(link) == ringLink {
 		o.rings = append(o.rings, fd)
 	}
@@ -216,7 +216,7 @@ func (o *owners) readDescriptor(dir int, fd uint32, name *byte) error {
 }
 
 // inodeAt is the inode of the socket that a descriptor leads to, 0 when it leads to something else.
-func (o *owners) inodeAt(dir int, name *byte) (uint32, error) {
+func (o *Owners) inodeAt(dir int, name *byte) (uint32, error) {
 	link, err := readlinkat(dir, name, o.text[:64])
 	if err != nil {
 		return 0, err
@@ -233,7 +233,7 @@ func cNumber(to *[11]byte, n uint32) *byte {
 }
 
 // openFDs opens the folder of t's descriptors.
-func (o *owners) openFDs(t *table) (int, error) {
+func (o *Owners) openFDs(t *Table) (int, error) {
 	name, err := o.fdFolder(t)
 	if err != nil {
 		return -1, err
@@ -241,14 +241,14 @@ func (o *owners) openFDs(t *table) (int, error) {
 	if name == "" {
 		return -1, unix.ENOENT
 	}
-	return unix.Openat(o.proc, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return unix.Openat(o.Proc, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
 // fdFolder is the folder of t's descriptors, "" when it has none.
-func (o *owners) fdFolder(t *table) (string, error) { return o.folder(t, "fd") }
+func (o *Owners) fdFolder(t *Table) (string, error) { return o.folder(t, "fd") }
 
 // folder is a folder, fd or fdinfo, of the thread whose descriptors t has, "" when there is no such thread.
-func (o *owners) folder(t *table, name string) (string, error) {
+func (o *Owners) folder(t *Table, name string) (string, error) {
 	p, thread := t.process, t.thread
 	if thread == 0 {
 		var err error
@@ -256,17 +256,17 @@ func (o *owners) folder(t *table, name string) (string, error) {
 			return "", err
 		}
 	}
-	if thread == p.pid {
-		return o.pidPath(p.pid, name), nil
+	if thread == p.PID {
+		return o.PIDPath(p.PID, name), nil
 	}
-	return o.pidPath(p.pid, "task/"+strconv.Itoa(int(thread))+"/"+name), nil
+	return o.PIDPath(p.PID, "task/"+strconv.Itoa(int(thread))+"/"+name), nil
 }
 
 // firstThread is the thread whose descriptors p shows, 0 when there is none. A process whose first
 // thread has ended shows them only with its other threads.
-func (o *owners) firstThread(p *process) (int32, error) {
+func (o *Owners) firstThread(p *Process) (int32, error) {
 	if p.stat.state != 'Z' {
-		return p.pid, nil
+		return p.PID, nil
 	}
 	if p.stat.threads < 2 {
 		return 0, nil
@@ -275,7 +275,7 @@ func (o *owners) firstThread(p *process) (int32, error) {
 		return 0, err
 	}
 	for _, thread := range o.threads {
-		if thread != p.pid {
+		if thread != p.PID {
 			return thread, nil
 		}
 	}
@@ -283,21 +283,21 @@ func (o *owners) firstThread(p *process) (int32, error) {
 }
 
 // listThreads reads which threads p has into o.threads.
-func (o *owners) listThreads(p *process) error {
+func (o *Owners) listThreads(p *Process) error {
 	o.threads = o.threads[:0]
-	dir, err := unix.Openat(o.proc, o.pidPath(p.pid, "task"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, err := unix.Openat(o.Proc, o.PIDPath(p.PID, "task"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(dir)
-	return o.eachNumber(dir, func(thread uint32, _ *byte) error {
+	return o.EachNumber(dir, func(thread uint32, _ *byte) error {
 		o.threads = append(o.threads, int32(thread))
 		return nil
 	})
 }
 
 // count brings t's number of descriptors up to date.
-func (o *owners) count(t *table) {
+func (o *Owners) count(t *Table) {
 	if !o.sizes || t.ring {
 		return
 	}
@@ -307,24 +307,24 @@ func (o *owners) count(t *table) {
 	}
 	var stat unix.Stat_t
 	if name != "" {
-		if err := unix.Fstatat(o.proc, name, &stat, 0); err != nil {
+		if err := unix.Fstatat(o.Proc, name, &stat, 0); err != nil {
 			o.ended(t, err)
 			return
 		}
 	}
-	t.changed = t.changed || stat.Size != t.counted
-	t.counted, t.uid = stat.Size, stat.Uid
+	t.changed = t.changed || stat.Size != t.Counted
+	t.Counted, t.uid = stat.Size, stat.Uid
 }
 
-// mayReadDescriptors reports whether this process has what it takes to see the descriptors
+// MayReadDescriptors reports whether this process has what it takes to see the descriptors
 // of others: one capability to open the folder, the other to read where they lead.
-func mayReadDescriptors() bool {
+func MayReadDescriptors() bool {
 	return kernel.Capable(1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_DAC_READ_SEARCH)
 }
 
-// eachNumber calls do for every entry of the folder whose name is a number, in the order
+// EachNumber calls do for every entry of the folder whose name is a number, in the order
 // in which the kernel lists them, with the name as C has it.
-func (o *owners) eachNumber(dir int, do func(n uint32, name *byte) error) error {
+func (o *Owners) EachNumber(dir int, do func(n uint32, name *byte) error) error {
 	for {
 		n, err := unix.Getdents(dir, o.dirents[:])
 		if err == unix.EINTR {

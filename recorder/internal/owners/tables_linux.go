@@ -1,4 +1,4 @@
-package recorder
+package owners
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A table is where a process holds files. Most processes have one, that of their first thread, which /proc/PID/fd shows.
+// A Table is where a process holds files. Most processes have one, that of their first thread, which /proc/PID/fd shows.
 // Besides there are:
 //
 //   - that of a thread that does not share it (unshare(CLONE_FILES)), which /proc/PID/task/TID/fd shows;
@@ -18,8 +18,8 @@ import (
 //     at once. /proc/PID/fdinfo of the ring lists them.
 //
 // These are looked for last, when a socket is found with nobody's first thread, and remembered from then on.
-type table struct {
-	process *process
+type Table struct {
+	process *Process
 	number  uint32 // among those of the process; that of the first thread is 0
 	thread  int32  // whose descriptors they are, or who has the ring; 0: the first thread that lives
 	ring    bool   // they are no descriptors, but files registered with a ring,
@@ -28,20 +28,20 @@ type table struct {
 
 	denied  bool      // it may not be read
 	walked  uint32    // sample in which it was last read
-	counted int64     // descriptors, as last counted; -1 before
+	Counted int64     // descriptors, as last counted; -1 before
 	changed bool      // their number has changed since they were read, or a socket is gone
 	uid     uint32    // owner of their folder, as last counted: the user, or root
-	due     time.Time // when they are to be listed again; zero: when all are to be read
+	Due     time.Time // when they are to be listed again; zero: when all are to be read
 
 	// sockets are the descriptors that are sockets, of any kind, by rising fd, as last seen.
 	sockets []fdInode
 	freed   int      // those of them whose socket is gone
-	held    int      // sockets of the recording in it
+	Held    int      // sockets of the recording in it
 	rings   []uint32 // the descriptors that are rings, as last seen
 }
 
-// noFD is no descriptor: a file that is registered with a ring has none.
-const noFD = 1<<32 - 1
+// NoFD is no descriptor: a file that is registered with a ring has none.
+const NoFD = 1<<32 - 1
 
 const (
 	// asideBudget is how many threads are compared and rings read in a sample, about, to find tables that are not known yet.
@@ -53,10 +53,10 @@ const (
 	ringTries = 4
 )
 
-// tables calls yield for the tables of p, that of its first thread first.
-func (p *process) tables(yield func(*table) bool) {
+// Tables calls yield for the tables of p, that of its first thread first.
+func (p *Process) Tables(yield func(*Table) bool) {
 	others := p.others
-	if !yield(&p.table) {
+	if !yield(&p.Table) {
 		return
 	}
 	for _, t := range others {
@@ -67,8 +67,8 @@ func (p *process) tables(yield func(*table) bool) {
 }
 
 // tableOf is the table of that number.
-func (p *process) tableOf(number uint32) *table {
-	for t := range p.tables {
+func (p *Process) tableOf(number uint32) *Table {
+	for t := range p.Tables {
 		if t.number == number {
 			return t
 		}
@@ -77,56 +77,56 @@ func (p *process) tableOf(number uint32) *table {
 }
 
 // holds reports whether p holds a socket of the recording.
-func (p *process) holds() bool {
-	return p.held > 0 || slices.ContainsFunc(p.others, func(t *table) bool { return t.held > 0 })
+func (p *Process) holds() bool {
+	return p.Held > 0 || slices.ContainsFunc(p.others, func(t *Table) bool { return t.Held > 0 })
 }
 
 // of reports whether the hold is with that table.
-func (h *holder) of(t *table) bool { return h.process == t.process && h.table == t.number }
+func (h *Holder) of(t *Table) bool { return h.Process == t.process && h.table == t.number }
 
-// fd is the lowest descriptor with which the process that is the i-th holder of e has it, in the first of its tables of
+// FD is the lowest descriptor with which the process that is the i-th holder of e has it, in the first of its tables of
 // descriptors; noFD when the socket is only registered with a ring.
-func (e *held) fd(i int) uint32 {
-	p := e.holders[i].process
-	for _, h := range e.holders[i:] {
-		if h.process != p {
+func (e *Held) FD(i int) uint32 {
+	p := e.Holders[i].Process
+	for _, h := range e.Holders[i:] {
+		if h.Process != p {
 			break
 		}
 		if h.table == 0 || !p.tableOf(h.table).ring {
 			return h.fd
 		}
 	}
-	return noFD
+	return NoFD
 }
 
 // addTable makes another table of p.
-func (p *process) addTable(t table) *table {
+func (p *Process) addTable(t Table) *Table {
 	p.numbers++
-	t.process, t.number, t.counted = p, p.numbers, -1
+	t.process, t.number, t.Counted = p, p.numbers, -1
 	p.others = append(p.others, &t)
 	return &t
 }
 
 // giveUp takes a table that is gone out of memory; without its first one the process is gone.
-func (o *owners) giveUp(t *table) {
+func (o *Owners) giveUp(t *Table) {
 	if t.number == 0 {
 		o.forget(t.process)
 		return
 	}
 	o.drop(t)
-	t.process.others = slices.DeleteFunc(slices.Clone(t.process.others), func(u *table) bool { return u.gone })
+	t.process.others = slices.DeleteFunc(slices.Clone(t.process.others), func(u *Table) bool { return u.gone })
 }
 
 // ended gives up the table of a thread that has ended, if that is what the error says. Processes that have ended are
 // those that /proc does not list.
-func (o *owners) ended(t *table, err error) {
-	if t.number != 0 && isGone(err) {
+func (o *Owners) ended(t *Table, err error) {
+	if t.number != 0 && IsGone(err) {
 		o.giveUp(t)
 	}
 }
 
 // drop releases all that a table holds.
-func (o *owners) drop(t *table) {
+func (o *Owners) drop(t *Table) {
 	for _, f := range t.sockets {
 		o.release(t, f.inode)
 	}
@@ -135,18 +135,18 @@ func (o *owners) drop(t *table) {
 
 // lookAside looks for the missing sockets in tables that are not known yet, for some samples after they appeared, with other
 // processes in each sample where there are many.
-func (o *owners) lookAside(ctx context.Context) error {
-	if !slices.ContainsFunc(o.wanted, func(e *held) bool { return e.lost == 0 || o.gen-e.lost < orphanSamples }) {
+func (o *Owners) lookAside(ctx context.Context) error {
+	if !slices.ContainsFunc(o.wanted, func(e *Held) bool { return e.Lost == 0 || o.Gen-e.Lost < OrphanSamples }) {
 		return nil
 	}
-	first, _ := slices.BinarySearch(o.pids, o.asidePID)
-	for i, budget := 0, asideBudget; i < len(o.pids) && budget > 0; i++ {
+	first, _ := slices.BinarySearch(o.PIDs, o.asidePID)
+	for i, budget := 0, asideBudget; i < len(o.PIDs) && budget > 0; i++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		pid := o.pids[(first+i)%len(o.pids)]
+		pid := o.PIDs[(first+i)%len(o.PIDs)]
 		o.asidePID = pid + 1
-		p := o.byPID[pid]
+		p := o.ByPID[pid]
 		if p == nil || p.kernel || p.denied {
 			continue
 		}
@@ -160,17 +160,17 @@ func (o *owners) lookAside(ctx context.Context) error {
 
 // findTables looks for threads of p that do not share the descriptors of the first, and reads theirs. It returns how many
 // threads it has compared.
-func (o *owners) findTables(p *process) int {
+func (o *Owners) findTables(p *Process) int {
 	var stat unix.Stat_t
-	if unix.Fstatat(o.proc, o.pidPath(p.pid, "task"), &stat, 0) != nil {
+	if unix.Fstatat(o.Proc, o.PIDPath(p.PID, "task"), &stat, 0) != nil {
 		return 0
 	}
 	threads := int(stat.Nlink) - 2
-	if threads < 2 || threads > asideBudget && o.looked.Sub(p.compared) < o.recheck {
+	if threads < 2 || threads > asideBudget && o.Looked.Sub(p.compared) < o.recheck {
 		return 0
 	}
-	p.compared = o.looked
-	if p.refreshed != o.gen && o.refresh(p.pid, p) != p { // at rest for long, and by now another
+	p.compared = o.Looked
+	if p.refreshed != o.Gen && o.refresh(p.PID, p) != p { // at rest for long, and by now another
 		return 0
 	}
 	first, err := o.firstThread(p)
@@ -185,17 +185,17 @@ func (o *owners) findTables(p *process) int {
 		}
 	}
 	for _, thread := range o.threads {
-		known := thread == first || thread == p.pid && p.stat.state == 'Z' || slices.Contains(o.sharers, thread)
+		known := thread == first || thread == p.PID && p.stat.state == 'Z' || slices.Contains(o.sharers, thread)
 		if !known && o.isAnother(p, thread) {
-			o.walkDue(p.addTable(table{thread: thread}), reading, o.looked)
+			o.walkDue(p.addTable(Table{thread: thread}), Reading, o.Looked)
 		}
 	}
 	return len(o.threads)
 }
 
 // isAnother reports whether a thread of p has other descriptors than all of o.sharers, and makes it one of them then.
-func (o *owners) isAnother(p *process, thread int32) bool {
-	if o.noKcmp {
+func (o *Owners) isAnother(p *Process, thread int32) bool {
+	if o.NoKCmp {
 		return o.differs(p, thread)
 	}
 	var failed error
@@ -207,7 +207,7 @@ func (o *owners) isAnother(p *process, thread int32) bool {
 		return order
 	})
 	if failed == unix.ENOSYS {
-		o.noKcmp = true
+		o.NoKCmp = true
 		return o.differs(p, thread)
 	}
 	if failed != nil || found {
@@ -219,20 +219,20 @@ func (o *owners) isAnother(p *process, thread int32) bool {
 
 // differs is isAnother on a kernel without kcmp: it sees a thread with descriptors of its own only while their number is
 // another than that of the first thread.
-func (o *owners) differs(p *process, thread int32) bool {
+func (o *Owners) differs(p *Process, thread int32) bool {
 	count := func(path string) int64 {
 		var stat unix.Stat_t
-		if unix.Fstatat(o.proc, path, &stat, 0) != nil {
+		if unix.Fstatat(o.Proc, path, &stat, 0) != nil {
 			return -1
 		}
 		return stat.Size
 	}
-	name, err := o.fdFolder(&p.table)
+	name, err := o.fdFolder(&p.Table)
 	if err != nil || name == "" || !o.sizes {
 		return false
 	}
 	before := count(name)
-	n := count(o.pidPath(p.pid, "task/"+strconv.Itoa(int(thread))+"/fd"))
+	n := count(o.PIDPath(p.PID, "task/"+strconv.Itoa(int(thread))+"/fd"))
 	if n < 0 || n == before || count(name) != before { // or it is being changed just now
 		return false
 	}
@@ -252,18 +252,18 @@ func compareFiles(a, b int32) (int, error) {
 
 // findRings reads the rings of p of which nothing is known, and remembers those that hold a socket of the recording. It returns
 // how much it has done.
-func (o *owners) findRings(p *process) int {
+func (o *Owners) findRings(p *Process) int {
 	cost := 0
-	for t := range p.tables {
+	for t := range p.Tables {
 		for _, fd := range slices.Clone(t.rings) {
-			known := func(u *table) bool { return u.ring && u.thread == t.thread && u.ringFD == fd }
+			known := func(u *Table) bool { return u.ring && u.thread == t.thread && u.ringFD == fd }
 			if slices.ContainsFunc(p.others, known) {
 				continue
 			}
-			ring := p.addTable(table{thread: t.thread, ring: true, ringFD: fd})
-			o.walkDue(ring, reading, o.looked)
-			cost += 4 + int(max(ring.counted, 0))/4
-			if ring.held == 0 && !ring.gone {
+			ring := p.addTable(Table{thread: t.thread, ring: true, ringFD: fd})
+			o.walkDue(ring, Reading, o.Looked)
+			cost += 4 + int(max(ring.Counted, 0))/4
+			if ring.Held == 0 && !ring.gone {
 				o.giveUp(ring)
 			}
 		}
@@ -272,7 +272,7 @@ func (o *owners) findRings(p *process) int {
 }
 
 // readRing is readSockets of a ring.
-func (o *owners) readRing(t *table) (int64, error) {
+func (o *Owners) readRing(t *Table) (int64, error) {
 	fd := strconv.FormatUint(uint64(t.ringFD), 10)
 	for range ringTries {
 		name, err := o.folder(t, "fdinfo")
@@ -286,8 +286,8 @@ func (o *owners) readRing(t *table) (int64, error) {
 			return 0, err
 		}
 		o.found = o.found[:0]
-		count, told := registeredFiles(o.ringed, func(index, inode uint32) {
-			o.found = append(o.found, fdInode{index, inode, o.gen})
+		count, told := RegisteredFiles(o.ringed, func(index, inode uint32) {
+			o.found = append(o.found, fdInode{index, inode, o.Gen})
 		})
 		if told {
 			return count, nil
@@ -295,7 +295,7 @@ func (o *owners) readRing(t *table) (int64, error) {
 		if name, err = o.folder(t, "fd"); err != nil {
 			return 0, err
 		}
-		n, err := unix.Readlinkat(o.proc, name+"/"+fd, o.text[:64])
+		n, err := unix.Readlinkat(o.Proc, name+"/"+fd, o.text[:64])
 		if err != nil {
 			return 0, err
 		}
@@ -307,8 +307,8 @@ func (o *owners) readRing(t *table) (int64, error) {
 }
 
 // readAll reads a file of /proc into o.ringed.
-func (o *owners) readAll(name string) error {
-	fd, err := unix.Openat(o.proc, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+func (o *Owners) readAll(name string) error {
+	fd, err := unix.Openat(o.Proc, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -329,7 +329,7 @@ func (o *owners) readAll(name string) error {
 	}
 }
 
-// registeredFiles reads the files of a ring out of its fdinfo, calls do for those that are sockets, and returns for how many
+// RegisteredFiles reads the files of a ring out of its fdinfo, calls do for those that are sockets, and returns for how many
 // files there is room. told is false when the kernel says nothing of them: then it is no ring, or one that is being used at
 // the moment. The list is
 //
@@ -338,7 +338,7 @@ func (o *owners) readAll(name string) error {
 //	   63: /var/log/messages
 //
 // and older kernels tell of empty places too.
-func registeredFiles(text []byte, do func(index, inode uint32)) (count int64, told bool) {
+func RegisteredFiles(text []byte, do func(index, inode uint32)) (count int64, told bool) {
 	const title = "UserFiles:"
 	at := 0
 	if !bytes.HasPrefix(text, []byte(title)) {
@@ -368,14 +368,14 @@ func registeredFiles(text []byte, do func(index, inode uint32)) (count int64, to
 }
 
 // verifyRing is verifyPlaces of a ring, whose list can only be read as a whole.
-func (o *owners) verifyRing(t *table, budget *int) int {
-	if t.walked == o.gen {
+func (o *Owners) verifyRing(t *Table, budget *int) int {
+	if t.walked == o.Gen {
 		return len(t.sockets)
 	}
 	if *budget <= 0 {
 		return 0
 	}
 	*budget -= max(len(t.sockets), 1)
-	o.walk(t, reading)
+	o.Walk(t, Reading)
 	return len(t.sockets)
 }

@@ -1,4 +1,4 @@
-package recorder
+package owners
 
 import (
 	"bytes"
@@ -15,18 +15,18 @@ import (
 	"netsql/store"
 )
 
-// userHZ is the unit of times in /proc: 100 on every machine that Go runs on.
-const userHZ = 100
+// UserHZ is the unit of times in /proc: 100 on every machine that Go runs on.
+const UserHZ = 100
 
 // cmdlineLimit is how much of a command line is kept.
 const cmdlineLimit = 4096
 
-// A process is one program run: an exec makes another subject of it.
-type process struct {
-	table           // of its first thread
-	others []*table // by rising number
+// A Process is one program run: an exec makes another subject of it.
+type Process struct {
+	Table           // of its first thread
+	others []*Table // by rising number
 
-	pid    int32
+	PID    int32
 	born   uint32 // sample in which it was first seen
 	gen    uint32 // sample in which /proc last listed it
 	stat   procStat
@@ -41,10 +41,10 @@ type process struct {
 	frozen      *cmdlineReader // that waits for it
 	frozenStack uint64         // of the program that it waits for
 
-	id      store.ProcessID // set when it first holds one
+	ID      store.ProcessID // set when it first holds one
 	val     store.Process
 	subject *store.Subject[store.ProcessID, store.Process]
-	ref     store.Ref
+	Ref     store.Ref
 	// reported is the sample in which it last was.
 	reported uint32
 }
@@ -56,7 +56,7 @@ type fdInode struct {
 }
 
 // index is where the places from that descriptor on begin.
-func (t *table) index(fd uint32) int {
+func (t *Table) index(fd uint32) int {
 	i, _ := slices.BinarySearchFunc(t.sockets, fd, func(f fdInode, fd uint32) int { return cmp.Compare(f.fd, fd) })
 	return i
 }
@@ -66,13 +66,13 @@ type procStat struct {
 	comm    string
 	state   byte
 	ppid    int32
-	flags   uint64
+	Flags   uint64
 	threads int32
-	start   uint64 // in ticks since boot
+	Start   uint64 // in ticks since boot
 	stack   uint64 // address of its stack: random, so that an exec shows; 1 where it may not be seen
 }
 
-const pfKThread = 0x00200000
+const PFKThread = 0x00200000
 
 var errStat = errors.New("no line of /proc/PID/stat")
 
@@ -113,11 +113,11 @@ func parseStat(b []byte) (procStat, error) {
 		case 4:
 			s.ppid = int32(n)
 		case 9:
-			s.flags = n
+			s.Flags = n
 		case 20:
 			s.threads = int32(n)
 		case 22:
-			s.start = n
+			s.Start = n
 		case 28:
 			s.stack = n
 		}
@@ -125,11 +125,11 @@ func parseStat(b []byte) (procStat, error) {
 	return s, nil
 }
 
-// readStat reads the state of p; gone when there is no such process any more.
-func (o *owners) readStat(pid int32) (s procStat, gone bool, err error) {
+// ReadStat reads the state of p; gone when there is no such process any more.
+func (o *Owners) ReadStat(pid int32) (s procStat, gone bool, err error) {
 	b, err := o.readFile(pid, "stat")
 	if err != nil {
-		return s, isGone(err), err
+		return s, IsGone(err), err
 	}
 	s, err = parseStat(b)
 	return s, false, err
@@ -140,76 +140,76 @@ func (o *owners) readStat(pid int32) (s procStat, gone bool, err error) {
 // another. Only an empty one is read again, because in the middle of an exec the new
 // program has its name already and its arguments not yet. It answers false for a process that the recording has, and that has ended
 // meanwhile: nothing is to be read of it any more, and it would seem to be another one.
-func (o *owners) identify(p *process) bool {
+func (o *Owners) identify(p *Process) bool {
 	if p.subject != nil && p.stat.state == 'Z' {
 		return true // as it was: it has ended, and its parent has not heard of it yet
 	}
-	exe := o.readExe(p.pid)
+	exe := o.readExe(p.PID)
 	started := o.started(p)
-	if p.id.Comm == p.stat.comm && p.id.Exe == exe && p.id.Started == started && p.id.Cmdline != "" {
+	if p.ID.Comm == p.stat.comm && p.ID.Exe == exe && p.ID.Started == started && p.ID.Cmdline != "" {
 		return true
 	}
 	cmdline := bytes.TrimRight(o.cmdline(p), "\x00")
 	id := store.ProcessID{
-		PID: store.Of(p.pid), Started: started, Comm: p.stat.comm, Exe: exe,
+		PID: store.Of(p.PID), Started: started, Comm: p.stat.comm, Exe: exe,
 		Cmdline: kernel.Printable(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})),
 	}
-	if id == p.id {
+	if id == p.ID {
 		return true
 	}
 	if p.subject != nil && exe == "" {
-		stat, gone, err := o.readStat(p.pid)
-		if gone || err == nil && (stat.start != p.stat.start || stat.state == 'Z') {
+		stat, gone, err := o.ReadStat(p.PID)
+		if gone || err == nil && (stat.Start != p.stat.Start || stat.state == 'Z') {
 			return false
 		}
 	}
-	p.id, p.subject = id, nil
+	p.ID, p.subject = id, nil
 	return true
 }
 
 // started is when the process was, in unix seconds.
-func (o *owners) started(p *process) float64 { return o.boot + float64(p.stat.start)/userHZ }
+func (o *Owners) started(p *Process) float64 { return o.boot + float64(p.stat.Start)/UserHZ }
 
 // describe reads what seldom changes about a process.
-func (o *owners) describe(p *process) {
+func (o *Owners) describe(p *Process) {
 	p.renamed = false
 	v := store.Process{FDs: p.val.FDs}
-	if b, err := o.readFile(p.pid, "status"); err == nil {
+	if b, err := o.readFile(p.PID, "status"); err == nil {
 		if uid, ok := statusUID(b); ok {
-			v.UID, v.User = store.Of(uid), o.users.name(uid)
+			v.UID, v.User = store.Of(uid), o.users.Name(uid)
 		}
 	}
-	if b, err := o.readFile(p.pid, "cgroup"); err == nil {
+	if b, err := o.readFile(p.PID, "cgroup"); err == nil {
 		v.CGroup = parseCgroup(b)
-		v.ContainerID, v.Unit = containerID(v.CGroup), systemdUnit(v.CGroup)
+		v.ContainerID, v.Unit = ContainerID(v.CGroup), SystemdUnit(v.CGroup)
 	}
-	if b, err := o.readFile(p.pid, "limits"); err == nil {
+	if b, err := o.readFile(p.PID, "limits"); err == nil {
 		v.FDLimit = fileLimit(b)
 	}
 	p.val = v
 }
 
 // report puts the process into the recording.
-func (o *owners) report(p *process) {
+func (o *Owners) report(p *Process) {
 	v := p.val
 	v.PPID = store.Of(p.stat.ppid)
-	if o.netns != nil {
-		v.NetNS = o.netns(p.pid, p.stat.start)
+	if o.NetNS != nil {
+		v.NetNS = o.NetNS(p.PID, p.stat.Start)
 	}
 	v.FDs = store.Int{}
-	if p.counted >= 0 {
-		v.FDs = store.Of(p.counted)
+	if p.Counted >= 0 {
+		v.FDs = store.Of(p.Counted)
 	}
-	if p.subject == nil || v != p.val || !o.processes.Keep(p.subject) {
+	if p.subject == nil || v != p.val || !o.Processes.Keep(p.subject) {
 		p.val = v
-		p.subject = o.processes.Put(p.id, v)
+		p.subject = o.Processes.Put(p.ID, v)
 	}
-	p.ref, p.reported = p.subject.Ref(), o.gen
+	p.Ref, p.reported = p.subject.Ref(), o.Gen
 }
 
 // rest says that a process that the recording has is there, and holds no socket.
-func (o *owners) rest(p *process) {
-	if !o.processes.Rest(p.subject) {
+func (o *Owners) rest(p *Process) {
+	if !o.Processes.Rest(p.subject) {
 		p.subject = nil
 		return
 	}
@@ -218,50 +218,50 @@ func (o *owners) rest(p *process) {
 
 // restsAndIsDue reports whether p rests and is to be looked at in this sample: it may have ended, and its number be another's, or it may run
 // another program.
-func (o *owners) restsAndIsDue(p *process) bool {
+func (o *Owners) restsAndIsDue(p *Process) bool {
 	turns := uint32(1 + o.resting/restingRead)
-	return p.subject != nil && (uint32(p.pid)+o.gen)%turns == 0
+	return p.subject != nil && (uint32(p.PID)+o.Gen)%turns == 0
 }
 
 // recognize finds the processes again that the last run of the recorder left, and those that were known before forgetAll. Those that
 // hold a socket would be anyway.
-func (o *owners) recognize() {
+func (o *Owners) recognize() {
 	if o.first {
 		o.first = false
-		o.unknown = slices.AppendSeq(o.unknown, o.processes.Dormant())
+		o.unknown = slices.AppendSeq(o.unknown, o.Processes.Dormant())
 	}
 	for _, id := range o.unknown {
-		p := o.byPID[int32(id.PID.Or(0))]
+		p := o.ByPID[int32(id.PID.Or(0))]
 		if p == nil || p.subject != nil || o.started(p) != id.Started {
 			continue
 		}
-		if p.id == (store.ProcessID{}) {
+		if p.ID == (store.ProcessID{}) {
 			o.identify(p)
 			o.describe(p)
 		}
-		if p.id == id && (p.held > 0 || o.named[p.pid]) {
+		if p.ID == id && (p.Held > 0 || o.Named[p.PID]) {
 			continue // it is reported, and found by its name
 		}
-		if p.id != id {
-			if p.id.Exe != "" || id.Exe == "" { // else it has just ended
+		if p.ID != id {
+			if p.ID.Exe != "" || id.Exe == "" { // else it has just ended
 				o.report(p) // it runs another program by now
 			}
-		} else if p.subject = o.processes.RestNamed(id); p.subject != nil {
-			p.ref = p.subject.Ref()
+		} else if p.subject = o.Processes.RestNamed(id); p.subject != nil {
+			p.Ref = p.subject.Ref()
 		}
 	}
 	o.unknown = nil
 }
 
-// lives reports whether the recording's process of that number is still there; so is nobody, and so may be each while the owners
+// Lives reports whether the recording's process of that number is still there; so is nobody, and so may be each while the owners
 // cannot be read.
-func (o *owners) lives(ref store.Ref, owned bool) bool {
+func (o *Owners) Lives(ref store.Ref, owned bool) bool {
 	if ref == 0 || !owned {
 		return true
 	}
 	if o.living == nil {
 		o.living = map[store.Ref]bool{}
-		for _, p := range o.byPID {
+		for _, p := range o.ByPID {
 			if p.subject != nil {
 				o.living[p.subject.Ref()] = true
 			}
@@ -270,16 +270,16 @@ func (o *owners) lives(ref store.Ref, owned bool) bool {
 	return o.living[ref]
 }
 
-// reported is the process of that number and start as this sample has it; 0 when it has not.
-func (o *owners) reported(pid int32, start uint64) store.Ref {
-	if p := o.byPID[pid]; p != nil && p.stat.start == start && p.reported == o.gen {
-		return p.ref
+// Reported is the process of that number and start as this sample has it; 0 when it has not.
+func (o *Owners) Reported(pid int32, start uint64) store.Ref {
+	if p := o.ByPID[pid]; p != nil && p.stat.Start == start && p.reported == o.Gen {
+		return p.Ref
 	}
 	return 0
 }
 
-// cgroup is the control group of a process, "" when it may not be seen.
-func (o *owners) cgroup(pid int32) string {
+// Cgroup is the control group of a process, "" when it may not be seen.
+func (o *Owners) Cgroup(pid int32) string {
 	b, err := o.readFile(pid, "cgroup")
 	if err != nil {
 		return ""
@@ -289,7 +289,7 @@ func (o *owners) cgroup(pid int32) string {
 
 // statusUID is the effective user id in /proc/PID/status.
 func statusUID(status []byte) (uint32, bool) {
-	f := bytes.Fields(lineOf(status, "Uid:"))
+	f := bytes.Fields(LineOf(status, "Uid:"))
 	if len(f) < 3 {
 		return 0, false
 	}
@@ -299,7 +299,7 @@ func statusUID(status []byte) (uint32, bool) {
 
 // fileLimit is the soft limit of open files in /proc/PID/limits; NULL for unlimited.
 func fileLimit(limits []byte) store.Int {
-	f := bytes.Fields(lineOf(limits, "Max open files"))
+	f := bytes.Fields(LineOf(limits, "Max open files"))
 	if len(f) < 5 {
 		return store.Int{}
 	}
@@ -310,8 +310,8 @@ func fileLimit(limits []byte) store.Int {
 	return store.Of(n)
 }
 
-// lineOf is the line of text that begins so.
-func lineOf(text []byte, start string) []byte {
+// LineOf is the line of text that begins so.
+func LineOf(text []byte, start string) []byte {
 	for len(text) > 0 {
 		line, rest, _ := bytes.Cut(text, []byte("\n"))
 		if bytes.HasPrefix(line, []byte(start)) {
@@ -323,8 +323,8 @@ func lineOf(text []byte, start string) []byte {
 }
 
 // readFile reads a file of /proc/PID into the buffer, which the next call uses again.
-func (o *owners) readFile(pid int32, name string) ([]byte, error) {
-	fd, err := unix.Openat(o.proc, o.pidPath(pid, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+func (o *Owners) readFile(pid int32, name string) ([]byte, error) {
+	fd, err := unix.Openat(o.Proc, o.PIDPath(pid, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -341,21 +341,21 @@ func (o *owners) readFile(pid int32, name string) ([]byte, error) {
 }
 
 // readExe is the path of the program, "" when it may not be seen.
-func (o *owners) readExe(pid int32) string {
-	n, err := unix.Readlinkat(o.proc, o.pidPath(pid, "exe"), o.text[:])
+func (o *Owners) readExe(pid int32) string {
+	n, err := unix.Readlinkat(o.Proc, o.PIDPath(pid, "exe"), o.text[:])
 	if err != nil {
 		return ""
 	}
 	return kernel.Printable(o.text[:n])
 }
 
-func (o *owners) pidPath(pid int32, name string) string {
+func (o *Owners) PIDPath(pid int32, name string) string {
 	o.path = strconv.AppendInt(o.path[:0], int64(pid), 10)
 	o.path = append(append(o.path, '/'), name...)
 	return string(o.path)
 }
 
-// isGone reports whether the error means that the process has ended meanwhile.
-func isGone(err error) bool {
+// IsGone reports whether the error means that the process has ended meanwhile.
+func IsGone(err error) bool {
 	return errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH)
 }

@@ -1,6 +1,7 @@
-package recorder
+package owners
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -27,7 +28,7 @@ func TestParseStat(t *testing.T) {
 		{"a name with everything in it", "43 (a) S 1 (b c)" + tail, procStat{comm: "a) S 1 (b c"}},
 		{"a name that is no text", "43 (a\x01\xff)" + tail, procStat{comm: `a\x01\xff`}},
 	} {
-		c.want.state, c.want.ppid, c.want.flags, c.want.threads, c.want.start, c.want.stack = 'S', 41, 4194560, 3, 98765, 140737488000000
+		c.want.state, c.want.ppid, c.want.Flags, c.want.threads, c.want.Start, c.want.stack = 'S', 41, 4194560, 3, 98765, 140737488000000
 		got, err := parseStat([]byte(c.text))
 		if err != nil || got != c.want {
 			t.Errorf("%s: %+v, %v; want %+v", c.name, got, err, c.want)
@@ -83,10 +84,10 @@ func TestParseCgroup(t *testing.T) {
 		if got != c.cgroup {
 			t.Errorf("%s: group %q, want %q", c.name, got, c.cgroup)
 		}
-		if id := containerID(got); id != c.container {
+		if id := ContainerID(got); id != c.container {
 			t.Errorf("%s: container %q, want %q", c.name, id, c.container)
 		}
-		if unit := systemdUnit(got); unit != c.unit {
+		if unit := SystemdUnit(got); unit != c.unit {
 			t.Errorf("%s: unit %q, want %q", c.name, unit, c.unit)
 		}
 	}
@@ -99,8 +100,8 @@ func FuzzParseCgroup(f *testing.F) {
 		if !utf8.ValidString(path) || path != "" && path[0] != '/' {
 			t.Errorf("%q", path)
 		}
-		containerID(path)
-		systemdUnit(path)
+		ContainerID(path)
+		SystemdUnit(path)
 	})
 }
 
@@ -119,7 +120,7 @@ func TestSocketCgroup(t *testing.T) {
 		kerneltest.NeedKernel(t, "no group can be made: "+err.Error())
 	}
 	t.Cleanup(func() {
-		until(t, "the group can go", func() bool { return unix.Rmdir(group) == nil })
+		untilTrue(t, "the group can go", func() bool { return unix.Rmdir(group) == nil })
 	})
 	sh := exec.Command("sh", "-c", `echo $$ > "$0/cgroup.procs"; read x`, group)
 	in, err := sh.StdinPipe()
@@ -130,7 +131,7 @@ func TestSocketCgroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { in.Close(); sh.Wait() })
-	until(t, "the shell in its group", func() bool {
+	untilTrue(t, "the shell in its group", func() bool {
 		text, _ := os.ReadFile(filepath.Join(group, "cgroup.procs"))
 		return len(text) > 0
 	})
@@ -139,21 +140,36 @@ func TestSocketCgroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "/" + filepath.Base(group)
-	c := newCgroups()
-	if got := c.path(stat.Ino); got != want {
+	c := NewCgroups()
+	if got := c.Path(stat.Ino); got != want {
 		t.Errorf("group of id %d: %q, want %q", stat.Ino, got, want)
 	}
-	if got := c.path(1 << 60); got != "" {
+	if got := c.Path(1 << 60); got != "" {
 		t.Errorf("group of an id nobody has: %q", got)
 	}
-	o := newOwners(newRecording(t).Writer, newUsers())
-	if err := o.listProcesses(); err != nil {
+	w, err := store.Create(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "test.db"), Interval: time.Second, Boot: store.Boot{ID: "boot"}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{pid: int32(sh.Process.Pid)}
+	defer w.Close(context.Background())
+	o := New(w, NewUsers())
+	if err := o.ListProcesses(); err != nil {
+		t.Fatal(err)
+	}
+	p := &Process{PID: int32(sh.Process.Pid)}
 	o.describe(p)
 	if p.val.CGroup != want {
 		t.Errorf("group of the process: %q, want %q", p.val.CGroup, want)
+	}
+}
+
+func untilTrue(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		<-time.After(2 * time.Millisecond)
 	}
 }
 
@@ -169,7 +185,7 @@ func TestUsers(t *testing.T) {
 		}
 	}
 	asked := 0
-	u := newUsers()
+	u := NewUsers()
 	u.path = path
 	u.lookup = func(uid string) (*user.User, error) {
 		asked++
@@ -180,8 +196,8 @@ func TestUsers(t *testing.T) {
 	}
 	want := func(uid uint32, want string) {
 		t.Helper()
-		u.refresh()
-		if got := u.name(uid); got != want {
+		u.Refresh()
+		if got := u.Name(uid); got != want {
 			t.Errorf("user %d is %q, want %q", uid, got, want)
 		}
 	}

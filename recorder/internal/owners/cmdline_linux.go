@@ -1,4 +1,4 @@
-package recorder
+package owners
 
 import (
 	"sync/atomic"
@@ -20,30 +20,30 @@ type cmdlines struct {
 
 	reader *cmdlineReader // nil: none runs
 	timer  *time.Timer
-	behind []*cmdlineReader
+	Behind []*cmdlineReader
 }
 
 const (
-	// cmdlinePatience is far beyond what a command line takes, which is 10 µs, even on a busy machine.
-	cmdlinePatience = 200 * time.Millisecond
+	// CmdlinePatience is far beyond what a command line takes, which is 10 µs, even on a busy machine.
+	CmdlinePatience = 200 * time.Millisecond
 	// mostBehind bounds the threads that are lost, and how long a sample takes in which many processes freeze at once.
 	mostBehind = 8
 )
 
-func newCmdlines() *cmdlines { return &cmdlines{patience: cmdlinePatience, most: mostBehind} }
+func newCmdlines() *cmdlines { return &cmdlines{patience: CmdlinePatience, most: mostBehind} }
 
 // A cmdlineReader is a goroutine that reads.
 type cmdlineReader struct {
 	paths chan string
 	done  chan struct{}
 	text  []byte
-	came  atomic.Bool // back, though too late
+	Came  atomic.Bool // back, though too late
 }
 
 func (r *cmdlineReader) loop(proc int) {
 	for path := range r.paths {
 		r.read(proc, path)
-		r.came.Store(true)
+		r.Came.Store(true)
 		r.done <- struct{}{}
 	}
 }
@@ -67,14 +67,14 @@ func (r *cmdlineReader) read(proc int, path string) {
 func (c *cmdlines) read(proc int, path string) (text []byte, behind *cmdlineReader, ok bool) {
 	if c.reader == nil {
 		c.forget()
-		if len(c.behind) >= c.most {
+		if len(c.Behind) >= c.most {
 			return nil, nil, false
 		}
 		c.reader = &cmdlineReader{paths: make(chan string, 1), done: make(chan struct{}, 1), text: make([]byte, 0, cmdlineLimit)}
 		go c.reader.loop(proc)
 	}
 	r := c.reader
-	r.came.Store(false)
+	r.Came.Store(false)
 	if c.timer == nil {
 		c.timer = time.NewTimer(c.patience)
 	} else {
@@ -87,21 +87,21 @@ func (c *cmdlines) read(proc int, path string) (text []byte, behind *cmdlineRead
 		return r.text, nil, true
 	case <-c.timer.C:
 		close(r.paths)
-		c.reader, c.behind = nil, append(c.behind, r)
+		c.reader, c.Behind = nil, append(c.Behind, r)
 		return nil, r, false
 	}
 }
 
 // forget takes out those that have come back.
 func (c *cmdlines) forget() {
-	kept := c.behind[:0]
-	for _, r := range c.behind {
-		if !r.came.Load() {
+	kept := c.Behind[:0]
+	for _, r := range c.Behind {
+		if !r.Came.Load() {
 			kept = append(kept, r)
 		}
 	}
-	clear(c.behind[len(kept):])
-	c.behind = kept
+	clear(c.Behind[len(kept):])
+	c.Behind = kept
 }
 
 // end ends the goroutine; the next read begins another.
@@ -113,9 +113,9 @@ func (c *cmdlines) end() {
 }
 
 // cmdline is the command line of p; empty while it cannot be had.
-func (o *owners) cmdline(p *process) []byte {
+func (o *Owners) cmdline(p *Process) []byte {
 	if r := p.frozen; r != nil {
-		if !r.came.Load() {
+		if !r.Came.Load() {
 			return nil
 		}
 		p.frozen = nil
@@ -124,10 +124,10 @@ func (o *owners) cmdline(p *process) []byte {
 			return r.text
 		}
 	}
-	text, behind, ok := o.cmdlines.read(o.proc, o.pidPath(p.pid, "cmdline"))
+	text, behind, ok := o.Cmdlines.read(o.Proc, o.PIDPath(p.PID, "cmdline"))
 	p.frozen, p.frozenStack, p.silent = behind, p.stat.stack, !ok
 	return text
 }
 
-const cmdlinesMissing = "command lines of some processes cannot be read: the kernel does not answer while they wait " +
+const CmdlinesMissing = "command lines of some processes cannot be read: the kernel does not answer while they wait " +
 	"for a disk or a file system (ps -eo pid,stat,wchan:32,comm shows D)"

@@ -1,4 +1,4 @@
-package recorder
+package owners
 
 import (
 	"bytes"
@@ -13,19 +13,19 @@ import (
 
 // verifyDoubtful looks whether the processes that held the doubtful sockets still do. Who does not is no holder any more; nobody else is
 // looked for.
-func (o *owners) verifyDoubtful() {
-	for _, e := range o.doubtful {
-		for _, h := range slices.Clone(e.holders) {
-			o.verifyHolder(h.process.tableOf(h.table), e)
+func (o *Owners) verifyDoubtful() {
+	for _, e := range o.Doubtful {
+		for _, h := range slices.Clone(e.Holders) {
+			o.verifyHolder(h.Process.tableOf(h.table), e)
 		}
-		if len(e.holders) == 0 {
-			o.vanished(e)
+		if len(e.Holders) == 0 {
+			o.Vanished(e)
 		}
 	}
 }
 
 // verifyHolder reads the places where t has the socket, unless they have been read in this sample.
-func (o *owners) verifyHolder(t *table, e *held) {
+func (o *Owners) verifyHolder(t *Table, e *Held) {
 	if t.ring {
 		budget := math.MaxInt
 		o.verifyRing(t, &budget)
@@ -35,7 +35,7 @@ func (o *owners) verifyHolder(t *table, e *held) {
 	var name [11]byte
 	for i := range t.sockets {
 		f := t.sockets[i]
-		if f.inode != e.inode || f.read == o.gen {
+		if f.inode != e.Inode || f.read == o.Gen {
 			continue
 		}
 		if dir < 0 {
@@ -49,7 +49,7 @@ func (o *owners) verifyHolder(t *table, e *held) {
 		if err != nil && err != unix.ENOENT {
 			return
 		}
-		t.sockets[i].read = o.gen
+		t.sockets[i].read = o.Gen
 		if inode != f.inode {
 			t.changed = true
 			o.free(t, i)
@@ -58,9 +58,9 @@ func (o *owners) verifyHolder(t *table, e *held) {
 	}
 }
 
-// A stray is a descriptor of a socket that no dump has shown so far.
-type stray struct {
-	table    *table
+// A Stray is a descriptor of a socket that no dump has shown so far.
+type Stray struct {
+	table    *Table
 	fd       uint32
 	noticed  uint32 // sample in which it was read
 	verified uint32 // sample in which it was read again
@@ -71,44 +71,44 @@ type stray struct {
 const otherLimit = 8192
 
 // notice takes note of a descriptor that leads to a socket that no dump has shown. The next dump may show it: it may just have been made.
-func (o *owners) notice(t *table, f fdInode) {
+func (o *Owners) notice(t *Table, f fdInode) {
 	if t.ring || o.other[f.inode] {
 		return
 	}
-	if _, known := o.strays[f.inode]; known {
+	if _, known := o.Strays[f.inode]; known {
 		return
 	}
-	if o.strays == nil {
-		o.strays = map[uint32]stray{}
+	if o.Strays == nil {
+		o.Strays = map[uint32]Stray{}
 	}
-	o.strays[f.inode] = stray{table: t, fd: f.fd, noticed: o.gen}
+	o.Strays[f.inode] = Stray{table: t, fd: f.fd, noticed: o.Gen}
 }
 
-// verifyStrays brings up to date the strays of the samples before. A stray is forgotten when a dump has shown its socket by now, or when it is closed.
-func (o *owners) verifyStrays() {
-	for inode, at := range o.strays {
-		if at.noticed == o.gen || at.verified == o.gen {
+// VerifyStrays brings up to date the strays of the samples before. A stray is forgotten when a dump has shown its socket by now, or when it is closed.
+func (o *Owners) VerifyStrays() {
+	for inode, at := range o.Strays {
+		if at.noticed == o.Gen || at.verified == o.Gen {
 			continue
 		}
-		if o.byInode[inode] != nil || at.table.gone || o.byPID[at.table.process.pid] != at.table.process || !o.leadsTo(at, inode) {
-			delete(o.strays, inode)
+		if o.byInode[inode] != nil || at.table.gone || o.ByPID[at.table.process.PID] != at.table.process || !o.leadsTo(at, inode) {
+			delete(o.Strays, inode)
 			continue
 		}
-		at.verified = o.gen
+		at.verified = o.Gen
 		if at.proto == "" {
 			at.proto = o.protocolAt(at)
 		}
 		if _, ours := unlistedProtocols[at.proto]; !ours {
-			o.setAside(inode)
+			o.SetAside(inode)
 			continue
 		}
-		o.strays[inode] = at
+		o.Strays[inode] = at
 	}
 }
 
-// setAside remembers a socket that is none of ours.
-func (o *owners) setAside(inode uint32) {
-	delete(o.strays, inode)
+// SetAside remembers a socket that is none of ours.
+func (o *Owners) SetAside(inode uint32) {
+	delete(o.Strays, inode)
 	if o.other == nil || len(o.other) >= otherLimit {
 		o.other = map[uint32]bool{}
 	}
@@ -124,18 +124,18 @@ var unlistedProtocols = map[string]struct {
 	"UDP": {"udp", unix.AF_INET}, "UDPv6": {"udp", unix.AF_INET6},
 }
 
-// holdsUnknownTCP reports whether a process holds a TCP socket that the dumps have not shown. It may be bound only.
-func (o *owners) holdsUnknownTCP() bool {
-	o.verifyStrays()
-	for _, at := range o.strays {
-		if at.verified == o.gen && unlistedProtocols[at.proto].proto == "tcp" {
+// HoldsUnknownTCP reports whether a process holds a TCP socket that the dumps have not shown. It may be bound only.
+func (o *Owners) HoldsUnknownTCP() bool {
+	o.VerifyStrays()
+	for _, at := range o.Strays {
+		if at.verified == o.Gen && unlistedProtocols[at.proto].proto == "tcp" {
 			return true
 		}
 	}
 	return false
 }
 
-func (o *owners) leadsTo(at stray, inode uint32) bool {
+func (o *Owners) leadsTo(at Stray, inode uint32) bool {
 	dir, err := o.openFDs(at.table)
 	if err != nil {
 		return false
@@ -147,7 +147,7 @@ func (o *owners) leadsTo(at stray, inode uint32) bool {
 }
 
 // protocolAt is the name of the socket's protocol as the kernel has it (the attribute system.sockprotoname of sockfs, Linux 2.6.39).
-func (o *owners) protocolAt(at stray) string {
+func (o *Owners) protocolAt(at Stray) string {
 	folder, err := o.fdFolder(at.table)
 	if err != nil || folder == "" {
 		return "?"
@@ -160,25 +160,25 @@ func (o *owners) protocolAt(at stray) string {
 	return string(bytes.TrimRight(name[:n], "\x00"))
 }
 
-// isVerified reports whether the stray still leads to its socket in this sample.
-func (o *owners) isVerified(at stray) bool { return at.verified == o.gen }
+// IsVerified reports whether the stray still leads to its socket in this sample.
+func (o *Owners) IsVerified(at Stray) bool { return at.verified == o.Gen }
 
-// kindOf is the network namespace of a stray's process, and the protocol and address family of its socket; not ok when it is not known where
+// KindOf is the network namespace of a stray's process, and the protocol and address family of its socket; not ok when it is not known where
 // processes are.
-func (o *owners) kindOf(at stray) (netns store.Int, proto string, af uint8, ok bool) {
-	if o.netns == nil {
+func (o *Owners) KindOf(at Stray) (netns store.Int, proto string, af uint8, ok bool) {
+	if o.NetNS == nil {
 		return store.Int{}, "", 0, false
 	}
 	of := unlistedProtocols[at.proto]
-	return o.netns(at.table.process.pid, at.table.process.stat.start), of.proto, of.af, true
+	return o.NetNS(at.table.process.PID, at.table.process.stat.Start), of.proto, of.af, true
 }
 
-// take makes e the socket that a stray leads to: its process holds it.
-func (o *owners) take(e *held, at stray) {
-	delete(o.strays, e.inode)
-	o.byInode[e.inode] = e
+// Take makes e the socket that a stray leads to: its process holds it.
+func (o *Owners) Take(e *Held, at Stray) {
+	delete(o.Strays, e.Inode)
+	o.byInode[e.Inode] = e
 	for _, f := range at.table.sockets {
-		if f.inode == e.inode {
+		if f.inode == e.Inode {
 			o.place(at.table, f)
 		}
 	}

@@ -1,4 +1,4 @@
-package recorder
+package owners
 
 import (
 	"bufio"
@@ -13,10 +13,10 @@ import (
 	"netsql/recorder/internal/kernel"
 )
 
-// users turns user ids into names: those of /etc/passwd, read again when the file changes,
+// Users turns user ids into names: those of /etc/passwd, read again when the file changes,
 // and the rest (LDAP, systemd's dynamic users) by way of the system, asked once per
 // userPatience whether it knows them or not.
-type users struct {
+type Users struct {
 	path   string
 	stamp  fileStamp
 	names  map[uint32]string
@@ -32,12 +32,12 @@ type fileStamp struct {
 	size     int64
 }
 
-func newUsers() *users {
-	return &users{path: "/etc/passwd", others: map[uint32]string{}, lookup: user.LookupId}
+func NewUsers() *Users {
+	return &Users{path: "/etc/passwd", others: map[uint32]string{}, lookup: user.LookupId}
 }
 
-// refresh reads the file again if it has changed; once per sample is enough.
-func (u *users) refresh() {
+// Refresh reads the file again if it has changed; once per sample is enough.
+func (u *Users) Refresh() {
 	if time.Since(u.asked) > userPatience {
 		clear(u.others)
 		u.asked = time.Now()
@@ -59,8 +59,8 @@ func (u *users) refresh() {
 	clear(u.others)
 }
 
-// name is the user's name, "" when nobody knows it.
-func (u *users) name(uid uint32) string {
+// Name is the user's name, "" when nobody knows it.
+func (u *Users) Name(uid uint32) string {
 	if name, ok := u.names[uid]; ok {
 		return name
 	}

@@ -1,4 +1,4 @@
-package recorder
+package owners
 
 import (
 	"bufio"
@@ -14,11 +14,11 @@ import (
 	"netsql/recorder/internal/kernel"
 )
 
-// cgroups turns the cgroup ids of sockets into paths. An id is the inode number of the
+// Cgroups turns the cgroup ids of sockets into paths. An id is the inode number of the
 // group's folder, so the tree is walked when an unknown one turns up: at most a hundredth
 // of the time, because a socket may outlive its group, and its id is never found.
-type cgroups struct {
-	root  string // where cgroup2 is mounted; "" when it is not
+type Cgroups struct {
+	Root  string // where cgroup2 is mounted; "" when it is not
 	paths map[uint64]string
 	next  time.Time // no walk before
 }
@@ -26,10 +26,10 @@ type cgroups struct {
 // cgroupLimit is how many groups are looked at in a walk.
 const cgroupLimit = 50_000
 
-func newCgroups() *cgroups {
-	c := &cgroups{}
+func NewCgroups() *Cgroups {
+	c := &Cgroups{}
 	if text, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
-		c.root = cgroup2Root(text)
+		c.Root = cgroup2Root(text)
 	}
 	return c
 }
@@ -47,10 +47,10 @@ func cgroup2Root(mountinfo []byte) string {
 	return ""
 }
 
-// path is the group's path below the root of cgroup2, and "" as long as it is not known.
-func (c *cgroups) path(id uint64) string {
+// Path is the group's path below the root of cgroup2, and "" as long as it is not known.
+func (c *Cgroups) Path(id uint64) string {
 	path, ok := c.paths[id]
-	if !ok && c.root != "" {
+	if !ok && c.Root != "" {
 		if now := time.Now(); now.After(c.next) {
 			c.walk()
 			c.next = now.Add(100 * time.Since(now))
@@ -60,13 +60,13 @@ func (c *cgroups) path(id uint64) string {
 	return path
 }
 
-func (c *cgroups) walk() {
+func (c *Cgroups) walk() {
 	// What was found before stays: the sockets of a group that is gone are still its.
 	if c.paths == nil || len(c.paths) > cgroupLimit {
 		c.paths = map[uint64]string{}
 	}
 	seen := 0
-	filepath.WalkDir(c.root, func(path string, d fs.DirEntry, err error) error {
+	filepath.WalkDir(c.Root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			return nil // a group that went away meanwhile
 		}
@@ -79,7 +79,7 @@ func (c *cgroups) walk() {
 		}
 		stat, ok := info.Sys().(*syscall.Stat_t)
 		if ok {
-			name := strings.TrimPrefix(path, c.root)
+			name := strings.TrimPrefix(path, c.Root)
 			if name == "" {
 				name = "/"
 			}
@@ -128,8 +128,8 @@ var containerPart = regexp.MustCompile(`^(?:[a-z][a-z0-9_.:-]*[-:])?([0-9a-f]{64
 // lxcPart is LXC's; its containers have names.
 var lxcPart = regexp.MustCompile(`^lxc(?:\.payload)?[./]([^/]+)`)
 
-// containerID is the innermost container that the path names.
-func containerID(cgroup string) string {
+// ContainerID is the innermost container that the path names.
+func ContainerID(cgroup string) string {
 	parts := strings.Split(strings.TrimSuffix(cgroup, deletedGroup), "/")
 	for i := len(parts) - 1; i >= 0; i-- {
 		// conmon, which minds a container, is not in it.
@@ -148,9 +148,9 @@ func containerID(cgroup string) string {
 // unitSuffixes are the kinds of systemd unit that have a control group.
 var unitSuffixes = []string{".service", ".scope", ".socket", ".mount", ".swap", ".slice"}
 
-// systemdUnit is the innermost systemd unit that the path names; a slice only where there
+// SystemdUnit is the innermost systemd unit that the path names; a slice only where there
 // is nothing better.
-func systemdUnit(cgroup string) string {
+func SystemdUnit(cgroup string) string {
 	slice := ""
 	parts := strings.Split(strings.TrimSuffix(cgroup, deletedGroup), "/")
 	for i := len(parts) - 1; i >= 0; i-- {

@@ -1,4 +1,4 @@
-package recorder
+package owners
 
 import (
 	"slices"
@@ -12,26 +12,26 @@ import (
 // connection itself, which the kernel finds by its token, says that it is closed.
 
 // appearedTwice enters a further socket with the inode of e.
-func (o *owners) appearedTwice(e *held) {
-	if o.twins == nil {
-		o.twins = map[uint32][]*held{}
+func (o *Owners) appearedTwice(e *Held) {
+	if o.Twins == nil {
+		o.Twins = map[uint32][]*Held{}
 	}
-	o.twins[e.inode] = append(o.twins[e.inode], e)
+	o.Twins[e.Inode] = append(o.Twins[e.Inode], e)
 }
 
 // leaveTwins takes e, which vanishes, out of those with its inode. It reports whether there are others, which
 // the holders still hold.
-func (o *owners) leaveTwins(e *held) bool {
-	inode := e.inode
-	twins := o.twins[inode]
+func (o *Owners) leaveTwins(e *Held) bool {
+	inode := e.Inode
+	twins := o.Twins[inode]
 	if len(twins) == 0 {
 		return false
 	}
 	if o.byInode[inode] == e {
 		next := twins[0]
 		next.holdLike(e)
-		next.lost = e.lost
-		if o.byInode[inode] = next; len(next.holders) == 0 {
+		next.Lost = e.Lost
+		if o.byInode[inode] = next; len(next.Holders) == 0 {
 			o.wanted = append(o.wanted, next)
 		}
 		twins = twins[1:]
@@ -42,34 +42,34 @@ func (o *owners) leaveTwins(e *held) bool {
 		}
 		twins = slices.Delete(twins, i, i+1)
 	}
-	if o.twins[inode] = twins; len(twins) == 0 {
-		delete(o.twins, inode)
+	if o.Twins[inode] = twins; len(twins) == 0 {
+		delete(o.Twins, inode)
 	}
-	e.holders = nil
+	e.Holders = nil
 	return true
 }
 
 // matchTwins has the sockets of one inode held by the same processes.
-func (o *owners) matchTwins() {
-	for inode, twins := range o.twins {
+func (o *Owners) matchTwins() {
+	for inode, twins := range o.Twins {
 		first := o.byInode[inode]
 		for _, e := range twins {
 			e.holdLike(first)
-			e.lost = first.lost
+			e.Lost = first.Lost
 		}
 	}
 }
 
 // holdLike gives e the holders of another socket. What was reported of its own stays known.
-func (e *held) holdLike(other *held) {
-	own := e.holders
-	e.holders = slices.Clone(other.holders)
-	for i := range e.holders {
-		h := &e.holders[i]
-		h.subject, h.id, h.shown = nil, store.SocketOwnerID{}, 0
+func (e *Held) holdLike(other *Held) {
+	own := e.Holders
+	e.Holders = slices.Clone(other.Holders)
+	for i := range e.Holders {
+		h := &e.Holders[i]
+		h.Subject, h.ID, h.Shown = nil, store.SocketOwnerID{}, 0
 		for _, was := range own {
-			if was.process == h.process && was.table == h.table {
-				h.subject, h.id, h.shown = was.subject, was.id, was.shown
+			if was.Process == h.Process && was.table == h.table {
+				h.Subject, h.ID, h.Shown = was.Subject, was.ID, was.Shown
 			}
 		}
 	}
