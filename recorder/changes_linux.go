@@ -25,14 +25,14 @@ import (
 // one is put into the recording with its own time, after the dumps, which have the last word: the kernel does not tell
 // everything (IPv4 routes go without a message when their link goes down), and messages are lost.
 type changes struct {
-	writer *store.Writer
-	source *store.Source
-	ns     namespace
-	log    *debuglog.Log // nil: messages are not told of
-	hearer *hearer
-	waker  *waker
-	fd     int    // of the netlink socket; -1 when it is not open
-	drops  uint32 // messages that the kernel has dropped so far for want of room
+	writer  *store.Writer
+	source  *store.Source
+	ns      namespace
+	log     *debuglog.Log // nil: messages are not told of
+	monitor *monitor
+	trigger *trigger
+	fd      int    // of the netlink socket; -1 when it is not open
+	drops   uint32 // messages that the kernel has dropped so far for want of room
 
 	links     *interfaces
 	linkSet   *store.EventSet[store.InterfaceID, store.Interface]
@@ -41,23 +41,24 @@ type changes struct {
 	routes    *store.EventSet[store.RouteID, store.Route]
 	rules     *store.EventSet[store.RuleID, store.Rule]
 
-	names   rtnl.LinkNames // as they were when the messages were sent
-	taken   []change       // that this sample is to put into the recording
-	cuts    [changeKinds]cut
-	waiting []change          // of them, those whose source could not be read
-	surplus int               // messages that were too many
-	lost    bool              // some were lost
-	off     [changeKinds]bool // those whose source is switched off
-	begun   bool              // a sample was written: there is something to compare with
-	deaf    bool              // nobody listened for some time since the last sample
+	names        rtnl.LinkNames // as they were when the messages were sent
+	received     []change       // that this sample is to put into the recording
+	cuts         [changeKinds]cut
+	waiting      []change          // of them, those whose source could not be read
+	overflow     int               // messages that were too many
+	lost         bool              // some were lost
+	off          [changeKinds]bool // those whose source is switched off
+	begun        bool              // a sample was written: there is something to compare with
+	unsubscribed bool              // we were not subscribed for part of the time since the last sample
 
-	mu     sync.Mutex // of what the hearer's goroutine writes
+	mu     sync.Mutex // of what the monitor's goroutine writes
 	queue  queue
 	empty  time.Duration // since boot: no message waited then
 	failed error         // why nothing more is heard
 }
 
-// A cut says what of taken the dump of a source shows: all before sure, and perhaps more before maybe, which came while it went on.
+// A cut says what of taken the dump of a source shows: all before sure, and perhaps more before maybe, which came while it went
+// on.
 type cut struct{ sure, maybe int }
 
 // The kinds of changes, a source for each.
@@ -104,8 +105,8 @@ var changeGroups = []int{
 // nearly a kilobyte. Without CAP_NET_ADMIN it is net.core.rmem_max at the most.
 const changesBuffer = 16 << 20
 
-func newChanges(w *store.Writer, ns namespace, sources []source, h *hearer, wake *waker) *changes {
-	c := &changes{writer: w, source: w.SourceIn(ns.id, "changes"), ns: ns, hearer: h, waker: wake, fd: -1}
+func newChanges(w *store.Writer, ns namespace, sources []source, h *monitor, wake *trigger) *changes {
+	c := &changes{writer: w, source: w.SourceIn(ns.id, "changes"), ns: ns, monitor: h, trigger: wake, fd: -1}
 	for _, s := range sources {
 		switch s := s.(type) {
 		case *interfaces:
@@ -155,8 +156,8 @@ func (c *changes) begin() {
 		return
 	}
 	if c.fd < 0 {
-		c.deaf = true
-		c.listen()
+		c.unsubscribed = true
+		c.subscribe()
 	}
 	c.names = rtnl.LinkNames{}
 	for i := range c.cuts {
@@ -170,20 +171,20 @@ func (c *changes) gather() {
 	ready := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
 	before := kernel.SinceBoot()
 	if n, _ := unix.Poll(ready, 0); c.fd >= 0 && n > 0 {
-		c.drain(make([]byte, longestMessage), c.hearer.notBefore())
+		c.drain(make([]byte, longestMessage), c.monitor.notBefore())
 		before = 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.empty = max(c.empty, before)
-	c.taken = append(c.taken, c.queue.messages...)
-	c.surplus, c.lost = c.surplus+c.queue.surplus, c.lost || c.queue.lost
-	c.queue.messages, c.queue.size, c.queue.surplus, c.queue.lost = nil, 0, 0, false
-	if over := len(c.taken) - queueLength; over > 0 { // samples have failed for long
-		c.taken = slices.Clone(c.taken[:queueLength])
-		c.surplus += over
+	c.received = append(c.received, c.queue.messages...)
+	c.overflow, c.lost = c.overflow+c.queue.overflow, c.lost || c.queue.lost
+	c.queue.messages, c.queue.size, c.queue.overflow, c.queue.lost = nil, 0, 0, false
+	if over := len(c.received) - queueLength; over > 0 { // samples have failed for long
+		c.received = slices.Clone(c.received[:queueLength])
+		c.overflow += over
 	}
-	if len(c.taken) > 0 && c.names.ByIndex == nil {
+	if len(c.received) > 0 && c.names.ByIndex == nil {
 		c.names = rtnl.LinkNames{Conn: c.ns.rtnetlink(), ByIndex: map[int32]string{}}
 		for index, l := range c.links.known {
 			c.names.ByIndex[index] = l.name
@@ -212,22 +213,22 @@ func (c *changes) readAll(ctx context.Context, sources []source) {
 			continue
 		}
 		c.gather()
-		sure := len(c.taken)
+		sure := len(c.received)
 		s.read(ctx)
 		c.gather()
-		c.cuts[kind] = cut{sure, len(c.taken)}
+		c.cuts[kind] = cut{sure, len(c.received)}
 	}
 }
 
-// listen opens the socket.
-func (c *changes) listen() {
+// subscribe opens the socket.
+func (c *changes) subscribe() {
 	var fd int
 	if fd, c.failed = multicast(unix.NETLINK_ROUTE, changesBuffer, changeGroups...); c.failed != nil {
 		return
 	}
 	c.drops, _ = socketDrops(fd)
 	c.fd, c.empty = fd, kernel.SinceBoot()
-	if err := c.hearer.add(fd, c); err != nil {
+	if err := c.monitor.add(fd, c); err != nil {
 		c.close()
 		c.failed = err
 	}
@@ -236,7 +237,7 @@ func (c *changes) listen() {
 // close ends the hearing.
 func (c *changes) close() {
 	if c != nil && c.fd >= 0 {
-		c.hearer.remove(c.fd)
+		c.monitor.remove(c.fd)
 		unix.Close(c.fd)
 		c.fd = -1
 	}
@@ -257,21 +258,21 @@ func (c *changes) drain(buf []byte, since time.Duration) {
 		case err == unix.EAGAIN:
 			c.empty = max(c.empty, at)
 			if urgent > notUrgent {
-				c.waker.wake(urgent)
+				c.trigger.fire(urgent)
 			}
 			return
 		case err == unix.ENOBUFS:
 			c.queue.lose()
-			urgent = wakes
+			urgent = triggers
 			if c.log != nil {
 				c.log.Printf("netns %d: the kernel dropped messages of changes", c.ns.inode())
 			}
 		case err != nil:
 			c.failed = err
-			c.waker.wake(wakes)
+			c.trigger.fire(triggers)
 		case size > len(buf):
 			c.queue.lose()
-			urgent = wakes
+			urgent = triggers
 		case ok && sender.Pid == 0: // not from another program
 			at = kernel.SinceBoot()
 			logMessages(c.log, c.ns, changeNames, buf[:size])
@@ -301,17 +302,17 @@ func (c *changes) read(context.Context) {
 				"what comes and goes between two samples is not seen", failed)}
 		}
 		if c.writer.Behind() {
-			if n := len(c.taken); n > 0 {
+			if n := len(c.received); n > 0 {
 				c.source.Lost(fmt.Sprintf("%d changes of links, addresses, neighbors, routes or rules could not be followed, because the recording "+
 					"could not be written: samples show what they led to", n))
 			}
-			c.taken = nil
+			c.received = nil
 			return nil
 		}
-		waits := make([]bool, len(c.taken))
+		waits := make([]bool, len(c.received))
 		var doubtful [changeKinds][]int
-		for i := range c.taken {
-			m := &c.taken[i]
+		for i := range c.received {
+			m := &c.received[i]
 			switch kind := m.kindOf(); {
 			case i < c.cuts[kind].sure:
 				waits[i] = c.begun && !c.tell(m) && !c.off[kind]
@@ -326,7 +327,7 @@ func (c *changes) read(context.Context) {
 				return err
 			}
 		}
-		for i, m := range c.taken {
+		for i, m := range c.received {
 			if waits[i] {
 				c.waiting = append(c.waiting, m)
 			}
@@ -358,7 +359,7 @@ func (c *changes) tellDoubtful(set eventSet, doubtful []int, waits []bool) error
 			var err error
 			if shown, err = set.Try(func() {
 				for _, i := range doubtful[from:to] {
-					c.tell(&c.taken[i])
+					c.tell(&c.received[i])
 				}
 			}); err != nil {
 				return err
@@ -395,8 +396,8 @@ func (c *changes) done() {
 	if c == nil {
 		return
 	}
-	c.taken, c.begun = c.waiting, true
-	c.surplus, c.lost, c.deaf = 0, false, c.fd < 0
+	c.received, c.begun = c.waiting, true
+	c.overflow, c.lost, c.unsubscribed = 0, false, c.fd < 0
 }
 
 // routesQuiet reports whether nothing has happened since the last sample that may have changed a route: links and addresses take
@@ -405,7 +406,7 @@ func (c *changes) routesQuiet() bool {
 	c.mu.Lock()
 	failed := c.failed != nil
 	c.mu.Unlock()
-	return !failed && !c.deaf && !c.lost && c.surplus == 0 && !slices.ContainsFunc(c.taken, func(m change) bool {
+	return !failed && !c.unsubscribed && !c.lost && c.overflow == 0 && !slices.ContainsFunc(c.received, func(m change) bool {
 		switch m.kind {
 		case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH, unix.RTM_NEWRULE, unix.RTM_DELRULE:
 			return false
@@ -432,9 +433,9 @@ func (c *changes) tellLost() {
 		}
 		c.source.Lost(lost + " changes of links, addresses, neighbors, routes or rules were not heard of: more came than net.core.rmem_max, " +
 			"or the CPU, has room for; samples show what they led to")
-	case c.surplus > 0:
+	case c.overflow > 0:
 		c.source.Lost(fmt.Sprintf("%d changes of links, addresses, neighbors, routes or rules were too many to follow one by one: "+
-			"samples show what they led to", c.surplus))
+			"samples show what they led to", c.overflow))
 	}
 }
 
@@ -602,7 +603,7 @@ type queue struct {
 	messages []change
 	size     int // bytes in them
 	room     allowance
-	surplus  int  // messages that found no room
+	overflow int  // messages that found no room
 	lost     bool // the kernel had none, or they made no sense
 
 	// What was last told of links, addresses and neighbours. A router that advertises itself makes the kernel tell of its
@@ -644,7 +645,7 @@ func (q *queue) take(b []byte, at, late time.Duration) uint32 {
 		size := int(binary.NativeEndian.Uint32(b))
 		if size < unix.NLMSG_HDRLEN || size > len(b) {
 			q.lose()
-			return wakes
+			return triggers
 		}
 		m := change{at: at, late: late, kind: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]), body: b[unix.NLMSG_HDRLEN:size]}
 		if u := q.sift(&m); u > notUrgent {
@@ -658,8 +659,8 @@ func (q *queue) take(b []byte, at, late time.Duration) uint32 {
 
 // add keeps a message if there is room. After the first for which there was none, none is kept until the next sample.
 func (q *queue) add(m change) {
-	if q.surplus > 0 || len(q.messages) >= queueLength || q.size+len(m.body) > queueSize || !q.room.take(m.at, queuePerMinute) {
-		q.surplus++
+	if q.overflow > 0 || len(q.messages) >= queueLength || q.size+len(m.body) > queueSize || !q.room.take(m.at, queuePerMinute) {
+		q.overflow++
 		return
 	}
 	m.body = bytes.Clone(m.body)
@@ -671,37 +672,37 @@ func (q *queue) add(m change) {
 func (q *queue) sift(m *change) uint32 {
 	switch m.kind {
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
-		return wakes
+		return triggers
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		if len(m.body) < unix.SizeofRtMsg || rtnl.FamilyNumber(m.body[0]) == 0 || binary.NativeEndian.Uint32(m.body[8:])&unix.RTM_F_CLONED != 0 {
 			return notUrgent
 		}
-		return wakes
+		return triggers
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		l, err := rtnl.ParseLink(m.body)
 		if err != nil || !wholeLink(m.body, &l) {
 			return notUrgent
 		}
-		return told(&q.links, l.Index, l.Sum(q.seed), m.kind == unix.RTM_NEWLINK, wakes)
+		return urgencyOf(&q.links, l.Index, l.Sum(q.seed), m.kind == unix.RTM_NEWLINK, triggers)
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		a, err := rtnl.ParseAddress(m.body)
 		if err != nil || rtnl.FamilyNumber(a.Family) == 0 {
 			return notUrgent
 		}
-		return told(&q.addresses, addressKey{a.Index, a.Local, a.Remote, a.PrefixLen}, a, m.kind == unix.RTM_NEWADDR, wakes)
+		return urgencyOf(&q.addresses, addressKey{a.Index, a.Local, a.Remote, a.PrefixLen}, a, m.kind == unix.RTM_NEWADDR, triggers)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		n, err := rtnl.ParseNeighbor(m.body)
 		if err != nil || rtnl.FamilyNumber(n.Family) == 0 {
 			return notUrgent
 		}
 		state := neighborState{string(n.MAC), uint32(n.Flags) | n.ExtFlags<<8, ageless(neighborStates.of(uint32(n.State)))}
-		return told(&q.neighbors, neighborKey{n.Index, n.Flags&unix.NTF_PROXY != 0, n.Addr}, state, m.kind == unix.RTM_NEWNEIGH, wakesALittle)
+		return urgencyOf(&q.neighbors, neighborKey{n.Index, n.Flags&unix.NTF_PROXY != 0, n.Addr}, state, m.kind == unix.RTM_NEWNEIGH, triggersALittle)
 	}
 	return notUrgent
 }
 
-// told remembers what was told, and returns how urgent it is: not at all when it was told last time, too.
-func told[K, V comparable](sieve *map[K]V, key K, v V, there bool, urgent uint32) uint32 {
+// urgencyOf remembers what was told, and returns how urgent it is: not at all when it was told last time, too.
+func urgencyOf[K, V comparable](sieve *map[K]V, key K, v V, there bool, urgent uint32) uint32 {
 	if !there {
 		delete(*sieve, key)
 		return urgent

@@ -415,7 +415,7 @@ func TestLostChanges(t *testing.T) {
 	if err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<10); err != nil {
 		t.Fatal(err)
 	}
-	r.waker.take()
+	r.trigger.take()
 	c.mu.Lock() // nobody takes them meanwhile
 	ip(t, "-batch "+file)
 	drops, known := socketDrops(c.fd)
@@ -423,7 +423,7 @@ func TestLostChanges(t *testing.T) {
 	if !known || drops == 0 {
 		kerneltest.NeedKernel(t, fmt.Sprintf("%d messages were dropped, known: %v", drops, known))
 	}
-	eventually(t, "the loss wakes the recorder", func() bool { return len(r.waker.signal) == 1 })
+	eventually(t, "the loss wakes the recorder", func() bool { return len(r.trigger.signal) == 1 })
 	r.sample()
 	got := r.rows("SELECT detail, until - since AS s FROM gaps WHERE kind = 'lost' AND source = 'changes'")
 	if want := fmt.Sprintf("%d changes of links, addresses, neighbors, routes or rules were not heard of", drops); len(got) != 1 || !strings.HasPrefix(text(got[0]["detail"]), want) {
@@ -528,7 +528,7 @@ func openSockets(t *testing.T) (n int) {
 func TestWakeBudget(t *testing.T) {
 	t.Parallel()
 	const hour = time.Hour
-	var b wakeBudget
+	var b triggerBudget
 	now := 100 * time.Second
 	sample := func(took time.Duration) {
 		b.begin(now)
@@ -550,9 +550,9 @@ func TestWakeBudget(t *testing.T) {
 		next   time.Duration
 		want   time.Duration
 	}{
-		{"not twice within half a second", 0, wakes, hour, 480 * time.Millisecond},
-		{"a burst settles", time.Second, wakes, hour, settling},
-		{"the regular sample comes as soon", 0, wakes, settling, -1},
+		{"not twice within half a second", 0, triggers, hour, 480 * time.Millisecond},
+		{"a burst settles", time.Second, triggers, hour, settling},
+		{"the regular sample comes as soon", 0, triggers, settling, -1},
 		{"nothing changed", 0, notUrgent, hour, -1},
 	} {
 		now += c.after
@@ -571,22 +571,22 @@ func TestWakeBudget(t *testing.T) {
 		return n
 	}
 	now += hour
-	if n := count(wakes, time.Minute); n < 40 || n > 60 {
+	if n := count(triggers, time.Minute); n < 40 || n > 60 {
 		t.Errorf("%d samples in the first minute", n)
 	}
-	if n := count(wakes, 10*time.Minute); n < 295 || n > 305 {
+	if n := count(triggers, 10*time.Minute); n < 295 || n > 305 {
 		t.Errorf("%d samples in ten minutes, want 30 a minute", n)
 	}
 	now += hour
-	if n := count(wakesALittle, 10*time.Minute); n < 60 || n > 70 {
+	if n := count(triggersALittle, 10*time.Minute); n < 60 || n > 70 {
 		t.Errorf("%d samples for neighbors in ten minutes, want 6 a minute and 6", n)
 	}
-	if n := count(wakes, time.Minute); n < 30 {
+	if n := count(triggers, time.Minute); n < 30 {
 		t.Errorf("neighbors have left %d samples for routes", n)
 	}
 	now += hour
 	sample(2 * time.Second)
-	if got := bring(wakes, hour); got != 18*time.Second {
+	if got := bring(triggers, hour); got != 18*time.Second {
 		t.Errorf("after a sample that took 2 s: wait %v, want 18 s", got)
 	}
 }
@@ -619,7 +619,7 @@ func FuzzChanges(f *testing.F) {
 	f.Cleanup(func() { w.Close(context.Background()) })
 	ns := namespace{id: store.Of(1), netlink: &rtnl.Conn{}}
 	list := sources(w, ns)
-	c := newChanges(w, ns, list, nil, newWaker())
+	c := newChanges(w, ns, list, nil, newTrigger())
 	c.begun = true
 	uptime := time.Hour
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -38,7 +38,7 @@ func BenchmarkCloses(b *testing.B) {
 			b.Fatal(err)
 		}
 		s := newSockets(w).(*sockets)
-		if s.hearer, err = newHearer(); err != nil {
+		if s.monitor, err = newMonitor(); err != nil {
 			b.Fatal(err)
 		}
 		s.budget = DefaultCloseBudget
@@ -132,12 +132,12 @@ func BenchmarkCloses(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// heard is how many closes stand in the ledger.
+// heard is how many closes stand in the log of closes.
 func (c *closes) heard() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := len(c.ledger.single) + len(c.ledger.sampled)
-	for _, g := range c.ledger.groups {
+	n := len(c.events.single) + len(c.events.sampled)
+	for _, g := range c.events.groups {
 		n += int(g.count)
 	}
 	return n

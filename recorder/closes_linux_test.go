@@ -30,7 +30,7 @@ func hearing(t *testing.T, r *testRecording, budget int) *sockets {
 	t.Helper()
 	s := newSockets(r.Writer).(*sockets)
 	var err error
-	if s.hearer, err = newHearer(); err != nil {
+	if s.monitor, err = newMonitor(); err != nil {
 		t.Fatal(err)
 	}
 	s.budget = budget
@@ -55,7 +55,7 @@ func (r *testRecording) sampleNow(sources ...source) {
 	}
 }
 
-// heard waits until so many closes stand in the ledger.
+// heard waits until so many closes stand in the log of closes.
 func heard(t *testing.T, s *sockets, n int) {
 	t.Helper()
 	c := s.closes[0]
@@ -314,8 +314,8 @@ func TestLostClosesAreCounted(t *testing.T) {
 	if err := unix.SetsockoptInt(s.closes[0].fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10); err != nil {
 		t.Fatal(err)
 	}
-	take := sync.OnceFunc(s.hearer.mu.Unlock)
-	s.hearer.mu.Lock() // nobody takes them meanwhile
+	take := sync.OnceFunc(s.monitor.mu.Unlock)
+	s.monitor.mu.Lock() // nobody takes them meanwhile
 	t.Cleanup(take)
 	const made = 2000
 	for range made {
@@ -352,7 +352,7 @@ func TestLostClosesAreCounted(t *testing.T) {
 	}
 }
 
-// Whatever comes, the ledger's sums are those of all that came, and what it keeps stays within its bounds.
+// Whatever comes, the log of closes's sums are those of all that came, and what it keeps stays within its bounds.
 func TestLedgerLaw(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(30) {
@@ -360,7 +360,7 @@ func TestLedgerLaw(t *testing.T) {
 			t.Parallel()
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			budget := 16 + rnd.IntN(200)
-			l := newLedger(budget)
+			l := newCloseLog(budget)
 			servers, clients, ports := 1+rnd.IntN(4), 1+rnd.IntN(300), 1+rnd.IntN(60000)
 			type sum struct{ n, sent, received, segs, again uint64 }
 			var want, got sum
@@ -372,7 +372,7 @@ func TestLedgerLaw(t *testing.T) {
 				to.again += uint64(r.Retransmits)
 			}
 			for i := range rnd.IntN(5000) {
-				e := ending{at: time.Duration(i), proto: []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}[rnd.IntN(2)]}
+				e := closeEvent{at: time.Duration(i), proto: []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}[rnd.IntN(2)]}
 				e.rec = sockdiag.Record{Family: []uint8{unix.AF_INET, unix.AF_INET6}[rnd.IntN(2)], SPort: uint16(rnd.IntN(ports)), DPort: uint16(rnd.IntN(servers)),
 					BytesSent: rnd.Uint64N(1e9), BytesRecv: rnd.Uint64N(1e9), SegsIn: rnd.Uint32N(1000), SegsOut: rnd.Uint32N(1000), Retransmits: rnd.Uint32N(5), RTT: rnd.Uint32N(9)}
 				e.rec.Src[0], e.rec.Dst[0] = byte(rnd.IntN(clients)), byte(rnd.IntN(servers))
@@ -417,8 +417,8 @@ func TestLedgerThins(t *testing.T) {
 	t.Parallel()
 	const budget, peers = 400, 30
 	odd := func(i int) bool { return i%97 == 0 }
-	one := func(i int) ending {
-		e := ending{at: time.Duration(i), proto: unix.IPPROTO_TCP}
+	one := func(i int) closeEvent {
+		e := closeEvent{at: time.Duration(i), proto: unix.IPPROTO_TCP}
 		e.rec = sockdiag.Record{Family: unix.AF_INET, SPort: 443, DPort: uint16(20000 + i), Has: sockdiag.HasInfo | sockdiag.HasBytesSent, BytesSent: uint64(i), RTT: uint32(1000 + i*7919%10007)}
 		e.rec.Src[0], e.rec.Dst[0] = 10, byte(1+i%peers)
 		if odd(i) {
@@ -432,7 +432,7 @@ func TestLedgerThins(t *testing.T) {
 	}
 	before := 0
 	for _, n := range []int{budget, budget + 1, budget * 5 / 4, 2 * budget, 4 * budget, 40 * budget} {
-		l := newLedger(budget)
+		l := newCloseLog(budget)
 		for i := range n {
 			e := one(i)
 			l.add(&e, false)
@@ -577,10 +577,10 @@ func FuzzClosedSocketMessages(f *testing.F) {
 	f.Add(slices.Concat(head, end, head, end))
 	f.Add([]byte(strings.Repeat("\x14", 40)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c := &closes{ledger: newLedger(100)}
+		c := &closes{events: newCloseLog(100)}
 		c.take(b)
 		c.date(0)
-		if n := len(c.ledger.single) + c.garbled; n > 1+len(b)/unix.NLMSG_HDRLEN {
+		if n := len(c.events.single) + c.garbled; n > 1+len(b)/unix.NLMSG_HDRLEN {
 			t.Errorf("%d closes in %d bytes", n, len(b))
 		}
 	})
@@ -635,8 +635,8 @@ func TestTimeWaitWhoseCloseWaitsToBeHeard(t *testing.T) {
 	}
 }
 
-// However long the goroutine that hears of closes has had no CPU: what began before the queue was last empty stands in the ledger, and of
-// what began later the close may still wait.
+// However long the goroutine that hears of closes has had no CPU: what began before the queue was last empty stands in the log
+// of closes, and of what began later the close may still wait.
 func TestTimeWaitIsKeptUntilItsCloseMustBeHeard(t *testing.T) {
 	const dumped = 1000 * time.Second
 	for _, c := range []struct {
@@ -658,9 +658,9 @@ func TestTimeWaitIsKeptUntilItsCloseMustBeHeard(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &protocol{closes: &closes{ledger: newLedger(100), since: dumped, emptied: dumped - c.emptied}}
+		p := &protocol{closes: &closes{events: newCloseLog(100), since: dumped, emptied: dumped - c.emptied}}
 		if c.inLedger {
-			p.closes.ledger.add(&ending{at: dumped, proto: unix.IPPROTO_TCP, rec: rec}, false)
+			p.closes.events.add(&closeEvent{at: dumped, proto: unix.IPPROTO_TCP, rec: rec}, false)
 		}
 		p.seeRemains(&rec, msg, dumped)
 		if waits := len(p.remains) == 1; waits != c.waits || waits == (p.surplus == 1) {

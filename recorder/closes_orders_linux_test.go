@@ -17,10 +17,11 @@ import (
 	"netsql/recorder/internal/sockdiag"
 )
 
-// Whatever the order in which closes are heard of and dumps read, and whatever the budget, each connection is
-// counted once, in connections or in closed_counts, with its bytes once, and each that stands in connections has its close. Orders are: a close
-// before, between and after the messages of a dump, before the socket is known; heard late; TIME_WAIT that is seen while its close is
-// summed up; the same ends once more in the same sample. Only the messages of the kernel are made up here, as it sends them.
+// Whatever the order in which closes are heard of and dumps read, and whatever the budget, each connection is counted once, in
+// connections or in closed_counts, with its bytes once, and each that stands in connections has its close. Orders are: a close
+// before, between and after the messages of a dump, before the socket is known; heard late; TIME_WAIT that is seen while its
+// close is summed up; the same ends once more in the same sample. Only the messages of the kernel are made up here, as it sends
+// them.
 //
 // NETSQL_TEST_SEEDS has it try so many histories, and NETSQL_TEST_SEED one again.
 func TestOrdersOfCloses(t *testing.T) {

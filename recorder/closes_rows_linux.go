@@ -15,7 +15,7 @@ func (s *sockets) collectCloses() {
 		if c.got == nil {
 			continue
 		}
-		for _, list := range [...][]ending{c.got.sampled, c.got.single} {
+		for _, list := range [...][]closeEvent{c.got.sampled, c.got.single} {
 			for i := range list {
 				if e := list[i].socket; e != nil && e.Rec.IsRemains() {
 					s.owners.Vanished(&e.Held) // its descriptor was open for longer
@@ -34,7 +34,7 @@ func (s *sockets) reportCloses(c *closes) error {
 		c.carryOver()
 	}
 	c.got.settle()
-	for _, list := range [...][]ending{c.got.sampled, c.got.single} {
+	for _, list := range [...][]closeEvent{c.got.sampled, c.got.single} {
 		for i := range list {
 			s.putClose(c, &list[i], list[i].socket)
 		}
@@ -46,15 +46,15 @@ func (s *sockets) reportCloses(c *closes) error {
 	return nil
 }
 
-// carryOver leaves to the next sample what happened after this one's dumps began, save the sockets that they saw: the next dump may show
-// the TIME_WAIT of such a connection.
+// carryOver leaves to the next sample what happened after this one's dumps began, save the sockets that they saw: the next dump
+// may show the TIME_WAIT of such a connection.
 func (c *closes) carryOver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.got.single = slices.DeleteFunc(c.got.single, func(end ending) bool {
+	c.got.single = slices.DeleteFunc(c.got.single, func(end closeEvent) bool {
 		later := end.socket == nil && end.at > c.since
 		if later {
-			c.ledger.add(&end, false)
+			c.events.add(&end, false)
 		}
 		return later
 	})
@@ -71,7 +71,7 @@ func (c *closes) protocol(family, number uint8) *protocol {
 }
 
 // putClose enters a close; e is the socket if a sample has seen it, or its TIME_WAIT.
-func (s *sockets) putClose(c *closes, end *ending, e *socket) {
+func (s *sockets) putClose(c *closes, end *closeEvent, e *socket) {
 	p, r := c.protocol(end.rec.Family, end.proto), &end.rec
 	if p == nil {
 		return // of a protocol that is none of ours
@@ -107,8 +107,8 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 	}
 	v.Ended = s.endOf(c, end, e)
 	if v.Ended == 0 && end.idle > 2*kernelTick() {
-		// A FIN would have been answered just now. So it was reset, by this end now or by the other end before: the descriptor may have outlived
-		// the connection.
+		// A FIN would have been answered just now. So it was reset, by this end now or by the other end before: the descriptor
+		// may have outlived the connection.
 		ago := end.idle
 		if c.before > 0 {
 			ago = min(ago, end.at-c.before)
@@ -136,9 +136,9 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 	c.log.Add(end.at, v)
 }
 
-// endOf is when the connection ended, where its descriptor was closed only later: the first sample that did not see it alive, or not
-// at all. 0 where the kernel told of the end at once.
-func (s *sockets) endOf(c *closes, end *ending, e *socket) float64 {
+// endOf is when the connection ended, where its descriptor was closed only later: the first sample that did not see it alive, or
+// not at all. 0 where the kernel told of the end at once.
+func (s *sockets) endOf(c *closes, end *closeEvent, e *socket) float64 {
 	switch {
 	case e != nil && e.ended != 0:
 		return e.ended
@@ -153,8 +153,8 @@ func (s *sockets) endOf(c *closes, end *ending, e *socket) float64 {
 	return 0
 }
 
-// toldAtOnce is how long after its end the kernel tells of a socket at the latest, whatever keeps it or us busy, where no descriptor is
-// left.
+// toldAtOnce is how long after its end the kernel tells of a socket at the latest, whatever keeps it or us busy, where no
+// descriptor is left.
 const toldAtOnce = 250 * time.Millisecond
 
 func boolean(b bool) int {

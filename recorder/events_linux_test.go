@@ -114,7 +114,8 @@ func TestEventsAreNotBeforeTheyHappened(t *testing.T) {
 			which = append(which, fmt.Sprintf("%v, exact %v: %.1f ms after the call, %v s are told", row["dst"], row["exact"], 1000*(ts-call.to), late))
 		}
 	}
-	// A virtual CPU that the host does not let run wakes nobody, and tells it in hundredths of a second only. Nobody can know of that.
+	// A virtual CPU that the host does not let run wakes nobody, and tells it in hundredths of a second only. Nobody can know of
+	// that.
 	stolen := stolenTime() - before
 	if before > 0 {
 		stolen += 0.01 * float64(runtime.NumCPU()) // what is not told yet

@@ -17,7 +17,7 @@ import (
 // younger than the moment after it was read. Between two messages the first of these may be hours ago; but the kernel
 // wakes who waits for one, so that it is no older either than the time that passes from that to our running.
 
-// A busyTime is the time in which the recorder itself works. With all CPUs at work for it, Go may let the hearer wait.
+// A busyTime is the time in which the recorder itself works. With all CPUs at work for it, Go may let the monitor wait.
 type busyTime struct{ from, to atomic.Int64 } // nanoseconds since boot; to is 0 while it works
 
 func (b *busyTime) begin() {

@@ -9,8 +9,8 @@ import (
 	"netsql/store"
 )
 
-// listeners are the processes that hold the sockets in LISTEN of a protocol, by where they listen. A connection that nobody was ever
-// seen to hold is put down to them: so says its owner_how. With more than one of them it is not known whose it is.
+// listeners are the processes that hold the sockets in LISTEN of a protocol, by where they listen. A connection that nobody was
+// ever seen to hold is put down to them: so says its owner_how. With more than one of them it is not known whose it is.
 type listeners map[listenKey][]candidate
 
 type listenKey struct {
@@ -63,7 +63,8 @@ func (l listeners) at(addr [16]byte, port uint16) []candidate {
 	return l[listenKey{port: port}]
 }
 
-// listenerOf is the owner of a connection that was closed since the last sample, by its local end: of those who listened there then or now.
+// listenerOf is the owner of a connection that was closed since the last sample, by its local end: of those who listened there
+// then or now.
 func (s *sockets) listenerOf(p *protocol, addr [16]byte, port uint16) ownership {
 	list := p.listeners.at(addr, port)
 	if before := p.before.at(addr, port); len(before) > 0 {

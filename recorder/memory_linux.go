@@ -19,7 +19,8 @@ import (
 )
 
 // dropProgram lets go of the pages of the program and of its libraries that are mapped: much of what a start needs never runs
-// again, nor, for a while, what a roll-up needs, and the rest is mapped again when it does, at about a microsecond for each 64 KB.
+// again, nor, for a while, what a roll-up needs, and the rest is mapped again when it does, at about a microsecond for each 64
+// KB.
 func dropProgram() {
 	for _, m := range programMappings() {
 		unix.Syscall(unix.SYS_MADVISE, m[0], m[1]-m[0], unix.MADV_DONTNEED)

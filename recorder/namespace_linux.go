@@ -15,7 +15,7 @@ type namespace struct {
 	id     store.Int // inode number of /proc/PID/ns/net
 	cookie store.Int // the kernel's number for it, never used again; unknown before Linux 5.14
 	proc   string    // folder of a process or thread in it: its net/ is the namespace's
-	door   *door     // nil: the one that the recorder runs in
+	nsFD   *nsFD     // nil: the one that the recorder runs in
 
 	netlink *rtnl.Conn // that its sources share
 	file    *procFile  // that all namespaces share: they are read one after the other
@@ -40,14 +40,14 @@ func (ns namespace) rtnetlink() *rtnl.Conn {
 // close gives up the way into a namespace that is gone, so that it can be.
 func (ns namespace) close() {
 	ns.netlink.Close()
-	if ns.door != nil {
-		ns.door.shut()
+	if ns.nsFD != nil {
+		ns.nsFD.close()
 	}
 }
 
-// A door leads into another network namespace. While it is open the namespace lives, even when everything else in it
+// An nsFD leads into another network namespace. While it is open the namespace lives, even when everything else in it
 // is gone.
-type door struct {
+type nsFD struct {
 	fd     int // of /proc/PID/ns/net, or of its name under /run/netns
 	thread *nsThread
 }
@@ -55,11 +55,11 @@ type door struct {
 // inside runs f in the namespace. What f opens there, netlink sockets for one, can be used anywhere afterwards; what is
 // read from /proc/sys/net and /proc/thread-self/net is the namespace's only inside.
 func (ns namespace) inside(f func()) error {
-	if ns.door == nil {
+	if ns.nsFD == nil {
 		f()
 		return nil
 	}
-	return ns.door.thread.run(ns.door.fd, f)
+	return ns.nsFD.thread.run(ns.nsFD.fd, f)
 }
 
 // An nsThread is the one thread that enters other network namespaces. It goes from one to the next, never comes back to
@@ -69,7 +69,7 @@ func (ns namespace) inside(f func()) error {
 // It is used by one goroutine.
 type nsThread struct {
 	jobs chan nsJob // nil: no thread runs
-	at   int        // the door it went through last
+	at   int        // the descriptor of the namespace that it is in
 }
 
 type nsJob struct {
@@ -130,8 +130,8 @@ func (t *nsThread) end() {
 	}
 }
 
-// shut closes the door. A thread that stands behind it ends, or it would keep the namespace alive.
-func (d *door) shut() {
+// close closes the descriptor. The thread ends if it is in the namespace, or it would keep it alive.
+func (d *nsFD) close() {
 	if d.fd < 0 {
 		return
 	}
@@ -162,7 +162,7 @@ func openNamespace(path string, thread *nsThread) (namespace, error) {
 		unix.Close(fd)
 		return namespace{}, fmt.Errorf("open %s: %w", path, err)
 	}
-	ns := namespace{id: store.Of(st.Ino), proc: "/proc/thread-self", door: &door{fd, thread}, netlink: &rtnl.Conn{}}
+	ns := namespace{id: store.Of(st.Ino), proc: "/proc/thread-self", nsFD: &nsFD{fd, thread}, netlink: &rtnl.Conn{}}
 	if err := ns.inside(func() { ns.cookie = namespaceCookie() }); err != nil {
 		ns.close()
 		return namespace{}, err

@@ -28,25 +28,25 @@ import (
 // One that is kept alive by nothing but an open socket or descriptor is not found, so that those of the recorder do
 // not count.
 type namespaces struct {
-	source  *store.Source
-	set     *store.Set[store.NamespaceID, store.Namespace]
-	owners  *owners.Owners // reads /proc, and reports the first processes
-	which   NetNS
-	meant   map[int32]uint64 // start of the processes of which
-	own     uint64           // inode number of the recorder's own
-	limit   int              // how many are recorded at most
-	device  uint64           // of the files of all namespaces
-	folders []string
+	source    *store.Source
+	set       *store.Set[store.NamespaceID, store.Namespace]
+	owners    *owners.Owners // reads /proc, and reports the first processes
+	which     NetNS
+	pidStarts map[int32]uint64 // start of the processes of which
+	own       uint64           // inode number of the recorder's own
+	limit     int              // how many are recorded at most
+	device    uint64           // of the files of all namespaces
+	folders   []string
 	// privileged: the recorder has the capabilities that should let it see and enter everything.
 	privileged bool
 
 	looks uint32
-	procs map[int32]*resident
-	found map[uint64]*tenancy // by inode number
+	procs map[int32]*procNetNS
+	found map[uint64]*nsUsers // by inode number
 }
 
-// A resident is what is remembered of where a process is.
-type resident struct {
+// A procNetNS is what is remembered of where a process is.
+type procNetNS struct {
 	pid    int32
 	start  uint64    // in ticks since boot
 	netns  uint64    // inode number; 0 when it is not known
@@ -58,11 +58,11 @@ type resident struct {
 	due    time.Time // when it is to be asked again
 }
 
-// A tenancy is who uses a namespace.
-type tenancy struct {
+// An nsUsers is who uses a namespace.
+type nsUsers struct {
 	names     []string // under /run/netns
 	path      string   // a file that leads into it
-	first     *resident
+	first     *procNetNS
 	processes int
 }
 
@@ -104,7 +104,7 @@ func newNamespaces(w *store.Writer, o *owners.Owners, own namespace, which NetNS
 		source: w.Source("namespaces"), owners: o, which: which, own: uint64(inode), device: st.Dev,
 		folders:    []string{"/run/netns", "/run/docker/netns"},
 		privileged: enter && kernel.Capable(1<<unix.CAP_SYS_PTRACE),
-		limit:      maxNamespaces, procs: map[int32]*resident{}, meant: map[int32]uint64{},
+		limit:      maxNamespaces, procs: map[int32]*procNetNS{}, pidStarts: map[int32]uint64{},
 	}
 	// Go has raised the soft limit of open files to the hard one.
 	var files unix.Rlimit
@@ -160,7 +160,7 @@ func (n *namespaces) search(everyone bool) error {
 		return err
 	}
 	n.looks++
-	n.found = map[uint64]*tenancy{}
+	n.found = map[uint64]*nsUsers{}
 	now := time.Now()
 	for _, pid := range n.owners.PIDs {
 		p := n.procs[pid]
@@ -171,7 +171,7 @@ func (n *namespaces) search(everyone bool) error {
 		}
 		p.listed = n.looks
 		if p.netns != 0 && !p.kernel {
-			n.tenancy(p.netns).add(p)
+			n.usersOf(p.netns).add(p)
 		}
 	}
 	for pid, p := range n.procs {
@@ -185,16 +185,16 @@ func (n *namespaces) search(everyone bool) error {
 	return nil
 }
 
-func (n *namespaces) tenancy(inode uint64) *tenancy {
+func (n *namespaces) usersOf(inode uint64) *nsUsers {
 	t := n.found[inode]
 	if t == nil {
-		t = &tenancy{}
+		t = &nsUsers{}
 		n.found[inode] = t
 	}
 	return t
 }
 
-func (t *tenancy) add(p *resident) {
+func (t *nsUsers) add(p *procNetNS) {
 	t.processes++
 	if t.first == nil || p.start < t.first.start || p.start == t.first.start && p.pid < t.first.pid {
 		t.first = p
@@ -202,7 +202,7 @@ func (t *tenancy) add(p *resident) {
 }
 
 // ask finds out where a process is, known or not.
-func (n *namespaces) ask(pid int32, p *resident, now time.Time) *resident {
+func (n *namespaces) ask(pid int32, p *procNetNS, now time.Time) *procNetNS {
 	if p == nil || !now.Before(p.due) {
 		stat, gone, err := n.owners.ReadStat(pid)
 		if gone || err != nil && p == nil {
@@ -210,7 +210,7 @@ func (n *namespaces) ask(pid int32, p *resident, now time.Time) *resident {
 		}
 		if err == nil && (p == nil || p.start != stat.Start) { // new, or another of that number
 			age := kernel.SinceBoot() - time.Duration(stat.Start)*time.Second/owners.UserHZ
-			p = &resident{pid: pid, start: stat.Start, kernel: stat.Flags&owners.PFKThread != 0, young: now.Add(youth - age)}
+			p = &procNetNS{pid: pid, start: stat.Start, kernel: stat.Flags&owners.PFKThread != 0, young: now.Add(youth - age)}
 			n.procs[pid] = p
 		}
 		p.due = now.Add(askAgain/2 + askAgain/2*time.Duration(pid%16)/16)
@@ -278,7 +278,7 @@ func (n *namespaces) readNames(folder string) {
 		if unix.Stat(path, &st) != nil || st.Dev != n.device {
 			continue
 		}
-		t := n.tenancy(st.Ino)
+		t := n.usersOf(st.Ino)
 		t.path = path
 		if folder == n.folders[0] {
 			t.names = append(t.names, kernel.Printable([]byte(name)))
@@ -286,8 +286,8 @@ func (n *namespaces) readNames(folder string) {
 	}
 }
 
-// way is a file that leads into the namespace.
-func (t *tenancy) way() string {
+// entry is a file that leads into the namespace.
+func (t *nsUsers) entry() string {
 	if t.path == "" {
 		return "/proc/" + strconv.Itoa(int(t.first.pid)) + "/ns/net"
 	}
@@ -321,15 +321,15 @@ func (n *namespaces) wants(inode uint64) bool {
 }
 
 // chosen is the process that pid:N means: the one that first had the number.
-func (n *namespaces) chosen(pid int32) *resident {
+func (n *namespaces) chosen(pid int32) *procNetNS {
 	p := n.procs[pid]
 	if p == nil || p.netns == 0 {
 		return nil
 	}
-	if _, seen := n.meant[pid]; !seen {
-		n.meant[pid] = p.start
+	if _, seen := n.pidStarts[pid]; !seen {
+		n.pidStarts[pid] = p.start
 	}
-	if n.meant[pid] != p.start {
+	if n.pidStarts[pid] != p.start {
 		return nil
 	}
 	return p
@@ -353,7 +353,7 @@ func (n *namespaces) absent() []string {
 		}
 	}
 	for _, pid := range n.which.pids {
-		if _, seen := n.meant[pid]; !seen && n.chosen(pid) == nil {
+		if _, seen := n.pidStarts[pid]; !seen && n.chosen(pid) == nil {
 			list = append(list, "pid:"+strconv.Itoa(int(pid)))
 		}
 	}

@@ -454,7 +454,7 @@ func comeAndGo(t *testing.T, between bool) bool {
 	eventually(t, "the close of its socket is heard", func() bool {
 		for _, c := range r.sockets.closes {
 			c.mu.Lock()
-			heard := c.ns.id == store.Of(red) && len(c.ledger.sampled) > 0
+			heard := c.ns.id == store.Of(red) && len(c.events.sampled) > 0
 			c.mu.Unlock()
 			if heard {
 				return true
@@ -873,12 +873,12 @@ func BenchmarkNamespaces(b *testing.B) {
 		r.sample()
 		for _, c := range []struct {
 			name string
-			age  func(p *resident, i int)
+			age  func(p *procNetNS, i int)
 		}{
-			{"young", func(*resident, int) {}},
-			{"old", func(p *resident, _ int) { p.young, p.due = time.Time{}, time.Now().Add(time.Hour) }},
+			{"young", func(*procNetNS, int) {}},
+			{"old", func(p *procNetNS, _ int) { p.young, p.due = time.Time{}, time.Now().Add(time.Hour) }},
 			// A sample every 5 s asks a third of those that are old.
-			{"a_third_due", func(p *resident, i int) {
+			{"a_third_due", func(p *procNetNS, i int) {
 				p.young, p.due = time.Time{}, time.Now().Add(time.Hour)
 				if i%3 == 0 {
 					p.due = time.Time{}

@@ -25,13 +25,13 @@ import (
 	"netsql/store"
 )
 
-// The law of owners, over a random history of sockets that are opened, closed, duplicated, put in the place of others,
-// inherited by children that run another program or do not, kept through exec, passed to processes that run already
-// (kept, closed, or replaced at once by another under the same number; received at once or later), among processes
-// that come, are killed, and take over the number of one that was: in every sample, the process named
-// for a socket is one of those that hold it. Nobody is named only when nobody holds it, or when it was on its way for orphanSamples
-// or more and not everything was read again since. The oracle reads all of /proc/PID/fd in the plain way. Once in ten samples, in
-// which everything is read again, all holders are known.
+// The law of owners, over a random history of sockets that are opened, closed, duplicated, put in the place of others, inherited
+// by children that run another program or do not, kept through exec, passed to processes that run already (kept, closed, or
+// replaced at once by another under the same number; received at once or later), among processes that come, are killed, and take
+// over the number of one that was: in every sample, the process named for a socket is one of those that hold it. Nobody is named
+// only when nobody holds it, or when it was on its way for orphanSamples or more and not everything was read again since. The
+// oracle reads all of /proc/PID/fd in the plain way. Once in ten samples, in which everything is read again, all holders are
+// known.
 //
 // NETSQL_TEST_SEEDS has it try so many histories, others each time, and NETSQL_TEST_SEED one again.
 func TestOwnersLaw(t *testing.T) { testOwnersLaw(t, false) }

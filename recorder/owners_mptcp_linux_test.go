@@ -24,8 +24,8 @@ func mptcp(t *testing.T) int {
 	return fd
 }
 
-// A connection of MPTCP has the process that holds it, while it is open with all its subflows, and when it has been closed and the
-// subflows are still there.
+// A connection of MPTCP has the process that holds it, while it is open with all its subflows, and when it has been closed and
+// the subflows are still there.
 func TestOwnerOfMPTCP(t *testing.T) {
 	if !kerneltest.InNamespace(t) {
 		return
@@ -128,7 +128,7 @@ func TestOwnerOfMPTCP(t *testing.T) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		n := 0
-		for _, e := range c.ledger.sampled {
+		for _, e := range c.events.sampled {
 			if int(e.rec.SPort) == port || int(e.rec.DPort) == port {
 				n++
 			}

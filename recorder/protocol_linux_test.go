@@ -272,7 +272,8 @@ func FuzzProtocolFiles(f *testing.F) {
 	})
 }
 
-// How many sockets there are of the kinds that sockets leaves out is recorded, and they are in no row of it. The oracle is what the test has opened.
+// How many sockets there are of the kinds that sockets leaves out is recorded, and they are in no row of it. The oracle is what
+// the test has opened.
 func TestSocketsThatAreLeftOut(t *testing.T) {
 	if !kerneltest.InNamespace(t) {
 		return

@@ -20,9 +20,9 @@ import (
 	"netsql/store"
 )
 
-// A process that opens and closes its only socket again and again is one process, with one group of each kind: also where the recorder
-// is started again while it holds the socket or does not, or cannot read the owners for a while. It ends once, without a socket, and
-// that is told once. The oracle is what the test made it do.
+// A process that opens and closes its only socket again and again is one process, with one group of each kind: also where the
+// recorder is started again while it holds the socket or does not, or cannot read the owners for a while. It ends once, without
+// a socket, and that is told once. The oracle is what the test made it do.
 func TestProcessWithoutASocketIsTheSame(t *testing.T) {
 	if os.Getenv("NETSQL_TEST_NOW_AND_THEN") != "" {
 		nowAndThen(t)

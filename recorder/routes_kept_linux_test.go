@@ -56,7 +56,7 @@ func TestRoutesAreKept(t *testing.T) {
 		{"nothing after that", func() {}, "kept"},
 		{"a minute", func() { src.due = time.Now() }, "read"},
 		{"some changes are lost", func() { net.changes.queue.lose() }, "read"},
-		{"some changes are too many", func() { net.changes.queue.surplus = 1 }, "read"},
+		{"some changes are too many", func() { net.changes.queue.overflow = 1 }, "read"},
 		{"nobody listened", func() { net.changes.close() }, "read"},
 		{"nobody was able to listen", func() { net.changes.failed = unix.EBADF }, "read"},
 		{"listening again", func() {}, "read"},

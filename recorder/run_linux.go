@@ -90,8 +90,8 @@ type run struct {
 	sockets    *sockets   // of all network namespaces: they are read first, because they change fastest
 	networks   []*network // what else is in each
 	machine    []source   // what is of the whole machine
-	hearer     *hearer    // of changes: closes gather in another, and come far more often
-	waker      *waker     // changes bring the next sample forward
+	monitor    *monitor   // of changes: closes gather in another, and come far more often
+	trigger    *trigger   // changes bring the next sample forward
 	said       map[string]bool
 	failing    string // why the last sample was not taken
 	generation uint32 // of the recording
@@ -106,18 +106,18 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 	s := newSockets(w).(*sockets)
 	s.debug, s.owners.Log = debug, debug.Owners
 	s.budget, s.without = c.CloseBudget, c.Without
-	if s.hearer, err = newHearer(); err != nil {
+	if s.monitor, err = newMonitor(); err != nil {
 		return nil, err
 	}
-	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace([]source{newSoftnet(w, own)}), waker: newWaker(), said: map[string]bool{}}
-	if r.hearer, err = newHearer(); err != nil {
+	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace([]source{newSoftnet(w, own)}), trigger: newTrigger(), said: map[string]bool{}}
+	if r.monitor, err = newMonitor(); err != nil {
 		s.close()
 		return nil, err
 	}
-	r.hearer.hastens(changesAtOnce)
+	r.monitor.takeAtOnce(changesAtOnce)
 	if r.namespaces, err = newNamespaces(w, s.owners, own, c.NetNS); err != nil {
 		s.close()
-		r.hearer.end()
+		r.monitor.end()
 		return nil, err
 	}
 	return r, nil
@@ -129,7 +129,7 @@ func (r *run) close() {
 		r.shut(n)
 	}
 	r.sockets.close()
-	r.hearer.end()
+	r.monitor.end()
 	r.thread.end()
 }
 
@@ -148,13 +148,13 @@ func (r *run) loop(ctx, whole context.Context) error {
 	defer timer.Stop()
 	look := time.NewTicker(lookAgain) // samples may be an hour apart
 	defer look.Stop()
-	var budget wakeBudget
+	var budget triggerBudget
 	early := time.NewTimer(time.Hour) // runs while a sample is brought forward
 	early.Stop()
 	defer early.Stop()
 	tidy := time.NewTimer(0) // runs while there is something to be done between samples
 	defer tidy.Stop()
-	wake := r.waker.signal // nil meanwhile
+	wake := r.trigger.signal // nil meanwhile
 	for {
 		select {
 		case <-ctx.Done():
@@ -167,7 +167,7 @@ func (r *run) loop(ctx, whole context.Context) error {
 			}
 			continue
 		case <-wake:
-			if wait, ok := budget.bring(r.waker.take(), kernel.SinceBoot(), time.Until(next)); ok {
+			if wait, ok := budget.bring(r.trigger.take(), kernel.SinceBoot(), time.Until(next)); ok {
 				early.Reset(wait)
 				wake = nil
 			}
@@ -184,7 +184,7 @@ func (r *run) loop(ctx, whole context.Context) error {
 		r.report(r.sample(whole))
 		budget.end(kernel.SinceBoot())
 		early.Stop()
-		wake = r.waker.signal
+		wake = r.trigger.signal
 		// A sample that took longer than the interval is followed by one at the next beat, not by
 		// those that were missed.
 		now := time.Now()
@@ -231,9 +231,9 @@ func (r *run) tidyOnce(ctx context.Context) error {
 	return nil
 }
 
-// busy tells the hearers that the recorder works, or that it does no more.
+// busy tells the monitors whether the recorder is working.
 func (r *run) busy(now bool) {
-	for _, h := range [...]*hearer{r.hearer, r.sockets.hearer} {
+	for _, h := range [...]*monitor{r.monitor, r.sockets.monitor} {
 		if now {
 			h.busy.begin()
 		} else {
@@ -250,7 +250,7 @@ func (r *run) sample(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.waker.take()
+	r.trigger.take()
 	r.writer.Begin(clock)
 	r.startOver()
 	r.follow()

@@ -219,9 +219,9 @@ func scaleNeighbors(b testing.TB, n int) *scale {
 	return s
 }
 
-// BenchmarkFourThousandInterfaces records 4,096 interfaces, each with an address, and so 25,000 routes, 8,000 addresses and 20,000
-// settings. Reached: the first sample 0.5 s of CPU; at rest 0.2 s; after 1 % changed 0.2 s; 4.8 KB of heap for each with all that, and
-// 100 MB resident at the most.
+// BenchmarkFourThousandInterfaces records 4,096 interfaces, each with an address, and so 25,000 routes, 8,000 addresses and
+// 20,000 settings. Reached: the first sample 0.5 s of CPU; at rest 0.2 s; after 1 % changed 0.2 s; 4.8 KB of heap for each with
+// all that, and 100 MB resident at the most.
 func BenchmarkFourThousandInterfaces(b *testing.B) {
 	if benchInNamespace(b) {
 		scaleInterfaces(b, 4096)
@@ -260,8 +260,8 @@ func scaleInterfaces(b testing.TB, n int) *scale {
 	return s
 }
 
-// BenchmarkFiveHundredNamespaces records 500 network namespaces besides its own. Reached: at rest 0.74 s of CPU (1.3 s where each is asked for
-// its TCP and UDP sockets though it has none); 174 KB of heap for each, and 200 MB resident at the most.
+// BenchmarkFiveHundredNamespaces records 500 network namespaces besides its own. Reached: at rest 0.74 s of CPU (1.3 s where
+// each is asked for its TCP and UDP sockets though it has none); 174 KB of heap for each, and 200 MB resident at the most.
 func BenchmarkFiveHundredNamespaces(b *testing.B) {
 	if benchInNamespace(b) {
 		scaleNamespaces(b, 500)
@@ -293,9 +293,9 @@ func scaleNamespaces(b testing.TB, n int) *scale {
 	return s
 }
 
-// BenchmarkThreeHundredThousandSockets records 300,000 TCP sockets, connected to each other, of sixty processes. Reached: the first
-// sample 4.6 s of CPU; at rest 0.7 to 1.5 s; after 1 % were replaced 1.0 s, after a fifth moved bytes 1.2 s; 605 bytes of heap
-// for each, and 470 MB resident at the most.
+// BenchmarkThreeHundredThousandSockets records 300,000 TCP sockets, connected to each other, of sixty processes. Reached: the
+// first sample 4.6 s of CPU; at rest 0.7 to 1.5 s; after 1 % were replaced 1.0 s, after a fifth moved bytes 1.2 s; 605 bytes of
+// heap for each, and 470 MB resident at the most.
 func BenchmarkThreeHundredThousandSockets(b *testing.B) {
 	if benchInNamespace(b) {
 		scaleSockets(b, 300_000)

@@ -57,7 +57,7 @@ func BenchmarkSocketsSample(b *testing.B) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	s := newSockets(w).(*sockets)
-	if s.hearer, err = newHearer(); err != nil {
+	if s.monitor, err = newMonitor(); err != nil {
 		b.Fatal(err)
 	}
 	s.budget = DefaultCloseBudget

@@ -10,17 +10,17 @@ import (
 // boundAgain is how long after a look that found no bound socket the next one is.
 const boundAgain = time.Minute
 
-// A boundLook decides when the TCP sockets are asked for that are bound to a port and neither listen nor are connected. The kernel
-// shows them since Linux 6.8, and goes through its whole table of ports for them and through the sockets of each: of 20,000
-// sockets that takes it a fifth of the dump, and nearly always there are none. So they are looked for once per boundAgain,
-// and in each sample while there are any, so that none is shown when it is gone.
+// A boundLook decides when the TCP sockets are asked for that are bound to a port and neither listen nor are connected. The
+// kernel shows them since Linux 6.8, and goes through its whole table of ports for them and through the sockets of each: of
+// 20,000 sockets that takes it a fifth of the dump, and nearly always there are none. So they are looked for once per
+// boundAgain, and in each sample while there are any, so that none is shown when it is gone.
 type boundLook struct {
 	at    time.Time // of the last look
 	asked bool      // the dump under way is one
 	seen  int       // by the last look
 }
 
-// decide is for before a dump: whether it is to be a look.
+// decide says, before a dump, whether this one also looks for bound sockets.
 func (l *boundLook) decide() {
 	now := time.Now()
 	if l.asked = l.seen > 0 || now.Sub(l.at) >= boundAgain; l.asked {

@@ -47,8 +47,8 @@ func (s *sockets) isGone(ctx context.Context, h *owners.Held) bool {
 	return false
 }
 
-// isAbandoned asks the kernel whether the connection that subflow e is of has been closed by its process. When in doubt it has not.
-// Then all its subflows are abandoned.
+// isAbandoned asks the kernel whether the connection that subflow e is of has been closed by its process. When in doubt it has
+// not. Then all its subflows are abandoned.
 func (s *sockets) isAbandoned(ctx context.Context, p *protocol, e *socket, token uint32) bool {
 	closed := false
 	err := p.diag.Ask(ctx, sockdiag.ExactMPTCP(e.Rec.Family, token), func(msg []byte) error {

@@ -35,7 +35,7 @@ type sockets struct {
 	closes    []*closes   // one for each namespace, when they are to be heard
 	traffic   []*traffic  // one for each namespace
 	dumped    []dumpTime  // when the last samples were, the oldest first
-	hearer    *hearer     // nil: closes are not heard
+	monitor   *monitor    // nil: closes are not heard
 	debug     debuglog.Logs
 	without   without  // sources that are not read
 	off       []source // those that stand for closes and traffic then
@@ -81,11 +81,11 @@ func (s *sockets) enter(ns namespace) {
 	}
 	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: sockdiag.UnixRequest{}.Message, census: counted}, ns, diag)
 	switch {
-	case s.hearer == nil:
+	case s.monitor == nil:
 	case s.without.has("closes"):
 		s.off = append(s.off, s.without.offIn(ns, "closes", s.writer.SourceIn(ns.id, "closes")))
 	default:
-		s.hear(ns)
+		s.subscribe(ns)
 	}
 }
 
@@ -126,9 +126,9 @@ func (s *sockets) tcpOf(t *traffic) []*protocol {
 	return tcp
 }
 
-// hear begins to hear of the closed sockets of a namespace.
-func (s *sockets) hear(ns namespace) {
-	c := &closes{ns: ns, netlog: s.debug.Netlink, hearer: s.hearer, fd: -1, source: s.writer.SourceIn(ns.id, "closes"), budget: s.budget}
+// subscribe begins to hear of the closed sockets of a namespace.
+func (s *sockets) subscribe(ns namespace) {
+	c := &closes{ns: ns, netlog: s.debug.Netlink, monitor: s.monitor, fd: -1, source: s.writer.SourceIn(ns.id, "closes"), budget: s.budget}
 	c.log, c.sums = store.NewLog(c.source, store.Closes), store.NewLog(c.source, store.CloseCounts)
 	for _, p := range s.protocols {
 		if p.ns.id == ns.id && (p.proto == "tcp" || p.proto == "udp") {
@@ -222,8 +222,8 @@ func (s *sockets) close() {
 	for _, c := range s.closes {
 		c.close()
 	}
-	if s.hearer != nil {
-		s.hearer.end()
+	if s.monitor != nil {
+		s.monitor.end()
 	}
 }
 
@@ -325,8 +325,8 @@ type protocol struct {
 	counted bool // since this recording is written: what the last run had counted has been looked through
 }
 
-// A socket is what is remembered of one from sample to sample. There are tens of thousands of these: at more than 288 bytes each would take
-// up 320.
+// A socket is what is remembered of one from sample to sample. There are tens of thousands of these: at more than 288 bytes each
+// would take up 320.
 type socket struct {
 	owners.Held
 	name    string // of a unix socket, as the kernel has it

@@ -9,9 +9,9 @@ import (
 	"netsql/recorder/internal/sockdiag"
 )
 
-// remains are what is left of a connection in TIME_WAIT, or in FIN_WAIT2 after close, that no sample has seen alive. They have a cookie
-// of their own, so that only both ends tell which close they are of. They are recorded as long as that close is
-// kept by itself: of ten thousand connections a second TIME_WAIT would be the only trace otherwise, sixty times over.
+// remains are what is left of a connection in TIME_WAIT, or in FIN_WAIT2 after close, that no sample has seen alive. They have a
+// cookie of their own, so that only both ends tell which close they are of. They are recorded as long as that close is kept by
+// itself: of ten thousand connections a second TIME_WAIT would be the only trace otherwise, sixty times over.
 type remains struct {
 	rec   sockdiag.Record
 	began time.Duration // since boot: TIME_WAIT; 0 where that is not known
@@ -26,8 +26,8 @@ const (
 	remainsLimit = 1 << 14
 )
 
-// seeRemains takes note of remains that a dump shows and that are not known. Those whose close may be in the ledger wait until it
-// is collected; the others are only counted.
+// seeRemains takes note of remains that a dump shows and that are not known. Those whose close may be in the log of closes wait
+// until it is collected; the others are only counted.
 func (p *protocol) seeRemains(r *sockdiag.Record, msg []byte, filled time.Duration) {
 	left := remains{rec: *r, began: timeWaitBegan(r, msg, filled)}
 	recent := left.began == 0 || left.began > p.closes.emptied-inFlight
@@ -38,7 +38,8 @@ func (p *protocol) seeRemains(r *sockdiag.Record, msg []byte, filled time.Durati
 	p.surplus++
 }
 
-// timeWaitBegan is when TIME_WAIT began, since boot, to two ticks of the kernel, where filled is when it wrote the message; 0 where that is not known.
+// timeWaitBegan is when TIME_WAIT began, since boot, to two ticks of the kernel, where filled is when it wrote the message; 0
+// where that is not known.
 func timeWaitBegan(r *sockdiag.Record, msg []byte, filled time.Duration) time.Duration {
 	if r.State != sockdiag.StateTimeWait {
 		return 0
@@ -90,7 +91,7 @@ func (c *closes) awaits(r *sockdiag.Record) bool {
 	}
 	if c.singles == nil {
 		c.mu.Lock()
-		c.singles, _ = c.ledger.lastOf()
+		c.singles, _ = c.events.lastOf()
 		c.mu.Unlock()
 	}
 	_, there := c.singles[endpointsOf(r)]
@@ -98,13 +99,13 @@ func (c *closes) awaits(r *sockdiag.Record) bool {
 }
 
 // closeOf is the close of these remains. ok: they are to be recorded. Nil, though they are: the recorder did not listen then.
-func (c *closes) closeOf(r *remains) (end *ending, ok bool) {
+func (c *closes) closeOf(r *remains) (end *closeEvent, ok bool) {
 	if c.got == nil {
 		return nil, true
 	}
-	// Of several connections between the same ends, the one that TIME_WAIT began with: the first to close since. Where none did, or only surely later,
-	// it has gone through FIN_WAIT2: the kernel tells of the close then, and TIME_WAIT begins when the other end has closed, too. Meanwhile there
-	// can be no other connection between these ends: it was the last to close before.
+	// Of several connections between the same ends, the one that TIME_WAIT began with: the first to close since. Where none did,
+	// or only surely later, it has gone through FIN_WAIT2: the kernel tells of the close then, and TIME_WAIT begins when the
+	// other end has closed, too. Meanwhile there can be no other connection between these ends: it was the last to close before.
 	later := false
 	i, there := c.latest[endpointsOf(&r.rec)]
 	for ; there && i >= 0; i = c.earlier[i] {
@@ -127,8 +128,9 @@ func (c *closes) closeOf(r *remains) (end *ending, ok bool) {
 	return nil, false
 }
 
-// lastOf are the last of the TCP closes between the same ends, by their place among the single ones, and for each the one before it; -1: none.
-func (l *ledger) lastOf() (last map[endpoints]int, earlier []int) {
+// lastOf are the last of the TCP closes between the same ends, by their place among the single ones, and for each the one before
+// it; -1: none.
+func (l *closeLog) lastOf() (last map[endpoints]int, earlier []int) {
 	last, earlier = make(map[endpoints]int, len(l.single)), make([]int, len(l.single))
 	for i := range l.single {
 		if earlier[i] = -1; l.single[i].proto != unix.IPPROTO_TCP {

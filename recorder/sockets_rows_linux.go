@@ -268,7 +268,8 @@ func (p *protocol) countSurplus() {
 	c.queues = true
 }
 
-// reportCounts puts the groups into the recording and begins anew. A group that has no sockets rests for as long as its process lives.
+// reportCounts puts the groups into the recording and begins anew. A group that has no sockets rests for as long as its process
+// lives.
 func (p *protocol) reportCounts(lives func(store.Ref) bool) {
 	for key, c := range p.counts {
 		if c.n == 0 {

@@ -18,8 +18,8 @@ import (
 // through TIME_WAIT, and for a socket that was made and never connected or bound. ss shows none of them: they are
 // unlisted. They stay in the recording, in state CLOSE, for as long as a process is seen to hold them.
 
-// mayBeHeld reports whether a process may still hold a socket that the dump does not show as alive: it held it in the last sample,
-// and the kernel has not told of its end.
+// mayBeHeld reports whether a process may still hold a socket that the dump does not show as alive: it held it in the last
+// sample, and the kernel has not told of its end.
 func (p *protocol) mayBeHeld(e *socket) bool {
 	return (p.proto == "tcp" || p.proto == "udp") && len(e.Holders) > 0 && !e.closed && !p.closes.toldOf(e.Rec.Cookie)
 }
@@ -173,8 +173,8 @@ func (s *sockets) hold(p *protocol, e *socket, at owners.Stray) {
 	s.owners.Take(&e.Held, at)
 }
 
-// resume finds again the sockets that the last run of the recorder saw in its last sample, that no dump shows any more, and that a
-// process still holds.
+// resume finds again the sockets that the last run of the recorder saw in its last sample, that no dump shows any more, and that
+// a process still holds.
 func (s *sockets) resume(ctx context.Context) {
 	if len(s.owners.Strays) == 0 {
 		return

@@ -75,7 +75,8 @@ func (m *moved) add(g growth) {
 	m.retransmits += int64(g.retransmits)
 }
 
-// report puts the sums into the recording and begins anew. The sum of a process without a connection rests for as long as the process lives.
+// report puts the sums into the recording and begins anew. The sum of a process without a connection rests for as long as the
+// process lives.
 func (t *traffic) report(protocols []*protocol, lives func(store.Ref) bool) error {
 	for _, p := range protocols {
 		if !p.ok {

@@ -56,8 +56,9 @@ func isDead(t *testing.T, c *net.TCPConn) {
 	eventually(t, "the RST comes", func() bool { return tcpState(t, c) == sockdiag.StateClose })
 }
 
-// A connection whose descriptor outlives it, because it was reset or shut down, is one connection, with its bytes once, however many samples
-// or restarts of the recorder there are until the descriptor is closed. Until then it is a socket in CLOSE of its process, which ss does not show.
+// A connection whose descriptor outlives it, because it was reset or shut down, is one connection, with its bytes once, however
+// many samples or restarts of the recorder there are until the descriptor is closed. Until then it is a socket in CLOSE of its
+// process, which ss does not show.
 func TestDescriptorsOutliveConnections(t *testing.T) {
 	if !kerneltest.InNamespace(t) {
 		return
@@ -202,8 +203,9 @@ func tcpInode(t *testing.T, c *net.TCPConn) int64 {
 	return int64(stat.Ino)
 }
 
-// Connections that are closed with SO_LINGER 0 between two samples, of which the kernel has forgotten the other end and the numbers, are
-// connections with NULL; sums say how many they lack, and a program of which nothing is known has NULL. A failed or a merely bound socket is none.
+// Connections that are closed with SO_LINGER 0 between two samples, of which the kernel has forgotten the other end and the
+// numbers, are connections with NULL; sums say how many they lack, and a program of which nothing is known has NULL. A failed or
+// a merely bound socket is none.
 func TestForgottenNumbersAreNull(t *testing.T) {
 	if !kerneltest.InNamespace(t) {
 		return
@@ -295,8 +297,8 @@ func TestNothingKnownIsNull(t *testing.T) {
 	}
 }
 
-// Of a connection that was reset between two samples, and whose descriptor was closed before the second, it is not known when it ended: nothing
-// says that the time of the close is that.
+// Of a connection that was reset between two samples, and whose descriptor was closed before the second, it is not known when it
+// ended: nothing says that the time of the close is that.
 func TestResetBetweenSamplesIsNotExact(t *testing.T) {
 	if !kerneltest.InNamespace(t) {
 		return

@@ -8,8 +8,8 @@ import (
 	"netsql/store"
 )
 
-// switchedOff stands for a source that Config.Without names. It is not read, and the recording says so in every sample: its outcome is
-// failed with the reason, and a gap lasts as long. What it would know is unknown then, and not gone.
+// switchedOff stands for a source that Config.Without names. It is not read, and the recording says so in every sample: its
+// outcome is failed with the reason, and a gap lasts as long. What it would know is unknown then, and not gone.
 type switchedOff struct {
 	source *store.Source
 	err    error
@@ -50,8 +50,8 @@ func (w without) first(names ...string) string {
 	return ""
 }
 
-// replace puts what stands for them in place of the sources that are switched off. They are made all the same: only so the store knows whose
-// rows are missing.
+// replace puts what stands for them in place of the sources that are switched off. They are made all the same: only so the store
+// knows whose rows are missing.
 func (w without) replace(sources []source) []source {
 	list := slices.Clone(sources)
 	for i, s := range list {

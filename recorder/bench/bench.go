@@ -2,15 +2,15 @@
 //
 // # What it does
 //
-// Run starts the program itself, netsql record, in network and PID namespaces of its own, beside crowds of sockets (package crowd) that
-// rest, send bytes, or come and go. It reads from outside what the recorder has used: CPU time, memory, bytes written. The other
-// programs are run there too. Then it has package store write and ask a recording of days. A Report holds all figures, the targets
-// that they should reach, and what was left out and why.
+// Run starts the program itself, netsql record, in network and PID namespaces of its own, beside crowds of sockets (package
+// crowd) that rest, send bytes, or come and go. It reads from outside what the recorder has used: CPU time, memory, bytes
+// written. The other programs are run there too. Then it has package store write and ask a recording of days. A Report holds all
+// figures, the targets that they should reach, and what was left out and why.
 //
 // # What it never does
 //
-// Nothing of it runs while recording, and it uses nothing of package recorder: it measures the program as anybody could. All processes
-// and files that it makes end with it.
+// Nothing of it runs while recording, and it uses nothing of package recorder: it measures the program as anybody could. All
+// processes and files that it makes end with it.
 package bench
 
 import (

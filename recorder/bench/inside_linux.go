@@ -55,11 +55,13 @@ var errRefused = errors.New("no /proc of its own")
 type insideConfig struct {
 	Config
 	Folder string
-	// Alone: it is in a PID namespace of its own, so that neither the recorder nor its peers look at what else runs on the machine.
+	// Alone: it is in a PID namespace of its own, so that neither the recorder nor its peers look at what else runs on the
+	// machine.
 	Alone bool
 }
 
-// measureLoads measures in a process of its own, in fresh network and PID namespaces, or in the first alone where /proc may not be mounted.
+// measureLoads measures in a process of its own, in fresh network and PID namespaces, or in the first alone where /proc may not
+// be mounted.
 func (r *Report) measureLoads(ctx context.Context, c Config, dir string) error {
 	runtime.LockOSThread() // with this thread end those that it starts
 	defer runtime.UnlockOSThread()

@@ -20,8 +20,8 @@ import (
 	"netsql/recorder/internal/sockdiag"
 )
 
-// peerRuns is how often each peer is run; the run in the middle counts. They are run in turn, so that what else the machine does meanwhile
-// is the same for all.
+// peerRuns is how often each peer is run; the run in the middle counts. They are run in turn, so that what else the machine does
+// meanwhile is the same for all.
 const peerRuns = 5
 
 // MeasureSS measures what ss takes to show the TCP sockets that are there now, and MeasureDump what asking for them alone takes.
@@ -62,8 +62,8 @@ func measurePeers(ctx context.Context, dir string, samples int) []Peer {
 	return append(peers, recordingPeers(ctx, dir, samples)...)
 }
 
-// A shownPeer is a program that shows sockets. Its memory is not told: what the system counts as such begins with that of the program that
-// starts it.
+// A shownPeer is a program that shows sockets. Its memory is not told: what the system counts as such begins with that of the
+// program that starts it.
 type shownPeer struct {
 	name, pkg string
 	args      []string
@@ -118,15 +118,16 @@ func (p *shownPeer) result() Peer {
 	return r
 }
 
-// threadTime is the CPU time that the calling thread has used (clock_gettime(2), CLOCK_THREAD_CPUTIME_ID): to the nanosecond, while getrusage(2)
-// counts what ran since the last tick of the clock not yet.
+// threadTime is the CPU time that the calling thread has used (clock_gettime(2), CLOCK_THREAD_CPUTIME_ID): to the nanosecond,
+// while getrusage(2) counts what ran since the last tick of the clock not yet.
 func threadTime() (time.Duration, error) {
 	var t unix.Timespec
 	err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
 	return time.Duration(t.Nano()), err
 }
 
-// bareDump asks the kernel for all TCP sockets, with all that the recorder asks for, and throws the answer away: nobody can know of them for less.
+// bareDump asks the kernel for all TCP sockets, with all that the recorder asks for, and throws the answer away: nobody can know
+// of them for less.
 func bareDump(ctx context.Context) error {
 	d := sockdiag.New()
 	defer d.Close()

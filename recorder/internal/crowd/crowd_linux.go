@@ -224,8 +224,8 @@ func listenLoopback() (fd int, at unix.SockaddrInet4, err error) {
 	return fd, at, err
 }
 
-// connectTo makes a connection; what listens is in the same thread. The end that connects resets it when it is closed: sockets in TIME_WAIT would
-// pile up, where one closes and opens as fast as here, as on no machine.
+// connectTo makes a connection; what listens is in the same thread. The end that connects resets it when it is closed: sockets
+// in TIME_WAIT would pile up, where one closes and opens as fast as here, as on no machine.
 func connectTo(listening int, at *unix.SockaddrInet4) (client, server int, err error) {
 	if client, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return 0, 0, fmt.Errorf("make a socket: %w", err)
@@ -277,7 +277,8 @@ func (p *pairs) poke(turn int) error {
 	return nil
 }
 
-// churn makes connections and closes them, rate of them a second, for that long. It says how many they were, for it may not come after.
+// churn makes connections and closes them, rate of them a second, for that long. It says how many they were, for it may not come
+// after.
 func churn(rate int, span time.Duration) (made int, took time.Duration, err error) {
 	listening, at, err := listenLoopback()
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package debuglog writes what the recorder was told and what it decided, for people who look for an error in it.
 //
-// A Log belongs to one topic. Where the topic is off it is nil: callers ask for that before they make the words, so that it costs nothing.
-// It reads no environment and opens no file: the program says which topics are on, and where they are written.
+// A Log belongs to one topic. Where the topic is off it is nil: callers ask for that before they make the words, so that it
+// costs nothing. It reads no environment and opens no file: the program says which topics are on, and where they are written.
 package debuglog
 
 import (
@@ -12,7 +12,8 @@ import (
 	"sync"
 )
 
-// Topics are what can be asked for: the messages and dumps of the kernel, how owners of sockets were found, and what became of samples.
+// Topics are what can be asked for: the messages and dumps of the kernel, how owners of sockets were found, and what became of
+// samples.
 var Topics = []string{"netlink", "owners", "store"}
 
 // Logs has a Log for each topic that is on, and nil for the others.

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cmdlines reads /proc/PID/cmdline, which may take for ever: the kernel looks into the memory of the process and takes the lock of
-// its map first (mmap_lock, in access_remote_vm of mm/memory.c). While a thread of the process holds that and waits, for a
-// file system that does not answer, say, the reader waits as well, and nothing but the end of the recorder ends that. None of the other
-// files and links of a process that are read takes it.
+// cmdlines reads /proc/PID/cmdline, which may take for ever: the kernel looks into the memory of the process and takes the lock
+// of its map first (mmap_lock, in access_remote_vm of mm/memory.c). While a thread of the process holds that and waits, for a
+// file system that does not answer, say, the reader waits as well, and nothing but the end of the recorder ends that. None of
+// the other files and links of a process that are read takes it.
 //
 // So another goroutine reads. One that does not come back in time is left behind, and nothing more is asked about its
 // process until it does.

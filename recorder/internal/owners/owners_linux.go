@@ -52,17 +52,17 @@ type Owners struct {
 	boot      float64       // unix seconds
 	recheck   time.Duration // the longest that a holder may go unnoticed
 
-	ByPID   map[int32]*Process
-	unknown []store.ProcessID  // processes of the recording that may be there still, and are to be found again; see recognize
-	first   bool               // nothing is known yet of what the last run left
-	resting int                // processes that are there and hold no socket any more, in the last sample
-	living  map[store.Ref]bool // the processes of the recording that are there; see lives
-	byInode map[uint32]*Held   // the sockets with an inode, of all protocols
-	Twins   map[uint32][]*Held // further sockets with the same inode: subflows of one MPTCP connection
-	wanted  []*Held            // those that have appeared or lost their last holder, and those still not found
-	closed  []*Held            // those of them that are closed since the dump: nobody holds them
-	Strays  map[uint32]Stray   // descriptors of sockets that no dump has shown so far, by inode
-	other   map[uint32]bool    // inodes of sockets of other kinds
+	ByPID      map[int32]*Process
+	unknown    []store.ProcessID  // processes of the recording that may be there still, and are to be found again; see recognize
+	first      bool               // nothing is known yet of what the last run left
+	resting    int                // processes that are there and hold no socket any more, in the last sample
+	living     map[store.Ref]bool // the processes of the recording that are there; see lives
+	byInode    map[uint32]*Held   // the sockets with an inode, of all protocols
+	Twins      map[uint32][]*Held // further sockets with the same inode: subflows of one MPTCP connection
+	unresolved []*Held            // those that have appeared or lost their last holder, and those still not found
+	closed     []*Held            // those of them that are closed since the dump: nobody holds them
+	Strays     map[uint32]Stray   // descriptors of sockets that no dump has shown so far, by inode
+	other      map[uint32]bool    // inodes of sockets of other kinds
 	// doubtful are sockets that the dumps of this sample do not show as alive; a process may still hold them.
 	Doubtful []*Held
 	Gen      uint32 // number of the sample
@@ -98,7 +98,7 @@ type Owners struct {
 	Proc    int // the folder /proc, open
 	PIDs    []int32
 	found   []fdInode // by readSockets
-	passed  []fdInode // those of them that were not read, because they are certain
+	skipped []fdInode // those of them that were not read, because they are certain
 	rings   []uint32  // by readSockets: the descriptors that are rings of io_uring
 	threads []int32   // by listThreads
 	sharers []int32   // used by findTables
@@ -174,10 +174,10 @@ func (o *Owners) ForgetAll() {
 		}
 	}
 	o.ByPID, o.living = map[int32]*Process{}, nil
-	o.wanted = o.wanted[:0]
+	o.unresolved = o.unresolved[:0]
 	for inode, e := range o.byInode {
 		e.Holders = nil
-		o.wanted = append(o.wanted, e)
+		o.unresolved = append(o.unresolved, e)
 		for _, twin := range o.Twins[inode] {
 			twin.Holders = nil
 		}
@@ -392,7 +392,7 @@ func (o *Owners) verify(ctx context.Context, budget int) error {
 			if t.number == table {
 				from = fd
 			}
-			place := o.verifyPlaces(t, from, &budget)
+			place := o.verifyFDs(t, from, &budget)
 			if place < len(t.sockets) && budget <= 0 {
 				o.nextPID, o.nextTable, o.nextFD = pid, t.number, t.sockets[place].fd
 				return nil
@@ -412,18 +412,18 @@ func (o *Owners) search(ctx context.Context) error {
 		err = o.lookAside(ctx)
 	}
 	o.tellMissing()
-	o.wanted = append(o.wanted, o.closed...) // the next dump will not show them
+	o.unresolved = append(o.unresolved, o.closed...) // the next dump will not show them
 	clear(o.closed)
 	o.closed = o.closed[:0]
-	for _, e := range o.wanted {
+	for _, e := range o.unresolved {
 		if e.Lost == 0 {
 			e.Lost = o.Gen
 		}
 	}
-	if cap(o.wanted) > 1024 && cap(o.wanted) > 4*len(o.wanted) {
-		o.wanted = slices.Clone(o.wanted)
+	if cap(o.unresolved) > 1024 && cap(o.unresolved) > 4*len(o.unresolved) {
+		o.unresolved = slices.Clone(o.unresolved)
 	}
-	clear(o.wanted[len(o.wanted):cap(o.wanted)])
+	clear(o.unresolved[len(o.unresolved):cap(o.unresolved)])
 	return err
 }
 
@@ -441,7 +441,7 @@ func (o *Owners) tellMissing() {
 	for _, e := range o.closed {
 		o.Log.Printf("inode %d has no owner: it was closed after the dump", e.Inode)
 	}
-	for _, e := range o.wanted {
+	for _, e := range o.unresolved {
 		why := "no process shows it"
 		if e.OnItsWay {
 			why += ", and the kernel says that it is open: it is on its way from one process to another, or the kernel's own"
@@ -483,7 +483,7 @@ func (o *Owners) seek(ctx context.Context) error {
 	}
 	users := map[uint32]bool{} // that made the missing sockets
 	fresh, young := false, false
-	for _, e := range o.wanted {
+	for _, e := range o.unresolved {
 		users[e.UID] = users[e.UID] || e.UIDKnown
 		fresh = fresh || e.Lost == 0 || e.Lost == o.Gen
 		young = young || o.Gen-e.Lost < OrphanSamples
@@ -542,8 +542,8 @@ func (o *Owners) setClosedAside(ctx context.Context) {
 	if o.Gone == nil {
 		return
 	}
-	few := len(o.wanted) <= askedAtOnce
-	o.wanted = slices.DeleteFunc(o.wanted, func(e *Held) bool {
+	few := len(o.unresolved) <= askedAtOnce
+	o.unresolved = slices.DeleteFunc(o.unresolved, func(e *Held) bool {
 		if !few && e.Rec.Has&sockdiag.HasMPTCP == 0 {
 			return false
 		}
@@ -576,7 +576,7 @@ func (o *Owners) readInTurn() {
 // ancestor that is not new itself can have it, for the socket is younger than its children
 // before.
 func (o *Owners) askParents() {
-	for _, e := range o.wanted {
+	for _, e := range o.unresolved {
 		for i := 0; i < len(e.Holders); i++ {
 			p := e.Holders[i].Process
 			for range len(o.PIDs) { // numbers used again while we read might form a ring
@@ -620,8 +620,8 @@ const (
 
 // missing reports whether a wanted socket has not been found yet.
 func (o *Owners) missing() bool {
-	o.wanted = slices.DeleteFunc(o.wanted, func(e *Held) bool { return len(e.Holders) > 0 || o.byInode[e.Inode] != e })
-	return len(o.wanted) > 0
+	o.unresolved = slices.DeleteFunc(o.unresolved, func(e *Held) bool { return len(e.Holders) > 0 || o.byInode[e.Inode] != e })
+	return len(o.unresolved) > 0
 }
 
 // A Holder is a process that has a socket open, with one of its tables.
@@ -630,7 +630,7 @@ type Holder struct {
 	table   uint32 // its number
 	fd      uint32 // the lowest
 	Shown   uint32 // the one last reported; noFD: none
-	places  uint32 // number of descriptors
+	fds     uint32 // number of descriptors
 	Subject *store.Subject[store.SocketOwnerID, store.SocketOwner]
 	ID      store.SocketOwnerID // of subject
 }
@@ -647,7 +647,7 @@ func (o *Owners) Walk(t *Table, how effort) {
 		t.denied, t.changed, t.Counted = false, false, n
 	case err == unix.EACCES || err == unix.EPERM:
 		t.denied = true
-		o.found, o.passed, o.rings = o.found[:0], o.passed[:0], o.rings[:0]
+		o.found, o.skipped, o.rings = o.found[:0], o.skipped[:0], o.rings[:0]
 	case IsGone(err):
 		o.giveUp(t)
 		return
@@ -656,7 +656,7 @@ func (o *Owners) Walk(t *Table, how effort) {
 	}
 	o.hold(t)
 	// A socket that turned up in a second place leaves its first one uncertain.
-	if slices.ContainsFunc(o.passed, func(f fdInode) bool { return !o.certain(t, f) }) {
+	if slices.ContainsFunc(o.skipped, func(f fdInode) bool { return !o.certain(t, f) }) {
 		o.Walk(t, listing)
 		return
 	}
@@ -680,21 +680,21 @@ func (o *Owners) settle(t *Table) {
 // certain reports whether descriptor f of t cannot have become another socket.
 func (o *Owners) certain(t *Table, f fdInode) bool {
 	e := o.byInode[f.inode]
-	return e != nil && e.Dump >= o.FirstDump && len(e.Holders) == 1 && e.Holders[0].of(t) && e.Holders[0].places == 1
+	return e != nil && e.Dump >= o.FirstDump && len(e.Holders) == 1 && e.Holders[0].of(t) && e.Holders[0].fds == 1
 }
 
 // hold makes t a holder of the sockets found and of no others.
 func (o *Owners) hold(t *Table) {
 	for _, f := range t.sockets {
 		if h := o.holder(t, f.inode); h != nil {
-			h.places = 0
+			h.fds = 0
 		}
 	}
 	for _, f := range o.found {
-		o.place(t, f)
+		o.addFD(t, f)
 	}
 	for _, f := range t.sockets {
-		if h := o.holder(t, f.inode); h != nil && h.places == 0 {
+		if h := o.holder(t, f.inode); h != nil && h.fds == 0 {
 			o.release(t, f.inode)
 		}
 	}
@@ -702,8 +702,8 @@ func (o *Owners) hold(t *Table) {
 	t.rings = append(t.rings[:0], o.rings...)
 }
 
-// place makes t a holder of the socket at f, or counts one more place of it.
-func (o *Owners) place(t *Table, f fdInode) {
+// addFD makes t a holder of the socket at f, or counts one more place of it.
+func (o *Owners) addFD(t *Table, f fdInode) {
 	e := o.byInode[f.inode]
 	if e == nil {
 		o.notice(t, f)
@@ -721,11 +721,11 @@ func (o *Owners) place(t *Table, f fdInode) {
 		h = &e.Holders[i]
 		t.Held++
 	}
-	if h.places == 0 {
+	if h.fds == 0 {
 		h.fd = f.fd
 	}
 	h.fd = min(h.fd, f.fd)
-	h.places++
+	h.fds++
 }
 
 // free notes that the socket of t's i-th place is not there any more.
@@ -737,7 +737,7 @@ func (o *Owners) free(t *Table, i int) {
 	if h == nil {
 		return
 	}
-	if h.places--; h.places == 0 {
+	if h.fds--; h.fds == 0 {
 		o.release(t, f.inode)
 	} else if i := slices.IndexFunc(t.sockets, func(g fdInode) bool { return g.inode == f.inode }); i >= 0 {
 		h.fd = t.sockets[i].fd
@@ -769,7 +769,7 @@ func (o *Owners) release(t *Table, inode uint32) {
 	}
 	if len(e.Holders) == 0 {
 		e.Lost, e.OnItsWay = o.Gen, false
-		o.wanted = append(o.wanted, e) // another may have it
+		o.unresolved = append(o.unresolved, e) // another may have it
 	}
 }
 
@@ -794,7 +794,7 @@ func (o *Owners) Appeared(e *Held) {
 		return
 	}
 	o.byInode[e.Inode] = e
-	o.wanted = append(o.wanted, e)
+	o.unresolved = append(o.unresolved, e)
 }
 
 // Vanished takes out a socket that has lost its inode: nobody holds it any more.
@@ -807,11 +807,11 @@ func (o *Owners) Vanished(e *Held) {
 		t.Held--
 		// As many descriptors as before would not mean that they are the same.
 		t.changed = true
-		for i := t.index(h.fd); i < len(t.sockets) && h.places > 0; i++ {
+		for i := t.index(h.fd); i < len(t.sockets) && h.fds > 0; i++ {
 			if t.sockets[i].inode == e.Inode {
 				t.sockets[i].inode = 0
 				t.freed++
-				h.places--
+				h.fds--
 			}
 		}
 	}

@@ -135,11 +135,10 @@ func (o *Owners) ReadStat(pid int32) (s procStat, gone bool, err error) {
 	return s, false, err
 }
 
-// identify names the program run for the recording. While start, comm and exe are the
-// same it stays the same: a process that writes into its own command line does not become
-// another. Only an empty one is read again, because in the middle of an exec the new
-// program has its name already and its arguments not yet. It answers false for a process that the recording has, and that has ended
-// meanwhile: nothing is to be read of it any more, and it would seem to be another one.
+// identify names the program run for the recording. While start, comm and exe are the same it stays the same: a process that
+// writes into its own command line does not become another. Only an empty one is read again, because in the middle of an exec
+// the new program has its name already and its arguments not yet. It answers false for a process that the recording has, and
+// that has ended meanwhile: nothing is to be read of it any more, and it would seem to be another one.
 func (o *Owners) identify(p *Process) bool {
 	if p.subject != nil && p.stat.state == 'Z' {
 		return true // as it was: it has ended, and its parent has not heard of it yet
@@ -216,15 +215,15 @@ func (o *Owners) rest(p *Process) {
 	o.resting++
 }
 
-// restsAndIsDue reports whether p rests and is to be looked at in this sample: it may have ended, and its number be another's, or it may run
-// another program.
+// restsAndIsDue reports whether p rests and is to be looked at in this sample: it may have ended, and its number be another's,
+// or it may run another program.
 func (o *Owners) restsAndIsDue(p *Process) bool {
 	turns := uint32(1 + o.resting/restingRead)
 	return p.subject != nil && (uint32(p.PID)+o.Gen)%turns == 0
 }
 
-// recognize finds the processes again that the last run of the recorder left, and those that were known before forgetAll. Those that
-// hold a socket would be anyway.
+// recognize finds the processes again that the last run of the recorder left, and those that were known before forgetAll. Those
+// that hold a socket would be anyway.
 func (o *Owners) recognize() {
 	if o.first {
 		o.first = false

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// verifyDoubtful looks whether the processes that held the doubtful sockets still do. Who does not is no holder any more; nobody else is
-// looked for.
+// verifyDoubtful looks whether the processes that held the doubtful sockets still do. Who does not is no holder any more; nobody
+// else is looked for.
 func (o *Owners) verifyDoubtful() {
 	for _, e := range o.Doubtful {
 		for _, h := range slices.Clone(e.Holders) {
@@ -70,7 +70,8 @@ type Stray struct {
 // otherLimit is how many sockets of other kinds are remembered, so that each is asked once what it is.
 const otherLimit = 8192
 
-// notice takes note of a descriptor that leads to a socket that no dump has shown. The next dump may show it: it may just have been made.
+// notice takes note of a descriptor that leads to a socket that no dump has shown. The next dump may show it: it may just have
+// been made.
 func (o *Owners) notice(t *Table, f fdInode) {
 	if t.ring || o.other[f.inode] {
 		return
@@ -84,7 +85,8 @@ func (o *Owners) notice(t *Table, f fdInode) {
 	o.Strays[f.inode] = Stray{table: t, fd: f.fd, noticed: o.Gen}
 }
 
-// VerifyStrays brings up to date the strays of the samples before. A stray is forgotten when a dump has shown its socket by now, or when it is closed.
+// VerifyStrays brings up to date the strays of the samples before. A stray is forgotten when a dump has shown its socket by now,
+// or when it is closed.
 func (o *Owners) VerifyStrays() {
 	for inode, at := range o.Strays {
 		if at.noticed == o.Gen || at.verified == o.Gen {
@@ -146,7 +148,8 @@ func (o *Owners) leadsTo(at Stray, inode uint32) bool {
 	return got == inode
 }
 
-// protocolAt is the name of the socket's protocol as the kernel has it (the attribute system.sockprotoname of sockfs, Linux 2.6.39).
+// protocolAt is the name of the socket's protocol as the kernel has it (the attribute system.sockprotoname of sockfs, Linux
+// 2.6.39).
 func (o *Owners) protocolAt(at Stray) string {
 	folder, err := o.fdFolder(at.table)
 	if err != nil || folder == "" {
@@ -163,8 +166,8 @@ func (o *Owners) protocolAt(at Stray) string {
 // IsVerified reports whether the stray still leads to its socket in this sample.
 func (o *Owners) IsVerified(at Stray) bool { return at.verified == o.Gen }
 
-// KindOf is the network namespace of a stray's process, and the protocol and address family of its socket; not ok when it is not known where
-// processes are.
+// KindOf is the network namespace of a stray's process, and the protocol and address family of its socket; not ok when it is not
+// known where processes are.
 func (o *Owners) KindOf(at Stray) (netns store.Int, proto string, af uint8, ok bool) {
 	if o.NetNS == nil {
 		return store.Int{}, "", 0, false
@@ -179,7 +182,7 @@ func (o *Owners) Take(e *Held, at Stray) {
 	o.byInode[e.Inode] = e
 	for _, f := range at.table.sockets {
 		if f.inode == e.Inode {
-			o.place(at.table, f)
+			o.addFD(at.table, f)
 		}
 	}
 }

@@ -136,7 +136,7 @@ func (o *Owners) drop(t *Table) {
 // lookAside looks for the missing sockets in tables that are not known yet, for some samples after they appeared, with other
 // processes in each sample where there are many.
 func (o *Owners) lookAside(ctx context.Context) error {
-	if !slices.ContainsFunc(o.wanted, func(e *Held) bool { return e.Lost == 0 || o.Gen-e.Lost < OrphanSamples }) {
+	if !slices.ContainsFunc(o.unresolved, func(e *Held) bool { return e.Lost == 0 || o.Gen-e.Lost < OrphanSamples }) {
 		return nil
 	}
 	first, _ := slices.BinarySearch(o.PIDs, o.asidePID)

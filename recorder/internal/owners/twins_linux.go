@@ -32,7 +32,7 @@ func (o *Owners) leaveTwins(e *Held) bool {
 		next.holdLike(e)
 		next.Lost = e.Lost
 		if o.byInode[inode] = next; len(next.Holders) == 0 {
-			o.wanted = append(o.wanted, next)
+			o.unresolved = append(o.unresolved, next)
 		}
 		twins = twins[1:]
 	} else {

@@ -40,7 +40,7 @@ func (o *Owners) ListProcesses() error {
 // readSockets reads the descriptors of t that are sockets into o.found, those that are rings into o.rings, and returns how
 // many descriptors of any kind it has.
 func (o *Owners) readSockets(t *Table, how effort) (int64, error) {
-	o.found, o.passed, o.rings = o.found[:0], o.passed[:0], o.rings[:0]
+	o.found, o.skipped, o.rings = o.found[:0], o.skipped[:0], o.rings[:0]
 	if t.ring {
 		return o.readRing(t)
 	}
@@ -56,7 +56,7 @@ func (o *Owners) readSockets(t *Table, how effort) (int64, error) {
 	if how == probing && o.sizes && o.probe(dir, t) {
 		return t.Counted, nil
 	}
-	o.found, o.passed, o.rings = o.found[:0], o.passed[:0], o.rings[:0]
+	o.found, o.skipped, o.rings = o.found[:0], o.skipped[:0], o.rings[:0]
 	count, known := int64(0), t.sockets
 	err = o.EachNumber(dir, func(fd uint32, name *byte) error {
 		count++
@@ -108,9 +108,9 @@ func (o *Owners) probe(dir int, t *Table) bool {
 	return true
 }
 
-// verifyPlaces looks whether the known places of t from a descriptor on still lead to their sockets, and returns the
+// verifyFDs looks whether the known places of t from a descriptor on still lead to their sockets, and returns the
 // first that it has not come to: the budget is spent, or t has been read again instead.
-func (o *Owners) verifyPlaces(t *Table, from uint32, budget *int) int {
+func (o *Owners) verifyFDs(t *Table, from uint32, budget *int) int {
 	if t.ring {
 		return o.verifyRing(t, budget)
 	}
@@ -183,14 +183,14 @@ func (o *Owners) fill(t *Table, i int, inode uint32) {
 	if inode != 0 {
 		t.sockets[i].inode = inode
 		t.freed--
-		o.place(t, t.sockets[i])
+		o.addFD(t, t.sockets[i])
 	}
 }
 
 // pass takes a descriptor to lead where it did.
 func (o *Owners) pass(f fdInode) {
 	o.found = append(o.found, f)
-	o.passed = append(o.passed, f)
+	o.skipped = append(o.skipped, f)
 }
 
 // from is what of the list has that number or a higher one.

@@ -28,8 +28,9 @@ type Conn struct {
 	Log    *debuglog.Log // nil: what is asked and answered is not told
 	Socket *nl.NetlinkSocket
 	Buf    []byte
-	// filled is a moment, since boot, shortly before the kernel wrote the messages that are being read: it writes the first while the
-	// request is sent, and the next whenever some are read. Ages in them count from then, however late we come to look at them.
+	// filled is a moment, since boot, shortly before the kernel wrote the messages that are being read: it writes the first
+	// while the request is sent, and the next whenever some are read. Ages in them count from then, however late we come to look
+	// at them.
 	Filled  time.Duration
 	filling time.Duration // the same of those that are read next
 	// instead of the kernel tells the messages of a dump: a test decides what happens between two of them.

@@ -110,8 +110,8 @@ func (r *Record) Remember(last *Record) {
 	r.Retransmits, r.RTT, r.RTTVar = last.Retransmits, last.RTT, last.RTTVar
 }
 
-// leaveOutFIN takes the FIN of the other end out of the bytes received, where the state says that it has come: the kernel counts it as a
-// byte (tcp_rcv_nxt_update in net/ipv4/tcp_input.c).
+// leaveOutFIN takes the FIN of the other end out of the bytes received, where the state says that it has come: the kernel counts
+// it as a byte (tcp_rcv_nxt_update in net/ipv4/tcp_input.c).
 func (r *Record) leaveOutFIN() {
 	switch r.State {
 	case stateCloseWait, stateLastAck, stateClosing:
@@ -122,9 +122,9 @@ func (r *Record) leaveOutFIN() {
 	}
 }
 
-// rememberFIN leaves the FIN out also where only the record before tells that it has come: at the end every state is CLOSE. Nothing can come
-// after a FIN. The kernel reads state and bytes one after the other, so that the last record may have counted a FIN that came in between: then it
-// stays counted, or the number would fall.
+// rememberFIN leaves the FIN out also where only the record before tells that it has come: at the end every state is CLOSE.
+// Nothing can come after a FIN. The kernel reads state and bytes one after the other, so that the last record may have counted a
+// FIN that came in between: then it stays counted, or the number would fall.
 func (r *Record) rememberFIN(last *Record) {
 	switch {
 	case r.Has&hasFIN == 0 && last.Has&hasFIN != 0 && r.BytesRecv == last.BytesRecv+1:
@@ -135,8 +135,8 @@ func (r *Record) rememberFIN(last *Record) {
 	}
 }
 
-// LeaveOutLastFIN leaves the FIN out of the final numbers of a connection that a sample saw in TIME_WAIT: the other end had sent it. last is what that
-// sample remembered.
+// LeaveOutLastFIN leaves the FIN out of the final numbers of a connection that a sample saw in TIME_WAIT: the other end had sent
+// it. last is what that sample remembered.
 func (r *Record) LeaveOutLastFIN(last *Record) {
 	if r.Has&HasBytesRecv != 0 && (r.Has|last.Has)&hasFIN == 0 && r.BytesRecv > last.BytesRecv {
 		r.BytesRecv--

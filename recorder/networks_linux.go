@@ -22,12 +22,12 @@ type network struct {
 	own     bool // it is the one that the recorder runs in
 	sources []source
 	changes *changes // nil: they are not heard
-	shut    bool     // it was deserted, and nothing in it is open any more
+	shut    bool     // closed: no process is left in it, and we hold no descriptor
 
 	refused *refusal // it cannot be entered
 
-	first *resident // its first process
-	group string    // and the control group of that
+	first *procNetNS // its first process
+	group string     // and the control group of that
 }
 
 // enter begins to record a network namespace.
@@ -42,13 +42,13 @@ func (r *run) enter(ns namespace) {
 	if off.has("changes") {
 		net.sources = append(net.sources, off.off("changes", r.writer.SourceIn(ns.id, "changes")))
 	} else {
-		net.changes = newChanges(r.writer, ns, all, r.hearer, r.waker)
+		net.changes = newChanges(r.writer, ns, all, r.monitor, r.trigger)
 		net.changes.off, net.changes.log = off.changes(), r.debug.Netlink
 	}
 	r.networks = append(r.networks, net)
 }
 
-// leave ends the recording of a network namespace that is gone: with the sample under way, what was in it is.
+// leave ends the recording of a network namespace that is gone. The sample under way says that what was in it is gone too.
 func (r *run) leave(n *network) {
 	r.sockets.leave(n.ns)
 	n.changes.close()
@@ -60,7 +60,7 @@ func (r *run) leave(n *network) {
 	r.networks = slices.DeleteFunc(r.networks, func(o *network) bool { return o == n })
 }
 
-// follow leaves the namespaces that are deserted and enters those that have come. It is called at the begin of a sample.
+// follow leaves the namespaces that no process uses any more, and enters new ones. It is called at the start of a sample.
 func (r *run) follow() {
 	n := r.namespaces
 	found := n.source.Read(func() error {
@@ -133,7 +133,7 @@ func (r *run) openAgain(net *network) {
 var errMoved = errors.New("the process has moved")
 
 func (r *run) openFound(inode uint64) (namespace, error) {
-	ns, err := openNamespace(r.namespaces.found[inode].way(), r.thread)
+	ns, err := openNamespace(r.namespaces.found[inode].entry(), r.thread)
 	switch {
 	case owners.IsGone(err):
 		return ns, errMoved
@@ -159,14 +159,15 @@ func (s *refusal) read(context.Context) { s.source.Read(func() error { return s.
 func (r *run) held() []uint64 {
 	var list []uint64
 	for _, net := range r.networks {
-		if net.ns.door != nil && !net.shut {
+		if net.ns.nsFD != nil && !net.shut {
 			list = append(list, net.inode())
 		}
 	}
 	return list
 }
 
-// letGo shuts the doors of namespaces that are deserted, between samples. What was in them is gone with the next.
+// letGo closes the descriptors of namespaces without a process, between samples. The next sample says that what was in them is
+// gone.
 func (r *run) letGo() {
 	held := r.held()
 	if len(held) == 0 { // as on most machines
@@ -176,7 +177,7 @@ func (r *run) letGo() {
 		return // the next sample will say so
 	}
 	for _, net := range r.networks {
-		if net.ns.door != nil && !net.shut && r.namespaces.found[net.inode()] == nil {
+		if net.ns.nsFD != nil && !net.shut && r.namespaces.found[net.inode()] == nil {
 			r.shut(net)
 		}
 	}
@@ -197,7 +198,7 @@ func (r *run) reportNamespaces() {
 		for _, net := range r.networks {
 			t := n.found[net.inode()]
 			if t == nil {
-				t = &tenancy{}
+				t = &nsUsers{}
 			}
 			v := store.Namespace{Name: strings.Join(t.names, ","), Own: store.Of(0), Processes: store.Of(t.processes)}
 			if net.own {

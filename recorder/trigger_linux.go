@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A waker tells the recorder that something changed, so that it takes the next sample at once.
-type waker struct {
+// A trigger tells the recorder that something changed, so that it takes the next sample at once.
+type trigger struct {
 	signal chan struct{}
 	urgent atomic.Uint32 // the most urgent since the last take
 }
@@ -14,13 +14,13 @@ type waker struct {
 // How urgent a change is. Neighbours come and go all the time, and must not use up what routes and links may.
 const (
 	notUrgent = iota
-	wakesALittle
-	wakes
+	triggersALittle
+	triggers
 )
 
-func newWaker() *waker { return &waker{signal: make(chan struct{}, 1)} }
+func newTrigger() *trigger { return &trigger{signal: make(chan struct{}, 1)} }
 
-func (w *waker) wake(urgent uint32) {
+func (w *trigger) fire(urgent uint32) {
 	for {
 		was := w.urgent.Load()
 		if was >= urgent || w.urgent.CompareAndSwap(was, urgent) {
@@ -34,7 +34,7 @@ func (w *waker) wake(urgent uint32) {
 }
 
 // take returns how urgent it is, and forgets it.
-func (w *waker) take() uint32 {
+func (w *trigger) take() uint32 {
 	select {
 	case <-w.signal:
 	default:
@@ -45,34 +45,34 @@ func (w *waker) take() uint32 {
 const (
 	// settling is how long a burst of changes may take to be seen by one sample.
 	settling = 10 * time.Millisecond
-	// wakePause is the shortest time from a sample to one that is brought forward.
-	wakePause = 500 * time.Millisecond
-	// wakeShare is what part of the time samples may take that are brought forward: a tenth, however long one takes.
-	wakeShare = 10
+	// triggerPause is the shortest time from a sample to one that is brought forward.
+	triggerPause = 500 * time.Millisecond
+	// triggerShare is what part of the time samples may take that are brought forward: a tenth, however long one takes.
+	triggerShare = 10
 	// Samples that are brought forward in a minute, and of these for neighbours alone.
-	wakesPerMinute       = 30
-	littleWakesPerMinute = 6
+	triggersPerMinute       = 30
+	littleTriggersPerMinute = 6
 )
 
-// A wakeBudget decides whether a change brings the next sample forward. What does not is seen by the next regular one.
-type wakeBudget struct {
+// A triggerBudget decides whether a change brings the next sample forward. What does not is seen by the next regular one.
+type triggerBudget struct {
 	all, little allowance
 	began, took time.Duration // of the last sample
 }
 
-func (b *wakeBudget) begin(now time.Duration) { b.began = now }
-func (b *wakeBudget) end(now time.Duration)   { b.took = now - b.began }
+func (b *triggerBudget) begin(now time.Duration) { b.began = now }
+func (b *triggerBudget) end(now time.Duration)   { b.took = now - b.began }
 
 // bring says how long to wait with the sample. next is when one is taken anyway.
-func (b *wakeBudget) bring(urgent uint32, now, next time.Duration) (time.Duration, bool) {
-	wait := max(settling, b.began+max(wakePause, wakeShare*b.took)-now)
+func (b *triggerBudget) bring(urgent uint32, now, next time.Duration) (time.Duration, bool) {
+	wait := max(settling, b.began+max(triggerPause, triggerShare*b.took)-now)
 	if urgent == notUrgent || wait >= next {
 		return 0, false
 	}
-	if urgent == wakesALittle && !b.little.take(now, littleWakesPerMinute) {
+	if urgent == triggersALittle && !b.little.take(now, littleTriggersPerMinute) {
 		return 0, false
 	}
-	return wait, b.all.take(now, wakesPerMinute)
+	return wait, b.all.take(now, triggersPerMinute)
 }
 
 // An allowance is so many a minute, and after a quiet minute as many at once.

@@ -8,15 +8,16 @@ import (
 	"netsql/store"
 )
 
-// A ledger holds the closes since the last sample: one by one as long as there are few. Beyond the budget some are kept one by one, the fewer
-// the more there are: the first, the odd ones, and every so many-th of the rest. All others are sums of those that had the service and the
-// peer in common: who talked to whom is always told, how often, when first and last, and how much. Sums are exact.
+// A closeLog holds the closes since the last sample: one by one as long as there are few. Beyond the budget some are kept one by
+// one, the fewer the more there are: the first, the odd ones, and every so many-th of the rest. All others are sums of those
+// that had the service and the peer in common: who talked to whom is always told, how often, when first and last, and how much.
+// Sums are exact.
 //
 // Sockets that a sample has seen do not count against the budget: there are no more of them than were seen.
-type ledger struct {
+type closeLog struct {
 	budget  int
-	sampled []ending
-	single  []ending
+	sampled []closeEvent
+	single  []closeEvent
 	groups  map[groupKey]*closeGroup
 	closed  map[uint64]bool // cookies of those in sampled
 	added   uint32          // closes that no sample saw, so far; they have numbers from 1 on
@@ -55,7 +56,7 @@ const (
 	anyProtocol
 )
 
-func (e *ending) key(s scope) groupKey {
+func (e *closeEvent) key(s scope) groupKey {
 	k, r := groupKey{scope: s, family: e.rec.Family, proto: e.proto}, &e.rec
 	switch s {
 	case ofListener, anyListener:
@@ -75,13 +76,13 @@ func (e *ending) key(s scope) groupKey {
 }
 
 // odd reports whether the close is one of those that people look for: it failed, sent again, or its numbers are forgotten.
-func (e *ending) odd() bool {
+func (e *closeEvent) odd() bool {
 	r := &e.rec
 	return e.forgotten || r.Retransmits > 0 || r.Has&sockdiag.HasInfo != 0 && r.RTT == 0
 }
 
 // failed reports whether the close is of a TCP connection that never came about: nothing was ever acknowledged.
-func (e *ending) failed() bool {
+func (e *closeEvent) failed() bool {
 	r := &e.rec
 	return !e.forgotten && r.Has&sockdiag.HasInfo != 0 && r.RTT == 0 && r.BytesSent == 0 && r.BytesRecv == 0
 }
@@ -96,14 +97,14 @@ type closeGroup struct {
 	failed               int64
 	rtt, rtts            uint64
 	leastRTT, maxRTT     uint64
-	kept                 []uint32 // the round-trip times, of which the median is one; as long as the ledger had room
+	kept                 []uint32 // the round-trip times, of which the median is one; as long as the log of closes had room
 	has                  sockdiag.Has
 }
 
-func newLedger(budget int) *ledger { return &ledger{budget: budget} }
+func newCloseLog(budget int) *closeLog { return &closeLog{budget: budget} }
 
 // add enters a close; sampled says that a sample has seen the socket.
-func (l *ledger) add(e *ending, sampled bool) {
+func (l *closeLog) add(e *closeEvent, sampled bool) {
 	if sampled {
 		l.addSampled(e)
 		return
@@ -120,7 +121,7 @@ func (l *ledger) add(e *ending, sampled bool) {
 	}
 }
 
-func (l *ledger) addSampled(e *ending) {
+func (l *closeLog) addSampled(e *closeEvent) {
 	l.sampled = append(l.sampled, *e)
 	if l.closed == nil {
 		l.closed = map[uint64]bool{}
@@ -128,9 +129,9 @@ func (l *ledger) addSampled(e *ending) {
 	l.closed[e.rec.Cookie] = true
 }
 
-// settle keeps to the budget again after hold: of the closes that were kept, those count whose socket no sample has seen. Where all are
-// twice the budget, half of it is kept one by one, and so on.
-func (l *ledger) settle() {
+// settle keeps to the budget again after hold: of the closes that were kept, those count whose socket no sample has seen. Where
+// all are twice the budget, half of it is kept one by one, and so on.
+func (l *closeLog) settle() {
 	kept := l.single[:0]
 	for i := range l.single {
 		if l.single[i].socket != nil {
@@ -150,8 +151,9 @@ func (l *ledger) settle() {
 	}
 }
 
-// shrink keeps one by one so many of the first, of the odd ones among the others, and of the rest, evenly spread. All others it sums up.
-func (l *ledger) shrink(first, odd, rest int) {
+// shrink keeps one by one so many of the first, of the odd ones among the others, and of the rest, evenly spread. All others it
+// sums up.
+func (l *closeLog) shrink(first, odd, rest int) {
 	l.countEnds()
 	kept, later := l.single[:min(first, len(l.single))], l.single[min(first, len(l.single)):]
 	l.stride = max(l.stride, 1)
@@ -186,7 +188,7 @@ func (l *ledger) shrink(first, odd, rest int) {
 }
 
 // countEnds counts which local and which remote ends several closes have in common, until it is known: that is the service.
-func (l *ledger) countEnds() {
+func (l *closeLog) countEnds() {
 	if l.ends != nil {
 		return
 	}
@@ -205,7 +207,7 @@ func (l *ledger) countEnds() {
 }
 
 // sum adds the close to what it has most in common with, as long as there are not too many of these.
-func (l *ledger) sum(e *ending) {
+func (l *closeLog) sum(e *closeEvent) {
 	narrow, wide := ofPeer, anyProtocol
 	switch here, there := l.ends[e.key(anyListener)], l.ends[e.key(anyService)]; {
 	case here > 0 && (here >= there || e.forgotten):
@@ -227,7 +229,7 @@ func (l *ledger) sum(e *ending) {
 	l.enter(l.group(e.key(anyProtocol)), e)
 }
 
-func (l *ledger) group(k groupKey) *closeGroup {
+func (l *closeLog) group(k groupKey) *closeGroup {
 	g := l.groups[k]
 	if g == nil {
 		if l.groups == nil {
@@ -239,7 +241,7 @@ func (l *ledger) group(k groupKey) *closeGroup {
 	return g
 }
 
-func (l *ledger) enter(g *closeGroup, e *ending) {
+func (l *closeLog) enter(g *closeGroup, e *closeEvent) {
 	r := &e.rec
 	if g.count == 0 || e.at < g.first {
 		g.first = e.at
@@ -271,10 +273,11 @@ func (l *ledger) enter(g *closeGroup, e *ending) {
 	}
 }
 
-// mostRTTs are the round-trip times that a ledger keeps for medians: a megabyte.
+// mostRTTs are the round-trip times that a log of closes keeps for medians: a megabyte.
 const mostRTTs = 1 << 18
 
-// medianRTT is the middle one of the round-trip times in microseconds, of an even number the shorter of the two; NULL where not all were kept.
+// medianRTT is the middle one of the round-trip times in microseconds, of an even number the shorter of the two; NULL where not
+// all were kept.
 func (g *closeGroup) medianRTT() store.Int {
 	if uint64(len(g.kept)) < g.rtts || g.rtts == 0 {
 		return store.Int{}
