@@ -2,12 +2,11 @@ package recorder
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"net/netip"
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -15,7 +14,7 @@ import (
 type addresses struct {
 	source  *store.Source
 	ns      namespace
-	netlink *rtnetlink
+	netlink *rtnl.Conn
 	memory  dumpMemory[store.AddressID, store.Address]
 }
 
@@ -31,20 +30,20 @@ func (s *addresses) read(ctx context.Context) {
 
 func (s *addresses) record(ctx context.Context) error {
 	var header [unix.SizeofIfAddrmsg]byte
-	messages, err := s.netlink.dump(ctx, unix.RTM_GETADDR, unix.RTM_NEWADDR, header[:])
+	messages, err := s.netlink.Dump(ctx, unix.RTM_GETADDR, unix.RTM_NEWADDR, header[:])
 	if err != nil {
 		return fmt.Errorf("dump addresses: %w", err)
 	}
-	if s.memory.keep(messages, unix.SizeofIfAddrmsg, tickingInAddress) {
+	if s.memory.keep(messages, unix.SizeofIfAddrmsg, rtnl.TickingInAddress) {
 		return nil
 	}
 	for _, msg := range messages {
-		a, err := parseAddress(msg)
+		a, err := rtnl.ParseAddress(msg)
 		if err != nil {
 			return fmt.Errorf("read address: %w", err)
 		}
-		if familyNumber(a.family) != 0 {
-			id, v := a.row(s.ns.id, &s.memory.names)
+		if rtnl.FamilyNumber(a.Family) != 0 {
+			id, v := addressRow(&a, s.ns.id, &s.memory.names)
 			s.memory.put(id, v)
 		}
 	}
@@ -52,78 +51,24 @@ func (s *addresses) record(ctx context.Context) error {
 	return nil
 }
 
-// tickingInAddress is how long the address is still valid and preferred.
-func tickingInAddress(kind uint16) bool { return kind == unix.IFA_CACHEINFO }
-
-// A linkAddress is an RTM_NEWADDR message.
-type linkAddress struct {
-	family, prefixLen, scope uint8
-	flags                    uint32
-	index                    int32
-	local, remote, broadcast netip.Addr
-	label                    string
-}
-
-// parseAddress decodes struct ifaddrmsg and its attributes.
-func parseAddress(msg []byte) (linkAddress, error) {
-	if len(msg) < unix.SizeofIfAddrmsg {
-		return linkAddress{}, errShort
+// addressRow is the address as it is recorded.
+func addressRow(a *rtnl.Address, netns store.Int, links *rtnl.LinkNames) (store.AddressID, store.Address) {
+	flags := flagText(a.Flags, addressFlags[:])
+	if a.Family == unix.AF_INET6 {
+		flags = flagText(a.Flags, addressFlags6[:])
 	}
-	a := linkAddress{
-		family: msg[0], prefixLen: msg[1], flags: uint32(msg[2]), scope: msg[3],
-		index: int32(binary.NativeEndian.Uint32(msg[4:])),
-	}
-	err := attributes(msg[unix.SizeofIfAddrmsg:], func(kind uint16, v []byte) {
-		switch kind {
-		case unix.IFA_LOCAL:
-			a.local = addrOf(a.family, v)
-		case unix.IFA_ADDRESS:
-			a.remote = addrOf(a.family, v)
-		case unix.IFA_BROADCAST:
-			a.broadcast = addrOf(a.family, v)
-		case unix.IFA_LABEL:
-			a.label = string(textOf(v))
-		case unix.IFA_FLAGS:
-			if len(v) >= 4 { // the header has room for the first eight of them
-				a.flags = uint32Of(v)
-			}
-		}
-	})
-	if err != nil || familyNumber(a.family) == 0 {
-		return a, err
-	}
-	// IFA_ADDRESS is the other end of a point-to-point link, and where there is none the
-	// address itself.
-	if !a.local.IsValid() {
-		a.local, a.remote = a.remote, netip.Addr{}
-	}
-	if a.remote == a.local {
-		a.remote = netip.Addr{}
-	}
-	if !a.local.IsValid() {
-		return a, fmt.Errorf("entry of interface %d without an address of family %d", a.index, a.family)
-	}
-	return a, nil
-}
-
-// row is the address as it is recorded.
-func (a *linkAddress) row(netns store.Int, links *linkNames) (store.AddressID, store.Address) {
-	flags := flagText(a.flags, addressFlags[:])
-	if a.family == unix.AF_INET6 {
-		flags = flagText(a.flags, addressFlags6[:])
-	}
-	if a.flags&unix.IFA_F_PERMANENT == 0 {
+	if a.Flags&unix.IFA_F_PERMANENT == 0 {
 		if flags != "" {
 			flags += ","
 		}
 		flags += "dynamic"
 	}
 	return store.AddressID{
-			NetNS: netns, Dev: links.of(a.index), IfIndex: store.Of(a.index), Family: store.Of(familyNumber(a.family)),
-			Addr: a.local.String(), PrefixLen: store.Of(a.prefixLen), Peer: addrText(a.remote),
+			NetNS: netns, Dev: links.Of(a.Index), IfIndex: store.Of(a.Index), Family: store.Of(rtnl.FamilyNumber(a.Family)),
+			Addr: a.Local.String(), PrefixLen: store.Of(a.PrefixLen), Peer: addrText(a.Remote),
 		}, store.Address{
-			Scope: scopeNames().of(uint32(a.scope)), Flags: flags, Label: a.label,
-			Broadcast: addrText(a.broadcast),
+			Scope: scopeNames().of(uint32(a.Scope)), Flags: flags, Label: a.Label,
+			Broadcast: addrText(a.Broadcast),
 		}
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -55,7 +57,7 @@ func ipAddresses(t *testing.T) []string {
 }
 
 func TestAddresses(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0", "v0")
@@ -100,17 +102,17 @@ func TestAddresses(t *testing.T) {
 }
 
 func FuzzAddress(f *testing.F) {
-	f.Add(message([]byte{unix.AF_INET, 24, 0x80, 0, 2, 0, 0, 0}, attribute(unix.IFA_ADDRESS, 10, 0, 0, 2),
-		attribute(unix.IFA_LOCAL, 10, 0, 0, 1), attribute(unix.IFA_LABEL, 'e', 0), attribute(unix.IFA_FLAGS, 0, 1, 0, 0)))
+	f.Add(kerneltest.Message([]byte{unix.AF_INET, 24, 0x80, 0, 2, 0, 0, 0}, kerneltest.Attribute(unix.IFA_ADDRESS, 10, 0, 0, 2),
+		kerneltest.Attribute(unix.IFA_LOCAL, 10, 0, 0, 1), kerneltest.Attribute(unix.IFA_LABEL, 'e', 0), kerneltest.Attribute(unix.IFA_FLAGS, 0, 1, 0, 0)))
 	f.Add([]byte{unix.AF_INET6, 64, 0, 0, 2, 0, 0, 0, 20, 0, 1})
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		a, err := parseAddress(msg)
-		if err != nil || familyNumber(a.family) == 0 {
+		a, err := rtnl.ParseAddress(msg)
+		if err != nil || rtnl.FamilyNumber(a.Family) == 0 {
 			return
 		}
-		id, v := a.row(store.Of(1), &linkNames{byIndex: map[int32]string{a.index: "eth0"}})
+		id, v := addressRow(&a, store.Of(1), &rtnl.LinkNames{ByIndex: map[int32]string{a.Index: "eth0"}})
 		addr, err := netip.ParseAddr(id.Addr)
-		if err != nil || addr.Is4() != (a.family == unix.AF_INET) || id.Peer == id.Addr {
+		if err != nil || addr.Is4() != (a.Family == unix.AF_INET) || id.Peer == id.Addr {
 			t.Errorf("%+v %+v %v", id, v, err)
 		}
 	})
@@ -118,12 +120,12 @@ func FuzzAddress(f *testing.F) {
 
 // Two addresses that differ only in their other end are two.
 func TestPointToPointAddresses(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t)
-	command(t, "ip", "addr", "add", "10.77.0.1", "peer", "10.77.0.2", "dev", "lo")
-	command(t, "ip", "addr", "add", "10.77.0.1", "peer", "10.77.0.3", "dev", "lo")
+	kerneltest.Command(t, "ip", "addr", "add", "10.77.0.1", "peer", "10.77.0.2", "dev", "lo")
+	kerneltest.Command(t, "ip", "addr", "add", "10.77.0.1", "peer", "10.77.0.3", "dev", "lo")
 	r := newRecording(t)
 	r.sample(newAddresses(r.Writer, here(t)))
 	var got []any

@@ -10,14 +10,17 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/owners"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
 // probeCapabilities tries out what this kernel and these privileges allow: what a recording has NULLs for, and why. It
 // makes a UDP socket on the loopback address for a moment, to see what the kernel tells of one; nothing is sent.
 func probeCapabilities(ctx context.Context) []store.Capability {
-	p := &probes{ctx: ctx, diag: newDiagnostics()}
-	defer p.diag.close()
+	p := &probes{ctx: ctx, diag: sockdiag.New()}
+	defer p.diag.Close()
 	p.diagnostics()
 	p.attributes()
 	p.destroyGroups()
@@ -29,7 +32,7 @@ func probeCapabilities(ctx context.Context) []store.Capability {
 
 type probes struct {
 	ctx   context.Context
-	diag  *diagnostics
+	diag  *sockdiag.Conn
 	found []store.Capability
 }
 
@@ -49,10 +52,10 @@ func (p *probes) diagnostics() {
 		request nl.NetlinkRequestData
 		lost    string
 	}{
-		{"tcp diagnostics", inetRequest{unix.AF_INET, unix.IPPROTO_TCP}, "tcp sockets cannot be read: modprobe tcp_diag"},
-		{"udp diagnostics", inetRequest{unix.AF_INET, unix.IPPROTO_UDP}, "udp sockets cannot be read: modprobe udp_diag"},
-		{"raw diagnostics", inetRequest{unix.AF_INET, unix.IPPROTO_RAW}, "raw sockets are read from /proc/net/raw, without cookie, mark and control group (CONFIG_INET_RAW_DIAG)"},
-		{"unix diagnostics", unixRequest{}, "unix sockets cannot be read: modprobe unix_diag"},
+		{"tcp diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_TCP}, "tcp sockets cannot be read: modprobe tcp_diag"},
+		{"udp diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_UDP}, "udp sockets cannot be read: modprobe udp_diag"},
+		{"raw diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_RAW}, "raw sockets are read from /proc/net/raw, without cookie, mark and control group (CONFIG_INET_RAW_DIAG)"},
+		{"unix diagnostics", sockdiag.UnixRequest{}, "unix sockets cannot be read: modprobe unix_diag"},
 	} {
 		b := d.request.Serialize()
 		for i := range 4 {
@@ -60,14 +63,14 @@ func (p *probes) diagnostics() {
 		}
 		request := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
 		request.AddRawData(b)
-		err := p.diag.dump(p.ctx, request, func([]byte) error { return nil })
+		err := p.diag.Dump(p.ctx, request, func([]byte) error { return nil })
 		p.add(d.name, err == nil, "read by sock_diag(7)", d.lost)
 	}
 }
 
 // attributes looks at what the kernel tells of a socket of ours.
 func (p *probes) attributes() {
-	var mine record
+	var mine sockdiag.Record
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
 		defer unix.Close(fd)
@@ -75,17 +78,17 @@ func (p *probes) attributes() {
 	}
 	var st unix.Stat_t
 	if err == nil && unix.Fstat(fd, &st) == nil {
-		p.diag.dump(p.ctx, inetRequest{unix.AF_INET, unix.IPPROTO_UDP}.message(), func(msg []byte) error {
-			if r, err := decodeInet(msg); err == nil && uint64(r.inode) == st.Ino {
+		p.diag.Dump(p.ctx, sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_UDP}.Message(), func(msg []byte) error {
+			if r, err := sockdiag.DecodeInet(msg); err == nil && uint64(r.Inode) == st.Ino {
 				mine = r
 			}
 			return nil
 		})
 	}
-	p.add("cookies", mine.cookie != 0, "a socket is known by its cookie, into TIME_WAIT", "sockets have no cookies: what is closed and opened between samples cannot be told apart")
-	p.add("drops", mine.has&hasDrops != 0, "sockets.drops can be read (INET_DIAG_SKMEMINFO)", "sockets.drops is NULL (Linux 3.6)")
-	p.add("mark", mine.has&hasMark != 0, "sockets.mark can be read", "sockets.mark is NULL: grant CAP_NET_ADMIN")
-	p.add("control groups of sockets", mine.has&hasCgroup != 0, "sockets.cgroup can be read (INET_DIAG_CGROUP_ID)", "sockets.cgroup is NULL (Linux 5.8, CONFIG_SOCK_CGROUP_DATA)")
+	p.add("cookies", mine.Cookie != 0, "a socket is known by its cookie, into TIME_WAIT", "sockets have no cookies: what is closed and opened between samples cannot be told apart")
+	p.add("drops", mine.Has&sockdiag.HasDrops != 0, "sockets.drops can be read (INET_DIAG_SKMEMINFO)", "sockets.drops is NULL (Linux 3.6)")
+	p.add("mark", mine.Has&sockdiag.HasMark != 0, "sockets.mark can be read", "sockets.mark is NULL: grant CAP_NET_ADMIN")
+	p.add("control groups of sockets", mine.Has&sockdiag.HasCgroup != 0, "sockets.cgroup can be read (INET_DIAG_CGROUP_ID)", "sockets.cgroup is NULL (Linux 5.8, CONFIG_SOCK_CGROUP_DATA)")
 }
 
 func (p *probes) destroyGroups() {
@@ -122,15 +125,15 @@ func (p *probes) socketOptions() {
 }
 
 func (p *probes) privileges() {
-	p.add("owners of all sockets", mayReadDescriptors(), "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there", ownersHidden)
-	p.add("all network namespaces", capable(1<<unix.CAP_SYS_ADMIN), "CAP_SYS_ADMIN is there", "only the recorder's own network namespace is recorded: grant CAP_SYS_ADMIN")
+	p.add("owners of all sockets", owners.MayReadDescriptors(), "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there", owners.Hidden)
+	p.add("all network namespaces", kernel.Capable(1<<unix.CAP_SYS_ADMIN), "CAP_SYS_ADMIN is there", "only the recorder's own network namespace is recorded: grant CAP_SYS_ADMIN")
 }
 
 func (p *probes) files() {
 	var self unix.Stat_t
 	p.add("number of descriptors", unix.Stat("/proc/self/fd", &self) == nil && self.Size > 0, "stat of /proc/PID/fd tells it: new sockets are found in fewer steps",
 		"processes.fds is counted by listing (Linux 6.2)")
-	p.add("control groups", newCgroups().root != "", "cgroup2 is mounted", "cgroup2 is not mounted: sockets.cgroup is NULL")
+	p.add("control groups", owners.NewCgroups().Root != "", "cgroup2 is mounted", "cgroup2 is not mounted: sockets.cgroup is NULL")
 	_, err := os.Stat("/proc/sys/net/netfilter/nf_conntrack_count")
 	p.add("connection tracking", err == nil, "its table is recorded (conntrack)", "nf_conntrack is not loaded: the table conntrack is empty")
 	text, err := os.ReadFile("/proc/net/if_inet6")

@@ -7,11 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 )
 
 // What is said to be there is what a sample then has, and what is said to be missing is NULL; a run records it.
 func TestCapabilitiesAreTrue(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -55,7 +58,7 @@ func TestCapabilitiesAreTrue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if full := strings.Contains(string(lineOf(status, "CapEff:")), "000001ffffffffff"); full && !(has["owners of all sockets"] && has["all network namespaces"]) {
+	if full := strings.Contains(string(owners.LineOf(status, "CapEff:")), "000001ffffffffff"); full && !(has["owners of all sockets"] && has["all network namespaces"]) {
 		t.Errorf("all capabilities, but %v", has)
 	}
 	if len(has) < 15 {

@@ -3,14 +3,16 @@ package recorder
 import (
 	"bytes"
 	"strconv"
+
+	"netsql/recorder/internal/sockdiag"
 )
 
-// A census is how many sockets of each kind the kernel counts in a network namespace: reading it costs a tenth of a millisecond, and a
-// dump of a handful of TCP sockets ten times that, because the kernel goes through its whole table for it, of all namespaces. So nothing is
-// dumped where there is nothing, as in most of a hundred containers.
+// A census is how many sockets of each kind the kernel counts in a network namespace: reading it costs a tenth of a millisecond,
+// and a dump of a handful of TCP sockets ten times that, because the kernel goes through its whole table for it, of all
+// namespaces. So nothing is dumped where there is nothing, as in most of a hundred containers.
 //
-// The numbers are those that the kernel keeps for itself (sock_prot_inuse_add): of TCP sockets that are in its tables, so neither those that are bound
-// only nor TIME_WAIT, which sockstat has; of the others all.
+// The numbers are those that the kernel keeps for itself (sock_prot_inuse_add): of TCP sockets that are in its tables, so
+// neither those that are bound only nor TIME_WAIT, which sockstat has; of the others all.
 type census struct {
 	file   *procFile
 	gen    uint32 // the sample that it is of
@@ -85,7 +87,7 @@ const (
 
 // scopeOf is what a dump of p must bring.
 func (s *sockets) scopeOf(p *protocol) dumpScope {
-	if p.census == nil || p.diag.instead != nil {
+	if p.census == nil || p.diag.Instead != nil {
 		return wholeDump
 	}
 	p.census.take(p.ns, s.gen)
@@ -113,8 +115,8 @@ func (p *protocol) listening() int {
 	}
 	for _, e := range p.known {
 		switch {
-		case e.unlisted:
-		case e.rec.state == stateListen:
+		case e.Unlisted:
+		case e.Rec.State == sockdiag.StateListen:
 			n++
 		default:
 			return -1000

@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
-// Where the kernel counts no socket none is asked for, where there are only listeners only these, and whatever is made is in the next sample, to the last
-// kind. The oracle is what the test makes.
+// Where the kernel counts no socket none is asked for, where there are only listeners only these, and whatever is made is in the
+// next sample, to the last kind. The oracle is what the test makes.
 func TestNothingIsDumpedWhereThereIsNothing(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -92,7 +94,8 @@ func TestNothingIsDumpedWhereThereIsNothing(t *testing.T) {
 		}
 	}
 
-	// A listener, which is all there is, then with a connection, then that in TIME_WAIT, without and with the listener, then the listener's place taken.
+	// A listener, which is all there is, then with a connection, then that in TIME_WAIT, without and with the listener, then the
+	// listener's place taken.
 	l := listen(t, "tcp4", "127.0.0.1:0")
 	r.sample(s)
 	r.sample(s)
@@ -122,7 +125,7 @@ func TestNothingIsDumpedWhereThereIsNothing(t *testing.T) {
 
 // As many sockets as there were listeners, but one of them is a connection now: both are shown.
 func TestAListenerGivesWayToAConnection(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

@@ -14,6 +14,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/debuglog"
+	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -22,13 +25,14 @@ import (
 // one is put into the recording with its own time, after the dumps, which have the last word: the kernel does not tell
 // everything (IPv4 routes go without a message when their link goes down), and messages are lost.
 type changes struct {
-	writer *store.Writer
-	source *store.Source
-	ns     namespace
-	hearer *hearer
-	waker  *waker
-	fd     int    // of the netlink socket; -1 when it is not open
-	drops  uint32 // messages that the kernel has dropped so far for want of room
+	writer  *store.Writer
+	source  *store.Source
+	ns      namespace
+	log     *debuglog.Log // nil: messages are not told of
+	monitor *monitor
+	trigger *trigger
+	fd      int    // of the netlink socket; -1 when it is not open
+	drops   uint32 // messages that the kernel has dropped so far for want of room
 
 	links     *interfaces
 	linkSet   *store.EventSet[store.InterfaceID, store.Interface]
@@ -37,22 +41,24 @@ type changes struct {
 	routes    *store.EventSet[store.RouteID, store.Route]
 	rules     *store.EventSet[store.RuleID, store.Rule]
 
-	names   linkNames // as they were when the messages were sent
-	taken   []change  // that this sample is to put into the recording
-	cuts    [changeKinds]cut
-	waiting []change // of them, those whose source could not be read
-	surplus int      // messages that were too many
-	lost    bool     // some were lost
-	begun   bool     // a sample was written: there is something to compare with
-	deaf    bool     // nobody listened for some time since the last sample
+	names        rtnl.LinkNames // as they were when the messages were sent
+	received     []change       // that this sample is to put into the recording
+	cuts         [changeKinds]cut
+	waiting      []change          // of them, those whose source could not be read
+	overflow     int               // messages that were too many
+	lost         bool              // some were lost
+	off          [changeKinds]bool // those whose source is switched off
+	begun        bool              // a sample was written: there is something to compare with
+	unsubscribed bool              // we were not subscribed for part of the time since the last sample
 
-	mu     sync.Mutex // of what the hearer's goroutine writes
+	mu     sync.Mutex // of what the monitor's goroutine writes
 	queue  queue
 	empty  time.Duration // since boot: no message waited then
 	failed error         // why nothing more is heard
 }
 
-// A cut says what of taken the dump of a source shows: all before sure, and perhaps more before maybe, which came while it went on.
+// A cut says what of taken the dump of a source shows: all before sure, and perhaps more before maybe, which came while it went
+// on.
 type cut struct{ sure, maybe int }
 
 // The kinds of changes, a source for each.
@@ -99,8 +105,8 @@ var changeGroups = []int{
 // nearly a kilobyte. Without CAP_NET_ADMIN it is net.core.rmem_max at the most.
 const changesBuffer = 16 << 20
 
-func newChanges(w *store.Writer, ns namespace, sources []source, h *hearer, wake *waker) *changes {
-	c := &changes{writer: w, source: w.SourceIn(ns.id, "changes"), ns: ns, hearer: h, waker: wake, fd: -1}
+func newChanges(w *store.Writer, ns namespace, sources []source, h *monitor, wake *trigger) *changes {
+	c := &changes{writer: w, source: w.SourceIn(ns.id, "changes"), ns: ns, monitor: h, trigger: wake, fd: -1}
 	for _, s := range sources {
 		switch s := s.(type) {
 		case *interfaces:
@@ -150,10 +156,10 @@ func (c *changes) begin() {
 		return
 	}
 	if c.fd < 0 {
-		c.deaf = true
-		c.listen()
+		c.unsubscribed = true
+		c.subscribe()
 	}
-	c.names = linkNames{}
+	c.names = rtnl.LinkNames{}
 	for i := range c.cuts {
 		c.cuts[i] = cut{math.MaxInt, math.MaxInt}
 	}
@@ -163,25 +169,25 @@ func (c *changes) begin() {
 // gather takes what was told so far.
 func (c *changes) gather() {
 	ready := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
-	before := sinceBoot()
+	before := kernel.SinceBoot()
 	if n, _ := unix.Poll(ready, 0); c.fd >= 0 && n > 0 {
-		c.drain(make([]byte, longestMessage), c.hearer.notBefore())
+		c.drain(make([]byte, longestMessage), c.monitor.notBefore())
 		before = 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.empty = max(c.empty, before)
-	c.taken = append(c.taken, c.queue.messages...)
-	c.surplus, c.lost = c.surplus+c.queue.surplus, c.lost || c.queue.lost
-	c.queue.messages, c.queue.size, c.queue.surplus, c.queue.lost = nil, 0, 0, false
-	if over := len(c.taken) - queueLength; over > 0 { // samples have failed for long
-		c.taken = slices.Clone(c.taken[:queueLength])
-		c.surplus += over
+	c.received = append(c.received, c.queue.messages...)
+	c.overflow, c.lost = c.overflow+c.queue.overflow, c.lost || c.queue.lost
+	c.queue.messages, c.queue.size, c.queue.overflow, c.queue.lost = nil, 0, 0, false
+	if over := len(c.received) - queueLength; over > 0 { // samples have failed for long
+		c.received = slices.Clone(c.received[:queueLength])
+		c.overflow += over
 	}
-	if len(c.taken) > 0 && c.names.byIndex == nil {
-		c.names = linkNames{netlink: c.ns.rtnetlink(), byIndex: map[int32]string{}}
+	if len(c.received) > 0 && c.names.ByIndex == nil {
+		c.names = rtnl.LinkNames{Conn: c.ns.rtnetlink(), ByIndex: map[int32]string{}}
 		for index, l := range c.links.known {
-			c.names.byIndex[index] = l.name
+			c.names.ByIndex[index] = l.name
 		}
 	}
 }
@@ -207,22 +213,22 @@ func (c *changes) readAll(ctx context.Context, sources []source) {
 			continue
 		}
 		c.gather()
-		sure := len(c.taken)
+		sure := len(c.received)
 		s.read(ctx)
 		c.gather()
-		c.cuts[kind] = cut{sure, len(c.taken)}
+		c.cuts[kind] = cut{sure, len(c.received)}
 	}
 }
 
-// listen opens the socket.
-func (c *changes) listen() {
+// subscribe opens the socket.
+func (c *changes) subscribe() {
 	var fd int
 	if fd, c.failed = multicast(unix.NETLINK_ROUTE, changesBuffer, changeGroups...); c.failed != nil {
 		return
 	}
 	c.drops, _ = socketDrops(fd)
-	c.fd, c.empty = fd, sinceBoot()
-	if err := c.hearer.add(fd, c); err != nil {
+	c.fd, c.empty = fd, kernel.SinceBoot()
+	if err := c.monitor.add(fd, c); err != nil {
 		c.close()
 		c.failed = err
 	}
@@ -231,7 +237,7 @@ func (c *changes) listen() {
 // close ends the hearing.
 func (c *changes) close() {
 	if c != nil && c.fd >= 0 {
-		c.hearer.remove(c.fd)
+		c.monitor.remove(c.fd)
 		unix.Close(c.fd)
 		c.fd = -1
 	}
@@ -243,29 +249,33 @@ func (c *changes) drain(buf []byte, since time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	since = max(since, c.empty)
-	at := sinceBoot()
+	at := kernel.SinceBoot()
 	urgent := uint32(notUrgent)
 	for n := 0; c.failed == nil; n++ {
 		size, from, err := unix.Recvfrom(c.fd, buf, unix.MSG_TRUNC)
-		switch kernel, ok := from.(*unix.SockaddrNetlink); {
+		switch sender, ok := from.(*unix.SockaddrNetlink); {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
 			c.empty = max(c.empty, at)
 			if urgent > notUrgent {
-				c.waker.wake(urgent)
+				c.trigger.fire(urgent)
 			}
 			return
 		case err == unix.ENOBUFS:
 			c.queue.lose()
-			urgent = wakes
+			urgent = triggers
+			if c.log != nil {
+				c.log.Printf("netns %d: the kernel dropped messages of changes", c.ns.inode())
+			}
 		case err != nil:
 			c.failed = err
-			c.waker.wake(wakes)
+			c.trigger.fire(triggers)
 		case size > len(buf):
 			c.queue.lose()
-			urgent = wakes
-		case ok && kernel.Pid == 0: // not from another program
-			at = sinceBoot()
+			urgent = triggers
+		case ok && sender.Pid == 0: // not from another program
+			at = kernel.SinceBoot()
+			logMessages(c.log, c.ns, changeNames, buf[:size])
 			urgent = max(urgent, c.queue.take(buf[:size], at, at-since))
 		}
 		if n%drainLimit == 0 {
@@ -292,20 +302,20 @@ func (c *changes) read(context.Context) {
 				"what comes and goes between two samples is not seen", failed)}
 		}
 		if c.writer.Behind() {
-			if n := len(c.taken); n > 0 {
+			if n := len(c.received); n > 0 {
 				c.source.Lost(fmt.Sprintf("%d changes of links, addresses, neighbors, routes or rules could not be followed, because the recording "+
 					"could not be written: samples show what they led to", n))
 			}
-			c.taken = nil
+			c.received = nil
 			return nil
 		}
-		waits := make([]bool, len(c.taken))
+		waits := make([]bool, len(c.received))
 		var doubtful [changeKinds][]int
-		for i := range c.taken {
-			m := &c.taken[i]
+		for i := range c.received {
+			m := &c.received[i]
 			switch kind := m.kindOf(); {
 			case i < c.cuts[kind].sure:
-				waits[i] = c.begun && !c.tell(m)
+				waits[i] = c.begun && !c.tell(m) && !c.off[kind]
 			case i < c.cuts[kind].maybe && c.begun:
 				doubtful[kind] = append(doubtful[kind], i)
 			default:
@@ -317,7 +327,7 @@ func (c *changes) read(context.Context) {
 				return err
 			}
 		}
-		for i, m := range c.taken {
+		for i, m := range c.received {
 			if waits[i] {
 				c.waiting = append(c.waiting, m)
 			}
@@ -349,7 +359,7 @@ func (c *changes) tellDoubtful(set eventSet, doubtful []int, waits []bool) error
 			var err error
 			if shown, err = set.Try(func() {
 				for _, i := range doubtful[from:to] {
-					c.tell(&c.taken[i])
+					c.tell(&c.received[i])
 				}
 			}); err != nil {
 				return err
@@ -386,8 +396,8 @@ func (c *changes) done() {
 	if c == nil {
 		return
 	}
-	c.taken, c.begun = c.waiting, true
-	c.surplus, c.lost, c.deaf = 0, false, c.fd < 0
+	c.received, c.begun = c.waiting, true
+	c.overflow, c.lost, c.unsubscribed = 0, false, c.fd < 0
 }
 
 // routesQuiet reports whether nothing has happened since the last sample that may have changed a route: links and addresses take
@@ -396,7 +406,7 @@ func (c *changes) routesQuiet() bool {
 	c.mu.Lock()
 	failed := c.failed != nil
 	c.mu.Unlock()
-	return !failed && !c.deaf && !c.lost && c.surplus == 0 && !slices.ContainsFunc(c.taken, func(m change) bool {
+	return !failed && !c.unsubscribed && !c.lost && c.overflow == 0 && !slices.ContainsFunc(c.received, func(m change) bool {
 		switch m.kind {
 		case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH, unix.RTM_NEWRULE, unix.RTM_DELRULE:
 			return false
@@ -423,9 +433,9 @@ func (c *changes) tellLost() {
 		}
 		c.source.Lost(lost + " changes of links, addresses, neighbors, routes or rules were not heard of: more came than net.core.rmem_max, " +
 			"or the CPU, has room for; samples show what they led to")
-	case c.surplus > 0:
+	case c.overflow > 0:
 		c.source.Lost(fmt.Sprintf("%d changes of links, addresses, neighbors, routes or rules were too many to follow one by one: "+
-			"samples show what they led to", c.surplus))
+			"samples show what they led to", c.overflow))
 	}
 }
 
@@ -457,27 +467,27 @@ func (c *changes) tell(m *change) (looked bool) {
 }
 
 func (c *changes) tellLink(m *change, looked bool) {
-	l, err := parseLink(m.body)
+	l, err := rtnl.ParseLink(m.body)
 	if err != nil || !wholeLink(m.body, &l) {
 		return
 	}
-	name, known := c.names.byIndex[l.index]
+	name, known := c.names.ByIndex[l.Index]
 	there := m.kind == unix.RTM_NEWLINK
 	if there {
-		c.names.byIndex[l.index] = string(l.name)
+		c.names.ByIndex[l.Index] = string(l.Name)
 	}
 	if !looked {
 		return
 	}
-	if known && name != string(l.name) {
-		id := store.InterfaceID{NetNS: c.ns.id, IfIndex: store.Of(l.index), Name: name}
+	if known && name != string(l.Name) {
+		id := store.InterfaceID{NetNS: c.ns.id, IfIndex: store.Of(l.Index), Name: name}
 		c.linkSet.Tell(m.at, m.late, id, store.Interface{}, false)
 	}
 	master := ""
-	if l.master != 0 {
-		master = c.names.of(l.master)
+	if l.Master != 0 {
+		master = c.names.Of(l.Master)
 	}
-	id, v := l.row(c.ns.id, master, linkSpeed{})
+	id, v := linkRow(&l, c.ns.id, master, linkSpeed{})
 	if was, ok := c.linkSet.State(id); ok {
 		v.Speed, v.Duplex = was.Speed, was.Duplex
 	}
@@ -485,37 +495,37 @@ func (c *changes) tellLink(m *change, looked bool) {
 }
 
 // wholeLink reports whether the message tells all of a link: those of bridge ports and of wireless events do not.
-func wholeLink(body []byte, l *link) bool {
-	_, sized := l.mtu.Get()
+func wholeLink(body []byte, l *rtnl.Link) bool {
+	_, sized := l.MTU.Get()
 	return body[0] == unix.AF_UNSPEC && sized
 }
 
 func (c *changes) tellAddress(m *change) {
-	a, err := parseAddress(m.body)
-	if err == nil && familyNumber(a.family) != 0 {
-		id, v := a.row(c.ns.id, &c.names)
+	a, err := rtnl.ParseAddress(m.body)
+	if err == nil && rtnl.FamilyNumber(a.Family) != 0 {
+		id, v := addressRow(&a, c.ns.id, &c.names)
 		c.addresses.Tell(m.at, m.late, id, v, m.kind == unix.RTM_NEWADDR)
 	}
 }
 
 func (c *changes) tellNeighbor(m *change) {
-	n, err := parseNeighbor(m.body)
-	if err == nil && familyNumber(n.family) != 0 {
-		id, v := n.row(c.ns.id, &c.names)
+	n, err := rtnl.ParseNeighbor(m.body)
+	if err == nil && rtnl.FamilyNumber(n.Family) != 0 {
+		id, v := neighborRow(&n, c.ns.id, &c.names)
 		c.neighbors.Tell(m.at, m.late, id, v, m.kind == unix.RTM_NEWNEIGH)
 	}
 }
 
 func (c *changes) tellRoute(m *change) {
-	r, err := parseRoute(m.body)
-	if err != nil || familyNumber(r.family) == 0 || r.flags&unix.RTM_F_CLONED != 0 {
+	r, err := rtnl.ParseRoute(m.body)
+	if err != nil || rtnl.FamilyNumber(r.Family) == 0 || r.Flags&unix.RTM_F_CLONED != 0 {
 		return
 	}
-	id, v := r.row(c.ns.id, &c.names)
+	id, v := routeRow(&r, c.ns.id, &c.names)
 	alike := func(o store.Route) bool {
 		return o.Gateway == v.Gateway && o.Type == v.Type && o.NextHops == v.NextHops
 	}
-	first := r.family == unix.AF_INET && m.flags&unix.NLM_F_APPEND == 0
+	first := r.Family == unix.AF_INET && m.flags&unix.NLM_F_APPEND == 0
 	tellOneOf(c.routes, m, v, alike, first, func(nth int) store.RouteID {
 		id.Nth = store.Of(nth)
 		return id
@@ -523,11 +533,11 @@ func (c *changes) tellRoute(m *change) {
 }
 
 func (c *changes) tellRule(m *change) {
-	r, err := parseRule(m.body)
-	if err != nil || familyNumber(r.family) == 0 {
+	r, err := rtnl.ParseRule(m.body)
+	if err != nil || rtnl.FamilyNumber(r.Family) == 0 {
 		return
 	}
-	id, v := r.row(c.ns.id)
+	id, v := ruleRow(&r, c.ns.id)
 	told := *m
 	told.flags &^= unix.NLM_F_REPLACE // which means nothing for rules
 	tellOneOf(c.rules, &told, v, func(store.Rule) bool { return false }, false, func(nth int) store.RuleID {
@@ -593,13 +603,13 @@ type queue struct {
 	messages []change
 	size     int // bytes in them
 	room     allowance
-	surplus  int  // messages that found no room
+	overflow int  // messages that found no room
 	lost     bool // the kernel had none, or they made no sense
 
 	// What was last told of links, addresses and neighbours. A router that advertises itself makes the kernel tell of its
 	// addresses again and again, and neighbours age.
 	links     map[int32]uint64
-	addresses map[addressKey]linkAddress
+	addresses map[addressKey]rtnl.Address
 	neighbors map[neighborKey]neighborState
 	seed      maphash.Seed
 }
@@ -635,22 +645,22 @@ func (q *queue) take(b []byte, at, late time.Duration) uint32 {
 		size := int(binary.NativeEndian.Uint32(b))
 		if size < unix.NLMSG_HDRLEN || size > len(b) {
 			q.lose()
-			return wakes
+			return triggers
 		}
 		m := change{at: at, late: late, kind: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]), body: b[unix.NLMSG_HDRLEN:size]}
 		if u := q.sift(&m); u > notUrgent {
 			urgent = max(urgent, u)
 			q.add(m)
 		}
-		b = b[min(align4(size), len(b)):]
+		b = b[min(rtnl.Align4(size), len(b)):]
 	}
 	return urgent
 }
 
 // add keeps a message if there is room. After the first for which there was none, none is kept until the next sample.
 func (q *queue) add(m change) {
-	if q.surplus > 0 || len(q.messages) >= queueLength || q.size+len(m.body) > queueSize || !q.room.take(m.at, queuePerMinute) {
-		q.surplus++
+	if q.overflow > 0 || len(q.messages) >= queueLength || q.size+len(m.body) > queueSize || !q.room.take(m.at, queuePerMinute) {
+		q.overflow++
 		return
 	}
 	m.body = bytes.Clone(m.body)
@@ -662,37 +672,37 @@ func (q *queue) add(m change) {
 func (q *queue) sift(m *change) uint32 {
 	switch m.kind {
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
-		return wakes
+		return triggers
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		if len(m.body) < unix.SizeofRtMsg || familyNumber(m.body[0]) == 0 || binary.NativeEndian.Uint32(m.body[8:])&unix.RTM_F_CLONED != 0 {
+		if len(m.body) < unix.SizeofRtMsg || rtnl.FamilyNumber(m.body[0]) == 0 || binary.NativeEndian.Uint32(m.body[8:])&unix.RTM_F_CLONED != 0 {
 			return notUrgent
 		}
-		return wakes
+		return triggers
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		l, err := parseLink(m.body)
+		l, err := rtnl.ParseLink(m.body)
 		if err != nil || !wholeLink(m.body, &l) {
 			return notUrgent
 		}
-		return told(&q.links, l.index, l.sum(q.seed), m.kind == unix.RTM_NEWLINK, wakes)
+		return urgencyOf(&q.links, l.Index, l.Sum(q.seed), m.kind == unix.RTM_NEWLINK, triggers)
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		a, err := parseAddress(m.body)
-		if err != nil || familyNumber(a.family) == 0 {
+		a, err := rtnl.ParseAddress(m.body)
+		if err != nil || rtnl.FamilyNumber(a.Family) == 0 {
 			return notUrgent
 		}
-		return told(&q.addresses, addressKey{a.index, a.local, a.remote, a.prefixLen}, a, m.kind == unix.RTM_NEWADDR, wakes)
+		return urgencyOf(&q.addresses, addressKey{a.Index, a.Local, a.Remote, a.PrefixLen}, a, m.kind == unix.RTM_NEWADDR, triggers)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
-		n, err := parseNeighbor(m.body)
-		if err != nil || familyNumber(n.family) == 0 {
+		n, err := rtnl.ParseNeighbor(m.body)
+		if err != nil || rtnl.FamilyNumber(n.Family) == 0 {
 			return notUrgent
 		}
-		state := neighborState{string(n.mac), uint32(n.flags) | n.extFlags<<8, ageless(neighborStates.of(uint32(n.state)))}
-		return told(&q.neighbors, neighborKey{n.index, n.flags&unix.NTF_PROXY != 0, n.addr}, state, m.kind == unix.RTM_NEWNEIGH, wakesALittle)
+		state := neighborState{string(n.MAC), uint32(n.Flags) | n.ExtFlags<<8, ageless(neighborStates.of(uint32(n.State)))}
+		return urgencyOf(&q.neighbors, neighborKey{n.Index, n.Flags&unix.NTF_PROXY != 0, n.Addr}, state, m.kind == unix.RTM_NEWNEIGH, triggersALittle)
 	}
 	return notUrgent
 }
 
-// told remembers what was told, and returns how urgent it is: not at all when it was told last time, too.
-func told[K, V comparable](sieve *map[K]V, key K, v V, there bool, urgent uint32) uint32 {
+// urgencyOf remembers what was told, and returns how urgent it is: not at all when it was told last time, too.
+func urgencyOf[K, V comparable](sieve *map[K]V, key K, v V, there bool, urgent uint32) uint32 {
 	if !there {
 		delete(*sieve, key)
 		return urgent

@@ -19,6 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -90,7 +92,7 @@ func (w while) holds(ts any) bool {
 
 // The default route is gone for 300 ms, an hour from any regular sample.
 func TestRouteGoneForAMoment(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -140,7 +142,7 @@ func TestRouteGoneForAMoment(t *testing.T) {
 
 // The same between two samples that nothing brings forward.
 func TestRouteGoneBetweenSamples(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -170,7 +172,7 @@ func TestRouteGoneBetweenSamples(t *testing.T) {
 
 // What the test does is what the recording tells, each once, as what the kernel told of it.
 func TestChangesAreTold(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -178,7 +180,7 @@ func TestChangesAreTold(t *testing.T) {
 	ip(t, "route add 10.2.0.0/16 via 10.1.0.2")
 	ip(t, "neigh add 10.1.0.77 lladdr 02:00:00:00:00:77 dev d0 nud reachable")
 	eventually(t, "the links are up", func() bool {
-		return strings.Count(command(t, "ip", "-6", "addr"), "inet6 fe80") == 2 && !strings.Contains(command(t, "ip", "-6", "addr"), "tentative")
+		return strings.Count(kerneltest.Command(t, "ip", "-6", "addr"), "inet6 fe80") == 2 && !strings.Contains(kerneltest.Command(t, "ip", "-6", "addr"), "tentative")
 	})
 	r := newTestRun(t, "self")
 	r.sample()
@@ -295,7 +297,7 @@ func (r *testRecording) foldsUp() {
 
 // Whatever is done to a network, with samples at any time, the changes lead from sample to sample.
 func TestChangesLeadFromSampleToSample(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0", "d1")
@@ -351,7 +353,7 @@ func tryIP(line string) {
 // Ten thousand changes at once are not followed one by one: a few samples, bounded memory, a gap that says so, and
 // the right outcome.
 func TestStormOfChanges(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -394,7 +396,7 @@ func TestStormOfChanges(t *testing.T) {
 
 // When the kernel had no room for what it had to tell, a gap says so, and the dump shows the outcome.
 func TestLostChanges(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -413,15 +415,15 @@ func TestLostChanges(t *testing.T) {
 	if err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<10); err != nil {
 		t.Fatal(err)
 	}
-	r.waker.take()
+	r.trigger.take()
 	c.mu.Lock() // nobody takes them meanwhile
 	ip(t, "-batch "+file)
 	drops, known := socketDrops(c.fd)
 	c.mu.Unlock()
 	if !known || drops == 0 {
-		needKernel(t, fmt.Sprintf("%d messages were dropped, known: %v", drops, known))
+		kerneltest.NeedKernel(t, fmt.Sprintf("%d messages were dropped, known: %v", drops, known))
 	}
-	eventually(t, "the loss wakes the recorder", func() bool { return len(r.waker.signal) == 1 })
+	eventually(t, "the loss wakes the recorder", func() bool { return len(r.trigger.signal) == 1 })
 	r.sample()
 	got := r.rows("SELECT detail, until - since AS s FROM gaps WHERE kind = 'lost' AND source = 'changes'")
 	if want := fmt.Sprintf("%d changes of links, addresses, neighbors, routes or rules were not heard of", drops); len(got) != 1 || !strings.HasPrefix(text(got[0]["detail"]), want) {
@@ -440,7 +442,7 @@ func TestLostChanges(t *testing.T) {
 
 // What is told while samples cannot be written is told when they can be again, with the time that it had.
 func TestChangesWaitForACommit(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -478,7 +480,7 @@ func TestChangesWaitForACommit(t *testing.T) {
 
 // The hearing ends with the recorder, and with the namespace.
 func TestChangesEnd(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t)
@@ -526,7 +528,7 @@ func openSockets(t *testing.T) (n int) {
 func TestWakeBudget(t *testing.T) {
 	t.Parallel()
 	const hour = time.Hour
-	var b wakeBudget
+	var b triggerBudget
 	now := 100 * time.Second
 	sample := func(took time.Duration) {
 		b.begin(now)
@@ -548,9 +550,9 @@ func TestWakeBudget(t *testing.T) {
 		next   time.Duration
 		want   time.Duration
 	}{
-		{"not twice within half a second", 0, wakes, hour, 480 * time.Millisecond},
-		{"a burst settles", time.Second, wakes, hour, settling},
-		{"the regular sample comes as soon", 0, wakes, settling, -1},
+		{"not twice within half a second", 0, triggers, hour, 480 * time.Millisecond},
+		{"a burst settles", time.Second, triggers, hour, settling},
+		{"the regular sample comes as soon", 0, triggers, settling, -1},
 		{"nothing changed", 0, notUrgent, hour, -1},
 	} {
 		now += c.after
@@ -569,22 +571,22 @@ func TestWakeBudget(t *testing.T) {
 		return n
 	}
 	now += hour
-	if n := count(wakes, time.Minute); n < 40 || n > 60 {
+	if n := count(triggers, time.Minute); n < 40 || n > 60 {
 		t.Errorf("%d samples in the first minute", n)
 	}
-	if n := count(wakes, 10*time.Minute); n < 295 || n > 305 {
+	if n := count(triggers, 10*time.Minute); n < 295 || n > 305 {
 		t.Errorf("%d samples in ten minutes, want 30 a minute", n)
 	}
 	now += hour
-	if n := count(wakesALittle, 10*time.Minute); n < 60 || n > 70 {
+	if n := count(triggersALittle, 10*time.Minute); n < 60 || n > 70 {
 		t.Errorf("%d samples for neighbors in ten minutes, want 6 a minute and 6", n)
 	}
-	if n := count(wakes, time.Minute); n < 30 {
+	if n := count(triggers, time.Minute); n < 30 {
 		t.Errorf("neighbors have left %d samples for routes", n)
 	}
 	now += hour
 	sample(2 * time.Second)
-	if got := bring(wakes, hour); got != 18*time.Second {
+	if got := bring(triggers, hour); got != 18*time.Second {
 		t.Errorf("after a sample that took 2 s: wait %v, want 18 s", got)
 	}
 }
@@ -596,16 +598,16 @@ func netlinkMessage(kind, flags uint16, body []byte) []byte {
 	b = binary.NativeEndian.AppendUint16(b, flags)
 	b = append(b, make([]byte, 8)...)
 	b = append(b, body...)
-	return append(b, make([]byte, align4(len(b))-len(b))...)
+	return append(b, make([]byte, rtnl.Align4(len(b))-len(b))...)
 }
 
 // FuzzChanges takes what comes from a socket as far as the recording.
 func FuzzChanges(f *testing.F) {
-	route := message([]byte{unix.AF_INET, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}, attribute(unix.RTA_DST, 10, 1, 2, 0), attribute(unix.RTA_OIF, 3, 0, 0, 0))
-	link := message([]byte{0, 0, 1, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}, attribute(unix.IFLA_IFNAME, 'd', '0', 0), attribute(unix.IFLA_MTU, 0, 5, 0, 0))
-	address := message([]byte{unix.AF_INET, 24, 0, 0, 3, 0, 0, 0}, attribute(unix.IFA_LOCAL, 10, 1, 2, 3))
-	neighbor := message([]byte{unix.AF_INET, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 1}, attribute(unix.NDA_DST, 10, 1, 2, 9))
-	rule := message([]byte{unix.AF_INET, 0, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0}, attribute(fraPriority, 5, 0, 0, 0))
+	route := kerneltest.Message([]byte{unix.AF_INET, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}, kerneltest.Attribute(unix.RTA_DST, 10, 1, 2, 0), kerneltest.Attribute(unix.RTA_OIF, 3, 0, 0, 0))
+	link := kerneltest.Message([]byte{0, 0, 1, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}, kerneltest.Attribute(unix.IFLA_IFNAME, 'd', '0', 0), kerneltest.Attribute(unix.IFLA_MTU, 0, 5, 0, 0))
+	address := kerneltest.Message([]byte{unix.AF_INET, 24, 0, 0, 3, 0, 0, 0}, kerneltest.Attribute(unix.IFA_LOCAL, 10, 1, 2, 3))
+	neighbor := kerneltest.Message([]byte{unix.AF_INET, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 1}, kerneltest.Attribute(unix.NDA_DST, 10, 1, 2, 9))
+	rule := kerneltest.Message([]byte{unix.AF_INET, 0, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0}, kerneltest.Attribute(rtnl.FraPriority, 5, 0, 0, 0))
 	f.Add(bytes.Join([][]byte{netlinkMessage(unix.RTM_NEWROUTE, 0, route), netlinkMessage(unix.RTM_DELROUTE, 0, route)}, nil))
 	f.Add(bytes.Join([][]byte{netlinkMessage(unix.RTM_NEWLINK, 0, link), netlinkMessage(unix.RTM_NEWADDR, 0, address), netlinkMessage(unix.RTM_DELLINK, 0, link)}, nil))
 	f.Add(bytes.Join([][]byte{netlinkMessage(unix.RTM_NEWNEIGH, 0, neighbor), netlinkMessage(unix.RTM_NEWRULE, unix.NLM_F_REPLACE, rule)}, nil))
@@ -615,9 +617,9 @@ func FuzzChanges(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { w.Close(context.Background()) })
-	ns := namespace{id: store.Of(1), netlink: &rtnetlink{}}
+	ns := namespace{id: store.Of(1), netlink: &rtnl.Conn{}}
 	list := sources(w, ns)
-	c := newChanges(w, ns, list, nil, newWaker())
+	c := newChanges(w, ns, list, nil, newTrigger())
 	c.begun = true
 	uptime := time.Hour
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -642,9 +644,9 @@ func FuzzChanges(f *testing.F) {
 		if len(c.queue.messages) > queueLength || c.queue.size > queueSize {
 			t.Errorf("%d messages of %d bytes", len(c.queue.messages), c.queue.size)
 		}
-		c.names = linkNames{netlink: &rtnetlink{}, byIndex: map[int32]string{}}
+		c.names = rtnl.LinkNames{Conn: &rtnl.Conn{}, ByIndex: map[int32]string{}}
 		for index := range int32(256) {
-			c.names.byIndex[index] = "if"
+			c.names.ByIndex[index] = "if"
 		}
 		for i := range c.queue.messages {
 			c.tell(&c.queue.messages[i])

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/crowd"
 	"netsql/store"
 )
 
@@ -24,7 +25,7 @@ func BenchmarkCloses(b *testing.B) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		b.Skipf("needs root, for a network namespace: %v", err)
 	}
-	if err := loopbackUp(); err != nil {
+	if err := crowd.LoopbackUp(); err != nil {
 		b.Fatal(err)
 	}
 	for range b.N {
@@ -37,7 +38,7 @@ func BenchmarkCloses(b *testing.B) {
 			b.Fatal(err)
 		}
 		s := newSockets(w).(*sockets)
-		if s.hearer, err = newHearer(); err != nil {
+		if s.monitor, err = newMonitor(); err != nil {
 			b.Fatal(err)
 		}
 		s.budget = DefaultCloseBudget
@@ -73,20 +74,20 @@ func BenchmarkCloses(b *testing.B) {
 		rest, rests := stretch(after(seconds * time.Second))
 
 		const churners = 2
-		c := &crowd{}
+		c := &crowd.Crowd{}
 		for range churners {
-			if err := c.join(b.Context(), 1); err != nil {
+			if err := c.Join(b.Context(), 1); err != nil {
 				b.Fatal(err)
 			}
 		}
-		if err := c.begin(fmt.Sprintf("churn %d %d", rate/churners, 1000*seconds), churners); err != nil {
+		if err := c.Begin(fmt.Sprintf("churn %d %d", rate/churners, 1000*seconds), churners); err != nil {
 			b.Fatal(err)
 		}
 		over := make(chan struct{})
 		var made, speed float64
 		go func() {
 			defer close(over)
-			answers, err := c.finish(churners)
+			answers, err := c.Finish(churners)
 			if err != nil {
 				b.Error(err)
 			}
@@ -116,7 +117,7 @@ func BenchmarkCloses(b *testing.B) {
 		lost := r.number("SELECT coalesce(sum(CAST(detail AS INTEGER)), 0) FROM gaps WHERE kind = 'lost'")
 		rows := r.number("SELECT (SELECT count(*) FROM close) + (SELECT count(*) FROM close_count)")
 		closes := 2*made + churners
-		c.end()
+		c.End()
 		perClose := (busy - rest*time.Duration(samples)/time.Duration(rests)).Seconds() / closes
 		b.ReportMetric(speed, "connections/s")
 		b.ReportMetric(100*recorded/closes, "%recorded")
@@ -131,12 +132,12 @@ func BenchmarkCloses(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// heard is how many closes stand in the ledger.
+// heard is how many closes stand in the log of closes.
 func (c *closes) heard() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := len(c.ledger.single) + len(c.ledger.sampled)
-	for _, g := range c.ledger.groups {
+	n := len(c.events.single) + len(c.events.sampled)
+	for _, g := range c.events.groups {
 		n += int(g.count)
 	}
 	return n

@@ -12,12 +12,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/debuglog"
+	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
 // closes hears of every TCP and UDP socket of a network namespace that the kernel gives up, with the last tcp_info: the
 // destroy groups of sock_diag (SKNLGRP_INET_TCP_DESTROY and its like, Linux 4.4). A goroutine takes the messages
-// as they come into a ledger; with each sample what stands there is put into the recording.
+// as they come into a log of closes; with each sample what stands there is put into the recording.
 //
 // The kernel tells of a socket that goes on in TIME_WAIT when it enters that state. It does not tell who held it:
 // a socket that a sample has seen is known by its cookie, and of others only a listener of their port is known.
@@ -30,42 +33,44 @@ type closes struct {
 	budget    int
 	since     time.Duration // since boot: when the dumps of this sample began
 	before    time.Duration // and those of the one before
-	emptied   time.Duration // when, before that, no message waited: what was told earlier stands in the ledger
+	emptied   time.Duration // when, before that, no message waited: what was told earlier stands in the log of closes
 	fresh     int           // how many in TIME_WAIT may still be recorded that were there before we heard; see closeOf
 
 	singles map[endpoints]int // ends of the closes that were kept one by one when the dumps began
-	got     *ledger           // what this sample has collected; nil: nothing can be heard
+	got     *closeLog         // what this sample has collected; nil: nothing can be heard
 	latest  map[endpoints]int // of the closes in it that are kept one by one, the last between the same ends,
 	earlier []int             // and for each of them the one before
 	gotErr  error
 
-	hearer *hearer
-	fd     int    // of the netlink socket; -1 when it is not open
-	drops  uint32 // messages that the kernel has dropped so far for want of room
+	netlog  *debuglog.Log // nil: messages are not told of
+	monitor *monitor
+	fd      int    // of the netlink socket; -1 when it is not open
+	drops   uint32 // messages that the kernel has dropped so far for want of room
 
 	mu      sync.Mutex
-	ledger  *ledger
-	undated []ending      // taken, and not yet in the ledger
+	events  *closeLog
+	undated []closeEvent  // taken, and not yet in the log of closes
 	empty   time.Duration // since boot: no message waited then
 	failed  error         // why nothing more is heard
 	missed  int           // times that the kernel said it dropped messages
 	garbled int           // messages that made no sense
 }
 
-// An ending is a closed socket.
-type ending struct {
+// A closeEvent is a closed socket.
+type closeEvent struct {
 	at    time.Duration // since boot; it may have been earlier,
 	late  time.Duration // by so much
 	proto uint8
-	rec   record
+	rec   sockdiag.Record
 	// lived is how long it has been there at least, by the ages in its tcp_info.
 	lived  time.Duration
 	idle   time.Duration // how long nothing had come or gone; 0 where that is not known
 	minRTT uint32        // microseconds; 0: none was measured
-	// forgotten: the connection was disconnected to be reset (SO_LINGER 0): the kernel has forgotten its other end and its counts.
+	// forgotten: the connection was disconnected to be reset (SO_LINGER 0): the kernel has forgotten its other end and its
+	// counts.
 	forgotten bool
 	socket    *socket // if a sample has seen it
-	number    uint32  // in the order of the ledger
+	number    uint32  // in the order of the log of closes
 }
 
 // Groups of linux/sock_diag.h.
@@ -77,10 +82,10 @@ const closesBuffer = 16 << 20
 
 // begin begins to hear, if that is not so already. It must be before the dumps, so that no socket is missed by both.
 func (c *closes) begin() {
-	c.fresh, c.before, c.since, c.singles = 0, c.since, sinceBoot(), nil
+	c.fresh, c.before, c.since, c.singles = 0, c.since, kernel.SinceBoot(), nil
 	if c.fd >= 0 {
 		c.mu.Lock()
-		c.ledger.hold, c.emptied = true, c.empty
+		c.events.hold, c.emptied = true, c.empty
 		c.mu.Unlock()
 		return
 	}
@@ -90,7 +95,7 @@ func (c *closes) begin() {
 		err = outside
 	}
 	if err != nil {
-		c.mu.Lock() // where only the waiting failed, the hearer may be at it already
+		c.mu.Lock() // where only the waiting failed, the monitor may be at it already
 		c.failed = err
 		c.mu.Unlock()
 	}
@@ -104,10 +109,10 @@ func (c *closes) listen() error {
 	}
 	c.fd = fd
 	c.drops, _ = socketDrops(fd)
-	c.empty = sinceBoot()
-	c.ledger, c.failed, c.missed, c.garbled, c.fresh = newLedger(c.budget), nil, 0, 0, c.budget
-	c.ledger.hold = true
-	return c.hearer.add(c.fd, c)
+	c.empty = kernel.SinceBoot()
+	c.events, c.failed, c.missed, c.garbled, c.fresh = newCloseLog(c.budget), nil, 0, 0, c.budget
+	c.events.hold = true
+	return c.monitor.add(c.fd, c)
 }
 
 // multicast opens a netlink socket that is a member of the groups, and does not block.
@@ -134,17 +139,17 @@ func multicast(protocol, buffer int, groups ...int) (int, error) {
 
 // socketDrops is how many messages the kernel has dropped because the socket's buffer was full (SO_MEMINFO, Linux 4.12).
 func socketDrops(fd int) (drops uint32, known bool) {
-	var info [skMemInfoDrops + 1]uint32
+	var info [sockdiag.SKMemInfoDrops + 1]uint32
 	size := uint32(unsafe.Sizeof(info))
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
 		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-	return info[skMemInfoDrops], errno == 0 && size >= uint32(unsafe.Sizeof(info))
+	return info[sockdiag.SKMemInfoDrops], errno == 0 && size >= uint32(unsafe.Sizeof(info))
 }
 
 // close ends the hearing.
 func (c *closes) close() {
 	if c.fd >= 0 {
-		c.hearer.remove(c.fd)
+		c.monitor.remove(c.fd)
 		unix.Close(c.fd)
 		c.fd = -1
 	}
@@ -158,11 +163,12 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	since = max(since, c.empty)
-	before := sinceBoot()
+	before := kernel.SinceBoot()
 	for n := 1; c.failed == nil; n++ {
 		size, err := unix.Read(c.fd, buf)
 		switch err {
 		case nil:
+			logMessages(c.netlog, c.ns, nil, buf[:size])
 			c.take(buf[:size])
 		case unix.EINTR:
 		case unix.EAGAIN:
@@ -171,6 +177,9 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 			return
 		case unix.ENOBUFS:
 			c.missed++
+			if c.netlog != nil {
+				c.netlog.Printf("netns %d: the kernel dropped messages of closed sockets", c.ns.inode())
+			}
 		default:
 			c.failed = err
 		}
@@ -183,34 +192,27 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 	c.date(since)
 }
 
-// date enters into the ledger what was taken: it happened between since and now.
+// date enters into the log of closes what was taken: it happened between since and now.
 func (c *closes) date(since time.Duration) (now time.Duration) {
-	now = sinceBoot()
+	now = kernel.SinceBoot()
 	for i := range c.undated {
 		end := &c.undated[i]
 		end.at, end.late = now, now-since
-		c.ledger.add(end, c.sampled(end) != nil)
+		c.events.add(end, c.sampled(end) != nil)
 	}
 	c.undated = c.undated[:0]
 	return now
 }
 
-// drainRest takes what the hearer has not yet taken.
+// drainRest takes what the monitor has not yet taken.
 func (c *closes) drainRest() {
 	if c.fd >= 0 {
-		c.drain(make([]byte, 8<<10), c.hearer.notBefore())
+		c.drain(make([]byte, 8<<10), c.monitor.notBefore())
 	}
 }
 
 // drainLimit is how many messages are taken without a look at the clock.
 const drainLimit = 32
-
-// sinceBoot is the time that the clock of samples and events shows.
-func sinceBoot() time.Duration {
-	var now unix.Timespec
-	unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // cannot fail for a clock that is there
-	return time.Duration(now.Nano())
-}
 
 // take decodes the messages in b. One that makes no sense is as good as lost.
 func (c *closes) take(b []byte) {
@@ -221,7 +223,7 @@ func (c *closes) take(b []byte) {
 			return
 		}
 		if binary.NativeEndian.Uint16(b[4:]) == unix.SOCK_DIAG_BY_FAMILY {
-			end, err := decodeEnding(b[unix.NLMSG_HDRLEN:n])
+			end, err := decodeClose(b[unix.NLMSG_HDRLEN:n])
 			if err != nil {
 				c.garbled++
 			} else {
@@ -233,10 +235,10 @@ func (c *closes) take(b []byte) {
 }
 
 // sampled is the socket, if a sample has seen it.
-func (c *closes) sampled(end *ending) *socket {
+func (c *closes) sampled(end *closeEvent) *socket {
 	for _, p := range c.protocols {
-		if p.af == end.rec.family && p.number == end.proto {
-			return p.socketOf(end.rec.cookie)
+		if p.af == end.rec.Family && p.number == end.proto {
+			return p.socketOf(end.rec.Cookie)
 		}
 	}
 	return nil
@@ -245,45 +247,46 @@ func (c *closes) sampled(end *ending) *socket {
 // drainNow takes what is there, in the goroutine of the samples.
 func (c *closes) drainNow(buf []byte) {
 	if c != nil && c.fd >= 0 {
-		c.drain(buf, c.hearer.notBefore())
+		c.drain(buf, c.monitor.notBefore())
 	}
 }
 
-// toldOf reports whether the kernel has told since the last sample that the socket of that cookie, which a sample has seen, is closed.
+// toldOf reports whether the kernel has told since the last sample that the socket of that cookie, which a sample has seen, is
+// closed.
 func (c *closes) toldOf(cookie uint64) bool {
 	if c == nil || c.fd < 0 {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ledger.closed[cookie]
+	return c.events.closed[cookie]
 }
 
 // inetDiagProtocol is INET_DIAG_PROTOCOL, with which the kernel says what kind of socket it was.
 const inetDiagProtocol = 10
 
-// decodeEnding reads the inet_diag message of a closed socket.
-func decodeEnding(b []byte) (ending, error) {
-	rec, err := decodeInet(b)
+// decodeClose reads the inet_diag message of a closed socket.
+func decodeClose(b []byte) (closeEvent, error) {
+	rec, err := sockdiag.DecodeInet(b)
 	if err != nil {
-		return ending{}, err
+		return closeEvent{}, err
 	}
-	end := ending{rec: rec}
-	err = eachAttribute(b[inetDiagMsgSize:], func(kind uint16, v []byte) {
+	end := closeEvent{rec: rec}
+	err = sockdiag.EachAttribute(b[sockdiag.InetDiagMsgSize:], func(kind uint16, v []byte) {
 		switch {
 		case kind == inetDiagProtocol && len(v) > 0:
 			end.proto = v[0]
-		case kind == inetDiagInfo && rec.has&hasInfo != 0:
+		case kind == sockdiag.InetDiagInfo && rec.Has&sockdiag.HasInfo != 0:
 			end.ages(v)
 		}
 	})
 	if err == nil && end.proto == 0 {
 		err = errors.New("a closed socket without a protocol")
 	}
-	if rec.dport == 0 {
+	if rec.DPort == 0 {
 		// Never connected, or disconnected to be reset (SO_LINGER 0): the kernel has forgotten its counts.
-		end.rec.has &^= hasInfo | hasBytesRecv | hasBytesSent | hasSegs
-		end.rec.rtt, end.lived, end.idle = 0, 0, 0
+		end.rec.Has &^= sockdiag.HasInfo | sockdiag.HasBytesRecv | sockdiag.HasBytesSent | sockdiag.HasSegs
+		end.rec.RTT, end.lived, end.idle = 0, 0, 0
 		if !end.forgotten {
 			end.minRTT = 0
 		}
@@ -295,7 +298,7 @@ func decodeEnding(b []byte) (ending, error) {
 
 // ages reads the parts of tcp_info that say how long the connection has been there. The times of the last segments start
 // with the connection; of one that was never established they mean nothing.
-func (e *ending) ages(info []byte) {
+func (e *closeEvent) ages(info []byte) {
 	native := binary.NativeEndian
 	if len(info) >= 152 {
 		if e.minRTT = native.Uint32(info[148:]); e.minRTT == 1<<32-1 {
@@ -304,7 +307,7 @@ func (e *ending) ages(info []byte) {
 	}
 	// Room for received data is made when a connection is established (tcp_init_buffer_space), and not taken back.
 	e.forgotten = len(info) >= 100 && native.Uint32(info[96:]) /* rcv_space */ != 0
-	if e.rec.rtt == 0 {
+	if e.rec.RTT == 0 {
 		return
 	}
 	sent, received, acked := native.Uint32(info[44:]) /* last_data_sent */, native.Uint32(info[52:]) /* last_data_recv */, native.Uint32(info[56:]) /* last_ack_recv */
@@ -324,7 +327,7 @@ var kernelTick = sync.OnceValue(func() time.Duration {
 // collect takes what was heard since the last time, and finds the sockets that samples have seen.
 func (c *closes) collect() {
 	c.got, c.gotErr, c.latest = nil, nil, nil
-	if c.fd < 0 && (c.failed != nil || c.ledger == nil) {
+	if c.fd < 0 && (c.failed != nil || c.events == nil) {
 		c.gotErr = closesError(c.failed)
 		return
 	}
@@ -332,8 +335,8 @@ func (c *closes) collect() {
 		c.drainRest() // their closes may wait to be heard
 	}
 	c.mu.Lock()
-	got, failed, missed, garbled := c.ledger, c.failed, c.missed, c.garbled
-	c.ledger, c.missed, c.garbled = newLedger(c.budget), 0, 0
+	got, failed, missed, garbled := c.events, c.failed, c.missed, c.garbled
+	c.events, c.missed, c.garbled = newCloseLog(c.budget), 0, 0
 	c.mu.Unlock()
 	c.tellLost(missed, garbled)
 	if failed != nil {
@@ -342,7 +345,7 @@ func (c *closes) collect() {
 		return
 	}
 	c.got = got
-	for _, list := range [...][]ending{got.sampled, got.single} {
+	for _, list := range [...][]closeEvent{got.sampled, got.single} {
 		for i := range list {
 			// One that was closed while this sample saw it was heard of before it was known.
 			if e := c.sampled(&list[i]); e != nil {

@@ -18,6 +18,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -26,7 +30,7 @@ func hearing(t *testing.T, r *testRecording, budget int) *sockets {
 	t.Helper()
 	s := newSockets(r.Writer).(*sockets)
 	var err error
-	if s.hearer, err = newHearer(); err != nil {
+	if s.monitor, err = newMonitor(); err != nil {
 		t.Fatal(err)
 	}
 	s.budget = budget
@@ -51,7 +55,7 @@ func (r *testRecording) sampleNow(sources ...source) {
 	}
 }
 
-// heard waits until so many closes stand in the ledger.
+// heard waits until so many closes stand in the log of closes.
 func heard(t *testing.T, s *sockets, n int) {
 	t.Helper()
 	c := s.closes[0]
@@ -64,7 +68,7 @@ func wallNow() float64 { return float64(time.Now().UnixMicro()) / 1e6 }
 // Connections that lived between two samples are all there, with their ends, bytes and exact time: both sides of each, IPv4,
 // IPv6 and one by way of the other.
 func TestClosesBetweenSamples(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -159,7 +163,7 @@ func TestClosesBetweenSamples(t *testing.T) {
 // Whose a closed socket was: of one that a sample has seen its last holder, by the cookie; of another
 // the listener's process; else nobody. A sampled one keeps its cookie into TIME_WAIT.
 func TestClosesHaveTheirOwners(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -234,7 +238,7 @@ func port(end string) uint16 { return netip.MustParseAddrPort(end).Port() }
 
 // Beyond the budget closes are summed up by listener and by service, and nothing is lost from the sums.
 func TestClosesBeyondTheBudget(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -300,7 +304,7 @@ func TestClosesBeyondTheBudget(t *testing.T) {
 
 // What the kernel had no room for is counted: heard and lost together are all.
 func TestLostClosesAreCounted(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -310,8 +314,8 @@ func TestLostClosesAreCounted(t *testing.T) {
 	if err := unix.SetsockoptInt(s.closes[0].fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10); err != nil {
 		t.Fatal(err)
 	}
-	take := sync.OnceFunc(s.hearer.mu.Unlock)
-	s.hearer.mu.Lock() // nobody takes them meanwhile
+	take := sync.OnceFunc(s.monitor.mu.Unlock)
+	s.monitor.mu.Lock() // nobody takes them meanwhile
 	t.Cleanup(take)
 	const made = 2000
 	for range made {
@@ -348,7 +352,7 @@ func TestLostClosesAreCounted(t *testing.T) {
 	}
 }
 
-// Whatever comes, the ledger's sums are those of all that came, and what it keeps stays within its bounds.
+// Whatever comes, the log of closes's sums are those of all that came, and what it keeps stays within its bounds.
 func TestLedgerLaw(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(30) {
@@ -356,24 +360,24 @@ func TestLedgerLaw(t *testing.T) {
 			t.Parallel()
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			budget := 16 + rnd.IntN(200)
-			l := newLedger(budget)
+			l := newCloseLog(budget)
 			servers, clients, ports := 1+rnd.IntN(4), 1+rnd.IntN(300), 1+rnd.IntN(60000)
 			type sum struct{ n, sent, received, segs, again uint64 }
 			var want, got sum
-			add := func(to *sum, r *record) {
+			add := func(to *sum, r *sockdiag.Record) {
 				to.n++
-				to.sent += r.bytesSent
-				to.received += r.bytesRecv
-				to.segs += uint64(r.segsIn + r.segsOut)
-				to.again += uint64(r.retransmits)
+				to.sent += r.BytesSent
+				to.received += r.BytesRecv
+				to.segs += uint64(r.SegsIn + r.SegsOut)
+				to.again += uint64(r.Retransmits)
 			}
 			for i := range rnd.IntN(5000) {
-				e := ending{at: time.Duration(i), proto: []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}[rnd.IntN(2)]}
-				e.rec = record{family: []uint8{unix.AF_INET, unix.AF_INET6}[rnd.IntN(2)], sport: uint16(rnd.IntN(ports)), dport: uint16(rnd.IntN(servers)),
-					bytesSent: rnd.Uint64N(1e9), bytesRecv: rnd.Uint64N(1e9), segsIn: rnd.Uint32N(1000), segsOut: rnd.Uint32N(1000), retransmits: rnd.Uint32N(5), rtt: rnd.Uint32N(9)}
-				e.rec.src[0], e.rec.dst[0] = byte(rnd.IntN(clients)), byte(rnd.IntN(servers))
+				e := closeEvent{at: time.Duration(i), proto: []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}[rnd.IntN(2)]}
+				e.rec = sockdiag.Record{Family: []uint8{unix.AF_INET, unix.AF_INET6}[rnd.IntN(2)], SPort: uint16(rnd.IntN(ports)), DPort: uint16(rnd.IntN(servers)),
+					BytesSent: rnd.Uint64N(1e9), BytesRecv: rnd.Uint64N(1e9), SegsIn: rnd.Uint32N(1000), SegsOut: rnd.Uint32N(1000), Retransmits: rnd.Uint32N(5), RTT: rnd.Uint32N(9)}
+				e.rec.Src[0], e.rec.Dst[0] = byte(rnd.IntN(clients)), byte(rnd.IntN(servers))
 				if rnd.IntN(2) == 0 {
-					e.rec.src, e.rec.dst, e.rec.sport, e.rec.dport = e.rec.dst, e.rec.src, e.rec.dport, e.rec.sport
+					e.rec.Src, e.rec.Dst, e.rec.SPort, e.rec.DPort = e.rec.Dst, e.rec.Src, e.rec.DPort, e.rec.SPort
 				}
 				add(&want, &e.rec)
 				l.add(&e, rnd.IntN(10) == 0)
@@ -413,22 +417,22 @@ func TestLedgerThins(t *testing.T) {
 	t.Parallel()
 	const budget, peers = 400, 30
 	odd := func(i int) bool { return i%97 == 0 }
-	one := func(i int) ending {
-		e := ending{at: time.Duration(i), proto: unix.IPPROTO_TCP}
-		e.rec = record{family: unix.AF_INET, sport: 443, dport: uint16(20000 + i), has: hasInfo | hasBytesSent, bytesSent: uint64(i), rtt: uint32(1000 + i*7919%10007)}
-		e.rec.src[0], e.rec.dst[0] = 10, byte(1+i%peers)
+	one := func(i int) closeEvent {
+		e := closeEvent{at: time.Duration(i), proto: unix.IPPROTO_TCP}
+		e.rec = sockdiag.Record{Family: unix.AF_INET, SPort: 443, DPort: uint16(20000 + i), Has: sockdiag.HasInfo | sockdiag.HasBytesSent, BytesSent: uint64(i), RTT: uint32(1000 + i*7919%10007)}
+		e.rec.Src[0], e.rec.Dst[0] = 10, byte(1+i%peers)
 		if odd(i) {
-			e.rec.retransmits = 1
+			e.rec.Retransmits = 1
 		}
 		if i%5 == 0 { // to a service elsewhere
-			e.rec.sport, e.rec.dport = e.rec.dport, 5432
-			e.rec.dst[0] = 99
+			e.rec.SPort, e.rec.DPort = e.rec.DPort, 5432
+			e.rec.Dst[0] = 99
 		}
 		return e
 	}
 	before := 0
 	for _, n := range []int{budget, budget + 1, budget * 5 / 4, 2 * budget, 4 * budget, 40 * budget} {
-		l := newLedger(budget)
+		l := newCloseLog(budget)
 		for i := range n {
 			e := one(i)
 			l.add(&e, false)
@@ -463,7 +467,7 @@ func TestLedgerThins(t *testing.T) {
 			} else {
 				spread[4*at/n] = true
 			}
-			seen[l.single[i].rec.dst]++
+			seen[l.single[i].rec.Dst]++
 		}
 		if all := n/97 - (most+1)/2/97; odds < min(most/4, all)-1 {
 			t.Errorf("%d closes: %d odd ones of %d after the first, room for %d", n, odds, all, most/4)
@@ -489,9 +493,9 @@ func TestLedgerThins(t *testing.T) {
 		want, rtts := map[[16]byte]int64{}, map[[16]byte][]int{}
 		for i := range n {
 			e := one(i)
-			want[e.rec.dst]++
+			want[e.rec.Dst]++
 			if !alone[i] {
-				rtts[e.rec.dst] = append(rtts[e.rec.dst], int(e.rec.rtt))
+				rtts[e.rec.Dst] = append(rtts[e.rec.Dst], int(e.rec.RTT))
 			}
 		}
 		for k, g := range l.groups {
@@ -511,15 +515,15 @@ func TestLedgerThins(t *testing.T) {
 
 // Of several processes that listen at a place none is named, and the program only if all run it.
 func TestListenersAreCandidates(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	r := newRecording(t)
 	s := newSockets(r.Writer, here(t)).(*sockets)
 	listening := func(port uint16, of ...candidate) *socket {
-		e := &socket{rec: record{state: stateListen, sport: port}}
+		e := &socket{Held: owners.Held{Rec: sockdiag.Record{State: sockdiag.StateListen, SPort: port}}}
 		for _, c := range of {
-			e.holders = append(e.holders, holder{process: &process{ref: c.process, id: c.id}})
+			e.Holders = append(e.Holders, owners.Holder{Process: &owners.Process{Ref: c.process, ID: c.id}})
 		}
 		return e
 	}
@@ -556,7 +560,7 @@ func TestListenersAreCandidates(t *testing.T) {
 	} {
 		got := s.ownerOf(p.listeners.at(none, port))
 		if want.program != (store.ProcessID{}) {
-			want.process = s.owners.processes.Put(want.program, store.Process{}).Ref()
+			want.process = s.owners.Processes.Put(want.program, store.Process{}).Ref()
 		}
 		if got.how != want.how || got.listens != want.candidates || got.process != want.process {
 			t.Errorf("port %d: %+v, want %+v", port, got, want)
@@ -565,7 +569,7 @@ func TestListenersAreCandidates(t *testing.T) {
 }
 
 func FuzzClosedSocketMessages(f *testing.F) {
-	end := inetMessage(stateClose, inetDiagProtocol, []byte{unix.IPPROTO_TCP}, inetDiagInfo, tcpInfo(280))
+	end := kerneltest.InetMessage(sockdiag.StateClose, inetDiagProtocol, []byte{unix.IPPROTO_TCP}, sockdiag.InetDiagInfo, kerneltest.TCPInfo(280))
 	head := make([]byte, unix.NLMSG_HDRLEN)
 	binary.NativeEndian.PutUint32(head, uint32(len(head)+len(end)))
 	binary.NativeEndian.PutUint16(head[4:], unix.SOCK_DIAG_BY_FAMILY)
@@ -573,10 +577,10 @@ func FuzzClosedSocketMessages(f *testing.F) {
 	f.Add(slices.Concat(head, end, head, end))
 	f.Add([]byte(strings.Repeat("\x14", 40)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c := &closes{ledger: newLedger(100)}
+		c := &closes{events: newCloseLog(100)}
 		c.take(b)
 		c.date(0)
-		if n := len(c.ledger.single) + c.garbled; n > 1+len(b)/unix.NLMSG_HDRLEN {
+		if n := len(c.events.single) + c.garbled; n > 1+len(b)/unix.NLMSG_HDRLEN {
 			t.Errorf("%d closes in %d bytes", n, len(b))
 		}
 	})
@@ -584,7 +588,7 @@ func FuzzClosedSocketMessages(f *testing.F) {
 
 // A TIME_WAIT is in the first sample that shows it, also while the message of its close still waits to be taken.
 func TestTimeWaitWhoseCloseWaitsToBeHeard(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -631,8 +635,8 @@ func TestTimeWaitWhoseCloseWaitsToBeHeard(t *testing.T) {
 	}
 }
 
-// However long the goroutine that hears of closes has had no CPU: what began before the queue was last empty stands in the ledger, and of
-// what began later the close may still wait.
+// However long the goroutine that hears of closes has had no CPU: what began before the queue was last empty stands in the log
+// of closes, and of what began later the close may still wait.
 func TestTimeWaitIsKeptUntilItsCloseMustBeHeard(t *testing.T) {
 	const dumped = 1000 * time.Second
 	for _, c := range []struct {
@@ -648,15 +652,15 @@ func TestTimeWaitIsKeptUntilItsCloseMustBeHeard(t *testing.T) {
 		{"not yet taken, for ten seconds", 10 * time.Second, 11 * time.Second, false, true},
 		{"taken before that", 30 * time.Second, 11 * time.Second, false, false},
 	} {
-		msg := inetMessage(stateTimeWait)
+		msg := kerneltest.InetMessage(sockdiag.StateTimeWait)
 		binary.NativeEndian.PutUint32(msg[52:], uint32((timeWait-c.began)/time.Millisecond))
-		rec, err := decodeInet(msg)
+		rec, err := sockdiag.DecodeInet(msg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &protocol{closes: &closes{ledger: newLedger(100), since: dumped, emptied: dumped - c.emptied}}
+		p := &protocol{closes: &closes{events: newCloseLog(100), since: dumped, emptied: dumped - c.emptied}}
 		if c.inLedger {
-			p.closes.ledger.add(&ending{at: dumped, proto: unix.IPPROTO_TCP, rec: rec}, false)
+			p.closes.events.add(&closeEvent{at: dumped, proto: unix.IPPROTO_TCP, rec: rec}, false)
 		}
 		p.seeRemains(&rec, msg, dumped)
 		if waits := len(p.remains) == 1; waits != c.waits || waits == (p.surplus == 1) {
@@ -667,7 +671,7 @@ func TestTimeWaitIsKeptUntilItsCloseMustBeHeard(t *testing.T) {
 
 // Where the other end closes later, TIME_WAIT begins long after the kernel has told of the close.
 func TestTimeWaitLongAfterItsClose(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -686,7 +690,7 @@ func TestTimeWaitLongAfterItsClose(t *testing.T) {
 	server.Close()
 	heard(t, s, 1)
 	// So long that the kernel's clock shows it.
-	for began := sinceBoot(); sinceBoot() < began+5*kernelTick(); {
+	for began := kernel.SinceBoot(); kernel.SinceBoot() < began+5*kernelTick(); {
 		runtime.Gosched()
 	}
 	client.Close()

@@ -11,16 +11,21 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/sockdiag"
 )
 
-// Whatever the order in which closes are heard of and dumps read, and whatever the budget, each connection is
-// counted once, in connections or in closed_counts, with its bytes once, and each that stands in connections has its close. Orders are: a close
-// before, between and after the messages of a dump, before the socket is known; heard late; TIME_WAIT that is seen while its close is
-// summed up; the same ends once more in the same sample. Only the messages of the kernel are made up here, as it sends them.
+// Whatever the order in which closes are heard of and dumps read, and whatever the budget, each connection is counted once, in
+// connections or in closed_counts, with its bytes once, and each that stands in connections has its close. Orders are: a close
+// before, between and after the messages of a dump, before the socket is known; heard late; TIME_WAIT that is seen while its
+// close is summed up; the same ends once more in the same sample. Only the messages of the kernel are made up here, as it sends
+// them.
 //
 // NETSQL_TEST_SEEDS has it try so many histories, and NETSQL_TEST_SEED one again.
 func TestOrdersOfCloses(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	seed, seeds := uint64(1), 12
@@ -55,7 +60,7 @@ type ledgerHistory struct {
 	rand    *rand.Rand
 	s       *sockets
 	c       *closes
-	diag    *diagnostics // that tells the dump
+	diag    *sockdiag.Conn // that tells the dump
 	cookies uint64
 	conns   map[uint16]*madeUp // alive or in TIME_WAIT, by port
 	late    []*madeUp          // closed, and the kernel's message is under way
@@ -72,7 +77,7 @@ func (h *ledgerHistory) live() {
 		port := uint16(1000 + h.rand.IntN(ledgerPorts))
 		c := h.conns[port]
 		switch {
-		case c != nil && c.closed != 0 && sinceBoot()-c.closed < 4*kernelTick():
+		case c != nil && c.closed != 0 && kernel.SinceBoot()-c.closed < 4*kernelTick():
 			// The kernel tells of TIME_WAIT by ticks.
 		case c == nil || c.closed != 0: // the same ends once more
 			h.conns[port] = &madeUp{port: port, waits: h.rand.IntN(3) > 0}
@@ -81,7 +86,7 @@ func (h *ledgerHistory) live() {
 			n := h.rand.Uint64N(1000)
 			c.bytes, h.bytes = c.bytes+n, h.bytes+n
 		default:
-			c.closed, c.tailCookie = sinceBoot(), c.cookie // TIME_WAIT keeps it where it is known by then
+			c.closed, c.tailCookie = kernel.SinceBoot(), c.cookie // TIME_WAIT keeps it where it is known by then
 			if h.rand.IntN(4) == 0 {
 				h.late = append(h.late, c)
 			} else {
@@ -109,11 +114,11 @@ func (h *ledgerHistory) tellLate() {
 
 // message is what the kernel says of a connection.
 func (h *ledgerHistory) message(c *madeUp, state uint8, cookie uint64, attributes ...any) []byte {
-	b := inetMessage(state, attributes...)
+	b := kerneltest.InetMessage(state, attributes...)
 	binary.BigEndian.PutUint16(b[4:], c.port)
 	binary.BigEndian.PutUint16(b[6:], 80)
 	copy(b[24:], []byte{192, 0, 2, 2})
-	putCookie(b[44:], cookie)
+	sockdiag.PutCookie(b[44:], cookie)
 	binary.NativeEndian.PutUint32(b[68:], 0)
 	return b
 }
@@ -135,7 +140,7 @@ func (h *ledgerHistory) name(c *madeUp) uint64 {
 
 // tell has the kernel tell of a close.
 func (h *ledgerHistory) tell(c *madeUp) {
-	b := h.message(c, stateClose, h.name(c), inetDiagProtocol, []byte{unix.IPPROTO_TCP}, inetDiagInfo, h.info(c))
+	b := h.message(c, sockdiag.StateClose, h.name(c), inetDiagProtocol, []byte{unix.IPPROTO_TCP}, sockdiag.InetDiagInfo, h.info(c))
 	c.told = h.sample + 1
 	head := make([]byte, unix.NLMSG_HDRLEN)
 	binary.NativeEndian.PutUint32(head, uint32(len(head)+len(b)))
@@ -143,7 +148,7 @@ func (h *ledgerHistory) tell(c *madeUp) {
 	h.c.mu.Lock()
 	defer h.c.mu.Unlock()
 	h.c.take(slices.Concat(head, b))
-	h.c.date(sinceBoot())
+	h.c.date(kernel.SinceBoot())
 }
 
 // dump tells of all connections, while they live on.
@@ -156,16 +161,16 @@ func (h *ledgerHistory) dump(each func(msg []byte) error) error {
 		case c == nil:
 			continue
 		case c.closed == 0:
-			b = h.message(c, stateEstablished, h.name(c), inetDiagInfo, h.info(c))
+			b = h.message(c, sockdiag.StateEstablished, h.name(c), sockdiag.InetDiagInfo, h.info(c))
 		default:
 			if c.tailCookie == 0 {
 				h.cookies++
 				c.tailCookie = h.cookies
 			}
-			b = h.message(c, stateTimeWait, c.tailCookie)
+			b = h.message(c, sockdiag.StateTimeWait, c.tailCookie)
 			// We come to look at it up to a second late: on a busy machine.
-			h.diag.filled = sinceBoot() - time.Duration(h.rand.Int64N(int64(time.Second)))
-			binary.NativeEndian.PutUint32(b[52:], uint32((timeWait-(h.diag.filled-c.closed))/time.Millisecond))
+			h.diag.Filled = kernel.SinceBoot() - time.Duration(h.rand.Int64N(int64(time.Second)))
+			binary.NativeEndian.PutUint32(b[52:], uint32((timeWait-(h.diag.Filled-c.closed))/time.Millisecond))
 		}
 		// What the kernel has written we read later.
 		if h.rand.IntN(3) == 0 {
@@ -189,12 +194,12 @@ func (h *ledgerHistory) run(samples int) {
 	h.c = h.s.closes[0]
 	for _, p := range h.s.protocols {
 		if p.proto == "tcp" {
-			p.diag = &diagnostics{instead: func(func([]byte) error) error { return nil }}
+			p.diag = &sockdiag.Conn{Instead: func(func([]byte) error) error { return nil }}
 		}
 	}
 	for _, p := range h.s.protocols {
 		if p.proto == "tcp" && p.first == nil {
-			p.diag = &diagnostics{instead: func() func(func([]byte) error) error {
+			p.diag = &sockdiag.Conn{Instead: func() func(func([]byte) error) error {
 				looks := 0
 				return func(each func([]byte) error) error {
 					if looks++; looks == 1 {
@@ -214,15 +219,15 @@ func (h *ledgerHistory) run(samples int) {
 		if i == samples-1 {
 			for port, c := range h.conns {
 				if c.closed == 0 {
-					c.closed = sinceBoot()
+					c.closed = kernel.SinceBoot()
 					h.tell(c)
 				}
 				delete(h.conns, port)
 			}
 			h.tellLate()
 			for _, p := range h.s.protocols {
-				if p.diag.instead != nil {
-					p.diag = &diagnostics{instead: func(func([]byte) error) error { return nil }}
+				if p.diag.Instead != nil {
+					p.diag = &sockdiag.Conn{Instead: func(func([]byte) error) error { return nil }}
 				}
 			}
 			h.s.last = true

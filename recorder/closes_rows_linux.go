@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -14,10 +15,10 @@ func (s *sockets) collectCloses() {
 		if c.got == nil {
 			continue
 		}
-		for _, list := range [...][]ending{c.got.sampled, c.got.single} {
+		for _, list := range [...][]closeEvent{c.got.sampled, c.got.single} {
 			for i := range list {
-				if e := list[i].socket; e != nil && e.rec.isRemains() {
-					s.owners.vanished(e) // its descriptor was open for longer
+				if e := list[i].socket; e != nil && e.Rec.IsRemains() {
+					s.owners.Vanished(&e.Held) // its descriptor was open for longer
 				}
 			}
 		}
@@ -33,7 +34,7 @@ func (s *sockets) reportCloses(c *closes) error {
 		c.carryOver()
 	}
 	c.got.settle()
-	for _, list := range [...][]ending{c.got.sampled, c.got.single} {
+	for _, list := range [...][]closeEvent{c.got.sampled, c.got.single} {
 		for i := range list {
 			s.putClose(c, &list[i], list[i].socket)
 		}
@@ -45,15 +46,15 @@ func (s *sockets) reportCloses(c *closes) error {
 	return nil
 }
 
-// carryOver leaves to the next sample what happened after this one's dumps began, save the sockets that they saw: the next dump may show
-// the TIME_WAIT of such a connection.
+// carryOver leaves to the next sample what happened after this one's dumps began, save the sockets that they saw: the next dump
+// may show the TIME_WAIT of such a connection.
 func (c *closes) carryOver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.got.single = slices.DeleteFunc(c.got.single, func(end ending) bool {
+	c.got.single = slices.DeleteFunc(c.got.single, func(end closeEvent) bool {
 		later := end.socket == nil && end.at > c.since
 		if later {
-			c.ledger.add(&end, false)
+			c.events.add(&end, false)
 		}
 		return later
 	})
@@ -70,30 +71,30 @@ func (c *closes) protocol(family, number uint8) *protocol {
 }
 
 // putClose enters a close; e is the socket if a sample has seen it, or its TIME_WAIT.
-func (s *sockets) putClose(c *closes, end *ending, e *socket) {
-	p, r := c.protocol(end.rec.family, end.proto), &end.rec
+func (s *sockets) putClose(c *closes, end *closeEvent, e *socket) {
+	p, r := c.protocol(end.rec.Family, end.proto), &end.rec
 	if p == nil {
 		return // of a protocol that is none of ours
 	}
 	v := store.Close{Lived: store.NonZero(end.lived.Milliseconds()), Late: store.Late(end.late)}
 	if e != nil {
-		if e.rec.state == stateTimeWait {
-			r.leaveOutLastFIN(&e.rec)
+		if e.Rec.State == sockdiag.StateTimeWait {
+			r.LeaveOutLastFIN(&e.Rec)
 		}
-		r.remember(&e.rec) // what the kernel has forgotten by then
+		r.Remember(&e.Rec) // what the kernel has forgotten by then
 	}
 	v.Incomplete = store.NonZero(boolean(end.forgotten))
 	var owner ownership
 	if e != nil && e.last != 0 {
 		owner = ownership{process: e.last, how: byCookie}
 	} else {
-		owner = s.listenerOf(p, r.src, r.sport)
+		owner = s.listenerOf(p, r.Src, r.SPort)
 	}
 	v.Process, v.OwnerHow, v.Candidates = owner.process, owner.how.String(), owner.candidates()
-	if p.traffic != nil && c.before > 0 /* else it may have moved it before anybody looked */ && (end.forgotten || r.dport != 0) {
-		var before record
+	if p.traffic != nil && c.before > 0 /* else it may have moved it before anybody looked */ && (end.forgotten || r.DPort != 0) {
+		var before sockdiag.Record
 		if e != nil {
-			before = e.rec
+			before = e.Rec
 		}
 		m := p.traffic.of(owner.process)
 		m.add(growthOf(e, &before, r))
@@ -106,44 +107,44 @@ func (s *sockets) putClose(c *closes, end *ending, e *socket) {
 	}
 	v.Ended = s.endOf(c, end, e)
 	if v.Ended == 0 && end.idle > 2*kernelTick() {
-		// A FIN would have been answered just now. So it was reset, by this end now or by the other end before: the descriptor may have outlived
-		// the connection.
+		// A FIN would have been answered just now. So it was reset, by this end now or by the other end before: the descriptor
+		// may have outlived the connection.
 		ago := end.idle
 		if c.before > 0 {
 			ago = min(ago, end.at-c.before)
 		}
 		v.Late = store.Late(max(end.late, ago))
 	}
-	if e != nil && e.subject != nil && (p.ok || e.dump != p.dump) {
+	if e != nil && e.subject != nil && (p.ok || e.Dump != p.dump) {
 		v.Socket = e.subject.Ref()
 	} else {
 		// Nobody saw it in the last sample, so it is not older than that, unless it had ended by then.
 		if c.before > 0 && v.Ended == 0 && end.at-end.idle > c.before {
 			v.Lived = store.NonZero(max(0, min(end.lived, end.at-c.before)).Milliseconds())
 		}
-		v.NetNS, v.Proto, v.Family, v.Cookie = p.ns.id, p.proto, p.family, store.NonZero(r.cookie)
-		v.LocalAddr, v.LocalPort = s.texts.address(r.family, &r.src), store.Of(r.sport)
+		v.NetNS, v.Proto, v.Family, v.Cookie = p.ns.id, p.proto, p.family, store.NonZero(r.Cookie)
+		v.LocalAddr, v.LocalPort = s.texts.address(r.Family, &r.Src), store.Of(r.SPort)
 		if !end.forgotten {
-			v.RemoteAddr, v.RemotePort = s.texts.address(r.family, &r.dst), store.Of(r.dport)
+			v.RemoteAddr, v.RemotePort = s.texts.address(r.Family, &r.Dst), store.Of(r.DPort)
 		}
 	}
 	var last store.Socket
-	r.tcpValues(&last)
+	tcpValues(r, &last)
 	v.BytesSent, v.BytesReceived, v.SegsOut, v.SegsIn = last.BytesSent, last.BytesReceived, last.SegsOut, last.SegsIn
 	v.Retransmits, v.RTT, v.RTTVar, v.MinRTT = last.Retransmits, last.RTT, last.RTTVar, store.NonZero(end.minRTT)
 	v.Cwnd, v.MSS, v.PMTU = last.Cwnd, last.MSS, last.PMTU
 	c.log.Add(end.at, v)
 }
 
-// endOf is when the connection ended, where its descriptor was closed only later: the first sample that did not see it alive, or not
-// at all. 0 where the kernel told of the end at once.
-func (s *sockets) endOf(c *closes, end *ending, e *socket) float64 {
+// endOf is when the connection ended, where its descriptor was closed only later: the first sample that did not see it alive, or
+// not at all. 0 where the kernel told of the end at once.
+func (s *sockets) endOf(c *closes, end *closeEvent, e *socket) float64 {
 	switch {
 	case e != nil && e.ended != 0:
 		return e.ended
 	case e != nil && e.waits != 0 && end.at-end.late > e.waits+toldAtOnce:
 		return s.endedWaiting(e) // no sample looked whether its descriptor was open
-	case e != nil && e.gone != 0 && end.at > e.left+toldAtOnce && !e.rec.isRemains():
+	case e != nil && e.gone != 0 && end.at > e.left+toldAtOnce && !e.Rec.IsRemains():
 		return s.sampleAfter(e.left)
 	case e == nil && end.idle > 0 && c.before > 0 && end.at-end.idle < c.before-toldAtOnce:
 		// The last sample did not see it alive: it had ended by then.
@@ -152,8 +153,8 @@ func (s *sockets) endOf(c *closes, end *ending, e *socket) float64 {
 	return 0
 }
 
-// toldAtOnce is how long after its end the kernel tells of a socket at the latest, whatever keeps it or us busy, where no descriptor is
-// left.
+// toldAtOnce is how long after its end the kernel tells of a socket at the latest, whatever keeps it or us busy, where no
+// descriptor is left.
 const toldAtOnce = 250 * time.Millisecond
 
 func boolean(b bool) int {
@@ -191,13 +192,13 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 	case (key.scope == ofListener || key.scope == ofPeer) && g.unknown == 0:
 		v.RemoteAddr = s.texts.address(key.family, &key.peer)
 	}
-	if g.has&hasBytesSent != 0 {
+	if g.has&sockdiag.HasBytesSent != 0 {
 		v.BytesSent, v.BytesReceived = store.Of(g.bytesSent), store.Of(g.bytesRecv)
 	}
-	if g.has&hasSegs != 0 {
+	if g.has&sockdiag.HasSegs != 0 {
 		v.SegsOut, v.SegsIn = store.Of(g.segsOut), store.Of(g.segsIn)
 	}
-	if g.has&hasInfo != 0 {
+	if g.has&sockdiag.HasInfo != 0 {
 		v.Retransmits = store.Of(g.retransmits)
 	}
 	if p.proto == "tcp" {

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 )
 
 // freeze has reading the command line of a process take until the returned function is called: a pipe that nobody writes to
@@ -21,7 +24,7 @@ func freeze(t *testing.T, pid int) (thaw func()) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount(pipe, path, "", syscall.MS_BIND, ""); err != nil {
-		needKernel(t, "nothing can be mounted over a file of /proc here: "+err.Error())
+		kerneltest.NeedKernel(t, "nothing can be mounted over a file of /proc here: "+err.Error())
 	}
 	return func() {
 		syscall.Unmount(path, syscall.MNT_DETACH)
@@ -37,7 +40,7 @@ func freeze(t *testing.T, pid int) (thaw func()) {
 // A process whose command line the kernel does not give costs a moment and its command line, and nothing else: samples go on,
 // it has its sockets, and the recording says what is missing. When the kernel gives it at last, it is there.
 func TestFrozenProcess(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ip(t, "link set lo up")
@@ -50,7 +53,7 @@ func TestFrozenProcess(t *testing.T) {
 	o := r.sockets.owners
 	begun := time.Now()
 	r.sample()
-	if took := time.Since(begun); took < cmdlinePatience || took > 5*time.Second {
+	if took := time.Since(begun); took < owners.CmdlinePatience || took > 5*time.Second {
 		t.Errorf("the first sample took %v", took)
 	}
 	cmdline := func(p *tenant) string {
@@ -68,19 +71,19 @@ func TestFrozenProcess(t *testing.T) {
 		if got := r.rows("SELECT pid FROM sockets_now WHERE local_port = 7777 AND netns = ?", nsInode(t, "/proc/self/ns/net")); len(got) != 1 || got[0]["pid"] != int64(frozen.Process.Pid) {
 			t.Errorf("%s: who listens: %v", when, got)
 		}
-		if said := strings.Contains(r.outcome("owners"), cmdlinesMissing); said != (want == "") {
+		if said := strings.Contains(r.outcome("owners"), owners.CmdlinesMissing); said != (want == "") {
 			t.Errorf("%s: outcome %q", when, r.outcome("owners"))
 		}
 	}
 	expect("frozen", "")
 	for range 5 {
-		for _, p := range o.byPID {
-			p.due = time.Time{} // as if as many rechecks had passed
+		for _, p := range o.ByPID {
+			p.Due = time.Time{} // as if as many rechecks had passed
 		}
 		r.sample()
 	}
-	if len(o.cmdlines.behind) != 1 {
-		t.Errorf("%d goroutines wait for one process", len(o.cmdlines.behind))
+	if len(o.Cmdlines.Behind) != 1 {
+		t.Errorf("%d goroutines wait for one process", len(o.Cmdlines.Behind))
 	}
 	expect("still frozen", "")
 	// Others are seen as ever.
@@ -90,68 +93,8 @@ func TestFrozenProcess(t *testing.T) {
 		t.Errorf("another process has the command line %q", got)
 	}
 	thaw()
-	eventually(t, "the reader comes back", func() bool { return o.cmdlines.behind[0].came.Load() })
-	o.byPID[int32(frozen.Process.Pid)].due = time.Time{}
+	eventually(t, "the reader comes back", func() bool { return o.Cmdlines.Behind[0].Came.Load() })
+	o.ByPID[int32(frozen.Process.Pid)].Due = time.Time{}
 	r.sample()
 	expect("thawed", "thawed --now")
-}
-
-// However many processes are frozen, few goroutines wait for them, and when they come back all is well.
-func TestManyFrozenProcesses(t *testing.T) {
-	t.Parallel()
-	c := newCmdlines()
-	c.patience, c.most = time.Millisecond, 3
-	dir := t.TempDir()
-	var pipes []string
-	for i := range 5 {
-		pipes = append(pipes, filepath.Join(dir, fmt.Sprint(i)))
-		if err := unix.Mkfifo(pipes[i], 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, behind, ok := c.read(unix.AT_FDCWD, pipes[i])
-		if ok || (behind != nil) != (i < c.most) {
-			t.Errorf("pipe %d: %v, left behind %v", i, ok, behind != nil)
-		}
-	}
-	if _, _, ok := c.read(unix.AT_FDCWD, "/proc/self/cmdline"); ok {
-		t.Error("a goroutine more reads")
-	}
-	for _, pipe := range pipes[:c.most] {
-		if f, err := os.OpenFile(pipe, os.O_WRONLY, 0); err != nil {
-			t.Fatal(err)
-		} else {
-			f.Close()
-		}
-	}
-	eventually(t, "all come back", func() bool { c.forget(); return len(c.behind) == 0 })
-	c.patience = 10 * time.Second
-	if text, _, ok := c.read(unix.AT_FDCWD, "/proc/self/cmdline"); !ok || !strings.HasPrefix(string(text), os.Args[0]) {
-		t.Errorf("%q, %v", text, ok)
-	}
-	c.end()
-}
-
-// BenchmarkCmdline prints what a command line takes that another goroutine reads, and what the reading alone does.
-func BenchmarkCmdline(b *testing.B) {
-	b.Run("bounded", func(b *testing.B) {
-		c := newCmdlines()
-		defer c.end()
-		b.ReportAllocs()
-		cpu := ownCost().CPU
-		for b.Loop() {
-			if _, _, ok := c.read(unix.AT_FDCWD, "/proc/self/cmdline"); !ok {
-				b.Fatal("in vain")
-			}
-		}
-		b.ReportMetric(float64((ownCost().CPU-cpu).Nanoseconds())/float64(b.N), "ns-CPU/op")
-	})
-	b.Run("alone", func(b *testing.B) {
-		r := cmdlineReader{text: make([]byte, 0, cmdlineLimit)}
-		b.ReportAllocs()
-		cpu := ownCost().CPU
-		for b.Loop() {
-			r.read(unix.AT_FDCWD, "/proc/self/cmdline")
-		}
-		b.ReportMetric(float64((ownCost().CPU-cpu).Nanoseconds())/float64(b.N), "ns-CPU/op")
-	})
 }

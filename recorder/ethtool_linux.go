@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -19,11 +20,11 @@ type linkSpeed struct {
 // sizeofEthtoolCmd is the size of struct ethtool_cmd (linux/ethtool.h).
 const sizeofEthtoolCmd = 44
 
-// speed asks ethtool(8)'s ioctl, ETHTOOL_GSET: unlike /sys/class/net it answers for the
+// speedOf asks ethtool(8)'s ioctl, ETHTOOL_GSET: unlike /sys/class/net it answers for the
 // namespace of the socket, not for that in which sysfs was mounted. As in sysfs, a link
 // that is down has no speed.
-func (r *rtnetlink) speed(l link) linkSpeed {
-	if l.flags&unix.IFF_UP == 0 || len(l.name) >= unix.IFNAMSIZ || r.open() != nil {
+func speedOf(r *rtnl.Conn, l rtnl.Link) linkSpeed {
+	if l.Flags&unix.IFF_UP == 0 || len(l.Name) >= unix.IFNAMSIZ || r.Open() != nil {
 		return linkSpeed{}
 	}
 	var cmd [sizeofEthtoolCmd]byte
@@ -34,8 +35,8 @@ func (r *rtnetlink) speed(l link) linkSpeed {
 		data unsafe.Pointer
 		_    [16]byte
 	}{data: unsafe.Pointer(&cmd)}
-	copy(request.name[:], l.name)
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.socket.GetFd()), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
+	copy(request.name[:], l.Name)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.Socket.GetFd()), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
 	if errno != 0 {
 		return linkSpeed{}
 	}

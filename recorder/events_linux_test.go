@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 // runOften records with many samples, until stop.
@@ -61,7 +63,7 @@ func stolenTime() float64 {
 // The time of a route's event lies between the clock before the call that made it and the clock after, if it is exact; and
 // never before the call, with samples all the time.
 func TestEventsAreNotBeforeTheyHappened(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -112,7 +114,8 @@ func TestEventsAreNotBeforeTheyHappened(t *testing.T) {
 			which = append(which, fmt.Sprintf("%v, exact %v: %.1f ms after the call, %v s are told", row["dst"], row["exact"], 1000*(ts-call.to), late))
 		}
 	}
-	// A virtual CPU that the host does not let run wakes nobody, and tells it in hundredths of a second only. Nobody can know of that.
+	// A virtual CPU that the host does not let run wakes nobody, and tells it in hundredths of a second only. Nobody can know of
+	// that.
 	stolen := stolenTime() - before
 	if before > 0 {
 		stolen += 0.01 * float64(runtime.NumCPU()) // what is not told yet
@@ -132,7 +135,7 @@ func TestEventsAreNotBeforeTheyHappened(t *testing.T) {
 // For every connection, however it was closed, events say opened, its states, closed, in this order, each once, and nothing
 // before it happened.
 func TestEventsOfConnections(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
-// The kernel counts the FIN of the other end as a byte received. It is left out in every state that shows that the FIN has come, and in the final
-// numbers of a socket that a sample saw in such a state. The oracle is what the test has sent.
+// The kernel counts the FIN of the other end as a byte received. It is left out in every state that shows that the FIN has come,
+// and in the final numbers of a socket that a sample saw in such a state. The oracle is what the test has sent.
 func TestFINIsNoByteReceived(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -16,7 +17,7 @@ import (
 type interfaces struct {
 	source     *store.Source
 	ns         namespace
-	netlink    *rtnetlink
+	netlink    *rtnl.Conn
 	attributes *store.Set[store.InterfaceID, store.Interface]
 	counters   *store.Set[store.InterfaceID, store.InterfaceCounters]
 	known      map[int32]*knownLink
@@ -27,7 +28,7 @@ type interfaces struct {
 // A knownLink is what the last sample said of a link: its name and other words need to be
 // made anew only when they changed, while its counters always move.
 type knownLink struct {
-	link    link // its slices point into the last dump's message
+	link    rtnl.Link // its slices point into the last dump's message
 	sum     uint64
 	name    string
 	master  string
@@ -54,14 +55,14 @@ func (s *interfaces) read(ctx context.Context) {
 
 func (s *interfaces) record(ctx context.Context) error {
 	var header [unix.SizeofIfInfomsg]byte
-	messages, err := s.netlink.dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, header[:])
+	messages, err := s.netlink.Dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, header[:])
 	if err != nil {
 		return fmt.Errorf("dump links: %w", err)
 	}
 	s.readings++
 	links := make([]*knownLink, 0, len(messages))
 	for _, msg := range messages {
-		l, err := parseLink(msg)
+		l, err := rtnl.ParseLink(msg)
 		if err != nil {
 			return fmt.Errorf("read link: %w", err)
 		}
@@ -79,21 +80,21 @@ func (s *interfaces) record(ctx context.Context) error {
 }
 
 // note takes what the dump says into what is known of the link.
-func (s *interfaces) note(l link) *knownLink {
-	k := s.known[l.index]
+func (s *interfaces) note(l rtnl.Link) *knownLink {
+	k := s.known[l.Index]
 	if k == nil {
 		k = &knownLink{}
-		s.known[l.index] = k
+		s.known[l.Index] = k
 	}
-	sum := l.sum(s.seed)
-	if k.name != string(l.name) {
-		k.name = string(l.name)
+	sum := l.Sum(s.seed)
+	if k.name != string(l.Name) {
+		k.name = string(l.Name)
 	}
 	if sum != k.sum {
 		k.subject = nil
 	}
-	if k.subject == nil || (s.readings+int(l.index))%askSpeedAgain == 0 {
-		if speed := s.netlink.speed(l); speed != k.speed {
+	if k.subject == nil || (s.readings+int(l.Index))%askSpeedAgain == 0 {
+		if speed := speedOf(s.netlink, l); speed != k.speed {
 			k.speed, k.subject = speed, nil
 		}
 	}
@@ -103,122 +104,33 @@ func (s *interfaces) note(l link) *knownLink {
 
 func (s *interfaces) put(k *knownLink) {
 	l, master := &k.link, ""
-	if m := s.known[l.master]; m != nil && m.reading == s.readings {
+	if m := s.known[l.Master]; m != nil && m.reading == s.readings {
 		master = m.name
 	}
 	if k.master != master || !s.attributes.Keep(k.subject) {
-		id, v := l.row(s.ns.id, master, k.speed)
+		id, v := linkRow(l, s.ns.id, master, k.speed)
 		k.master, k.id, k.subject = master, id, s.attributes.Put(id, v)
 	}
-	if l.stats != nil {
-		s.counters.Put(k.id, countersOf(l.stats))
+	if l.Stats != nil {
+		s.counters.Put(k.id, countersOf(l.Stats))
 	}
 }
 
-// A link is an RTM_NEWLINK message. Its slices point into it.
-type link struct {
-	index, master                   int32
-	below, promiscuity              store.Int
-	hardware                        uint16
-	flags, carrierChanges           uint32
-	name, kind, mac, alias, qdisc   []byte
-	mtu, txqlen, operstate, carrier store.Int
-	stats                           []byte // struct rtnl_link_stats64
-}
-
-// parseLink decodes struct ifinfomsg and its attributes.
-func parseLink(msg []byte) (link, error) {
-	if len(msg) < unix.SizeofIfInfomsg {
-		return link{}, errShort
-	}
-	l := link{
-		hardware: binary.NativeEndian.Uint16(msg[2:]), index: int32(binary.NativeEndian.Uint32(msg[4:])),
-		flags: binary.NativeEndian.Uint32(msg[8:]),
-	}
-	var inner error
-	err := attributes(msg[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) {
-		switch kind {
-		case unix.IFLA_IFNAME:
-			l.name = textOf(v)
-		case unix.IFLA_ADDRESS:
-			l.mac = v
-		case unix.IFLA_IFALIAS:
-			l.alias = textOf(v)
-		case unix.IFLA_QDISC:
-			l.qdisc = textOf(v)
-		case unix.IFLA_MTU:
-			l.mtu = store.Of(uint32Of(v))
-		case unix.IFLA_TXQLEN:
-			l.txqlen = store.Of(uint32Of(v))
-		case unix.IFLA_OPERSTATE:
-			l.operstate = store.Of(uint8Of(v))
-		case unix.IFLA_CARRIER:
-			l.carrier = store.Of(uint8Of(v))
-		case unix.IFLA_CARRIER_CHANGES:
-			l.carrierChanges = uint32Of(v)
-		case unix.IFLA_LINK:
-			l.below = store.NonZero(uint32Of(v))
-		case unix.IFLA_PROMISCUITY:
-			l.promiscuity = store.Of(uint32Of(v))
-		case unix.IFLA_MASTER:
-			l.master = int32(uint32Of(v))
-		case unix.IFLA_STATS64:
-			l.stats = v
-		case unix.IFLA_LINKINFO:
-			inner = attributes(v, func(kind uint16, v []byte) {
-				if kind == unix.IFLA_INFO_KIND {
-					l.kind = textOf(v)
-				}
-			})
-		}
-	})
-	if err == nil {
-		err = inner
-	}
-	if err == nil && (len(l.name) == 0 || l.index <= 0) {
-		err = fmt.Errorf("link %d has the name %q", l.index, l.name)
-	}
-	if l.flags&unix.IFF_UP == 0 {
-		// The kernel claims carrier for some links that were never up; sysfs refuses to answer.
-		l.carrier = store.Int{}
-	}
-	return l, err
-}
-
-// sum is a digest of all that row says, and of the number of times the carrier changed:
-// the speed may have become another.
-func (l *link) sum(seed maphash.Seed) uint64 {
-	var h maphash.Hash
-	h.SetSeed(seed)
-	for _, text := range [...][]byte{l.name, l.kind, l.mac, l.alias, l.qdisc} {
-		h.WriteByte(byte(len(text)))
-		h.Write(text)
-	}
-	maphash.WriteComparable(&h, struct {
-		master                          int32
-		hardware                        uint16
-		flags, carrierChanges           uint32
-		mtu, txqlen, operstate, carrier store.Int
-		below, promiscuity              store.Int
-	}{l.master, l.hardware, l.flags, l.carrierChanges, l.mtu, l.txqlen, l.operstate, l.carrier, l.below, l.promiscuity})
-	return h.Sum64()
-}
-
-// row is the link as it is recorded.
-func (l *link) row(netns store.Int, master string, speed linkSpeed) (store.InterfaceID, store.Interface) {
+// linkRow is the link as it is recorded.
+func linkRow(l *rtnl.Link, netns store.Int, master string, speed linkSpeed) (store.InterfaceID, store.Interface) {
 	v := store.Interface{
-		Type: string(l.kind), MAC: hardwareAddr(l.mac), MTU: l.mtu, Carrier: l.carrier,
-		Flags: flagText(l.flags, linkFlags), Speed: speed.mbps, Duplex: speed.duplex, Master: master,
-		Qdisc: string(l.qdisc), TxQLen: l.txqlen, Alias: string(l.alias),
-		Link: l.below, Promisc: l.promiscuity, CarrierUp: store.Of(l.carrierChanges),
+		Type: string(l.Kind), MAC: hardwareAddr(l.MAC), MTU: l.MTU, Carrier: l.Carrier,
+		Flags: flagText(l.Flags, linkFlags), Speed: speed.mbps, Duplex: speed.duplex, Master: master,
+		Qdisc: string(l.Qdisc), TxQLen: l.TxQLen, Alias: string(l.Alias),
+		Link: l.Below, Promisc: l.Promiscuity, CarrierUp: store.Of(l.CarrierChanges),
 	}
 	if v.Type == "" {
-		v.Type = (&nl.IfInfomsg{IfInfomsg: unix.IfInfomsg{Type: l.hardware}}).EncapType()
+		v.Type = (&nl.IfInfomsg{IfInfomsg: unix.IfInfomsg{Type: l.Hardware}}).EncapType()
 	}
-	if state, ok := l.operstate.Get(); ok {
+	if state, ok := l.Operstate.Get(); ok {
 		v.OperState = operStates.of(uint32(state))
 	}
-	return store.InterfaceID{NetNS: netns, IfIndex: store.Of(l.index), Name: string(l.name)}, v
+	return store.InterfaceID{NetNS: netns, IfIndex: store.Of(l.Index), Name: string(l.Name)}, v
 }
 
 // countersOf decodes struct rtnl_link_stats64 (linux/if_link.h). Older kernels have fewer

@@ -19,6 +19,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -80,12 +82,12 @@ func sysfsNumber(t *testing.T, link, file string) any {
 }
 
 func TestInterfaces(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	// sysfs shows the network namespace it was mounted in.
 	if out, err := exec.Command("mount", "-t", "sysfs", "sysfs", "/sys").CombinedOutput(); err != nil {
-		needKernel(t, fmt.Sprintf("no sysfs of the namespace: %v: %s", err, out))
+		kerneltest.NeedKernel(t, fmt.Sprintf("no sysfs of the namespace: %v: %s", err, out))
 	}
 	links(t, "d0", "v0")
 	for _, line := range []string{
@@ -114,7 +116,7 @@ func TestInterfaces(t *testing.T) {
 		}
 		checkCounters(t, r, when)
 	}
-	eventually(t, "the bridge has carrier", func() bool { return strings.Contains(command(t, "ip", "link", "show", "br0"), "state UP") })
+	eventually(t, "the bridge has carrier", func() bool { return strings.Contains(kerneltest.Command(t, "ip", "link", "show", "br0"), "state UP") })
 	check("at first")
 	for _, where := range []string{
 		"name = 'lo' AND type = 'loopback' AND mtu = 30000", "name = 'v0' AND type = 'veth' AND master = 'br0'",
@@ -189,7 +191,7 @@ func checkCounters(t *testing.T, r *testRecording, when string) {
 
 // TestInterfaceCounters: traffic of a known size appears, on the right side.
 func TestInterfaceCounters(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t)
@@ -247,7 +249,7 @@ func TestCountersOf(t *testing.T) {
 // TestInterfacesWhileTheyChange: a dump that a change interrupted may miss links; it is
 // asked for again, or fails. A good sample has all that were there throughout.
 func TestInterfacesWhileTheyChange(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	const stable = 200
@@ -305,22 +307,22 @@ func TestInterfacesWhileTheyChange(t *testing.T) {
 
 func FuzzLink(f *testing.F) {
 	header := []byte{0, 0, 1, 0, 2, 0, 0, 0, 0x43, 0x10, 0, 0, 0, 0, 0, 0}
-	f.Add(message(header, attribute(unix.IFLA_IFNAME, 'e', 't', 'h', '0', 0), attribute(unix.IFLA_STATS64, make([]byte, 184)...),
-		attribute(unix.IFLA_LINKINFO, attribute(unix.IFLA_INFO_KIND, 'v', 'e', 't', 'h')...)))
-	f.Add(message(header, attribute(unix.IFLA_IFNAME, 0), []byte{9, 0, 1, 0, 1, 2, 3, 4, 5}))
+	f.Add(kerneltest.Message(header, kerneltest.Attribute(unix.IFLA_IFNAME, 'e', 't', 'h', '0', 0), kerneltest.Attribute(unix.IFLA_STATS64, make([]byte, 184)...),
+		kerneltest.Attribute(unix.IFLA_LINKINFO, kerneltest.Attribute(unix.IFLA_INFO_KIND, 'v', 'e', 't', 'h')...)))
+	f.Add(kerneltest.Message(header, kerneltest.Attribute(unix.IFLA_IFNAME, 0), []byte{9, 0, 1, 0, 1, 2, 3, 4, 5}))
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		l, err := parseLink(msg)
+		l, err := rtnl.ParseLink(msg)
 		if err != nil {
 			return
 		}
-		id, v := l.row(store.Of(1), "", linkSpeed{})
+		id, v := linkRow(&l, store.Of(1), "", linkSpeed{})
 		if id.Name == "" || v.Type == "" || strings.ContainsRune(id.Name, 0) {
 			t.Errorf("%+v %+v", id, v)
 		}
 		// As many counters are known as the kernel gave.
-		c := countersOf(l.stats)
-		if known := c.RxOtherHost != (store.Int{}); known != (len(l.stats) >= 25*8) {
-			t.Errorf("%d bytes of counters, the last one known: %v", len(l.stats), known)
+		c := countersOf(l.Stats)
+		if known := c.RxOtherHost != (store.Int{}); known != (len(l.Stats) >= 25*8) {
+			t.Errorf("%d bytes of counters, the last one known: %v", len(l.Stats), known)
 		}
 	})
 }
@@ -351,12 +353,12 @@ func BenchmarkInterfaces(b *testing.B) {
 
 // Who listens to everything, and what lies below, as ip -d tells.
 func TestInterfaceRelations(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
-	command(t, "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
-	command(t, "ip", "link", "set", "v0", "up", "promisc", "on")
-	command(t, "ip", "link", "set", "v1", "up")
+	kerneltest.Command(t, "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+	kerneltest.Command(t, "ip", "link", "set", "v0", "up", "promisc", "on")
+	kerneltest.Command(t, "ip", "link", "set", "v1", "up")
 	r := newRecording(t)
 	src := newInterfaces(r.Writer, here(t))
 	oracle := func() []map[string]any {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -16,15 +17,15 @@ import (
 // younger than the moment after it was read. Between two messages the first of these may be hours ago; but the kernel
 // wakes who waits for one, so that it is no older either than the time that passes from that to our running.
 
-// A busyTime is the time in which the recorder itself works. With all CPUs at work for it, Go may let the hearer wait.
+// A busyTime is the time in which the recorder itself works. With all CPUs at work for it, Go may let the monitor wait.
 type busyTime struct{ from, to atomic.Int64 } // nanoseconds since boot; to is 0 while it works
 
 func (b *busyTime) begin() {
-	b.from.Store(int64(sinceBoot()))
+	b.from.Store(int64(kernel.SinceBoot()))
 	b.to.Store(0)
 }
 
-func (b *busyTime) end() { b.to.Store(int64(sinceBoot())) }
+func (b *busyTime) end() { b.to.Store(int64(kernel.SinceBoot())) }
 
 // before is the begin of the work that may have kept us waiting at that moment; the moment itself when there was none.
 func (b *busyTime) before(at time.Duration) time.Duration {

@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 // Samples that take longer than the interval do not pile up: each is followed by one at the next beat, and the time in which
 // some were missed is a gap.
 func TestLateSamples(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	const interval, slow = MinInterval, 5 * MinInterval / 2
@@ -30,7 +32,8 @@ func TestLateSamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Slow samples are three beats apart at least. Had the missed ones been made up for, those after them would follow without a pause.
+	// Slow samples are three beats apart at least. Had the missed ones been made up for, those after them would follow without a
+	// pause.
 	for i := 5; i < 12; i++ {
 		if d := taken[i].Sub(taken[i-1]); d < slow {
 			t.Errorf("sample %d came %v after one that took %v", i+1, d, slow)

@@ -5,11 +5,12 @@ import (
 	"regexp"
 	"slices"
 
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
-// listeners are the processes that hold the sockets in LISTEN of a protocol, by where they listen. A connection that nobody was ever
-// seen to hold is put down to them: so says its owner_how. With more than one of them it is not known whose it is.
+// listeners are the processes that hold the sockets in LISTEN of a protocol, by where they listen. A connection that nobody was
+// ever seen to hold is put down to them: so says its owner_how. With more than one of them it is not known whose it is.
 type listeners map[listenKey][]candidate
 
 type listenKey struct {
@@ -28,18 +29,18 @@ func (s *sockets) findListeners(p *protocol) {
 	p.listeners, p.before = p.before, p.listeners
 	clear(p.listeners)
 	for _, e := range p.seen {
-		if e.rec.state != stateListen {
+		if e.Rec.State != sockdiag.StateListen {
 			continue
 		}
 		if p.listeners == nil {
 			p.listeners = listeners{}
 		}
-		key := listenKey{e.rec.src, e.rec.sport}
+		key := listenKey{e.Rec.Src, e.Rec.SPort}
 		list := p.listeners[key]
-		for _, h := range e.holders {
-			list = withCandidate(list, candidate{h.process.ref, h.process.id})
+		for _, h := range e.Holders {
+			list = withCandidate(list, candidate{h.Process.Ref, h.Process.ID})
 		}
-		if len(e.holders) == 0 {
+		if len(e.Holders) == 0 {
 			list = append(list, candidate{})
 		}
 		p.listeners[key] = list
@@ -62,7 +63,8 @@ func (l listeners) at(addr [16]byte, port uint16) []candidate {
 	return l[listenKey{port: port}]
 }
 
-// listenerOf is the owner of a connection that was closed since the last sample, by its local end: of those who listened there then or now.
+// listenerOf is the owner of a connection that was closed since the last sample, by its local end: of those who listened there
+// then or now.
 func (s *sockets) listenerOf(p *protocol, addr [16]byte, port uint16) ownership {
 	list := p.listeners.at(addr, port)
 	if before := p.before.at(addr, port); len(before) > 0 {
@@ -85,7 +87,7 @@ func (s *sockets) ownerOf(list []candidate) ownership {
 	}
 	o := ownership{how: byListener, listens: uint16(min(len(list), 1<<16-1))}
 	if program := agreed(list); program != (store.ProcessID{}) {
-		o.process = s.owners.processes.Put(program, store.Process{}).Ref()
+		o.process = s.owners.Processes.Put(program, store.Process{}).Ref()
 	}
 	return o
 }

@@ -38,17 +38,10 @@ Anonymous:             0 kB
 
 // What can be read from the file again is let go, and the program goes on.
 func TestDropProgram(t *testing.T) {
-	before, err := readNumbers("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := statusKB(t, "RssFile:")
 	dropProgram()
-	after, err := readNumbers("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if before["RssFile"] <= after["RssFile"] {
-		t.Errorf("%d bytes of files were resident, and %d are", before["RssFile"], after["RssFile"])
+	if after := statusKB(t, "RssFile:"); before <= after {
+		t.Errorf("%d kB of files were resident, and %d are", before, after)
 	}
 }
 
@@ -61,9 +54,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		m.look()
 		return !m.next.IsZero()
 	}
-	if _, err := readNumbers("/proc/self/status"); err != nil {
-		t.Fatal(err)
-	}
+	statusKB(t, "RssFile:")
 	if looked() {
 		t.Error("memory was given back although none was taken")
 	}

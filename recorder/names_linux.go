@@ -3,6 +3,7 @@ package recorder
 import (
 	"bufio"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,4 +75,49 @@ func parseNames(r io.Reader, names numberNames) {
 			names[uint32(number)] = words[1]
 		}
 	}
+}
+
+// addrText is the address, or nothing when there is none.
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+// hardwareAddr writes a link-layer address as ip does: that of a tunnel is an IP address.
+func hardwareAddr(b []byte) string {
+	if len(b) == 4 || len(b) == 16 {
+		addr, _ := netip.AddrFromSlice(b)
+		return addr.String()
+	}
+	const digits = "0123456789abcdef"
+	text := make([]byte, 0, 3*len(b))
+	for i, c := range b {
+		if i > 0 {
+			text = append(text, ':')
+		}
+		text = append(text, digits[c>>4], digits[c&15])
+	}
+	return string(text)
+}
+
+// A flagName is a bit and the word for it.
+type flagName struct {
+	bit  uint32
+	name string
+}
+
+// flagText joins the words of the bits that are set.
+func flagText(flags uint32, names []flagName) string {
+	text := ""
+	for _, f := range names {
+		if flags&f.bit != 0 {
+			if text != "" {
+				text += ","
+			}
+			text += f.name
+		}
+	}
+	return text
 }

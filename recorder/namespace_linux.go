@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -14,9 +15,9 @@ type namespace struct {
 	id     store.Int // inode number of /proc/PID/ns/net
 	cookie store.Int // the kernel's number for it, never used again; unknown before Linux 5.14
 	proc   string    // folder of a process or thread in it: its net/ is the namespace's
-	door   *door     // nil: the one that the recorder runs in
+	nsFD   *nsFD     // nil: the one that the recorder runs in
 
-	netlink *rtnetlink // that its sources share
+	netlink *rtnl.Conn // that its sources share
 	file    *procFile  // that all namespaces share: they are read one after the other
 }
 
@@ -29,24 +30,24 @@ func (ns namespace) procFile() *procFile {
 }
 
 // rtnetlink is what a source of the namespace asks.
-func (ns namespace) rtnetlink() *rtnetlink {
+func (ns namespace) rtnetlink() *rtnl.Conn {
 	if ns.netlink == nil {
-		return &rtnetlink{}
+		return &rtnl.Conn{}
 	}
 	return ns.netlink
 }
 
 // close gives up the way into a namespace that is gone, so that it can be.
 func (ns namespace) close() {
-	ns.netlink.close()
-	if ns.door != nil {
-		ns.door.shut()
+	ns.netlink.Close()
+	if ns.nsFD != nil {
+		ns.nsFD.close()
 	}
 }
 
-// A door leads into another network namespace. While it is open the namespace lives, even when everything else in it
+// An nsFD leads into another network namespace. While it is open the namespace lives, even when everything else in it
 // is gone.
-type door struct {
+type nsFD struct {
 	fd     int // of /proc/PID/ns/net, or of its name under /run/netns
 	thread *nsThread
 }
@@ -54,11 +55,11 @@ type door struct {
 // inside runs f in the namespace. What f opens there, netlink sockets for one, can be used anywhere afterwards; what is
 // read from /proc/sys/net and /proc/thread-self/net is the namespace's only inside.
 func (ns namespace) inside(f func()) error {
-	if ns.door == nil {
+	if ns.nsFD == nil {
 		f()
 		return nil
 	}
-	return ns.door.thread.run(ns.door.fd, f)
+	return ns.nsFD.thread.run(ns.nsFD.fd, f)
 }
 
 // An nsThread is the one thread that enters other network namespaces. It goes from one to the next, never comes back to
@@ -68,7 +69,7 @@ func (ns namespace) inside(f func()) error {
 // It is used by one goroutine.
 type nsThread struct {
 	jobs chan nsJob // nil: no thread runs
-	at   int        // the door it went through last
+	at   int        // the descriptor of the namespace that it is in
 }
 
 type nsJob struct {
@@ -129,8 +130,8 @@ func (t *nsThread) end() {
 	}
 }
 
-// shut closes the door. A thread that stands behind it ends, or it would keep the namespace alive.
-func (d *door) shut() {
+// close closes the descriptor. The thread ends if it is in the namespace, or it would keep it alive.
+func (d *nsFD) close() {
 	if d.fd < 0 {
 		return
 	}
@@ -147,7 +148,7 @@ func ownNamespace() (namespace, error) {
 	if err := unix.Stat("/proc/self/ns/net", &st); err != nil {
 		return namespace{}, fmt.Errorf("find the network namespace: %w", err)
 	}
-	return namespace{id: store.Of(st.Ino), cookie: namespaceCookie(), proc: "/proc/self", netlink: &rtnetlink{}}, nil
+	return namespace{id: store.Of(st.Ino), cookie: namespaceCookie(), proc: "/proc/self", netlink: &rtnl.Conn{}}, nil
 }
 
 // openNamespace opens the one that a file such as /proc/PID/ns/net or /run/netns/NAME leads to.
@@ -161,7 +162,7 @@ func openNamespace(path string, thread *nsThread) (namespace, error) {
 		unix.Close(fd)
 		return namespace{}, fmt.Errorf("open %s: %w", path, err)
 	}
-	ns := namespace{id: store.Of(st.Ino), proc: "/proc/thread-self", door: &door{fd, thread}, netlink: &rtnetlink{}}
+	ns := namespace{id: store.Of(st.Ino), proc: "/proc/thread-self", nsFD: &nsFD{fd, thread}, netlink: &rtnl.Conn{}}
 	if err := ns.inside(func() { ns.cookie = namespaceCookie() }); err != nil {
 		ns.close()
 		return namespace{}, err

@@ -1,9 +1,7 @@
 package recorder
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -20,20 +18,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
 // ip runs ip(8); the words of its command line are parted by blanks.
 func ip(t *testing.T, line string) {
 	t.Helper()
-	command(t, "ip", strings.Fields(line)...)
+	kerneltest.Command(t, "ip", strings.Fields(line)...)
 }
 
 // ipJSON asks ip(8), the oracle.
 func ipJSON(t *testing.T, line string) []map[string]any {
 	t.Helper()
 	var got []map[string]any
-	text := command(t, "ip", append([]string{"-j"}, strings.Fields(line)...)...)
+	text := kerneltest.Command(t, "ip", append([]string{"-j"}, strings.Fields(line)...)...)
 	if strings.TrimSpace(text) == "" {
 		return nil
 	}
@@ -63,7 +62,7 @@ func links(t *testing.T, pairs ...string) {
 func setSysctl(t *testing.T, path, value string) {
 	t.Helper()
 	if err := os.WriteFile("/proc/sys/"+path, []byte(value), 0); err != nil {
-		needKernel(t, err.Error())
+		kerneltest.NeedKernel(t, err.Error())
 	}
 }
 
@@ -114,18 +113,6 @@ func joined(v any) string {
 		words[i] = text(list[i])
 	}
 	return strings.Join(words, ",")
-}
-
-// attribute writes a netlink attribute, for the seeds of the fuzzers.
-func attribute(kind uint16, value ...byte) []byte {
-	b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
-	b = binary.NativeEndian.AppendUint16(b, kind)
-	b = append(b, value...)
-	return append(b, make([]byte, align4(len(b))-len(b))...)
-}
-
-func message(header []byte, attributes ...[]byte) []byte {
-	return append(bytes.Clone(header), bytes.Join(attributes, nil)...)
 }
 
 // outcome is what the recording says of the last reading of the source.

@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/owners"
 	"netsql/store"
 )
 
@@ -27,25 +28,25 @@ import (
 // One that is kept alive by nothing but an open socket or descriptor is not found, so that those of the recorder do
 // not count.
 type namespaces struct {
-	source  *store.Source
-	set     *store.Set[store.NamespaceID, store.Namespace]
-	owners  *owners // reads /proc, and reports the first processes
-	which   NetNS
-	meant   map[int32]uint64 // start of the processes of which
-	own     uint64           // inode number of the recorder's own
-	limit   int              // how many are recorded at most
-	device  uint64           // of the files of all namespaces
-	folders []string
+	source    *store.Source
+	set       *store.Set[store.NamespaceID, store.Namespace]
+	owners    *owners.Owners // reads /proc, and reports the first processes
+	which     NetNS
+	pidStarts map[int32]uint64 // start of the processes of which
+	own       uint64           // inode number of the recorder's own
+	limit     int              // how many are recorded at most
+	device    uint64           // of the files of all namespaces
+	folders   []string
 	// privileged: the recorder has the capabilities that should let it see and enter everything.
 	privileged bool
 
 	looks uint32
-	procs map[int32]*resident
-	found map[uint64]*tenancy // by inode number
+	procs map[int32]*procNetNS
+	found map[uint64]*nsUsers // by inode number
 }
 
-// A resident is what is remembered of where a process is.
-type resident struct {
+// A procNetNS is what is remembered of where a process is.
+type procNetNS struct {
 	pid    int32
 	start  uint64    // in ticks since boot
 	netns  uint64    // inode number; 0 when it is not known
@@ -57,11 +58,11 @@ type resident struct {
 	due    time.Time // when it is to be asked again
 }
 
-// A tenancy is who uses a namespace.
-type tenancy struct {
+// An nsUsers is who uses a namespace.
+type nsUsers struct {
 	names     []string // under /run/netns
 	path      string   // a file that leads into it
-	first     *resident
+	first     *procNetNS
 	processes int
 }
 
@@ -89,12 +90,12 @@ const (
 		"CAP_SYS_PTRACE and CAP_SYS_ADMIN"
 )
 
-func newNamespaces(w *store.Writer, o *owners, own namespace, which NetNS) (*namespaces, error) {
+func newNamespaces(w *store.Writer, o *owners.Owners, own namespace, which NetNS) (*namespaces, error) {
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/net", &st); err != nil {
 		return nil, fmt.Errorf("find the network namespace: %w", err)
 	}
-	enter := capable(1 << unix.CAP_SYS_ADMIN)
+	enter := kernel.Capable(1 << unix.CAP_SYS_ADMIN)
 	if which.isZero() {
 		which = NetNS{all: enter, own: true}
 	}
@@ -102,8 +103,8 @@ func newNamespaces(w *store.Writer, o *owners, own namespace, which NetNS) (*nam
 	n := &namespaces{
 		source: w.Source("namespaces"), owners: o, which: which, own: uint64(inode), device: st.Dev,
 		folders:    []string{"/run/netns", "/run/docker/netns"},
-		privileged: enter && capable(1<<unix.CAP_SYS_PTRACE),
-		limit:      maxNamespaces, procs: map[int32]*resident{}, meant: map[int32]uint64{},
+		privileged: enter && kernel.Capable(1<<unix.CAP_SYS_PTRACE),
+		limit:      maxNamespaces, procs: map[int32]*procNetNS{}, pidStarts: map[int32]uint64{},
 	}
 	// Go has raised the soft limit of open files to the hard one.
 	var files unix.Rlimit
@@ -111,15 +112,8 @@ func newNamespaces(w *store.Writer, o *owners, own namespace, which NetNS) (*nam
 		n.limit = int(min(uint64(n.limit), max(files.Cur/filesPerNamespace, 1)))
 	}
 	n.set = store.NewSet(n.source, store.Namespaces)
-	o.netns = n.of
+	o.NetNS = n.of
 	return n, nil
-}
-
-// capable reports whether this process has these capabilities.
-func capable(need uint32) bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var caps [2]unix.CapUserData
-	return unix.Capget(&header, &caps[0]) == nil && caps[0].Effective&need == need
 }
 
 // look brings up to date which namespaces are in use. Those of held are certainly deserted when it does not find them.
@@ -162,13 +156,13 @@ func (n *namespaces) missing() error {
 // search lists the processes and the names. The processes come first: who makes a namespace gives it its name before
 // it ends.
 func (n *namespaces) search(everyone bool) error {
-	if err := n.owners.listProcesses(); err != nil {
+	if err := n.owners.ListProcesses(); err != nil {
 		return err
 	}
 	n.looks++
-	n.found = map[uint64]*tenancy{}
+	n.found = map[uint64]*nsUsers{}
 	now := time.Now()
-	for _, pid := range n.owners.pids {
+	for _, pid := range n.owners.PIDs {
 		p := n.procs[pid]
 		if p == nil || everyone || now.Before(p.young) || !now.Before(p.due) {
 			if p = n.ask(pid, p, now); p == nil {
@@ -177,7 +171,7 @@ func (n *namespaces) search(everyone bool) error {
 		}
 		p.listed = n.looks
 		if p.netns != 0 && !p.kernel {
-			n.tenancy(p.netns).add(p)
+			n.usersOf(p.netns).add(p)
 		}
 	}
 	for pid, p := range n.procs {
@@ -191,16 +185,16 @@ func (n *namespaces) search(everyone bool) error {
 	return nil
 }
 
-func (n *namespaces) tenancy(inode uint64) *tenancy {
+func (n *namespaces) usersOf(inode uint64) *nsUsers {
 	t := n.found[inode]
 	if t == nil {
-		t = &tenancy{}
+		t = &nsUsers{}
 		n.found[inode] = t
 	}
 	return t
 }
 
-func (t *tenancy) add(p *resident) {
+func (t *nsUsers) add(p *procNetNS) {
 	t.processes++
 	if t.first == nil || p.start < t.first.start || p.start == t.first.start && p.pid < t.first.pid {
 		t.first = p
@@ -208,15 +202,15 @@ func (t *tenancy) add(p *resident) {
 }
 
 // ask finds out where a process is, known or not.
-func (n *namespaces) ask(pid int32, p *resident, now time.Time) *resident {
+func (n *namespaces) ask(pid int32, p *procNetNS, now time.Time) *procNetNS {
 	if p == nil || !now.Before(p.due) {
-		stat, gone, err := n.owners.readStat(pid)
+		stat, gone, err := n.owners.ReadStat(pid)
 		if gone || err != nil && p == nil {
 			return nil
 		}
-		if err == nil && (p == nil || p.start != stat.start) { // new, or another of that number
-			age := sinceBoot() - time.Duration(stat.start)*time.Second/userHZ
-			p = &resident{pid: pid, start: stat.start, kernel: stat.flags&pfKThread != 0, young: now.Add(youth - age)}
+		if err == nil && (p == nil || p.start != stat.Start) { // new, or another of that number
+			age := kernel.SinceBoot() - time.Duration(stat.Start)*time.Second/owners.UserHZ
+			p = &procNetNS{pid: pid, start: stat.Start, kernel: stat.Flags&owners.PFKThread != 0, young: now.Add(youth - age)}
 			n.procs[pid] = p
 		}
 		p.due = now.Add(askAgain/2 + askAgain/2*time.Duration(pid%16)/16)
@@ -225,8 +219,8 @@ func (n *namespaces) ask(pid int32, p *resident, now time.Time) *resident {
 		return p
 	}
 	p.asked = n.looks
-	inode, err := n.readLink(n.owners.pidPath(pid, "ns/net"))
-	if isGone(err) {
+	inode, err := n.readLink(n.owners.PIDPath(pid, "ns/net"))
+	if owners.IsGone(err) {
 		inode, err = n.ofThreads(pid)
 	}
 	p.netns, p.hidden = inode, errors.Is(err, os.ErrPermission)
@@ -236,7 +230,7 @@ func (n *namespaces) ask(pid int32, p *resident, now time.Time) *resident {
 // readLink reads "net:[4026531840]".
 func (n *namespaces) readLink(path string) (uint64, error) {
 	var text [32]byte
-	size, err := unix.Readlinkat(n.owners.proc, path, text[:])
+	size, err := unix.Readlinkat(n.owners.Proc, path, text[:])
 	if err != nil {
 		return 0, err
 	}
@@ -249,18 +243,18 @@ func (n *namespaces) readLink(path string) (uint64, error) {
 
 // ofThreads is where the threads of a process are whose first has ended; 0 when all have.
 func (n *namespaces) ofThreads(pid int32) (uint64, error) {
-	dir, err := unix.Openat(n.owners.proc, n.owners.pidPath(pid, "task"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, err := unix.Openat(n.owners.Proc, n.owners.PIDPath(pid, "task"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, nil
 	}
 	defer unix.Close(dir)
 	inode := uint64(0)
-	err = n.owners.eachNumber(dir, func(tid uint32, _ *byte) error {
+	err = n.owners.EachNumber(dir, func(tid uint32, _ *byte) error {
 		if inode != 0 || int32(tid) == pid {
 			return nil
 		}
 		var err error
-		if inode, err = n.readLink(n.owners.pidPath(pid, "task/"+strconv.FormatUint(uint64(tid), 10)+"/ns/net")); isGone(err) {
+		if inode, err = n.readLink(n.owners.PIDPath(pid, "task/"+strconv.FormatUint(uint64(tid), 10)+"/ns/net")); owners.IsGone(err) {
 			return nil
 		}
 		return err
@@ -284,16 +278,16 @@ func (n *namespaces) readNames(folder string) {
 		if unix.Stat(path, &st) != nil || st.Dev != n.device {
 			continue
 		}
-		t := n.tenancy(st.Ino)
+		t := n.usersOf(st.Ino)
 		t.path = path
 		if folder == n.folders[0] {
-			t.names = append(t.names, printable([]byte(name)))
+			t.names = append(t.names, kernel.Printable([]byte(name)))
 		}
 	}
 }
 
-// way is a file that leads into the namespace.
-func (t *tenancy) way() string {
+// entry is a file that leads into the namespace.
+func (t *nsUsers) entry() string {
 	if t.path == "" {
 		return "/proc/" + strconv.Itoa(int(t.first.pid)) + "/ns/net"
 	}
@@ -327,15 +321,15 @@ func (n *namespaces) wants(inode uint64) bool {
 }
 
 // chosen is the process that pid:N means: the one that first had the number.
-func (n *namespaces) chosen(pid int32) *resident {
+func (n *namespaces) chosen(pid int32) *procNetNS {
 	p := n.procs[pid]
 	if p == nil || p.netns == 0 {
 		return nil
 	}
-	if _, seen := n.meant[pid]; !seen {
-		n.meant[pid] = p.start
+	if _, seen := n.pidStarts[pid]; !seen {
+		n.pidStarts[pid] = p.start
 	}
-	if n.meant[pid] != p.start {
+	if n.pidStarts[pid] != p.start {
 		return nil
 	}
 	return p
@@ -359,171 +353,9 @@ func (n *namespaces) absent() []string {
 		}
 	}
 	for _, pid := range n.which.pids {
-		if _, seen := n.meant[pid]; !seen && n.chosen(pid) == nil {
+		if _, seen := n.pidStarts[pid]; !seen && n.chosen(pid) == nil {
 			list = append(list, "pid:"+strconv.Itoa(int(pid)))
 		}
 	}
 	return list
-}
-
-// follow leaves the namespaces that are deserted and enters those that have come. It is called at the begin of a sample.
-func (r *run) follow() {
-	n := r.namespaces
-	found := n.source.Read(func() error {
-		if err := n.look(r.held()); err != nil {
-			return err
-		}
-		return n.missing()
-	})
-	for _, net := range slices.Clone(r.networks) {
-		if net.shut || found && !net.own && n.found[net.inode()] == nil {
-			r.leave(net)
-		}
-	}
-	if !found {
-		return
-	}
-	if n.wants(n.own) && !slices.ContainsFunc(r.networks, func(net *network) bool { return net.own }) {
-		r.enter(r.ownNS)
-	}
-	for _, inode := range n.wanted() {
-		at := slices.IndexFunc(r.networks, func(net *network) bool { return net.inode() == inode })
-		switch {
-		case at >= 0 && r.networks[at].refused != nil:
-			r.openAgain(r.networks[at])
-		case at < 0 && len(r.networks) < n.limit:
-			r.open(inode)
-		}
-	}
-	r.sockets.owners.named = map[int32]bool{}
-	for _, net := range r.networks {
-		if t := n.found[net.inode()]; t != nil && t.first != nil {
-			r.sockets.owners.named[t.first.pid] = true
-		}
-	}
-}
-
-// open enters another namespace. One that may not be entered has a name and processes in the recording, and nothing
-// else.
-func (r *run) open(inode uint64) {
-	ns, err := r.openFound(inode)
-	switch {
-	case errors.Is(err, errMoved):
-	case err != nil:
-		ns := namespace{id: store.Of(inode), netlink: &rtnetlink{}}
-		net := &network{ns: ns, refused: &refusal{r.writer.SourceIn(ns.id, "namespace"), err, time.Now().Add(enterAgain)}}
-		net.sources = []source{net.refused}
-		r.networks = append(r.networks, net)
-	default:
-		r.enter(ns)
-	}
-}
-
-// openAgain tries once more to enter a namespace that could not be.
-func (r *run) openAgain(net *network) {
-	if time.Now().Before(net.refused.again) {
-		return
-	}
-	ns, err := r.openFound(net.inode())
-	switch {
-	case errors.Is(err, errMoved):
-	case err != nil:
-		net.refused.err, net.refused.again = err, time.Now().Add(enterAgain)
-	default:
-		r.leave(net)
-		r.enter(ns)
-	}
-}
-
-// errMoved says that a process that should have led into a namespace has gone elsewhere meanwhile.
-var errMoved = errors.New("the process has moved")
-
-func (r *run) openFound(inode uint64) (namespace, error) {
-	ns, err := openNamespace(r.namespaces.found[inode].way(), r.thread)
-	switch {
-	case isGone(err):
-		return ns, errMoved
-	case err != nil && !capable(1<<unix.CAP_SYS_ADMIN):
-		return ns, fmt.Errorf("%w; run as root, or grant CAP_SYS_ADMIN (setcap cap_sys_admin+ep netsql)", err)
-	case err == nil && ns.id != store.Of(inode):
-		ns.close()
-		return ns, errMoved
-	}
-	return ns, err
-}
-
-// A refusal is the one source of a namespace that cannot be entered.
-type refusal struct {
-	source *store.Source
-	err    error
-	again  time.Time // when it is tried once more
-}
-
-func (s *refusal) read(context.Context) { s.source.Read(func() error { return s.err }) }
-
-// held are the namespaces that the recorder keeps alive.
-func (r *run) held() []uint64 {
-	var list []uint64
-	for _, net := range r.networks {
-		if net.ns.door != nil && !net.shut {
-			list = append(list, net.inode())
-		}
-	}
-	return list
-}
-
-// letGo shuts the doors of namespaces that are deserted, between samples. What was in them is gone with the next.
-func (r *run) letGo() {
-	held := r.held()
-	if len(held) == 0 { // as on most machines
-		return
-	}
-	if r.namespaces.look(held) != nil {
-		return // the next sample will say so
-	}
-	for _, net := range r.networks {
-		if net.ns.door != nil && !net.shut && r.namespaces.found[net.inode()] == nil {
-			r.shut(net)
-		}
-	}
-}
-
-// shut closes everything that keeps a namespace alive.
-func (r *run) shut(net *network) {
-	net.shut = true
-	r.sockets.shut(net.ns)
-	net.changes.close()
-	net.ns.close()
-}
-
-// reportNamespaces puts the namespaces into the recording. The owners come before: they report the first processes.
-func (r *run) reportNamespaces() {
-	n := r.namespaces
-	n.source.Read(func() error {
-		for _, net := range r.networks {
-			t := n.found[net.inode()]
-			if t == nil {
-				t = &tenancy{}
-			}
-			v := store.Namespace{Name: strings.Join(t.names, ","), Own: store.Of(0), Processes: store.Of(t.processes)}
-			if net.own {
-				v.Own = store.Of(1)
-			}
-			if t.first != nil {
-				if net.first != t.first || t.first.asked == n.looks {
-					net.first, net.group = t.first, n.owners.cgroup(t.first.pid)
-				}
-				v.ContainerID, v.Unit = containerID(net.group), systemdUnit(net.group)
-				v.Process = n.owners.reported(t.first.pid, t.first.start)
-			}
-			n.set.Put(store.NamespaceID{NetNS: net.ns.id, Cookie: net.ns.cookie}, v)
-		}
-		return nil
-	})
-}
-
-// inode is the number that names the namespace.
-func (net *network) inode() uint64 {
-	inode, _ := net.ns.id.Get()
-	return uint64(inode)
 }

@@ -21,6 +21,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/bench"
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 	"netsql/store"
 )
 
@@ -183,7 +186,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	if len(os.Args) > 1 && os.Args[1] == "bench-part" { // of a crowd of this program
-		if err := BenchPart(context.Background(), os.Args[2:], os.Stdin, os.Stdout); err != nil {
+		if err := bench.Part(context.Background(), os.Args[2:], os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -242,7 +245,7 @@ func enterPath(path string) error {
 
 // Everything in a second namespace is recorded as its own, as ip says from within.
 func TestEveryNamespace(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -338,7 +341,7 @@ func TestEveryNamespace(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return strings.Fields(string(lineOf(b, "TCP:")))[2]
+			return strings.Fields(string(owners.LineOf(b, "TCP:")))[2]
 		}
 		for _, check := range []struct {
 			name, query string
@@ -404,7 +407,7 @@ func TestNamespacesComeAndGo(t *testing.T) {
 			name = "between samples"
 		}
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
-			if !inNamespace(t) {
+			if !kerneltest.InNamespace(t) {
 				return
 			}
 			ownRun(t)
@@ -451,7 +454,7 @@ func comeAndGo(t *testing.T, between bool) bool {
 	eventually(t, "the close of its socket is heard", func() bool {
 		for _, c := range r.sockets.closes {
 			c.mu.Lock()
-			heard := c.ns.id == store.Of(red) && len(c.ledger.sampled) > 0
+			heard := c.ns.id == store.Of(red) && len(c.events.sampled) > 0
 			c.mu.Unlock()
 			if heard {
 				return true
@@ -513,7 +516,7 @@ func comeAndGo(t *testing.T, between bool) bool {
 // A process that has been there long is not asked in every sample where it is; a namespace that it has moved into
 // does not seem deserted for that.
 func TestOldProcessMovesIn(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -541,7 +544,7 @@ func TestOldProcessMovesIn(t *testing.T) {
 
 // The threads of a process may outlive the first of them, which then shows no namespace.
 func TestNamespaceOfThreads(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -562,7 +565,7 @@ func TestNamespaceOfThreads(t *testing.T) {
 }
 
 func TestChosenNamespaces(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -616,7 +619,7 @@ func TestChosenNamespaces(t *testing.T) {
 
 // A namespace that cannot be entered costs its own rows and says so once.
 func TestNamespaceRefused(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -626,7 +629,7 @@ func TestNamespaceRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("/proc/self/ns/uts", "/run/netns/wrong", "", syscall.MS_BIND, ""); err != nil {
-		needKernel(t, err.Error())
+		kerneltest.NeedKernel(t, err.Error())
 	}
 	wrong := nsInode(t, "/run/netns/wrong")
 	r := newTestRun(t, "all")
@@ -680,7 +683,7 @@ func TestNamespaceRefused(t *testing.T) {
 
 // Beyond the limit namespaces are not recorded, and that is said.
 func TestTooManyNamespaces(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -723,7 +726,7 @@ func threadsElsewhere(t *testing.T) []string {
 // The one thread that enters other namespaces is the only one that is ever elsewhere, and nothing that runs beside it, or
 // after it, gets there.
 func TestThreadsStayHome(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -773,7 +776,7 @@ func TestThreadsStayHome(t *testing.T) {
 
 // The first thread of a process, by which others see where it is, never enters another namespace.
 func TestFirstThreadStaysHome(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -799,7 +802,7 @@ func TestFirstThreadStaysHome(t *testing.T) {
 
 // Run does all that by itself.
 func TestRunFollowsNamespaces(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	ownRun(t)
@@ -870,12 +873,12 @@ func BenchmarkNamespaces(b *testing.B) {
 		r.sample()
 		for _, c := range []struct {
 			name string
-			age  func(p *resident, i int)
+			age  func(p *procNetNS, i int)
 		}{
-			{"young", func(*resident, int) {}},
-			{"old", func(p *resident, _ int) { p.young, p.due = time.Time{}, time.Now().Add(time.Hour) }},
+			{"young", func(*procNetNS, int) {}},
+			{"old", func(p *procNetNS, _ int) { p.young, p.due = time.Time{}, time.Now().Add(time.Hour) }},
 			// A sample every 5 s asks a third of those that are old.
-			{"a_third_due", func(p *resident, i int) {
+			{"a_third_due", func(p *procNetNS, i int) {
 				p.young, p.due = time.Time{}, time.Now().Add(time.Hour)
 				if i%3 == 0 {
 					p.due = time.Time{}

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -49,7 +51,7 @@ func ipNeighbors(t *testing.T) []string {
 }
 
 func TestNeighbors(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -99,14 +101,14 @@ func TestNeighbors(t *testing.T) {
 }
 
 func FuzzNeighbor(f *testing.F) {
-	f.Add(message([]byte{unix.AF_INET, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 1}, attribute(unix.NDA_DST, 10, 0, 0, 2),
-		attribute(unix.NDA_LLADDR, 2, 0, 0, 0, 0, 1), attribute(ndaFlagsExt, 1, 0, 0, 0)))
+	f.Add(kerneltest.Message([]byte{unix.AF_INET, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 1}, kerneltest.Attribute(unix.NDA_DST, 10, 0, 0, 2),
+		kerneltest.Attribute(unix.NDA_LLADDR, 2, 0, 0, 0, 0, 1), kerneltest.Attribute(rtnl.NdaFlagsExt, 1, 0, 0, 0)))
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		n, err := parseNeighbor(msg)
-		if err != nil || familyNumber(n.family) == 0 {
+		n, err := rtnl.ParseNeighbor(msg)
+		if err != nil || rtnl.FamilyNumber(n.Family) == 0 {
 			return
 		}
-		id, v := n.row(store.Of(1), &linkNames{byIndex: map[int32]string{n.index: "eth0"}})
+		id, v := neighborRow(&n, store.Of(1), &rtnl.LinkNames{ByIndex: map[int32]string{n.Index: "eth0"}})
 		if _, err := netip.ParseAddr(id.Addr); err != nil {
 			t.Error(err)
 		}

@@ -54,17 +54,17 @@ func BenchmarkProcesses(b *testing.B) {
 	for b.Loop() {
 		sample()
 		begun := time.Now()
-		if err := s.owners.listProcesses(); err != nil {
+		if err := s.owners.ListProcesses(); err != nil {
 			b.Fatal(err)
 		}
-		if err := s.owners.visit(b.Context(), time.Now()); err != nil {
+		if err := s.owners.Visit(b.Context(), time.Now()); err != nil {
 			b.Fatal(err)
 		}
 		looked += time.Since(begun)
 	}
 	holding := 0
-	for _, p := range s.owners.byPID {
-		if p.held > 0 {
+	for _, p := range s.owners.ByPID {
+		if p.Held > 0 {
 			holding++
 		}
 	}

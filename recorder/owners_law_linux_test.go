@@ -20,16 +20,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 	"netsql/store"
 )
 
-// The law of owners, over a random history of sockets that are opened, closed, duplicated, put in the place of others,
-// inherited by children that run another program or do not, kept through exec, passed to processes that run already
-// (kept, closed, or replaced at once by another under the same number; received at once or later), among processes
-// that come, are killed, and take over the number of one that was: in every sample, the process named
-// for a socket is one of those that hold it. Nobody is named only when nobody holds it, or when it was on its way for orphanSamples
-// or more and not everything was read again since. The oracle reads all of /proc/PID/fd in the plain way. Once in ten samples, in
-// which everything is read again, all holders are known.
+// The law of owners, over a random history of sockets that are opened, closed, duplicated, put in the place of others, inherited
+// by children that run another program or do not, kept through exec, passed to processes that run already (kept, closed, or
+// replaced at once by another under the same number; received at once or later), among processes that come, are killed, and take
+// over the number of one that was: in every sample, the process named for a socket is one of those that hold it. Nobody is named
+// only when nobody holds it, or when it was on its way for orphanSamples or more and not everything was read again since. The
+// oracle reads all of /proc/PID/fd in the plain way. Once in ten samples, in which everything is read again, all holders are
+// known.
 //
 // NETSQL_TEST_SEEDS has it try so many histories, others each time, and NETSQL_TEST_SEED one again.
 func TestOwnersLaw(t *testing.T) { testOwnersLaw(t, false) }
@@ -81,7 +83,7 @@ func inProcessNamespace(t *testing.T) {
 			continue
 		}
 		if cmd.Process == nil {
-			needKernel(t, "no user and network namespaces here: "+err.Error())
+			kerneltest.NeedKernel(t, "no user and network namespaces here: "+err.Error())
 		}
 		t.Logf("%s", out)
 		if err != nil {
@@ -120,8 +122,8 @@ type size struct {
 }
 
 var sizes = [...]size{
-	{"few sockets", smallProcess, verifyBudget},
-	{"few sockets in large processes", 0, verifyBudget},
+	{"few sockets", owners.SmallProcess, owners.VerifyBudget},
+	{"few sockets in large processes", 0, owners.VerifyBudget},
 	// A sample cannot see everything here: the law holds when verifyRound has gone by.
 	{"many sockets in large processes", 0, 3},
 }
@@ -174,9 +176,9 @@ func (h *history) run(steps int) {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	s.owners.small, s.owners.budget = h.size.small, h.size.budget
-	if h.threads && h.size.budget >= verifyBudget {
-		s.owners.budget *= 16 // with copies of everything there are more places
+	s.owners.Small, s.owners.Budget = h.size.small, h.size.budget
+	if h.threads && h.size.budget >= owners.VerifyBudget {
+		s.owners.Budget *= 16 // with copies of everything there are more places
 	}
 	for step := range steps {
 		h.step = step
@@ -188,12 +190,12 @@ func (h *history) run(steps int) {
 			everythingDue(s)
 		}
 		if round {
-			elapse(s.owners, verifyRound)
+			elapse(s.owners, owners.VerifyRound)
 		} else {
 			elapse(s.owners, 5*time.Second)
 		}
 		r.sample(s)
-		if h.size.budget < verifyBudget && !all && !round {
+		if h.size.budget < owners.VerifyBudget && !all && !round {
 			continue
 		}
 		if problem := h.check(db, all); problem != "" {
@@ -226,7 +228,7 @@ func (h *history) check(db *sql.DB, all bool) string {
 			if waits {
 				h.waiting[inode] = since
 			}
-		case waits && h.step-since >= orphanSamples && how != "fd" && pid == 0 && !all:
+		case waits && h.step-since >= owners.OrphanSamples && how != "fd" && pid == 0 && !all:
 			h.stats["arrived, and not found yet"]++
 			h.waiting[inode] = since
 		case how == "fd" && !right && aside[inode][pid] != nil:

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -54,9 +55,9 @@ func at(pid, fd int) string { return fmt.Sprintf("%d:%d", pid, fd) }
 
 // everythingDue makes the next sample read all descriptors, as it would after recheck.
 func everythingDue(s *sockets) {
-	for _, p := range s.owners.byPID {
-		for t := range p.tables {
-			t.due = time.Time{}
+	for _, p := range s.owners.ByPID {
+		for t := range p.Tables {
+			t.Due = time.Time{}
 		}
 	}
 }
@@ -96,7 +97,7 @@ func udpSocket(t *testing.T) int {
 }
 
 func TestInheritedSocketHasSeveralOwners(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -135,7 +136,7 @@ func TestInheritedSocketHasSeveralOwners(t *testing.T) {
 // A descriptor number is given out again at once, and the number of open descriptors stays
 // the same: the new socket must show in the very sample, in whatever way the old one lives on.
 func TestReusedDescriptor(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -208,7 +209,7 @@ func TestPassedSocket(t *testing.T) {
 		receive(t)
 		return
 	}
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -270,7 +271,7 @@ func receive(t *testing.T) {
 
 // An exec makes another program run of the same process.
 func TestExecIsAnotherProcess(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -330,7 +331,7 @@ func TestFirstSocketAfterExec(t *testing.T) {
 		fmt.Println(udpSocket(t))
 		select {}
 	}
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -371,7 +372,7 @@ func TestFirstSocketAfterExec(t *testing.T) {
 
 // Owners that fail leave the sockets recorded, without an owner, and come back.
 func TestOwnersFail(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -387,9 +388,9 @@ func TestOwnersFail(t *testing.T) {
 		failed bool
 	}{
 		{"at first", func() {}, ours, false},
-		{"an error", func() { unix.Close(s.owners.proc) }, nobodys, true},
-		{"mended", func() { s.owners.proc = -1 }, ours, false},
-		{"a panic", func() { s.owners.byPID = nil }, nobodys, true},
+		{"an error", func() { unix.Close(s.owners.Proc) }, nobodys, true},
+		{"mended", func() { s.owners.Proc = -1 }, ours, false},
+		{"a panic", func() { s.owners.ByPID = nil }, nobodys, true},
 		{"after the panic", func() {}, ours, false},
 	} {
 		step.do()
@@ -409,7 +410,7 @@ func TestOwnersFail(t *testing.T) {
 
 // Without a change nothing is written.
 func TestUnchangedSocketsCostNothing(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -446,7 +447,7 @@ func TestUnchangedSocketsCostNothing(t *testing.T) {
 
 // What was there before a restart is as old after it.
 func TestOldestSurvivesRestart(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

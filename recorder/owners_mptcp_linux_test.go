@@ -8,23 +8,26 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/sockdiag"
 )
 
 // mptcp opens a socket of MPTCP, or skips the test.
 func mptcp(t *testing.T) int {
 	t.Helper()
 	os.WriteFile("/proc/sys/net/mptcp/enabled", []byte("1"), 0) // where it is missing, the next line says so
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, protocolMPTCP)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, sockdiag.ProtocolMPTCP)
 	if err != nil {
-		needKernel(t, fmt.Sprintf("this kernel has no MPTCP (Linux 5.6, CONFIG_MPTCP): %v", err))
+		kerneltest.NeedKernel(t, fmt.Sprintf("this kernel has no MPTCP (Linux 5.6, CONFIG_MPTCP): %v", err))
 	}
 	return fd
 }
 
-// A connection of MPTCP has the process that holds it, while it is open with all its subflows, and when it has been closed and the
-// subflows are still there.
+// A connection of MPTCP has the process that holds it, while it is open with all its subflows, and when it has been closed and
+// the subflows are still there.
 func TestOwnerOfMPTCP(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -83,7 +86,7 @@ func TestOwnerOfMPTCP(t *testing.T) {
 	subflows := func(state string, n int) {
 		t.Helper()
 		until(t, fmt.Sprintf("%d subflows in %s", n, state), func() bool {
-			return strings.Count(command(t, "ss", "-tanHO", "state", state, "dport", fmt.Sprint(port)), "\n") == n
+			return strings.Count(kerneltest.Command(t, "ss", "-tanHO", "state", state, "dport", fmt.Sprint(port)), "\n") == n
 		})
 	}
 	want("open", "ESTABLISHED", "fd", 1)
@@ -95,8 +98,8 @@ func TestOwnerOfMPTCP(t *testing.T) {
 	want("closed by both", "TIME_WAIT", "cookie", 1)
 
 	// Two subflows are two sockets of TCP with one inode.
-	command(t, "ip", "mptcp", "limits", "set", "subflow", "2", "add_addr_accepted", "2")
-	command(t, "ip", "mptcp", "endpoint", "add", "127.0.0.2", "dev", "lo", "subflow")
+	kerneltest.Command(t, "ip", "mptcp", "limits", "set", "subflow", "2", "add_addr_accepted", "2")
+	kerneltest.Command(t, "ip", "mptcp", "endpoint", "add", "127.0.0.2", "dev", "lo", "subflow")
 	client, server = connect()
 	subflows("established", 2)
 	r.sampleNow(s)
@@ -125,8 +128,8 @@ func TestOwnerOfMPTCP(t *testing.T) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		n := 0
-		for _, e := range c.ledger.sampled {
-			if int(e.rec.sport) == port || int(e.rec.dport) == port {
+		for _, e := range c.events.sampled {
+			if int(e.rec.SPort) == port || int(e.rec.DPort) == port {
 				n++
 			}
 		}

@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 )
 
 // What a plain user sees, and which capabilities change it.
@@ -18,7 +21,7 @@ func TestOwnersWithoutPrivilege(t *testing.T) {
 		return
 	}
 	if os.Getuid() != 0 {
-		needKernel(t, "only root can become another user")
+		kerneltest.NeedKernel(t, "only root can become another user")
 	}
 	t.Parallel()
 	l := listen(t, "tcp4", "127.0.0.1:0")
@@ -90,10 +93,10 @@ func lookUnprivileged(t *testing.T) {
 		t.Errorf("root's listener is made by %v", user)
 	}
 	outcome := r.rows("SELECT outcome, error FROM sources_now WHERE source = 'owners'")[0]
-	if !seen && (outcome["outcome"] != "incomplete" || outcome["error"] != ownersHidden) {
+	if !seen && (outcome["outcome"] != "incomplete" || outcome["error"] != owners.Hidden) {
 		t.Errorf("outcome %v", outcome)
 	}
-	if seen && outcome["error"] == ownersHidden {
+	if seen && outcome["error"] == owners.Hidden {
 		t.Errorf("told to grant what it has")
 	}
 	if gaps := r.rows("SELECT detail FROM gaps WHERE source = 'owners'"); !seen && len(gaps) != 1 {

@@ -12,6 +12,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
+	"netsql/recorder/internal/sockdiag"
 )
 
 // onThread runs do on a thread that then ends: the first of the process, or another.
@@ -67,7 +71,7 @@ func ownTable(t *testing.T) (do func(func()), end func()) {
 
 // A thread may have descriptors of its own, which /proc/PID/fd does not show.
 func TestThreadWithItsOwnDescriptors(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -80,7 +84,7 @@ func TestThreadWithItsOwnDescriptors(t *testing.T) {
 			do(func() { fd = udpSocket(t) })
 			r := newRecording(t)
 			s := newSockets(r.Writer, here(t)).(*sockets)
-			s.owners.noKcmp = noKcmp
+			s.owners.NoKCmp = noKcmp
 			cookie := func(fd *int) (c int64) { do(func() { c = cookieOf(t, *fd) }); return c }
 			own, both := cookie(&fd), cookieOf(t, before)
 			r.sample(s)
@@ -157,7 +161,7 @@ func TestOwnDescriptorsWithoutFirstThread(t *testing.T) {
 		beHeadless(t)
 		return
 	}
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -228,7 +232,7 @@ func newRing(t *testing.T) ring {
 	var params [120]byte // struct io_uring_params
 	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 8, uintptr(unsafe.Pointer(&params)), 0)
 	if errno != 0 {
-		needKernel(t, fmt.Sprintf("no io_uring here (CONFIG_IO_URING, sysctl kernel.io_uring_disabled): %v", errno))
+		kerneltest.NeedKernel(t, fmt.Sprintf("no io_uring here (CONFIG_IO_URING, sysctl kernel.io_uring_disabled): %v", errno))
 	}
 	t.Cleanup(func() { unix.Close(int(fd)) })
 	return ring(fd)
@@ -243,7 +247,7 @@ func (r ring) register(t *testing.T, what int, arg unsafe.Pointer, n int) {
 
 // Files registered with io_uring need no descriptor.
 func TestOwnerOfRegisteredFiles(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -337,7 +341,7 @@ func TestRegisteredFiles(t *testing.T) {
 		{"in use", "pos:\t0\nflags:\t02000002\nino:\t2057\n", 0, false, map[uint32]uint32{}},
 	} {
 		got := map[uint32]uint32{}
-		room, told := registeredFiles([]byte(c.text), func(index, inode uint32) { got[index] = inode })
+		room, told := owners.RegisteredFiles([]byte(c.text), func(index, inode uint32) { got[index] = inode })
 		if diff := cmp.Diff(c.want, got); diff != "" || room != c.room || told != c.told {
 			t.Errorf("%s: %d, %v (-want +got):\n%s", c.name, room, told, diff)
 		}
@@ -347,11 +351,11 @@ func TestRegisteredFiles(t *testing.T) {
 func FuzzRegisteredFiles(f *testing.F) {
 	f.Add([]byte("UserFiles:\t3\n    1: socket:[12]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		registeredFiles(text, func(index, inode uint32) {
+		owners.RegisteredFiles(text, func(index, inode uint32) {
 			if line := fmt.Sprintf("socket:[%d", inode); inode != 0 && !strings.Contains(strings.ReplaceAll(string(text), "[0", "["), "socket:[") {
 				t.Errorf("%q is not in %q", line, text)
 			}
 		})
-		subflowToken(text)
+		sockdiag.SubflowToken(text)
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -73,7 +74,7 @@ func recordedCounters(r *testRecording) map[string]int64 {
 }
 
 func TestProtocolCounters(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t)
@@ -271,9 +272,10 @@ func FuzzProtocolFiles(f *testing.F) {
 	})
 }
 
-// How many sockets there are of the kinds that sockets leaves out is recorded, and they are in no row of it. The oracle is what the test has opened.
+// How many sockets there are of the kinds that sockets leaves out is recorded, and they are in no row of it. The oracle is what
+// the test has opened.
 func TestSocketsThatAreLeftOut(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

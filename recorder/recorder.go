@@ -2,60 +2,70 @@
 //
 // # What it does
 //
-// Run takes a sample every interval: it asks each source (tcp4, unix, owners, routes, interfaces
-// …) what the kernel says now, and lets package store remember what changed, in one transaction a sample. The
-// sources stand in files of their own, named by what they read: list the folder and you know
-// what is recorded. The list of those that run is explicit, in sources of run_linux.go.
+// Run takes a sample every interval. It asks each source (tcp4, unix, owners, routes, interfaces …) what the kernel says now,
+// and package store remembers what changed, in one transaction a sample. Each source has a file of its own, named by what it
+// reads: list the folder and you know what is recorded. The list of those that run is explicit, in sources of run_linux.go.
+// Config.Without switches sources off.
+//
+// # Where the parts are
+//
+//	run_linux.go, networks_linux.go   the loop, and the network namespaces that come and go
+//	sockets*, closes*, traffic        sockets, from the dump to the row
+//	interfaces, routes, rules …       one file for each other source
+//	changes, monitor, trigger         what happens between samples
+//	internal/sockdiag                 sockets as the kernel tells them (sock_diag)
+//	internal/rtnl                     links, addresses, neighbours, routes and rules as the kernel tells them (rtnetlink)
+//	internal/owners                   which processes hold which sockets
+//	internal/kernel, internal/debuglog, internal/kerneltest, internal/crowd
+//	                                  the clock and capabilities, NETSQL_DEBUG, help for tests, and sockets to measure with
+//	bench                             what recording costs; nothing of it runs while recording
 //
 // # Between samples
 //
-// One goroutine, the hearer, takes what the kernel tells by itself: closes, every TCP and UDP socket that is given up;
-// and changes, the links, addresses, neighbours, routes and rules as they change. Both are put into the
-// recording with the next sample, each with its own time; changes bring that sample forward, within a budget. What they
-// tell is checked against the dumps, which have the last word.
+// One goroutine, the monitor, receives what the kernel sends unasked: closes (every TCP and UDP socket that is given up) and
+// changes (links, addresses, neighbours, routes and rules as they change). Both are put into the recording with the next sample,
+// each with its own time. A change triggers an early sample, within a budget. Events are checked against the dumps, and the
+// dumps have the last word.
 //
-// Where there are more than 10,000 routes they are not dumped in every sample, but after whatever was told that concerns
-// them, after something was lost, and once a minute; see routes.
+// Where there are more than 10,000 routes, they are not dumped in every sample. They are dumped after an event that concerns
+// them, after events were lost, and once a minute; see routes.
 //
 // # Network namespaces
 //
-// Each namespace that is recorded has sources of its own. Those other than the recorder's are read on one thread, nsThread,
-// that goes from one to the next and is never lent out. Sockets of all of them are read first, then who holds
-// them is looked for once, in all of /proc.
+// Each namespace that is recorded has sources of its own. Namespaces other than the recorder's are read on one thread, nsThread.
+// It goes from one to the next and is never lent out. The sockets of all namespaces are read first. Then their owners are
+// searched once, in all of /proc.
 //
 // # How much is kept
 //
 // After each sample, and in the pauses between, the store works out roll-ups and deletes what is beyond Config.Limits, a few
-// milliseconds at a time; a sample that is due waits for one such step at the most.
+// milliseconds at a time. A sample that is due waits for one such step at most.
 //
 // # How a source is built
 //
-// It reads through a store.Source, so that an error, or a panic in a parser, costs its own rows of that
-// sample and a row of gaps, and nothing else. Reading is apart from parsing; parsers take bytes, never
-// trust the kernel's text or lengths, and are fuzzed. What may not be read without privileges is said once,
-// in words, with what to grant.
+// It reads through a store.Source. An error, or a panic in a parser, costs the source its rows of that sample and a row of gaps,
+// and nothing else. Reading is apart from parsing. Parsers take bytes, never trust the kernel's text or lengths, and are fuzzed.
+// What may not be read without privileges is said once, in words, with what to grant.
 //
-// What the kernel may never answer, the command line of a process that is frozen, is read with a bound; see cmdlines. Samples that
-// take longer than the interval do not pile up, and the gaps say that they were late.
-//
-// # What it costs
-//
-// Bench runs the program itself in a network namespace beside crowds of sockets, and reads from outside what it takes, with what
-// ss and others take there: the files bench_*.go. Nothing of it runs while recording.
+// A command line may never come: the kernel does not give that of a frozen process. So it is read with a time limit. Samples
+// that take longer than the interval do not pile up, and the gaps say that they were late.
 //
 // # What it never does
 //
-// It does not decide what changed, write SQL, or answer questions. It sends nothing to the network. Only Linux
-// can be recorded: elsewhere Run returns ErrUnsupported.
+// It does not decide what changed, write SQL, or answer questions. It sends nothing to the network and reads no environment
+// variable. Only Linux can be recorded: elsewhere Run returns ErrUnsupported.
 package recorder
 
 import (
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"netsql/recorder/internal/debuglog"
 	"netsql/store"
 )
 
@@ -115,6 +125,16 @@ type Config struct {
 	// the recorder may enter others (CAP_SYS_ADMIN), else its own.
 	NetNS NetNS
 
+	// Without names sources that are not to be read: see SourceNames. The recording says for as long that they were switched
+	// off; what they would have told is unknown.
+	Without []string
+
+	// Debug names topics of what is written to DebugTo, parted by commas: netlink, what the kernel is asked and tells; owners,
+	// how the processes that hold sockets are found, and why not; store, what becomes of samples. "" is nothing, and costs
+	// nothing.
+	Debug   string
+	DebugTo io.Writer
+
 	// Notice, if set, is told what a person should know, in a sentence: what could not be
 	// seen and what to grant, that a recording of an older format is brought up to date, each only once; and that the recording
 	// cannot be written, and that it can again, once each time.
@@ -123,12 +143,32 @@ type Config struct {
 	Sampled func()
 }
 
+// SourceNames are the sources that can be switched off with Config.Without. "sockets" is all of tcp, udp, raw and unix, and with
+// them owners and traffic; "owners" is which processes hold the sockets, "closes" what the kernel tells of closed sockets, and
+// "changes" what it tells of links, addresses, neighbours, routes and rules between samples. Which network namespaces are
+// recorded, Config.NetNS says.
+var SourceNames = []string{
+	"addresses", "changes", "closes", "conntrack", "interfaces", "neighbors", "owners", "protocol_counters", "raw", "routes", "rules",
+	"settings", "sockets", "softnet", "tcp", "traffic", "udp", "unix",
+}
+
+// errSwitchedOff is why a source of Config.Without has no rows.
+var errSwitchedOff = errors.New("switched off")
+
 func (c Config) check() error {
+	for _, name := range c.Without {
+		if !slices.Contains(SourceNames, name) {
+			return fmt.Errorf("there is no source %q to record without: the sources are %s", name, strings.Join(SourceNames, ", "))
+		}
+	}
 	if c.Interval < MinInterval || c.Interval > MaxInterval {
 		return fmt.Errorf("interval %v: it must be from 100ms to 1h, such as 5s", c.Interval)
 	}
 	if c.CloseBudget < MinCloseBudget || c.CloseBudget > MaxCloseBudget {
 		return fmt.Errorf("close budget %d: it must be from %d to %d", c.CloseBudget, MinCloseBudget, MaxCloseBudget)
+	}
+	if _, err := debuglog.Parse(c.Debug, nil); err != nil {
+		return err
 	}
 	l := c.Limits
 	for _, keep := range []time.Duration{l.Keep, l.Minutes, l.Hours, l.Days} {

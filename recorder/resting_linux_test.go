@@ -16,18 +16,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
-// A process that opens and closes its only socket again and again is one process, with one group of each kind: also where the recorder
-// is started again while it holds the socket or does not, or cannot read the owners for a while. It ends once, without a socket, and
-// that is told once. The oracle is what the test made it do.
+// A process that opens and closes its only socket again and again is one process, with one group of each kind: also where the
+// recorder is started again while it holds the socket or does not, or cannot read the owners for a while. It ends once, without
+// a socket, and that is told once. The oracle is what the test made it do.
 func TestProcessWithoutASocketIsTheSame(t *testing.T) {
 	if os.Getenv("NETSQL_TEST_NOW_AND_THEN") != "" {
 		nowAndThen(t)
 		return
 	}
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -59,9 +60,9 @@ func TestProcessWithoutASocketIsTheSame(t *testing.T) {
 			stop()
 			start()
 		case 15: // the owners cannot be read, while it holds none
-			unix.Close(s.owners.proc)
+			unix.Close(s.owners.Proc)
 			r.sample(s)
-			s.owners.proc = -1
+			s.owners.Proc = -1
 			r.sample(s)
 		}
 		if i%2 == 1 {

@@ -8,13 +8,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
 // Where there are many routes they are read when something was told that concerns them, when something may have been missed,
 // and once in a minute; in between they are kept, and the recording has them all the same.
 func TestRoutesAreKept(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0", "d1")
@@ -55,7 +56,7 @@ func TestRoutesAreKept(t *testing.T) {
 		{"nothing after that", func() {}, "kept"},
 		{"a minute", func() { src.due = time.Now() }, "read"},
 		{"some changes are lost", func() { net.changes.queue.lose() }, "read"},
-		{"some changes are too many", func() { net.changes.queue.surplus = 1 }, "read"},
+		{"some changes are too many", func() { net.changes.queue.overflow = 1 }, "read"},
 		{"nobody listened", func() { net.changes.close() }, "read"},
 		{"nobody was able to listen", func() { net.changes.failed = unix.EBADF }, "read"},
 		{"listening again", func() {}, "read"},
@@ -88,7 +89,7 @@ func sameRoutes(t *testing.T, r *testRun, when string) {
 
 // Routes that only a sample knows that was not written, or whose source failed since, are not kept.
 func TestRoutesAreNotKeptUnwritten(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -22,7 +23,7 @@ import (
 type routes struct {
 	source  *store.Source
 	ns      namespace
-	netlink *rtnetlink
+	netlink *rtnl.Conn
 	memory  dumpMemory[store.RouteID, store.Route]
 	quiet   func() bool // nothing was told since the last sample that concerns them; nil: nobody listens
 	many    int
@@ -58,9 +59,9 @@ func (s *routes) record(ctx context.Context) error {
 	var messages [][]byte
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		header := [unix.SizeofRtMsg]byte{0: family}
-		got, err := s.netlink.dump(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, header[:])
+		got, err := s.netlink.Dump(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, header[:])
 		if err != nil {
-			return fmt.Errorf("dump routes of IPv%d: %w", familyNumber(family), err)
+			return fmt.Errorf("dump routes of IPv%d: %w", rtnl.FamilyNumber(family), err)
 		}
 		// A kernel without IPv6 answers with what it has; cached exceptions, such as a
 		// learnt path MTU, are no routes.
@@ -73,7 +74,7 @@ func (s *routes) record(ctx context.Context) error {
 			messages = append(messages, got...)
 		}
 	}
-	if s.memory.keep(messages, unix.SizeofRtMsg, tickingInRoute) {
+	if s.memory.keep(messages, unix.SizeofRtMsg, rtnl.TickingInRoute) {
 		return nil
 	}
 	// Those to one destination in one table follow each other (fib_table_dump in net/ipv4/fib_trie.c, fib6_dump_node in
@@ -82,15 +83,15 @@ func (s *routes) record(ctx context.Context) error {
 	var table uint32
 	var dst netip.Prefix
 	for _, msg := range messages {
-		r, err := parseRoute(msg)
+		r, err := rtnl.ParseRoute(msg)
 		if err != nil {
 			return fmt.Errorf("read route: %w", err)
 		}
-		if r.table != table || r.dst != dst {
+		if r.Table != table || r.Dst != dst {
 			clear(nth)
-			table, dst = r.table, r.dst
+			table, dst = r.Table, r.Dst
 		}
-		id, v := r.row(s.ns.id, &s.memory.names)
+		id, v := routeRow(&r, s.ns.id, &s.memory.names)
 		n := nth[id]
 		nth[id] = n + 1
 		id.Nth = store.Of(n)
@@ -100,174 +101,47 @@ func (s *routes) record(ctx context.Context) error {
 	return nil
 }
 
-const rtaNextHopID = 30 // RTA_NH_ID of linux/rtnetlink.h, Linux 5.3
-
-// tickingInRoute are the attributes with the time that a route has left.
-func tickingInRoute(kind uint16) bool {
-	return kind == unix.RTA_CACHEINFO || kind == unix.RTA_EXPIRES
-}
-
-// A route is an RTM_NEWROUTE message.
-type route struct {
-	family, tos, protocol, scope, kind uint8
-	flags                              uint32
-	table, metric                      uint32
-	dst, src                           netip.Prefix
-	prefsrc, gateway                   netip.Addr
-	oif                                int32
-	mtu, window, rtt                   store.Int // as the kernel counts: rtt in eighths of a millisecond
-	nexthops                           []nexthop
-	nexthopID                          uint32
-}
-
-// A nexthop is one way of a multipath route.
-type nexthop struct {
-	gateway netip.Addr
-	oif     int32
-	weight  int
-	flags   uint32
-}
-
-// parseRoute decodes struct rtmsg and its attributes.
-func parseRoute(msg []byte) (route, error) {
-	if len(msg) < unix.SizeofRtMsg {
-		return route{}, errShort
-	}
-	r := route{
-		family: msg[0], tos: msg[3], table: uint32(msg[4]), protocol: msg[5], scope: msg[6], kind: msg[7],
-		flags: binary.NativeEndian.Uint32(msg[8:]),
-	}
-	var dst, src []byte
-	var inner error
-	err := attributes(msg[unix.SizeofRtMsg:], func(kind uint16, v []byte) {
-		switch kind {
-		case unix.RTA_DST:
-			dst = v
-		case unix.RTA_SRC:
-			src = v
-		case unix.RTA_OIF:
-			r.oif = int32(uint32Of(v))
-		case unix.RTA_GATEWAY:
-			r.gateway = addrOf(r.family, v)
-		case unix.RTA_VIA:
-			r.gateway = viaOf(v)
-		case unix.RTA_PRIORITY:
-			r.metric = uint32Of(v)
-		case unix.RTA_PREFSRC:
-			r.prefsrc = addrOf(r.family, v)
-		case unix.RTA_TABLE:
-			r.table = uint32Of(v)
-		case rtaNextHopID:
-			r.nexthopID = uint32Of(v)
-		case unix.RTA_METRICS:
-			inner = r.parseMetrics(v)
-		case unix.RTA_MULTIPATH:
-			r.nexthops, inner = parseNexthops(r.family, v)
-		}
-	})
-	if err == nil {
-		err = inner
-	}
-	if err == nil {
-		r.dst, err = prefixOf(r.family, dst, msg[1])
-	}
-	if err == nil && msg[2] != 0 {
-		r.src, err = prefixOf(r.family, src, msg[2])
-	}
-	return r, err
-}
-
-func (r *route) parseMetrics(b []byte) error {
-	return attributes(b, func(kind uint16, v []byte) {
-		if len(v) < 4 {
-			return
-		}
-		switch kind {
-		case unix.RTAX_MTU:
-			r.mtu = store.Of(uint32Of(v))
-		case unix.RTAX_WINDOW:
-			r.window = store.Of(uint32Of(v))
-		case unix.RTAX_RTT:
-			r.rtt = store.Of(uint32Of(v))
-		}
-	})
-}
-
-// parseNexthops decodes the structs rtnexthop of RTA_MULTIPATH.
-func parseNexthops(family uint8, b []byte) ([]nexthop, error) {
-	var hops []nexthop
-	for len(b) >= unix.SizeofRtNexthop {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size < unix.SizeofRtNexthop || size > len(b) {
-			return nil, fmt.Errorf("next hop of %d bytes where %d are left", size, len(b))
-		}
-		hop := nexthop{flags: uint32(b[2]), weight: int(b[3]) + 1, oif: int32(uint32Of(b[4:]))}
-		err := attributes(b[unix.SizeofRtNexthop:size], func(kind uint16, v []byte) {
-			switch kind {
-			case unix.RTA_GATEWAY:
-				hop.gateway = addrOf(family, v)
-			case unix.RTA_VIA:
-				hop.gateway = viaOf(v)
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
-		hops = append(hops, hop)
-		b = b[min(align4(size), len(b)):]
-	}
-	return hops, nil
-}
-
-// viaOf is a gateway of the other family: an IPv4 route through an IPv6 router.
-func viaOf(b []byte) netip.Addr {
-	if len(b) < 2 {
-		return netip.Addr{}
-	}
-	return addrOf(uint8(uint16Of(b)), b[2:])
-}
-
-// row is the route as it is recorded, without its ordinal.
-func (r *route) row(netns store.Int, links *linkNames) (store.RouteID, store.Route) {
+// routeRow is the route as it is recorded, without its ordinal.
+func routeRow(r *rtnl.Route, netns store.Int, links *rtnl.LinkNames) (store.RouteID, store.Route) {
 	id := store.RouteID{
-		NetNS: netns, Family: store.Of(familyNumber(r.family)), TableID: store.Of(r.table),
-		Dst: r.dst.String(), TOS: store.Of(r.tos), Metric: store.Of(r.metric), Dev: links.of(r.oif),
+		NetNS: netns, Family: store.Of(rtnl.FamilyNumber(r.Family)), TableID: store.Of(r.Table),
+		Dst: r.Dst.String(), TOS: store.Of(r.TOS), Metric: store.Of(r.Metric), Dev: links.Of(r.OIF),
 	}
-	if r.src.IsValid() {
-		id.SrcNet = r.src.String()
+	if r.Src.IsValid() {
+		id.SrcNet = r.Src.String()
 	}
 	v := store.Route{
-		TableName: tableNames().of(r.table), Gateway: addrText(r.gateway), Src: addrText(r.prefsrc),
-		Protocol: protocolNames().of(uint32(r.protocol)), Scope: scopeNames().of(uint32(r.scope)),
-		Type: routeTypes.of(uint32(r.kind)), Flags: flagText(r.flags, routeFlags),
-		MTU: r.mtu, Window: r.window,
+		TableName: tableNames().of(r.Table), Gateway: addrText(r.Gateway), Src: addrText(r.Prefsrc),
+		Protocol: protocolNames().of(uint32(r.Protocol)), Scope: scopeNames().of(uint32(r.Scope)),
+		Type: routeTypes.of(uint32(r.Kind)), Flags: flagText(r.Flags, routeFlags),
+		MTU: r.MTU, Window: r.Window,
 	}
-	if rtt, ok := r.rtt.Get(); ok {
+	if rtt, ok := r.RTT.Get(); ok {
 		v.IRTT = store.Of(rtt / 8)
 	}
-	if len(r.nexthops) > 0 {
-		v.NextHops = nexthopText(r.nexthops, links)
-	} else if r.nexthopID != 0 && r.oif == 0 {
+	if len(r.NextHops) > 0 {
+		v.NextHops = nexthopText(r.NextHops, links)
+	} else if r.NextHopID != 0 && r.OIF == 0 {
 		// With net.ipv4.nexthop_compat_mode = 0 the kernel gives the number only.
-		v.NextHops = fmt.Sprintf("nhid %d", r.nexthopID)
+		v.NextHops = fmt.Sprintf("nhid %d", r.NextHopID)
 	}
 	return id, v
 }
 
-func nexthopText(hops []nexthop, links *linkNames) string {
+func nexthopText(hops []rtnl.NextHop, links *rtnl.LinkNames) string {
 	var text strings.Builder
 	for i, hop := range hops {
 		if i > 0 {
 			text.WriteString("; ")
 		}
-		if hop.gateway.IsValid() {
-			fmt.Fprintf(&text, "via %s ", hop.gateway)
+		if hop.Gateway.IsValid() {
+			fmt.Fprintf(&text, "via %s ", hop.Gateway)
 		}
-		if hop.oif != 0 {
-			fmt.Fprintf(&text, "dev %s ", links.of(hop.oif))
+		if hop.OIF != 0 {
+			fmt.Fprintf(&text, "dev %s ", links.Of(hop.OIF))
 		}
-		fmt.Fprintf(&text, "weight %d", hop.weight)
-		if flags := flagText(hop.flags, routeFlags); flags != "" {
+		fmt.Fprintf(&text, "weight %d", hop.Weight)
+		if flags := flagText(hop.Flags, routeFlags); flags != "" {
 			text.WriteString(" " + strings.ReplaceAll(flags, ",", " "))
 		}
 	}

@@ -12,6 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/rtnl"
 )
 
 // routesOf lists the recorded routes, one line each.
@@ -111,7 +114,7 @@ func ipNextHops(hops []any) string {
 }
 
 func TestRoutes(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0", "v0")
@@ -175,7 +178,7 @@ func TestRoutes(t *testing.T) {
 	ip(t, "route del 10.2.0.0/16 via 10.1.0.253")
 	check("changed")
 	ip(t, "link set v0p down") // no carrier on v0: linkdown, dead next hops
-	eventually(t, "v0 loses its carrier", func() bool { return strings.Contains(command(t, "ip", "route"), "linkdown") })
+	eventually(t, "v0 loses its carrier", func() bool { return strings.Contains(kerneltest.Command(t, "ip", "route"), "linkdown") })
 	check("carrier lost")
 	ip(t, "link set d0 down") // IPv4 routes go without a word
 	check("link down")
@@ -195,7 +198,7 @@ func TestRoutes(t *testing.T) {
 // TestRoutesWithoutNextHops covers nexthop_compat_mode = 0, where a route names its next
 // hop object and nothing else.
 func TestRoutesWithoutNextHops(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -214,7 +217,7 @@ func TestRoutesWithoutNextHops(t *testing.T) {
 
 // TestRouteExceptions: what the kernel has learnt of a path is no route.
 func TestRouteExceptions(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -226,8 +229,8 @@ func TestRouteExceptions(t *testing.T) {
 	sendPathMTU(t, "d0p", "d0")
 	// An exception is dumped once a lookup has used it.
 	eventually(t, "the kernel uses the path MTU", func() bool {
-		return strings.Contains(command(t, "ip", "route", "get", "10.1.0.9"), "mtu 1200") &&
-			strings.Contains(command(t, "ip", "-4", "route", "show", "cache", "table", "all"), "10.1.0.9")
+		return strings.Contains(kerneltest.Command(t, "ip", "route", "get", "10.1.0.9"), "mtu 1200") &&
+			strings.Contains(kerneltest.Command(t, "ip", "-4", "route", "show", "cache", "table", "all"), "10.1.0.9")
 	})
 	r.sample(src)
 	if diff := cmp.Diff(before, routesOf(r)); diff != "" {
@@ -282,21 +285,21 @@ func sendPathMTU(t *testing.T, from, to string) {
 
 func FuzzRoute(f *testing.F) {
 	header := []byte{unix.AF_INET, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}
-	f.Add(message(header, attribute(unix.RTA_DST, 10, 1, 2, 0), attribute(unix.RTA_OIF, 3, 0, 0, 0),
-		attribute(unix.RTA_METRICS, attribute(unix.RTAX_MTU, 0, 5, 0, 0)...)))
-	f.Add(message(header, attribute(unix.RTA_MULTIPATH, 16, 0, 0, 4, 3, 0, 0, 0, 8, 0, 5, 0, 10, 1, 0, 1)))
-	f.Add(message([]byte{unix.AF_INET6, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}, attribute(unix.RTA_VIA, 2, 0, 10, 0, 0, 1), []byte{5, 0, 1, 0, 9}))
+	f.Add(kerneltest.Message(header, kerneltest.Attribute(unix.RTA_DST, 10, 1, 2, 0), kerneltest.Attribute(unix.RTA_OIF, 3, 0, 0, 0),
+		kerneltest.Attribute(unix.RTA_METRICS, kerneltest.Attribute(unix.RTAX_MTU, 0, 5, 0, 0)...)))
+	f.Add(kerneltest.Message(header, kerneltest.Attribute(unix.RTA_MULTIPATH, 16, 0, 0, 4, 3, 0, 0, 0, 8, 0, 5, 0, 10, 1, 0, 1)))
+	f.Add(kerneltest.Message([]byte{unix.AF_INET6, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}, kerneltest.Attribute(unix.RTA_VIA, 2, 0, 10, 0, 0, 1), []byte{5, 0, 1, 0, 9}))
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		r, err := parseRoute(msg)
+		r, err := rtnl.ParseRoute(msg)
 		if err != nil {
 			return
 		}
-		names := linkNames{byIndex: map[int32]string{}, netlink: &rtnetlink{}}
-		for _, hop := range r.nexthops {
-			names.byIndex[hop.oif] = "hop"
+		names := rtnl.LinkNames{ByIndex: map[int32]string{}, Conn: &rtnl.Conn{}}
+		for _, hop := range r.NextHops {
+			names.ByIndex[hop.OIF] = "hop"
 		}
-		names.byIndex[r.oif] = "eth0"
-		id, v := r.row(here(t).id, &names)
+		names.ByIndex[r.OIF] = "eth0"
+		id, v := routeRow(&r, here(t).id, &names)
 		p, err := netip.ParsePrefix(id.Dst)
 		if err != nil || p.Bits() != int(msg[1]) {
 			t.Errorf("destination %q of %d bits: %v", id.Dst, msg[1], err)

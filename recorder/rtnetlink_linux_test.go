@@ -3,17 +3,13 @@ package recorder
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"hash/maphash"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -23,52 +19,10 @@ func contextCanceled(t *testing.T) (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-func TestLinkName(t *testing.T) {
-	var r rtnetlink
-	all, err := net.Interfaces()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, link := range all {
-		if got := r.linkName(int32(link.Index)); got != link.Name {
-			t.Errorf("link %d is %q, want %q", link.Index, got, link.Name)
-		}
-	}
-	names := linkNames{netlink: &r, byIndex: map[int32]string{}}
-	if got := names.of(1 << 30); got != "if1073741824" {
-		t.Errorf("a link that is not there is %q", got)
-	}
-	if got := names.of(0); got != "" {
-		t.Errorf("no link is %q", got)
-	}
-}
-
-// TestDumpCanceled: a recorder that is to stop does not begin a dump.
-func TestDumpCanceled(t *testing.T) {
-	var r rtnetlink
-	ctx, cancel := contextCanceled(t)
-	defer cancel()
-	if _, err := r.dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, make([]byte, unix.SizeofIfInfomsg)); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
-	}
-}
-
-// TestDumpAfterError: the socket is usable, or opened anew, after the kernel refused.
-func TestDumpAfterError(t *testing.T) {
-	var r rtnetlink
-	if _, err := r.dump(t.Context(), 0x7fff, 0, make([]byte, 16)); err == nil {
-		t.Error("the kernel took a nonsense request")
-	}
-	got, err := r.dump(t.Context(), unix.RTM_GETLINK, unix.RTM_NEWLINK, make([]byte, unix.SizeofIfInfomsg))
-	if err != nil || len(got) == 0 {
-		t.Errorf("%d links, %v", len(got), err)
-	}
-}
-
 // TestSourcesAfterLostSample: a sample that could not be written does not make the next one
 // believe that the recording has what it said.
 func TestSourcesAfterLostSample(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -120,35 +74,6 @@ func TestSourcesAfterLostSample(t *testing.T) {
 	if got := r.rows("SELECT 1 FROM routes_now WHERE dst = '10.7.0.0/16'"); len(got) != 0 {
 		t.Errorf("the route whose end a lost sample saw is in %d rows", len(got))
 	}
-}
-
-func FuzzAttributes(f *testing.F) {
-	f.Add(append(attribute(1, 1, 2, 3), 5, 0, 2, 0, 9))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		n := 0
-		err := attributes(b, func(kind uint16, value []byte) {
-			n += 4 + len(value)
-			if kind > attributeMask {
-				t.Errorf("kind %d", kind)
-			}
-		})
-		if n > len(b) || (err == nil && len(b)-n >= 4*(1+len(b)/4)) {
-			t.Errorf("%d of %d bytes: %v", n, len(b), err)
-		}
-		// A digest without a kind is that of the message without it.
-		seed := maphash.MakeSeed()
-		sum := func(b []byte, ticking func(uint16) bool) uint64 {
-			var h maphash.Hash
-			h.SetSeed(seed)
-			digest(&h, b, 0, ticking)
-			return h.Sum64()
-		}
-		ticks := func(kind uint16) bool { return kind == 9 }
-		with := append(attribute(9, 1, 2, 3, 4), b...)
-		if sum(with, ticks) != sum(b, ticks) || (len(b) > 0 && sum(with, nothingTicks) == sum(b, nothingTicks)) {
-			t.Errorf("digest of %v", b)
-		}
-	})
 }
 
 func FuzzHardwareAddr(f *testing.F) {

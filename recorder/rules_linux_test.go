@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -123,7 +125,7 @@ func ipRange(from, to any) string {
 }
 
 func TestRules(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -172,15 +174,15 @@ func TestRules(t *testing.T) {
 }
 
 func FuzzRule(f *testing.F) {
-	header := []byte{unix.AF_INET, 0, 24, 0, 254, 0, 0, ruleToTable, 0, 0, 0, 0}
-	f.Add(message(header, attribute(fraSrc, 10, 1, 2, 0), attribute(fraPriority, 1, 0, 0, 0), attribute(fraIIF, 'l', 'o', 0)))
-	f.Add(message(header, attribute(fraSPorts, 1, 0, 2, 0), attribute(fraUIDRange, 0, 0, 0, 0, 1, 0, 0, 0), attribute(fraFWMark, 1)))
+	header := []byte{unix.AF_INET, 0, 24, 0, 254, 0, 0, rtnl.RuleToTable, 0, 0, 0, 0}
+	f.Add(kerneltest.Message(header, kerneltest.Attribute(rtnl.FraSrc, 10, 1, 2, 0), kerneltest.Attribute(rtnl.FraPriority, 1, 0, 0, 0), kerneltest.Attribute(rtnl.FraIIF, 'l', 'o', 0)))
+	f.Add(kerneltest.Message(header, kerneltest.Attribute(rtnl.FraSPorts, 1, 0, 2, 0), kerneltest.Attribute(rtnl.FraUIDRange, 0, 0, 0, 0, 1, 0, 0, 0), kerneltest.Attribute(rtnl.FraFWMark, 1)))
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		r, err := parseRule(msg)
+		r, err := rtnl.ParseRule(msg)
 		if err != nil {
 			return
 		}
-		id, v := r.row(store.Of(1))
+		id, v := ruleRow(&r, store.Of(1))
 		for _, network := range []string{v.Src, v.Dst} {
 			if network == "" {
 				continue
@@ -202,11 +204,11 @@ func FuzzRule(f *testing.F) {
 
 // The rule that wg-quick makes: what the main table knows better than the default route.
 func TestSuppressingRule(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t)
-	command(t, "ip", "rule", "add", "pref", "50", "table", "main", "suppress_prefixlength", "0")
+	kerneltest.Command(t, "ip", "rule", "add", "pref", "50", "table", "main", "suppress_prefixlength", "0")
 	r := newRecording(t)
 	r.sample(newRules(r.Writer, here(t)))
 	got := r.rows("SELECT priority, suppress_prefix_len AS len FROM rules_now WHERE family = 4 AND priority < 100 ORDER BY priority")

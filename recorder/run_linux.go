@@ -6,16 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/debuglog"
+	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -31,20 +30,6 @@ func sources(w *store.Writer, ns namespace) []source {
 		newConntrack(w, ns),
 		newSettings(w, ns),
 	}
-}
-
-// A network is a network namespace that is being recorded.
-type network struct {
-	ns      namespace
-	own     bool // it is the one that the recorder runs in
-	sources []source
-	changes *changes // nil: they are not heard
-	shut    bool     // it was deserted, and nothing in it is open any more
-
-	refused *refusal // it cannot be entered
-
-	first *resident // its first process
-	group string    // and the control group of that
 }
 
 // Run records until the context ends, and then takes a last sample and closes the recording. It returns
@@ -96,6 +81,7 @@ func Run(ctx context.Context, c Config) error {
 // run is one run of the recorder.
 type run struct {
 	Config
+	debug      debuglog.Logs
 	writer     *store.Writer
 	namespaces *namespaces
 	ownNS      namespace
@@ -104,8 +90,8 @@ type run struct {
 	sockets    *sockets   // of all network namespaces: they are read first, because they change fastest
 	networks   []*network // what else is in each
 	machine    []source   // what is of the whole machine
-	hearer     *hearer    // of changes: closes gather in another, and come far more often
-	waker      *waker     // changes bring the next sample forward
+	monitor    *monitor   // of changes: closes gather in another, and come far more often
+	trigger    *trigger   // changes bring the next sample forward
 	said       map[string]bool
 	failing    string // why the last sample was not taken
 	generation uint32 // of the recording
@@ -113,43 +99,28 @@ type run struct {
 }
 
 func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
-	s := newSockets(w).(*sockets)
-	s.budget = c.CloseBudget
-	var err error
-	if s.hearer, err = newHearer(); err != nil {
+	debug, err := debuglog.Parse(c.Debug, c.DebugTo)
+	if err != nil {
 		return nil, err
 	}
-	r := &run{Config: c, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: []source{newSoftnet(w, own)}, waker: newWaker(), said: map[string]bool{}}
-	if r.hearer, err = newHearer(); err != nil {
+	s := newSockets(w).(*sockets)
+	s.debug, s.owners.Log = debug, debug.Owners
+	s.budget, s.without = c.CloseBudget, c.Without
+	if s.monitor, err = newMonitor(); err != nil {
+		return nil, err
+	}
+	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace([]source{newSoftnet(w, own)}), trigger: newTrigger(), said: map[string]bool{}}
+	if r.monitor, err = newMonitor(); err != nil {
 		s.close()
 		return nil, err
 	}
-	r.hearer.hastens(changesAtOnce)
+	r.monitor.takeAtOnce(changesAtOnce)
 	if r.namespaces, err = newNamespaces(w, s.owners, own, c.NetNS); err != nil {
 		s.close()
-		r.hearer.end()
+		r.monitor.end()
 		return nil, err
 	}
 	return r, nil
-}
-
-// enter begins to record a network namespace.
-func (r *run) enter(ns namespace) {
-	ns.file = &r.file
-	r.sockets.enter(ns)
-	list := sources(r.writer, ns)
-	r.networks = append(r.networks, &network{
-		ns: ns, own: ns.id == r.ownNS.id, sources: list, changes: newChanges(r.writer, ns, list, r.hearer, r.waker),
-	})
-}
-
-// leave ends the recording of a network namespace that is gone: with the sample under way, what was in it is.
-func (r *run) leave(n *network) {
-	r.sockets.leave(n.ns)
-	n.changes.close()
-	n.ns.close()
-	r.writer.Retire(n.ns.id)
-	r.networks = slices.DeleteFunc(r.networks, func(o *network) bool { return o == n })
 }
 
 // close gives up every namespace.
@@ -158,7 +129,7 @@ func (r *run) close() {
 		r.shut(n)
 	}
 	r.sockets.close()
-	r.hearer.end()
+	r.monitor.end()
 	r.thread.end()
 }
 
@@ -177,13 +148,13 @@ func (r *run) loop(ctx, whole context.Context) error {
 	defer timer.Stop()
 	look := time.NewTicker(lookAgain) // samples may be an hour apart
 	defer look.Stop()
-	var budget wakeBudget
+	var budget triggerBudget
 	early := time.NewTimer(time.Hour) // runs while a sample is brought forward
 	early.Stop()
 	defer early.Stop()
 	tidy := time.NewTimer(0) // runs while there is something to be done between samples
 	defer tidy.Stop()
-	wake := r.waker.signal // nil meanwhile
+	wake := r.trigger.signal // nil meanwhile
 	for {
 		select {
 		case <-ctx.Done():
@@ -196,7 +167,7 @@ func (r *run) loop(ctx, whole context.Context) error {
 			}
 			continue
 		case <-wake:
-			if wait, ok := budget.bring(r.waker.take(), sinceBoot(), time.Until(next)); ok {
+			if wait, ok := budget.bring(r.trigger.take(), kernel.SinceBoot(), time.Until(next)); ok {
 				early.Reset(wait)
 				wake = nil
 			}
@@ -209,11 +180,11 @@ func (r *run) loop(ctx, whole context.Context) error {
 		case <-early.C: // the beats stay where they are
 		case <-timer.C:
 		}
-		budget.begin(sinceBoot())
+		budget.begin(kernel.SinceBoot())
 		r.report(r.sample(whole))
-		budget.end(sinceBoot())
+		budget.end(kernel.SinceBoot())
 		early.Stop()
-		wake = r.waker.signal
+		wake = r.trigger.signal
 		// A sample that took longer than the interval is followed by one at the next beat, not by
 		// those that were missed.
 		now := time.Now()
@@ -243,6 +214,9 @@ func (r *run) tidy(ctx context.Context, next time.Duration) (pause time.Duration
 	defer r.busy(false)
 	begun := time.Now()
 	more, err := r.writer.Tidy(ctx)
+	if l := r.debug.Store; l != nil {
+		l.Printf("a step of tidying up (roll-ups, and what is beyond the limits) took %v; more to do: %v; error: %v", time.Since(begun).Round(time.Microsecond), more, err)
+	}
 	r.report(err)
 	r.memory.tidied(more)
 	return (tidyShare - 1) * time.Since(begun), more
@@ -257,9 +231,9 @@ func (r *run) tidyOnce(ctx context.Context) error {
 	return nil
 }
 
-// busy tells the hearers that the recorder works, or that it does no more.
+// busy tells the monitors whether the recorder is working.
 func (r *run) busy(now bool) {
-	for _, h := range [...]*hearer{r.hearer, r.sockets.hearer} {
+	for _, h := range [...]*monitor{r.monitor, r.sockets.monitor} {
 		if now {
 			h.busy.begin()
 		} else {
@@ -276,7 +250,7 @@ func (r *run) sample(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.waker.take()
+	r.trigger.take()
 	r.writer.Begin(clock)
 	r.startOver()
 	r.follow()
@@ -292,7 +266,9 @@ func (r *run) sample(ctx context.Context) error {
 		}
 	}
 	readAll(ctx, r.machine)
-	if err := r.writer.Commit(ctx, ownCost()); err != nil {
+	err = r.writer.Commit(ctx, ownCost())
+	r.tellCommit(clock, err)
+	if err != nil {
 		return err
 	}
 	for _, n := range r.networks {
@@ -300,7 +276,9 @@ func (r *run) sample(ctx context.Context) error {
 	}
 	r.memory.look()
 	for _, t := range r.writer.Troubles() {
-		r.notice(t)
+		if !strings.Contains(t, errSwitchedOff.Error()) { // who switched it off knows
+			r.notice(t)
+		}
 	}
 	if r.Sampled != nil && !r.writer.Behind() {
 		r.Sampled()
@@ -308,9 +286,32 @@ func (r *run) sample(ctx context.Context) error {
 	return nil
 }
 
+// tellCommit says to the log what became of a sample.
+func (r *run) tellCommit(clock store.Clock, err error) {
+	l := r.debug.Store
+	if l == nil {
+		return
+	}
+	waiting := "written"
+	switch {
+	case err != nil:
+		waiting = "lost: " + err.Error()
+	case r.writer.Behind():
+		waiting = "waits in memory: the recording cannot be written"
+	}
+	l.Printf("the sample of %v since boot, %d network namespaces, %v after its begin: %s",
+		clock.Uptime.Round(time.Millisecond), len(r.networks), (kernel.SinceBoot() - clock.Uptime).Round(time.Microsecond), waiting)
+	for _, t := range r.writer.Troubles() {
+		l.Printf("gap: %s", t)
+	}
+}
+
 // startOver forgets what was known of the recording, should it be another one by now.
 func (r *run) startOver() {
 	if g := r.writer.Generation(); g != r.generation {
+		if l := r.debug.Store; l != nil {
+			l.Printf("the recording is number %d of this run", g)
+		}
 		r.generation = g
 		r.sockets.startOver()
 		for _, n := range r.networks {
@@ -363,7 +364,7 @@ func readClock() (store.Clock, error) {
 		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &awake); err != nil {
 			return store.Clock{}, fmt.Errorf("read the monotonic clock: %w", err)
 		}
-		if uptime := time.Duration(boot.Nano()); sinceBoot()-uptime < close || try == tries {
+		if uptime := time.Duration(boot.Nano()); kernel.SinceBoot()-uptime < close || try == tries {
 			return store.Clock{Wall: wall, Uptime: uptime, Awake: time.Duration(awake.Nano())}, nil
 		}
 	}
@@ -398,77 +399,4 @@ func readBoot() (store.Boot, error) {
 		}
 	}
 	return b, nil
-}
-
-// memory gives back what a sample took that was far larger than the others, the first for one, in which everything is
-// new: the collector would keep it for long.
-type memory struct {
-	settled int64 // anonymous resident bytes when it was last given back
-	next    time.Time
-	busy    bool      // more ran since the program was last dropped than samples need
-	dropped time.Time // when the program last was
-}
-
-// giveBackAgain is how long what was taken may be kept: giving it back costs a full collection.
-const giveBackAgain = 30 * time.Second
-
-// Most of what a sample allocates is gone with it. Garbage may take a quarter of what is alive until it is collected, and
-// garbageRoom where that is less: to collect it costs a millisecond even when little is alive.
-const (
-	leastGarbage = 25 // percent
-	garbageRoom  = 5 << 19
-)
-
-func (m *memory) settle() {
-	debug.FreeOSMemory()
-	var now runtime.MemStats
-	runtime.ReadMemStats(&now)
-	debug.SetGCPercent(max(leastGarbage, int(min(100, 100*garbageRoom/max(now.HeapAlloc, 1)))))
-	dropProgram()
-	_, m.settled = residentBytes()
-	m.next = time.Now().Add(giveBackAgain)
-	m.busy, m.dropped = false, time.Now()
-}
-
-// tidied is for after each step of tidying up. Roll-ups run once a minute, a megabyte of the program that samples do not need.
-func (m *memory) tidied(more bool) {
-	if m.busy = m.busy || more; m.busy && !more && time.Since(m.dropped) > giveBackAgain {
-		dropProgram()
-		m.busy, m.dropped = false, time.Now()
-	}
-}
-
-// look is for after each sample.
-func (m *memory) look() {
-	if m.settled == 0 || time.Now().Before(m.next) {
-		return
-	}
-	if _, anonymous := residentBytes(); anonymous > m.settled+m.settled/8 {
-		m.settle()
-	}
-}
-
-// ownCost is what the recorder itself has used so far.
-func ownCost() store.Cost {
-	var c store.Cost
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err == nil {
-		c.CPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	c.RSS, _ = residentBytes()
-	return c
-}
-
-// residentBytes is how many bytes are in memory, and how many of them belong to no file.
-func residentBytes() (all, anonymous int64) {
-	statm, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0, 0
-	}
-	var size, files int64
-	if _, err := fmt.Sscan(string(statm), &size, &all, &files); err != nil {
-		return 0, 0
-	}
-	page := int64(os.Getpagesize())
-	return all * page, (all - files) * page
 }

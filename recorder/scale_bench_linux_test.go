@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"netsql/recorder/internal/crowd"
 )
 
 // A scale is a recorder of a large network, and what its samples cost.
@@ -73,20 +75,21 @@ func (s *scale) end() {
 	if err != nil {
 		s.b.Fatal(err)
 	}
-	s.b.Logf("%-28s %6d MB resident at the most; the recording has %d MB", "in all", vmHWM(s.b), info.Size()>>20)
+	s.b.Logf("%-28s %6d MB resident at the most; the recording has %d MB", "in all", statusKB(s.b, "VmHWM:")>>10, info.Size()>>20)
 }
 
-func vmHWM(b testing.TB) (mb int64) {
-	b.Helper()
+// statusKB is a line of /proc/self/status, in kilobytes.
+func statusKB(t testing.TB, name string) (kb int64) {
+	t.Helper()
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	var kb int64
-	if _, err := fmt.Sscan(strings.TrimPrefix(string(lineOf(status, "VmHWM:")), "VmHWM:"), &kb); err != nil {
-		b.Fatal(err)
+	_, rest, _ := strings.Cut(string(status), "\n"+name)
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		t.Fatalf("%s: %v", name, err)
 	}
-	return kb >> 10
+	return kb
 }
 
 // ipLines gives ip(8) many commands, without holding them in memory.
@@ -216,9 +219,9 @@ func scaleNeighbors(b testing.TB, n int) *scale {
 	return s
 }
 
-// BenchmarkFourThousandInterfaces records 4,096 interfaces, each with an address, and so 25,000 routes, 8,000 addresses and 20,000
-// settings. Reached: the first sample 0.5 s of CPU; at rest 0.2 s; after 1 % changed 0.2 s; 4.8 KB of heap for each with all that, and
-// 100 MB resident at the most.
+// BenchmarkFourThousandInterfaces records 4,096 interfaces, each with an address, and so 25,000 routes, 8,000 addresses and
+// 20,000 settings. Reached: the first sample 0.5 s of CPU; at rest 0.2 s; after 1 % changed 0.2 s; 4.8 KB of heap for each with
+// all that, and 100 MB resident at the most.
 func BenchmarkFourThousandInterfaces(b *testing.B) {
 	if benchInNamespace(b) {
 		scaleInterfaces(b, 4096)
@@ -257,8 +260,8 @@ func scaleInterfaces(b testing.TB, n int) *scale {
 	return s
 }
 
-// BenchmarkFiveHundredNamespaces records 500 network namespaces besides its own. Reached: at rest 0.74 s of CPU (1.3 s where each is asked for
-// its TCP and UDP sockets though it has none); 174 KB of heap for each, and 200 MB resident at the most.
+// BenchmarkFiveHundredNamespaces records 500 network namespaces besides its own. Reached: at rest 0.74 s of CPU (1.3 s where
+// each is asked for its TCP and UDP sockets though it has none); 174 KB of heap for each, and 200 MB resident at the most.
 func BenchmarkFiveHundredNamespaces(b *testing.B) {
 	if benchInNamespace(b) {
 		scaleNamespaces(b, 500)
@@ -290,9 +293,9 @@ func scaleNamespaces(b testing.TB, n int) *scale {
 	return s
 }
 
-// BenchmarkThreeHundredThousandSockets records 300,000 TCP sockets, connected to each other, of sixty processes. Reached: the first
-// sample 4.6 s of CPU; at rest 0.7 to 1.5 s; after 1 % were replaced 1.0 s, after a fifth moved bytes 1.2 s; 605 bytes of heap
-// for each, and 470 MB resident at the most.
+// BenchmarkThreeHundredThousandSockets records 300,000 TCP sockets, connected to each other, of sixty processes. Reached: the
+// first sample 4.6 s of CPU; at rest 0.7 to 1.5 s; after 1 % were replaced 1.0 s, after a fifth moved bytes 1.2 s; 605 bytes of
+// heap for each, and 470 MB resident at the most.
 func BenchmarkThreeHundredThousandSockets(b *testing.B) {
 	if benchInNamespace(b) {
 		scaleSockets(b, 300_000)
@@ -303,11 +306,11 @@ func scaleSockets(b testing.TB, n int) *scale {
 	b.Helper()
 	ipBatch(b, "link set lo up\n")
 	begun := time.Now()
-	crowd, err := gather(b.Context(), n)
+	crowd, err := crowd.Gather(b.Context(), n)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(crowd.end)
+	b.Cleanup(crowd.End)
 	b.Logf("built in %v", time.Since(begun))
 	do := func(err error) {
 		if err != nil {
@@ -322,10 +325,10 @@ func scaleSockets(b testing.TB, n int) *scale {
 	s.has(n, "sockets_now WHERE proto = 'tcp' AND state = 'ESTABLISHED' AND pid IS NOT NULL")
 	s.take("at rest")
 	s.take("at rest")
-	do(crowd.do("replace " + strconv.Itoa(max(1, n/200/len(crowd.members)))))
+	do(crowd.Do("replace " + strconv.Itoa(max(1, n/200/len(crowd.Members)))))
 	s.take("after 1 % were replaced")
 	s.has(n, "sockets_now WHERE proto = 'tcp' AND state = 'ESTABLISHED' AND pid IS NOT NULL")
-	do(crowd.poke())
+	do(crowd.Poke())
 	s.take("after a fifth moved bytes")
 	s.take("at rest")
 	s.end()

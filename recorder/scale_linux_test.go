@@ -1,35 +1,39 @@
 package recorder
 
-import "testing"
+import (
+	"testing"
+
+	"netsql/recorder/internal/kerneltest"
+)
 
 // A tenth of what the benchmarks of large networks record, and what must not grow: bytes of heap for each thing, and allocations
 // in a sample at rest. Rows are compared with ip and ss on the way.
 func TestTenThousandsOfRoutes(t *testing.T) {
-	if inNamespace(t) {
+	if kerneltest.InNamespace(t) {
 		scaleRoutes(t, 100_000).within(180, 0.1)
 	}
 }
 
 func TestThousandsOfNeighbors(t *testing.T) {
-	if inNamespace(t) {
+	if kerneltest.InNamespace(t) {
 		scaleNeighbors(t, 10_000).within(450, 0.5)
 	}
 }
 
 func TestHundredsOfInterfaces(t *testing.T) {
-	if inNamespace(t) {
+	if kerneltest.InNamespace(t) {
 		scaleInterfaces(t, 410).within(12_000, 20)
 	}
 }
 
 func TestDozensOfNamespaces(t *testing.T) {
-	if inNamespace(t) {
+	if kerneltest.InNamespace(t) {
 		scaleNamespaces(t, 100).within(250_000, 500)
 	}
 }
 
 func TestTenThousandsOfSockets(t *testing.T) {
-	if inNamespace(t) {
+	if kerneltest.InNamespace(t) {
 		scaleSockets(t, 28_800).within(900, 1)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/rtnl"
 	"netsql/store"
 )
 
@@ -22,7 +23,7 @@ import (
 type settings struct {
 	source   *store.Source
 	ns       namespace
-	netlink  *rtnetlink
+	netlink  *rtnl.Conn
 	set      *store.Set[store.SettingID, store.Setting]
 	interval time.Duration // between readings
 	due      time.Time
@@ -126,7 +127,7 @@ func (s *settings) recordLinks(ctx context.Context) error {
 	request = binary.NativeEndian.AppendUint16(request, 8)
 	request = binary.NativeEndian.AppendUint16(request, unix.IFLA_EXT_MASK)
 	request = binary.NativeEndian.AppendUint32(request, rtextFilterSkipStats)
-	messages, err := s.netlink.dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, request)
+	messages, err := s.netlink.Dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, request)
 	if err != nil {
 		return fmt.Errorf("dump links: %w", err)
 	}
@@ -160,13 +161,13 @@ func (l linkSetting) sysctl(link string) string {
 // linkSettings.
 func parseLinkSettings(msg []byte) (name string, values [5]store.Int, err error) {
 	if len(msg) < unix.SizeofIfInfomsg {
-		return "", values, errShort
+		return "", values, rtnl.ErrShort
 	}
 	var spec []byte
-	err = attributes(msg[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) {
+	err = rtnl.Attributes(msg[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) {
 		switch kind {
 		case unix.IFLA_IFNAME:
-			name = string(textOf(v))
+			name = string(rtnl.TextOf(v))
 		case unix.IFLA_AF_SPEC:
 			spec = v
 		}
@@ -175,12 +176,12 @@ func parseLinkSettings(msg []byte) (name string, values [5]store.Int, err error)
 		return name, values, err
 	}
 	var inner error
-	err = attributes(spec, func(family uint16, v []byte) {
+	err = rtnl.Attributes(spec, func(family uint16, v []byte) {
 		conf := uint16(unix.IFLA_INET_CONF)
 		if family == unix.AF_INET6 {
 			conf = unix.IFLA_INET6_CONF
 		}
-		inner = errors.Join(inner, attributes(v, func(kind uint16, v []byte) {
+		inner = errors.Join(inner, rtnl.Attributes(v, func(kind uint16, v []byte) {
 			for i, setting := range linkSettings {
 				if at := 4 * setting.place; kind == conf && family == setting.family && len(v) >= at+4 {
 					values[i] = store.Of(int32(binary.NativeEndian.Uint32(v[at:])))

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -19,7 +20,7 @@ import (
 func sysctls(t *testing.T, names []string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for line := range strings.Lines(command(t, "sysctl", names...)) {
+	for line := range strings.Lines(kerneltest.Command(t, "sysctl", names...)) {
 		name, value, _ := strings.Cut(line, "=")
 		all[strings.TrimSpace(name)] = strings.Join(strings.Fields(value), " ")
 	}
@@ -35,7 +36,7 @@ func settingsOf(r *testRecording) map[string]string {
 }
 
 func TestSettings(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t, "d0")
@@ -105,7 +106,7 @@ func TestSettings(t *testing.T) {
 
 // TestSettingsAfterLostSample: what a sample that could not be written said is read again.
 func TestSettingsAfterLostSample(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	r := newRecording(t)
@@ -160,9 +161,9 @@ func TestProcFile(t *testing.T) {
 
 func FuzzLinkSettings(f *testing.F) {
 	header := make([]byte, unix.SizeofIfInfomsg)
-	f.Add(message(header, attribute(unix.IFLA_IFNAME, 'l', 'o', 0), attribute(unix.IFLA_AF_SPEC,
-		append(attribute(unix.AF_INET, attribute(unix.IFLA_INET_CONF, make([]byte, 132)...)...),
-			attribute(unix.AF_INET6, attribute(unix.IFLA_INET6_CONF, make([]byte, 236)...)...)...)...)))
+	f.Add(kerneltest.Message(header, kerneltest.Attribute(unix.IFLA_IFNAME, 'l', 'o', 0), kerneltest.Attribute(unix.IFLA_AF_SPEC,
+		append(kerneltest.Attribute(unix.AF_INET, kerneltest.Attribute(unix.IFLA_INET_CONF, make([]byte, 132)...)...),
+			kerneltest.Attribute(unix.AF_INET6, kerneltest.Attribute(unix.IFLA_INET6_CONF, make([]byte, 236)...)...)...)...)))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		name, values, err := parseLinkSettings(msg)
 		if err == nil && strings.ContainsRune(name, 0) {

@@ -9,6 +9,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/bench"
+	"netsql/recorder/internal/crowd"
+	"netsql/recorder/internal/owners"
 	"netsql/store"
 )
 
@@ -25,7 +28,7 @@ func BenchmarkSocketsSample(b *testing.B) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		b.Skipf("needs root, for a network namespace: %v", err)
 	}
-	if err := loopbackUp(); err != nil {
+	if err := crowd.LoopbackUp(); err != nil {
 		b.Fatal(err)
 	}
 	// A part of a benchmark runs on another thread, and ss must see the sockets that are recorded: it is checked to.
@@ -36,11 +39,11 @@ func BenchmarkSocketsSample(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(inside.close)
-	crowd, err := gather(b.Context(), crowdSockets)
+	crowd, err := crowd.Gather(b.Context(), crowdSockets)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(crowd.end)
+	b.Cleanup(crowd.End)
 	w, err := store.Create(b.Context(), store.Options{
 		Path: filepath.Join(b.TempDir(), "bench.db"), Interval: 5 * time.Second, Version: "bench",
 		Boot: store.Boot{ID: "boot", Host: "host", Started: time.Unix(1_700_000_000, 0)},
@@ -54,15 +57,15 @@ func BenchmarkSocketsSample(b *testing.B) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	s := newSockets(w).(*sockets)
-	if s.hearer, err = newHearer(); err != nil {
+	if s.monitor, err = newMonitor(); err != nil {
 		b.Fatal(err)
 	}
 	s.budget = DefaultCloseBudget
 	s.enter(namespace{id: store.Of(1), proc: "/proc/thread-self"})
 	b.Cleanup(s.close)
 	if err := inside.inside(func() {
-		if n, err := countEstablished(b.Context()); err != nil || n != crowdSockets {
-			b.Errorf("ss sees %d sockets: %v", n, err)
+		if n := linesOf(b, "ss", "-Htan", "state", "established"); n != crowdSockets {
+			b.Errorf("ss sees %d sockets", n)
 		}
 	}); err != nil {
 		b.Fatal(err)
@@ -105,9 +108,9 @@ func BenchmarkSocketsSample(b *testing.B) {
 				var err error
 				switch name {
 				case "fifth":
-					err = crowd.poke()
+					err = crowd.Poke()
 				case "churn":
-					err = crowd.do("replace 20")
+					err = crowd.Do("replace 20")
 				}
 				if err != nil {
 					b.Fatal(err)
@@ -118,15 +121,11 @@ func BenchmarkSocketsSample(b *testing.B) {
 			perSample := (cpuTime() - begun).Seconds() * 1000 / float64(b.N)
 			b.ReportMetric(perSample, "ms-CPU")
 			b.ReportMetric(read.Seconds()*1000/float64(b.N), "ms-CPU-read")
-			for unit, peer := range map[string]*shownPeer{"ss": {name: "ss", pkg: "iproute2", args: []string{"-tanpieom"}}, "dump": {do: bareDump}} {
-				if err := inside.inside(func() {
-					for range peerRuns {
-						peer.run(b.Context())
-					}
-				}); err != nil {
+			for unit, measure := range map[string]func(context.Context) bench.Peer{"ss": bench.MeasureSS, "dump": bench.MeasureDump} {
+				var result bench.Peer
+				if err := inside.inside(func() { result = measure(b.Context()) }); err != nil {
 					b.Fatal(err)
 				}
-				result := peer.result()
 				if result.Missing != "" {
 					b.Fatal(result.Missing)
 				}
@@ -139,17 +138,17 @@ func BenchmarkSocketsSample(b *testing.B) {
 	b.Run("walk", func(b *testing.B) {
 		fds, spent := int64(0), time.Duration(0)
 		for b.Loop() {
-			s.owners.gen++
+			s.owners.Gen++
 			begun := time.Now()
-			if err := s.owners.listProcesses(); err != nil {
+			if err := s.owners.ListProcesses(); err != nil {
 				b.Fatal(err)
 			}
-			for _, p := range s.owners.byPID {
-				s.owners.walk(&p.table, reading)
+			for _, p := range s.owners.ByPID {
+				s.owners.Walk(&p.Table, owners.Reading)
 			}
 			spent += time.Since(begun)
-			for _, p := range s.owners.byPID {
-				fds += max(p.counted, 0)
+			for _, p := range s.owners.ByPID {
+				fds += max(p.Counted, 0)
 			}
 		}
 		b.ReportMetric(float64(spent.Nanoseconds())/1000/float64(fds), "us/fd")
@@ -157,13 +156,13 @@ func BenchmarkSocketsSample(b *testing.B) {
 }
 
 // elapse lets the owners think that so much time has gone by.
-func elapse(o *owners, d time.Duration) {
-	for _, p := range o.byPID {
-		for t := range p.tables {
-			if !t.due.IsZero() {
-				t.due = t.due.Add(-d)
+func elapse(o *owners.Owners, d time.Duration) {
+	for _, p := range o.ByPID {
+		for t := range p.Tables {
+			if !t.Due.IsZero() {
+				t.Due = t.Due.Add(-d)
 			}
 		}
 	}
-	o.looked, o.round = o.looked.Add(-d), o.round.Add(-d)
+	o.Looked, o.Round = o.Looked.Add(-d), o.Round.Add(-d)
 }

@@ -4,12 +4,15 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/sockdiag"
 )
 
 // A socket that is bound and does nothing is found within boundAgain, and at once where one that listened is shut down; while
 // there is one, each sample sees whether it is still there.
 func TestBoundSockets(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -89,9 +92,9 @@ func showsBound(t *testing.T) (bool, error) {
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		return false, err
 	}
-	d := newDiagnostics()
-	defer d.close()
+	d := sockdiag.New()
+	defer d.Close()
 	seen := false
-	err = d.dump(t.Context(), tcpRequest{1 << stateBound}.message(), func([]byte) error { seen = true; return nil })
+	err = d.Dump(t.Context(), sockdiag.TCPRequest{States: 1 << sockdiag.StateBound}.Message(), func([]byte) error { seen = true; return nil })
 	return seen, err
 }

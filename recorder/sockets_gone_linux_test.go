@@ -8,12 +8,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 )
 
 // The kernel says of every kind of socket that a dump has shown whether it is still there, and when it is not its holder is not
 // looked for everywhere.
 func TestClosedSinceTheDump(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -42,7 +45,7 @@ func TestClosedSinceTheDump(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	held := os.NewFile(uintptr(pair[0]), "held")
+	holding := os.NewFile(uintptr(pair[0]), "held")
 	defer unix.Close(pair[1])
 
 	r := newRecording(t)
@@ -61,29 +64,29 @@ func TestClosedSinceTheDump(t *testing.T) {
 	}{
 		{"server", s4}, {"client", c4}, {"client of IPv6", c6}, {"server of IPv6", s6},
 		{"server, IPv4 mapped", mappedServer}, {"client of that", mapped},
-		{"connected udp", connected}, {"udp", udp}, {"listener", l4}, {"listener of IPv6", l6}, {"listener of both", both}, {"unix", held},
+		{"connected udp", connected}, {"udp", udp}, {"listener", l4}, {"listener of IPv6", l6}, {"listener of both", both}, {"unix", holding},
 	} {
 		e := bySocket[cookieOf(t, c.socket)]
 		if e == nil {
 			t.Errorf("%s: not in the dump", c.name)
 			continue
 		}
-		if s.isGone(t.Context(), e) {
+		if s.isGone(t.Context(), &e.Held) {
 			t.Errorf("%s: gone, and it is open", c.name)
 		}
 		if err := c.socket.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if c.name == "udp" || c.name == "listener of both" || c.name == "unix" {
-			until(t, "close of "+c.name, func() bool { return s.isGone(t.Context(), e) })
-		} else if !s.isGone(t.Context(), e) {
+			until(t, "close of "+c.name, func() bool { return s.isGone(t.Context(), &e.Held) })
+		} else if !s.isGone(t.Context(), &e.Held) {
 			t.Errorf("%s: not gone, and it is closed", c.name)
 		}
 	}
 
 	// For a socket that was closed after the dump nobody is looked at who was not anyway. Of many sockets not all are
 	// verified in each sample; they are when one cannot be found.
-	s.owners.budget, s.owners.small = 0, 0
+	s.owners.Budget, s.owners.Small = 0, 0
 	for range 4 {
 		many, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -95,23 +98,23 @@ func TestClosedSinceTheDump(t *testing.T) {
 	r.sample(s)
 	for _, c := range []struct {
 		name string
-		ask  func(context.Context, *socket) bool
+		ask  func(context.Context, *owners.Held) bool
 		all  bool
 	}{{"not asked", nil, true}, {"asked", s.isGone, false}} {
-		s.owners.gone, s.owners.round = c.ask, time.Time{}
+		s.owners.Gone, s.owners.Round = c.ask, time.Time{}
 		short := listen(t, "tcp4", "127.0.0.1:0")
 		r.sample(sourceFunc(func(ctx context.Context) {
 			s.gen++
-			s.owners.gen, s.owners.firstDump = s.gen, s.dumps+1
+			s.owners.Gen, s.owners.FirstDump = s.gen, s.dumps+1
 			for _, p := range s.protocols {
 				if err := s.dump(ctx, p); err != nil {
 					t.Error(err)
 				}
 			}
 			short.Close()
-			s.owners.look(ctx) // which may say that it does not see all processes of the machine
+			s.owners.Look(ctx) // which may say that it does not see all processes of the machine
 		}))
-		if all := !s.owners.round.IsZero(); all != c.all {
+		if all := !s.owners.Round.IsZero(); all != c.all {
 			t.Errorf("%s: all places verified for a closed socket: %v, want %v", c.name, all, c.all)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -68,16 +69,16 @@ func listen(t *testing.T, network, address string) net.Listener {
 // Every state a test can bring about, against ss, which decodes the same messages but is
 // not ours.
 func TestTCPSocketsAgreeWithSS(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
 	// A link whose other end takes nothing: what is sent to 192.0.2.2 is dropped.
-	command(t, "ip", "link", "add", "drop0", "type", "veth", "peer", "name", "drop1")
-	command(t, "ip", "addr", "add", "192.0.2.1/24", "dev", "drop0")
-	command(t, "ip", "link", "set", "drop0", "up")
-	command(t, "ip", "link", "set", "drop1", "up")
-	command(t, "ip", "neigh", "add", "192.0.2.2", "lladdr", "02:00:00:00:00:01", "dev", "drop0", "nud", "permanent")
+	kerneltest.Command(t, "ip", "link", "add", "drop0", "type", "veth", "peer", "name", "drop1")
+	kerneltest.Command(t, "ip", "addr", "add", "192.0.2.1/24", "dev", "drop0")
+	kerneltest.Command(t, "ip", "link", "set", "drop0", "up")
+	kerneltest.Command(t, "ip", "link", "set", "drop1", "up")
+	kerneltest.Command(t, "ip", "neigh", "add", "192.0.2.2", "lladdr", "02:00:00:00:00:01", "dev", "drop0", "nud", "permanent")
 
 	l4, l6, both := listen(t, "tcp4", "127.0.0.1:0"), listen(t, "tcp6", "[::1]:0"), listen(t, "tcp", ":0")
 	want := map[int64]string{ // state by cookie
@@ -188,7 +189,7 @@ func TestTCPSocketsAgreeWithSS(t *testing.T) {
 
 // The namespace that is read need not be that of the recorder.
 func TestAnotherNamespace(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -249,7 +250,7 @@ func TestListenElsewhere(t *testing.T) {
 // A listener of MPTCP, as Go makes them: its TCP socket is another than the process's, but
 // the kernel gives it the same inode, and so it has its owner.
 func TestMultipathListener(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -330,7 +331,7 @@ func tcpSocket(t *testing.T, flags int) int {
 // A listener nobody accepts from: its queue fills up, what waits in it has no inode yet
 // and nobody but the listener's process, and the next one is left in the middle of its handshake.
 func TestFullAcceptQueue(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

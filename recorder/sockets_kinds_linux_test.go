@@ -8,10 +8,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 func TestUDPAndRawSockets(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -102,7 +104,7 @@ func checkRaw(t *testing.T, r *testRecording, four, six int64) {
 }
 
 func TestUnixSockets(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	dir := t.TempDir()
@@ -145,7 +147,7 @@ func TestUnixSockets(t *testing.T) {
 	s := newSockets(r.Writer, here(t))
 	r.sample(s)
 	got := r.socketsNow("proto = 'unix'")
-	if n := len(strings.Split(strings.TrimSpace(command(t, "ss", "-H", "-xa")), "\n")); n != len(got) {
+	if n := len(strings.Split(strings.TrimSpace(kerneltest.Command(t, "ss", "-H", "-xa")), "\n")); n != len(got) {
 		t.Errorf("%d unix sockets, ss sees %d", len(got), n)
 	}
 	for _, check := range []struct {

@@ -13,6 +13,10 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/debuglog"
+	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/owners"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -22,27 +26,30 @@ import (
 // rows, and owners that fail leave the rows without an owner.
 type sockets struct {
 	writer    *store.Writer
-	owners    *owners
-	users     *users
-	cgroups   *cgroups
+	owners    *owners.Owners
+	users     *owners.Users
+	cgroups   *owners.Cgroups
 	texts     texts
 	protocols []*protocol // of all namespaces
 	buf       []byte      // for their dumps, one after the other
 	closes    []*closes   // one for each namespace, when they are to be heard
 	traffic   []*traffic  // one for each namespace
 	dumped    []dumpTime  // when the last samples were, the oldest first
-	hearer    *hearer     // nil: closes are not heard
-	budget    int         // of closes that are kept one by one in a sample
-	gen       uint32      // number of the sample
-	fresh     bool        // no sample has been taken since the recording was opened
-	last      bool        // no sample follows
-	dumps     uint32      // number of dumps begun so far, of all protocols
+	monitor   *monitor    // nil: closes are not heard
+	debug     debuglog.Logs
+	without   without  // sources that are not read
+	off       []source // those that stand for closes and traffic then
+	budget    int      // of closes that are kept one by one in a sample
+	gen       uint32   // number of the sample
+	fresh     bool     // no sample has been taken since the recording was opened
+	last      bool     // no sample follows
+	dumps     uint32   // number of dumps begun so far, of all protocols
 }
 
 func newSockets(w *store.Writer, namespaces ...namespace) source {
-	users := newUsers()
-	s := &sockets{writer: w, users: users, cgroups: newCgroups(), owners: newOwners(w, users), buf: newDumpBuffer(), fresh: true}
-	s.owners.gone = s.isGone
+	users := owners.NewUsers()
+	s := &sockets{writer: w, users: users, cgroups: owners.NewCgroups(), owners: owners.New(w, users), buf: sockdiag.NewBuffer(), fresh: true}
+	s.owners.Gone = s.isGone
 	for _, ns := range namespaces {
 		s.enter(ns)
 	}
@@ -51,7 +58,7 @@ func newSockets(w *store.Writer, namespaces ...namespace) source {
 
 // enter begins to read the sockets of a network namespace.
 func (s *sockets) enter(ns namespace) {
-	diag := &diagnostics{buf: s.buf}
+	diag := &sockdiag.Conn{Buf: s.buf, Log: s.debug.Netlink}
 	counted := &census{file: ns.procFile(), counts: map[string]int{}}
 	for _, family := range []uint8{4, 6} {
 		af := map[uint8]uint8{4: unix.AF_INET, 6: unix.AF_INET6}[family]
@@ -61,16 +68,24 @@ func (s *sockets) enter(ns namespace) {
 			{proto: "raw", kind: "raw", number: unix.IPPROTO_RAW},
 		} {
 			p.family, p.af, p.name = store.Of(family), af, fmt.Sprintf("%s%d", p.proto, family)
-			p.request = inetRequest{af, p.number}.message
+			p.request = sockdiag.InetRequest{Family: af, Protocol: p.number}.Message
 			p.census = counted
 			s.add(p, ns, diag)
 		}
 	}
 	s.joinTCP(ns)
-	s.sumUp(ns)
-	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: unixRequest{}.message, census: counted}, ns, diag)
-	if s.hearer != nil {
-		s.hear(ns)
+	if t, off := newTraffic(s.writer, ns), s.without.first("traffic", "tcp", "sockets"); off != "" {
+		s.off = append(s.off, s.without.offIn(ns, off, t.source))
+	} else {
+		s.sumUp(ns, t)
+	}
+	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: sockdiag.UnixRequest{}.Message, census: counted}, ns, diag)
+	switch {
+	case s.monitor == nil:
+	case s.without.has("closes"):
+		s.off = append(s.off, s.without.offIn(ns, "closes", s.writer.SourceIn(ns.id, "closes")))
+	default:
+		s.subscribe(ns)
 	}
 }
 
@@ -83,7 +98,7 @@ func (s *sockets) joinTCP(ns namespace) {
 		case first == nil:
 			first = p
 			first.bound = &boundLook{}
-			first.request = func() *nl.NetlinkRequest { return tcpRequest{first.bound.states()}.message() }
+			first.request = func() *nl.NetlinkRequest { return sockdiag.TCPRequest{States: first.bound.states()}.Message() }
 		default:
 			p.first, first.second = first, p
 		}
@@ -91,8 +106,7 @@ func (s *sockets) joinTCP(ns namespace) {
 }
 
 // sumUp has what the TCP connections of a namespace move summed up.
-func (s *sockets) sumUp(ns namespace) {
-	t := newTraffic(s.writer, ns)
+func (s *sockets) sumUp(ns namespace, t *traffic) {
 	for _, p := range s.protocols {
 		if p.ns.id == ns.id && p.proto == "tcp" {
 			p.traffic = t
@@ -112,9 +126,9 @@ func (s *sockets) tcpOf(t *traffic) []*protocol {
 	return tcp
 }
 
-// hear begins to hear of the closed sockets of a namespace.
-func (s *sockets) hear(ns namespace) {
-	c := &closes{ns: ns, hearer: s.hearer, fd: -1, source: s.writer.SourceIn(ns.id, "closes"), budget: s.budget}
+// subscribe begins to hear of the closed sockets of a namespace.
+func (s *sockets) subscribe(ns namespace) {
+	c := &closes{ns: ns, netlog: s.debug.Netlink, monitor: s.monitor, fd: -1, source: s.writer.SourceIn(ns.id, "closes"), budget: s.budget}
 	c.log, c.sums = store.NewLog(c.source, store.Closes), store.NewLog(c.source, store.CloseCounts)
 	for _, p := range s.protocols {
 		if p.ns.id == ns.id && (p.proto == "tcp" || p.proto == "udp") {
@@ -125,7 +139,7 @@ func (s *sockets) hear(ns namespace) {
 	s.closes = append(s.closes, c)
 }
 
-func (s *sockets) add(p *protocol, ns namespace, diag *diagnostics) {
+func (s *sockets) add(p *protocol, ns namespace, diag *sockdiag.Conn) {
 	p.ns, p.diag = ns, diag
 	p.source = s.writer.SourceIn(ns.id, p.name)
 	p.sockets = store.NewSet(p.source, store.Sockets)
@@ -141,7 +155,7 @@ func (s *sockets) add(p *protocol, ns namespace, diag *diagnostics) {
 func (s *sockets) shut(ns namespace) {
 	for _, p := range s.protocols {
 		if p.ns.id == ns.id {
-			p.diag.close()
+			p.diag.Close()
 		}
 	}
 	for _, c := range s.closes {
@@ -159,7 +173,7 @@ func (s *sockets) leave(ns namespace) {
 		if c.ns.id == ns.id {
 			c.drainRest()
 			c.collect()
-			c.since = sinceBoot() // no sample of it follows
+			c.since = kernel.SinceBoot() // no sample of it follows
 			c.source.Read(func() error { return s.reportCloses(c) })
 		}
 	}
@@ -168,9 +182,9 @@ func (s *sockets) leave(ns namespace) {
 			return false
 		}
 		for _, e := range p.known {
-			s.owners.vanished(e)
+			s.owners.Vanished(&e.Held)
 		}
-		p.diag.close()
+		p.diag.Close()
 		return true
 	})
 	s.closes = slices.DeleteFunc(s.closes, func(c *closes) bool {
@@ -180,6 +194,7 @@ func (s *sockets) leave(ns namespace) {
 		return c.ns.id == ns.id
 	})
 	s.traffic = slices.DeleteFunc(s.traffic, func(t *traffic) bool { return t.ns.id == ns.id })
+	s.off = slices.DeleteFunc(s.off, func(o source) bool { return o.(*switchedOff).netns == ns.id })
 }
 
 // startOver forgets what the recording calls sockets and processes: it is another one.
@@ -195,10 +210,7 @@ func (s *sockets) startOver() {
 			}
 		}
 	}
-	for _, p := range s.owners.byPID {
-		p.subject, p.ref, p.reported = nil, 0, 0
-	}
-	s.owners.first, s.owners.unknown, s.owners.living = true, nil, nil
+	s.owners.StartOver()
 	for _, t := range s.traffic {
 		clear(t.sums)
 		t.known = false
@@ -210,21 +222,25 @@ func (s *sockets) close() {
 	for _, c := range s.closes {
 		c.close()
 	}
-	if s.hearer != nil {
-		s.hearer.end()
+	if s.monitor != nil {
+		s.monitor.end()
 	}
 }
 
 func (s *sockets) read(ctx context.Context) {
 	s.gen++
-	s.owners.gen, s.owners.firstDump = s.gen, s.dumps+1
-	s.users.refresh()
+	s.owners.Begin(s.gen, s.dumps+1)
+	s.users.Refresh()
 	s.rememberTime()
 	for _, c := range s.closes {
 		c.begin()
 	}
 	for _, p := range s.protocols {
 		p.ok = false
+		if off := s.without.first("sockets", p.proto); off != "" {
+			p.source.Read(func() error { return s.without.reason(off) })
+			continue
+		}
 		read := func() { p.ok = p.source.Read(func() error { return s.dump(ctx, p) }) }
 		var err error
 		if p.first != nil || p.proto != "tcp" && p.census.isOf(s.gen) && s.scopeOf(p) == noDump {
@@ -236,9 +252,14 @@ func (s *sockets) read(ctx context.Context) {
 			p.source.Read(func() error { return err })
 		}
 	}
-	owned := s.owners.source.Read(func() error { return s.lookForOwners(ctx) })
+	owned := s.owners.Source.Read(func() error {
+		if off := s.without.first("owners", "sockets"); off != "" {
+			return s.without.reason(off)
+		}
+		return s.lookForOwners(ctx)
+	})
 	if !owned {
-		s.owners.forgetAll()
+		s.owners.ForgetAll()
 	}
 	s.collectCloses()
 	for _, p := range s.protocols {
@@ -250,9 +271,10 @@ func (s *sockets) read(ctx context.Context) {
 	for _, c := range s.closes {
 		c.source.Read(func() error { return s.reportCloses(c) })
 	}
+	readAll(ctx, s.off)
 	for _, t := range s.traffic {
 		t.source.Read(func() error {
-			return t.report(s.tcpOf(t), func(process store.Ref) bool { return s.owners.lives(process, owned) })
+			return t.report(s.tcpOf(t), func(process store.Ref) bool { return s.owners.Lives(process, owned) })
 		})
 	}
 }
@@ -260,8 +282,8 @@ func (s *sockets) read(ctx context.Context) {
 // A protocol is what is of one kind: the TCP sockets of IPv4, the unix sockets, of one network namespace.
 type protocol struct {
 	ns          namespace
-	diag        *diagnostics // of the namespace
-	name        string       // of the source
+	diag        *sockdiag.Conn // of the namespace
+	name        string         // of the source
 	proto, kind string
 	number      uint8 // IPPROTO_TCP and so on
 	family      store.Int
@@ -303,35 +325,25 @@ type protocol struct {
 	counted bool // since this recording is written: what the last run had counted has been looked through
 }
 
-// A socket is what is remembered of one from sample to sample.
+// A socket is what is remembered of one from sample to sample. There are tens of thousands of these: at more than 288 bytes each
+// would take up 320.
 type socket struct {
-	rec     record
+	owners.Held
 	name    string // of a unix socket, as the kernel has it
 	subject *store.Subject[store.SocketID, store.Socket]
-	holders []holder      // by rising pid
 	shown   ownership     // the one last reported
 	since   uint32        // when it was first seen in its state, in unix seconds
 	last    store.Ref     // the last process seen to hold it
-	dump    uint32        // in which it was last seen,
-	place   uint32        // and its place in that
-	lost    uint32        // sample in which its last holder went
 	gone    uint32        // sample whose dump did not show it any more,
+	peer    uint32        // what TIME_WAIT and the like do not tell any more
 	left    time.Duration // and when that began, since boot
 	ended   float64       // when its connection ended, where the descriptor outlives it; else 0
 	waits   time.Duration // since boot: when its TIME_WAIT began; 0 where that is not known
 
-	// What TIME_WAIT and the like do not tell any more.
-	inode, peer, uid uint32
-	uidKnown         bool
-
-	// There are tens of thousands of these: at more than 288 bytes each would take up 320.
-	unlisted  bool // no dump shows it, though a process holds it
-	closed    bool // the kernel told of its end
-	onItsWay  bool // nobody has had it since lost, and it is not closed: a process is passing it to another
-	abandoned bool // a subflow whose MPTCP connection is closed by its process
-	dirty     bool // rec differs from what was last reported
-	renamed   bool // and in what identifies the socket
-	moved     bool // and in its state
+	closed  bool // the kernel told of its end
+	dirty   bool // rec differs from what was last reported
+	renamed bool // and in what identifies the socket
+	moved   bool // and in its state
 }
 
 // dump reads a protocol's sockets into memory.
@@ -356,7 +368,7 @@ func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
 		p.bound.decide()
 	}
 	err := error(nl.ErrDumpInterrupted)
-	for try := 0; try < diagTries && errors.Is(err, nl.ErrDumpInterrupted); try++ {
+	for try := 0; try < sockdiag.Tries && errors.Is(err, nl.ErrDumpInterrupted); try++ {
 		s.dumps++
 		for _, p := range both {
 			p.dump, p.seen, p.next, p.remains, p.surplus = s.dumps, p.seen[:0], 0, p.remains[:0], 0
@@ -386,7 +398,7 @@ func (s *sockets) dumpScope(ctx context.Context, p *protocol) error {
 	case noDump:
 		return nil
 	case listenersDump:
-		err := s.dumpOnce(ctx, p, tcpRequest{1 << stateListen}.message())
+		err := s.dumpOnce(ctx, p, sockdiag.TCPRequest{States: 1 << sockdiag.StateListen}.Message())
 		if err != nil || len(p.seen)+len(p.second.seen) == p.census.of(p) {
 			return err
 		}
@@ -405,11 +417,11 @@ func (s *sockets) forgetVanished(p *protocol) {
 	p.closes.drainNow(s.buf)
 	for key, e := range p.known {
 		switch {
-		case e.dump == p.dump || e.unlisted:
+		case e.Dump == p.dump || e.Unlisted:
 		case p.mayBeHeld(e):
 			p.doubtful = append(p.doubtful, e)
 		default:
-			s.owners.vanished(e)
+			s.owners.Vanished(&e.Held)
 			p.leave(key, e, s.gen)
 		}
 	}
@@ -443,7 +455,7 @@ func (s *sockets) forgetLeft(p *protocol) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for key, e := range p.left {
-		if e.closed || s.gen-e.gone >= leftSamples && e.rec.isRemains() {
+		if e.closed || s.gen-e.gone >= leftSamples && e.Rec.IsRemains() {
 			delete(p.left, key)
 		}
 	}
@@ -470,34 +482,34 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.Netlink
 	if p.fromProc {
 		return s.dumpProc(p)
 	}
-	err := p.diag.dump(ctx, request, func(msg []byte) error {
-		var r record
+	err := p.diag.Dump(ctx, request, func(msg []byte) error {
+		var r sockdiag.Record
 		var name []byte
 		var err error
 		if p.af == unix.AF_UNIX {
-			r, name, err = decodeUnix(msg)
+			r, name, err = sockdiag.DecodeUnix(msg)
 		} else {
-			r, err = decodeInet(msg)
+			r, err = sockdiag.DecodeInet(msg)
 		}
 		if err != nil {
 			return err
 		}
-		if p.bound != nil && r.state == stateClose {
+		if p.bound != nil && r.State == sockdiag.StateClose {
 			p.bound.seen++
 		}
 		p := p
-		if p.second != nil && r.family == p.second.af {
+		if p.second != nil && r.Family == p.second.af {
 			p = p.second
 		}
-		if r.isRemains() {
-			if e := p.known[r.cookie]; e != nil && e.waits == 0 {
-				e.waits = timeWaitBegan(&r, msg, p.diag.filled)
+		if r.IsRemains() {
+			if e := p.known[r.Cookie]; e != nil && e.waits == 0 {
+				e.waits = timeWaitBegan(&r, msg, p.diag.Filled)
 			} else if e == nil && p.closes != nil {
-				p.seeRemains(&r, msg, p.diag.filled)
+				p.seeRemains(&r, msg, p.diag.Filled)
 				return nil
 			}
 		}
-		s.see(p, r.cookie, &r, name)
+		s.see(p, r.Cookie, &r, name)
 		return nil
 	})
 	// Without INET_RAW_DIAG there is no handler. Asking makes the kernel look for a module
@@ -523,27 +535,27 @@ func (s *sockets) dumpProc(p *protocol) error {
 	if err != nil {
 		return err
 	}
-	return parseRaw(text, p.af, func(r record) { s.see(p, uint64(r.inode), &r, nil) })
+	return sockdiag.ParseProcRaw(text, p.af, func(r sockdiag.Record) { s.see(p, uint64(r.Inode), &r, nil) })
 }
 
 // find is the known socket of that key. The kernel tells of them in the same order each time, so that most need not be
 // looked for: twenty thousand look-ups in a map take milliseconds.
 func (p *protocol) find(key uint64) *socket {
 	if p.next < len(p.order) {
-		if e := p.order[p.next]; e.rec.cookie == key && key != 0 {
+		if e := p.order[p.next]; e.Rec.Cookie == key && key != 0 {
 			p.next++
 			return e
 		}
 	}
 	e := p.known[key]
 	if e != nil {
-		p.next = int(e.place) + 1
+		p.next = int(e.Place) + 1
 	}
 	return e
 }
 
 // see takes note of one socket of a dump.
-func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
+func (s *sockets) see(p *protocol, key uint64, r *sockdiag.Record, name []byte) {
 	e := p.find(key)
 	if e == nil {
 		e = &socket{}
@@ -552,59 +564,59 @@ func (s *sockets) see(p *protocol, key uint64, r *record, name []byte) {
 		p.mu.Unlock()
 		e.renamed, e.dirty = true, true
 	}
-	if e.dump != p.dump {
-		e.dump, e.place = p.dump, uint32(len(p.seen))
+	if e.Dump != p.dump {
+		e.Dump, e.Place = p.dump, uint32(len(p.seen))
 		p.seen = append(p.seen, e)
 	}
-	if e.abandoned {
-		r.inode = 0 // nobody can have it open
+	if e.Abandoned {
+		r.Inode = 0 // nobody can have it open
 	}
-	r.remember(&e.rec)
-	if e.rec == *r && e.name == string(name) && !e.unlisted {
+	r.Remember(&e.Rec)
+	if e.Rec == *r && e.name == string(name) && !e.Unlisted {
 		return
 	}
 	s.update(p, e, r, name)
 }
 
 // update makes r what is known of e.
-func (s *sockets) update(p *protocol, e *socket, r *record, name []byte) {
+func (s *sockets) update(p *protocol, e *socket, r *sockdiag.Record, name []byte) {
 	e.dirty = true
 	if p.traffic != nil && (p.primed || e.subject != nil) {
-		if g := growthOf(e, &e.rec, r); !g.isZero() {
+		if g := growthOf(e, &e.Rec, r); !g.isZero() {
 			p.grown = append(p.grown, g)
 		}
 	}
-	if e.unlisted { // connected or bound once more
+	if e.Unlisted { // connected or bound once more
 		p.relist(e, r)
 	}
-	e.renamed = e.renamed || !e.rec.sameName(r)
-	e.moved = e.moved || e.rec.state != r.state
+	e.renamed = e.renamed || !e.Rec.SameName(r)
+	e.moved = e.moved || e.Rec.State != r.State
 	if p.af == unix.AF_UNIX {
 		if e.name != string(name) {
 			e.name, e.renamed = string(name), true
 		}
-		if r.peer != 0 || r.has&hasPeer == 0 {
-			e.peer = r.peer
+		if r.Peer != 0 || r.Has&sockdiag.HasPeer == 0 {
+			e.peer = r.Peer
 		}
 	}
-	if r.has&hasUID != 0 {
-		e.uid, e.uidKnown = r.uid, true
+	if r.Has&sockdiag.HasUID != 0 {
+		e.UID, e.UIDKnown = r.UID, true
 	}
-	if e.rec.inode == r.inode {
-		e.rec = *r
+	if e.Rec.Inode == r.Inode {
+		e.Rec = *r
 		return
 	}
-	if r.isRemains() && e.rec.inode != 0 && p.mayBeHeld(e) {
-		e.rec = *r
+	if r.IsRemains() && e.Rec.Inode != 0 && p.mayBeHeld(e) {
+		e.Rec = *r
 		p.doubtful = append(p.doubtful, e) // forgetVanished comes before
 		return
 	}
-	if e.rec.inode != 0 || len(e.holders) > 0 {
-		s.owners.vanished(e)
+	if e.Rec.Inode != 0 || len(e.Holders) > 0 {
+		s.owners.Vanished(&e.Held)
 	}
-	e.rec = *r
-	if r.inode != 0 {
-		e.inode = r.inode
-		s.owners.appeared(e)
+	e.Rec = *r
+	if r.Inode != 0 {
+		e.Inode = r.Inode
+		s.owners.Appeared(&e.Held)
 	}
 }

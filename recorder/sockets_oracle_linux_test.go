@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
 )
 
 // What the tests of sockets compare with: ss, /proc/self/fd and getsockopt.
@@ -20,7 +22,7 @@ import (
 // loopback brings up the namespace's lo.
 func loopback(t *testing.T) {
 	t.Helper()
-	command(t, "ip", "link", "set", "lo", "up")
+	kerneltest.Command(t, "ip", "link", "set", "lo", "up")
 }
 
 // cookieOf is the socket's SO_COOKIE.
@@ -98,7 +100,7 @@ var ssStates = map[string]string{
 func ss(t *testing.T, flags string) map[int64]ssLine {
 	t.Helper()
 	got := map[int64]ssLine{}
-	for _, line := range strings.Split(strings.TrimSpace(command(t, "ss", "-H", "-O", "-n", flags)), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(kerneltest.Command(t, "ss", "-H", "-O", "-n", flags)), "\n") {
 		f := strings.Fields(line)
 		if len(f) < 5 {
 			continue

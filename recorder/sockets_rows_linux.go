@@ -6,6 +6,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/owners"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -19,13 +22,13 @@ func (s *sockets) report(p *protocol, owned bool) {
 		s.reportSocket(p, e, owned)
 	}
 	p.countSurplus()
-	p.reportCounts(func(process store.Ref) bool { return s.owners.lives(process, owned) })
+	p.reportCounts(func(process store.Ref) bool { return s.owners.Lives(process, owned) })
 	p.reportTraffic()
 }
 
 func (s *sockets) reportSocket(p *protocol, e *socket, owned bool) {
 	owner := s.owner(p, e, owned)
-	if e.ended == 0 && e.moved && e.rec.state == stateClose && e.rec.dport != 0 && p.proto == "tcp" {
+	if e.ended == 0 && e.moved && e.Rec.State == sockdiag.StateClose && e.Rec.DPort != 0 && p.proto == "tcp" {
 		e.ended = s.writer.Now() // bound to its port, though the connection is over
 	}
 	if e.dirty || owner != e.shown || !p.sockets.Keep(e.subject) {
@@ -47,7 +50,7 @@ func (p *protocol) reportTraffic() {
 	}
 	for key, c := range p.counts {
 		if c.shown.Count.Or(0) > 0 {
-			if key.state == stateNames[stateListen] || key.state == stateNames[stateClose] {
+			if key.state == sockdiag.StateNames[sockdiag.StateListen] || key.state == sockdiag.StateNames[sockdiag.StateClose] {
 				continue // no connection
 			}
 			p.traffic.of(key.process).known = true
@@ -93,20 +96,20 @@ var nobody ownership
 // owner is the process that holds e.
 func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 	switch {
-	case owned && len(e.holders) > 0:
-		return ownership{process: e.holders[0].process.ref, how: byFD}
-	case e.rec.inode == 0 && e.last != 0:
+	case owned && len(e.Holders) > 0:
+		return ownership{process: e.Holders[0].Process.Ref, how: byFD}
+	case e.Rec.Inode == 0 && e.last != 0:
 		// Closed by its process, but not over: TIME_WAIT, LAST_ACK. Who had it last is
 		// known for certain, because the cookie says that it is the same socket.
 		return ownership{process: e.last, how: byCookie}
-	case e.rec.inode == 0:
+	case e.Rec.Inode == 0:
 		// Not accepted yet, or closed before a sample saw it.
-		if o := s.ownerOf(p.listeners.at(e.rec.src, e.rec.sport)); o != nobody || e.shown.how != byListener {
+		if o := s.ownerOf(p.listeners.at(e.Rec.Src, e.Rec.SPort)); o != nobody || e.shown.how != byListener {
 			return o
 		}
 		return e.shown // it listened when this was first seen
 	case !owned:
-	case e.lost == s.gen && e.last != 0 && !e.onItsWay:
+	case e.Lost == s.gen && e.last != 0 && !e.OnItsWay:
 		return ownership{process: e.last, how: byCookie} // closed between the dump and the search for its owner
 	}
 	return nobody
@@ -114,32 +117,35 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 
 // put reports a socket of which something has changed.
 func (s *sockets) put(p *protocol, e *socket, owner ownership) {
-	r := &e.rec
-	v := store.Socket{
-		State: named(stateNames[:], r.state), Process: owner.process, OwnerHow: owner.how.String(),
-		Congestion: s.texts.congestion(r.congestion), Ended: e.ended, Candidates: owner.candidates(),
+	if l := s.debug.Owners; l != nil && (owner != e.shown || e.subject == nil) {
+		l.Printf("%s socket of port %d, inode %d, cookie %d: process %d of the recording, known by %s", p.name, e.Rec.SPort, e.Inode, e.Rec.Cookie, owner.process, owner.how)
 	}
-	if r.has&hasUID != 0 || e.uidKnown && r.has&(hasInfo|hasLast) != 0 {
-		v.UID, v.User = store.Of(e.uid), s.users.name(e.uid)
+	r := &e.Rec
+	v := store.Socket{
+		State: sockdiag.Named(sockdiag.StateNames[:], r.State), Process: owner.process, OwnerHow: owner.how.String(),
+		Congestion: s.texts.congestion(r.Congestion), Ended: e.ended, Candidates: owner.candidates(),
+	}
+	if r.Has&sockdiag.HasUID != 0 || e.UIDKnown && r.Has&(sockdiag.HasInfo|sockdiag.HasLast) != 0 {
+		v.UID, v.User = store.Of(e.UID), s.users.Name(e.UID)
 	}
 	resolved := true
-	if r.has&hasCgroup != 0 && r.cgroup != 0 {
-		v.CGroup = s.cgroups.path(r.cgroup)
+	if r.Has&sockdiag.HasCgroup != 0 && r.Cgroup != 0 {
+		v.CGroup = s.cgroups.Path(r.Cgroup)
 		resolved = v.CGroup != ""
 	}
-	if r.has&hasMark != 0 {
-		v.Mark = store.Of(r.mark)
+	if r.Has&sockdiag.HasMark != 0 {
+		v.Mark = store.Of(r.Mark)
 	}
 	if p.proto == "tcp" {
-		v.Timer = named(timerNames[:], r.timer)
+		v.Timer = sockdiag.Named(sockdiag.TimerNames[:], r.Timer)
 	}
-	if r.has&hasQueues != 0 {
-		v.RecvQ, v.SendQ = store.Of(r.recvQ), store.Of(r.sendQ)
+	if r.Has&sockdiag.HasQueues != 0 {
+		v.RecvQ, v.SendQ = store.Of(r.RecvQ), store.Of(r.SendQ)
 	}
-	if r.has&hasDrops != 0 {
-		v.Drops = store.Of(r.drops)
+	if r.Has&sockdiag.HasDrops != 0 {
+		v.Drops = store.Of(r.Drops)
 	}
-	r.tcpValues(&v)
+	tcpValues(r, &v)
 
 	if e.renamed || !p.sockets.Change(e.subject, v) {
 		e.subject = p.sockets.Put(s.socketID(p, e), v)
@@ -155,62 +161,62 @@ func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 }
 
 // tcpValues fills in what tcp_info told.
-func (r *record) tcpValues(v *store.Socket) {
-	if r.has&hasInfo != 0 {
-		v.MSS, v.PMTU = store.NonZero(r.mss), store.NonZero(r.pmtu)
-		v.Cwnd = store.Of(r.cwnd)
+func tcpValues(r *sockdiag.Record, v *store.Socket) {
+	if r.Has&sockdiag.HasInfo != 0 {
+		v.MSS, v.PMTU = store.NonZero(r.MSS), store.NonZero(r.PMTU)
+		v.Cwnd = store.Of(r.Cwnd)
 	}
-	if r.has&(hasInfo|hasLast) != 0 {
-		v.Retransmits = store.Of(r.retransmits)
-		if r.rtt != 0 { // measured at all
-			v.RTT, v.RTTVar = store.Of(r.rtt), store.Of(r.rttvar)
+	if r.Has&(sockdiag.HasInfo|sockdiag.HasLast) != 0 {
+		v.Retransmits = store.Of(r.Retransmits)
+		if r.RTT != 0 { // measured at all
+			v.RTT, v.RTTVar = store.Of(r.RTT), store.Of(r.RTTVar)
 		}
 	}
-	if r.has&hasBytesRecv != 0 {
-		v.BytesReceived = store.Of(r.bytesRecv)
+	if r.Has&sockdiag.HasBytesRecv != 0 {
+		v.BytesReceived = store.Of(r.BytesRecv)
 	}
-	if r.has&hasBytesSent != 0 {
-		v.BytesSent = store.Of(r.bytesSent)
+	if r.Has&sockdiag.HasBytesSent != 0 {
+		v.BytesSent = store.Of(r.BytesSent)
 	}
-	if r.has&hasSegs != 0 {
-		v.SegsOut, v.SegsIn = store.Of(r.segsOut), store.Of(r.segsIn)
+	if r.Has&sockdiag.HasSegs != 0 {
+		v.SegsOut, v.SegsIn = store.Of(r.SegsOut), store.Of(r.SegsIn)
 	}
 }
 
 func (s *sockets) socketID(p *protocol, e *socket) store.SocketID {
-	r := &e.rec
+	r := &e.Rec
 	id := store.SocketID{
 		NetNS: p.ns.id, Proto: p.proto, Family: p.family, Type: p.kind,
-		IfIndex: store.NonZero(r.ifindex), Inode: store.NonZero(e.inode), Cookie: store.NonZero(r.cookie),
+		IfIndex: store.NonZero(r.IfIndex), Inode: store.NonZero(e.Inode), Cookie: store.NonZero(r.Cookie),
 	}
 	if p.af == unix.AF_UNIX {
-		id.Type, id.Path, id.Peer = named(kindNames[:], r.kind), unixPath([]byte(e.name)), store.NonZero(e.peer)
+		id.Type, id.Path, id.Peer = sockdiag.Named(sockdiag.KindNames[:], r.Kind), sockdiag.UnixPath([]byte(e.name)), store.NonZero(e.peer)
 		return id
 	}
-	if r.cookie == 0 && e.unlisted {
+	if r.Cookie == 0 && e.Unlisted {
 		return id // no dump has ever told its ends
 	}
-	id.LocalAddr, id.RemoteAddr = s.texts.address(r.family, &r.src), s.texts.address(r.family, &r.dst)
-	id.LocalPort, id.RemotePort = store.Of(r.sport), store.Of(r.dport)
+	id.LocalAddr, id.RemoteAddr = s.texts.address(r.Family, &r.Src), s.texts.address(r.Family, &r.Dst)
+	id.LocalPort, id.RemotePort = store.Of(r.SPort), store.Of(r.DPort)
 	return id
 }
 
 // reportHolders puts every hold on the socket into the recording.
 func (p *protocol) reportHolders(e *socket) {
-	for i := range e.holders {
-		h := &e.holders[i]
-		if i > 0 && e.holders[i-1].process == h.process {
-			h.subject = nil // with another of its tables too, whose descriptor is shown
+	for i := range e.Holders {
+		h := &e.Holders[i]
+		if i > 0 && e.Holders[i-1].Process == h.Process {
+			h.Subject = nil // with another of its tables too, whose descriptor is shown
 			continue
 		}
-		id, fd := store.SocketOwnerID{Socket: e.subject.Ref(), Process: h.process.ref}, e.fd(i)
-		if h.subject == nil || h.shown != fd || h.id != id || !p.holders.Keep(h.subject) {
+		id, fd := store.SocketOwnerID{Socket: e.subject.Ref(), Process: h.Process.Ref}, e.FD(i)
+		if h.Subject == nil || h.Shown != fd || h.ID != id || !p.holders.Keep(h.Subject) {
 			var v store.SocketOwner
-			if fd != noFD {
+			if fd != owners.NoFD {
 				v.FD = store.Of(fd)
 			}
-			h.subject = p.holders.Put(id, v)
-			h.id, h.shown = id, fd
+			h.Subject = p.holders.Put(id, v)
+			h.ID, h.Shown = id, fd
 		}
 	}
 }
@@ -232,7 +238,7 @@ type count struct {
 
 // count adds a socket to its group.
 func (p *protocol) count(e *socket, owner store.Ref) {
-	key := countKey{owner, named(stateNames[:], e.rec.state)}
+	key := countKey{owner, sockdiag.Named(sockdiag.StateNames[:], e.Rec.State)}
 	c := p.counts[key]
 	if c == nil {
 		c = &count{}
@@ -242,9 +248,9 @@ func (p *protocol) count(e *socket, owner store.Ref) {
 		c.oldest = since
 	}
 	c.n++
-	c.queues = c.queues || e.rec.has&hasQueues != 0
-	c.recvQ += int64(e.rec.recvQ)
-	c.sendQ += int64(e.rec.sendQ)
+	c.queues = c.queues || e.Rec.Has&sockdiag.HasQueues != 0
+	c.recvQ += int64(e.Rec.RecvQ)
+	c.sendQ += int64(e.Rec.SendQ)
 }
 
 // countSurplus adds the sockets in TIME_WAIT that are only counted. Nobody knows since when they are there.
@@ -252,7 +258,7 @@ func (p *protocol) countSurplus() {
 	if p.surplus == 0 {
 		return
 	}
-	key := countKey{0, named(stateNames[:], stateTimeWait)}
+	key := countKey{0, sockdiag.Named(sockdiag.StateNames[:], sockdiag.StateTimeWait)}
 	c := p.counts[key]
 	if c == nil {
 		c = &count{}
@@ -262,7 +268,8 @@ func (p *protocol) countSurplus() {
 	c.queues = true
 }
 
-// reportCounts puts the groups into the recording and begins anew. A group that has no sockets rests for as long as its process lives.
+// reportCounts puts the groups into the recording and begins anew. A group that has no sockets rests for as long as its process
+// lives.
 func (p *protocol) reportCounts(lives func(store.Ref) bool) {
 	for key, c := range p.counts {
 		if c.n == 0 {
@@ -325,7 +332,7 @@ type texts struct {
 const textLimit = 4096
 
 func (t *texts) address(family uint8, a *[16]byte) string {
-	addr := address(family, a)
+	addr := sockdiag.Address(family, a)
 	text, ok := t.addresses[addr]
 	if !ok {
 		text = addr.String()
@@ -340,7 +347,7 @@ func (t *texts) address(family uint8, a *[16]byte) string {
 func (t *texts) congestion(name [16]byte) string {
 	text, ok := t.congestions[name]
 	if !ok {
-		text = printable(bytes.TrimRight(name[:], "\x00"))
+		text = kernel.Printable(bytes.TrimRight(name[:], "\x00"))
 		if t.congestions == nil {
 			t.congestions = map[[16]byte]string{}
 		}

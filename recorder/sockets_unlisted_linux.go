@@ -1,17 +1,15 @@
 package recorder
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"math"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/owners"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -20,65 +18,18 @@ import (
 // through TIME_WAIT, and for a socket that was made and never connected or bound. ss shows none of them: they are
 // unlisted. They stay in the recording, in state CLOSE, for as long as a process is seen to hold them.
 
-// mayBeHeld reports whether a process may still hold a socket that the dump does not show as alive: it held it in the last sample,
-// and the kernel has not told of its end.
+// mayBeHeld reports whether a process may still hold a socket that the dump does not show as alive: it held it in the last
+// sample, and the kernel has not told of its end.
 func (p *protocol) mayBeHeld(e *socket) bool {
-	return (p.proto == "tcp" || p.proto == "udp") && len(e.holders) > 0 && !e.closed && !p.closes.toldOf(e.rec.cookie)
-}
-
-// verifyDoubtful looks whether the processes that held the doubtful sockets still do. Who does not is no holder any more; nobody else is
-// looked for.
-func (o *owners) verifyDoubtful() {
-	for _, e := range o.doubtful {
-		for _, h := range slices.Clone(e.holders) {
-			o.verifyHolder(h.process.tableOf(h.table), e)
-		}
-		if len(e.holders) == 0 {
-			o.vanished(e)
-		}
-	}
-}
-
-// verifyHolder reads the places where t has the socket, unless they have been read in this sample.
-func (o *owners) verifyHolder(t *table, e *socket) {
-	if t.ring {
-		budget := math.MaxInt
-		o.verifyRing(t, &budget)
-		return
-	}
-	dir := -1
-	var name [11]byte
-	for i := range t.sockets {
-		f := t.sockets[i]
-		if f.inode != e.inode || f.read == o.gen {
-			continue
-		}
-		if dir < 0 {
-			var err error
-			if dir, err = o.openFDs(t); err != nil {
-				return
-			}
-			defer unix.Close(dir)
-		}
-		inode, err := o.inodeAt(dir, cNumber(&name, f.fd))
-		if err != nil && err != unix.ENOENT {
-			return
-		}
-		t.sockets[i].read = o.gen
-		if inode != f.inode {
-			t.changed = true
-			o.free(t, i)
-			o.fill(t, i, inode)
-		}
-	}
+	return (p.proto == "tcp" || p.proto == "udp") && len(e.Holders) > 0 && !e.closed && !p.closes.toldOf(e.Rec.Cookie)
 }
 
 // settle decides, once owners have been looked for and closes collected, about the sockets that the dump did not show as alive.
 func (s *sockets) settle(p *protocol, owned bool) {
 	for _, e := range p.doubtful {
-		listed, held := e.dump == p.dump, len(e.holders) > 0 && !e.closed
+		listed, held := e.Dump == p.dump, len(e.Holders) > 0 && !e.closed
 		switch {
-		case e.unlisted || p.known[e.rec.cookie] != e:
+		case e.Unlisted || p.known[e.Rec.Cookie] != e:
 		case listed && held: // in TIME_WAIT, and its descriptor is open
 			if e.ended == 0 {
 				e.ended, e.dirty = s.endedWaiting(e), true
@@ -86,18 +37,18 @@ func (s *sockets) settle(p *protocol, owned bool) {
 		case held:
 			p.unlist(e, s.writer.Now())
 		default:
-			s.owners.vanished(e)
+			s.owners.Vanished(&e.Held)
 			if !listed {
-				p.leave(e.rec.cookie, e, s.gen)
+				p.leave(e.Rec.Cookie, e, s.gen)
 			}
 		}
 	}
 	p.unlisted = slices.DeleteFunc(p.unlisted, func(e *socket) bool {
-		if !e.closed && (len(e.holders) > 0 || !owned) {
+		if !e.closed && (len(e.Holders) > 0 || !owned) {
 			return false
 		}
-		e.unlisted = false
-		s.owners.vanished(e)
+		e.Unlisted = false
+		s.owners.Vanished(&e.Held)
 		p.leave(e.key(), e, s.gen)
 		return true
 	})
@@ -106,149 +57,50 @@ func (s *sockets) settle(p *protocol, owned bool) {
 
 // key is what the socket is known by: its cookie, or its inode where no dump has ever shown it.
 func (e *socket) key() uint64 {
-	if e.rec.cookie == 0 {
-		return 1<<63 | uint64(e.inode)
+	if e.Rec.Cookie == 0 {
+		return 1<<63 | uint64(e.Inode)
 	}
-	return e.rec.cookie
+	return e.Rec.Cookie
 }
 
 // unlist makes a socket that has left the dump one that is only held.
 func (p *protocol) unlist(e *socket, now float64) {
-	r := &e.rec
-	if r.has&hasInfo != 0 {
-		r.has |= hasLast
+	r := &e.Rec
+	if r.Has&sockdiag.HasInfo != 0 {
+		r.Has |= sockdiag.HasLast
 	}
-	r.has &^= hasInfo | hasQueues
-	r.state, r.timer, r.inode, r.recvQ, r.sendQ = stateClose, 0, e.inode, 0, 0
-	if e.ended == 0 && r.dport != 0 && p.proto == "tcp" {
+	r.Has &^= sockdiag.HasInfo | sockdiag.HasQueues
+	r.State, r.Timer, r.Inode, r.RecvQ, r.SendQ = sockdiag.StateClose, 0, e.Inode, 0, 0
+	if e.ended == 0 && r.DPort != 0 && p.proto == "tcp" {
 		e.ended = now
 	}
-	e.unlisted, e.dirty, e.moved = true, true, true
+	e.Unlisted, e.dirty, e.moved = true, true, true
 	p.unlisted = append(p.unlisted, e)
 }
 
 // relist is for an unlisted socket that the dump shows again; r is what it shows.
-func (p *protocol) relist(e *socket, r *record) {
-	e.unlisted = false
+func (p *protocol) relist(e *socket, r *sockdiag.Record) {
+	e.Unlisted = false
 	p.unlisted = slices.DeleteFunc(p.unlisted, func(o *socket) bool { return o == e })
-	if r.state != stateClose && !r.isRemains() || r.dport == 0 {
+	if r.State != sockdiag.StateClose && !r.IsRemains() || r.DPort == 0 {
 		e.ended = 0 // it was connected once more
 	}
-}
-
-// A stray is a descriptor of a socket that no dump has shown so far.
-type stray struct {
-	table    *table
-	fd       uint32
-	noticed  uint32 // sample in which it was read
-	verified uint32 // sample in which it was read again
-	proto    string // of the socket, as the kernel calls it
-}
-
-// otherLimit is how many sockets of other kinds are remembered, so that each is asked once what it is.
-const otherLimit = 8192
-
-// notice takes note of a descriptor that leads to a socket that no dump has shown. The next dump may show it: it may just have been made.
-func (o *owners) notice(t *table, f fdInode) {
-	if t.ring || o.other[f.inode] {
-		return
-	}
-	if _, known := o.strays[f.inode]; known {
-		return
-	}
-	if o.strays == nil {
-		o.strays = map[uint32]stray{}
-	}
-	o.strays[f.inode] = stray{table: t, fd: f.fd, noticed: o.gen}
-}
-
-// verifyStrays brings up to date the strays of the samples before. A stray is forgotten when a dump has shown its socket by now, or when it is closed.
-func (o *owners) verifyStrays() {
-	for inode, at := range o.strays {
-		if at.noticed == o.gen || at.verified == o.gen {
-			continue
-		}
-		if o.byInode[inode] != nil || at.table.gone || o.byPID[at.table.process.pid] != at.table.process || !o.leadsTo(at, inode) {
-			delete(o.strays, inode)
-			continue
-		}
-		at.verified = o.gen
-		if at.proto == "" {
-			at.proto = o.protocolAt(at)
-		}
-		if _, ours := unlistedProtocols[at.proto]; !ours {
-			delete(o.strays, inode)
-			o.setAside(inode)
-			continue
-		}
-		o.strays[inode] = at
-	}
-}
-
-// setAside remembers a socket that is none of ours.
-func (o *owners) setAside(inode uint32) {
-	if o.other == nil || len(o.other) >= otherLimit {
-		o.other = map[uint32]bool{}
-	}
-	o.other[inode] = true
-}
-
-// unlistedProtocols are the names in system.sockprotoname of sockets that a dump shows only once they are bound or connected.
-var unlistedProtocols = map[string]struct {
-	proto string
-	af    uint8
-}{
-	"TCP": {"tcp", unix.AF_INET}, "TCPv6": {"tcp", unix.AF_INET6},
-	"UDP": {"udp", unix.AF_INET}, "UDPv6": {"udp", unix.AF_INET6},
-}
-
-// holdsUnknownTCP reports whether a process holds a TCP socket that the dumps have not shown. It may be bound only.
-func (o *owners) holdsUnknownTCP() bool {
-	o.verifyStrays()
-	for _, at := range o.strays {
-		if at.verified == o.gen && unlistedProtocols[at.proto].proto == "tcp" {
-			return true
-		}
-	}
-	return false
-}
-
-func (o *owners) leadsTo(at stray, inode uint32) bool {
-	dir, err := o.openFDs(at.table)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(dir)
-	var name [11]byte
-	got, _ := o.inodeAt(dir, cNumber(&name, at.fd))
-	return got == inode
-}
-
-// protocolAt is the name of the socket's protocol as the kernel has it (the attribute system.sockprotoname of sockfs, Linux 2.6.39).
-func (o *owners) protocolAt(at stray) string {
-	folder, err := o.fdFolder(at.table)
-	if err != nil || folder == "" {
-		return "?"
-	}
-	var name [32]byte
-	n, err := unix.Getxattr("/proc/"+folder+"/"+strconv.FormatUint(uint64(at.fd), 10), "system.sockprotoname", name[:])
-	if err != nil {
-		return "?"
-	}
-	return string(bytes.TrimRight(name[:n], "\x00"))
 }
 
 // lookForOwners finds out who holds the sockets, and who listens where.
 func (s *sockets) lookForOwners(ctx context.Context) error {
 	o := s.owners
-	o.doubtful = o.doubtful[:0]
+	o.Doubtful = o.Doubtful[:0]
 	for _, p := range s.protocols {
-		if p.ok {
-			o.doubtful = append(o.doubtful, p.doubtful...)
+		if !p.ok {
+			continue
+		}
+		for _, e := range p.doubtful {
+			o.Doubtful = append(o.Doubtful, &e.Held)
 		}
 	}
 	s.listStrays()
-	err := o.look(ctx)
+	err := o.Look(ctx)
 	if s.fresh {
 		s.fresh = false
 		s.resume(ctx)
@@ -264,38 +116,35 @@ func (s *sockets) lookForOwners(ctx context.Context) error {
 // listStrays makes unlisted sockets of the unknown ones, now that this sample's dumps have not shown them either.
 func (s *sockets) listStrays() {
 	o := s.owners
-	if len(o.strays) == 0 {
+	if len(o.Strays) == 0 {
 		return
 	}
-	o.verifyStrays()
-	for inode, at := range o.strays {
-		if at.verified != o.gen {
+	o.VerifyStrays()
+	for inode, at := range o.Strays {
+		if !o.IsVerified(at) {
 			continue
 		}
 		if p := s.unlistedIn(at); p == nil {
-			o.setAside(inode)
-			delete(o.strays, inode)
+			o.SetAside(inode)
 		} else if p.ok {
-			delete(o.strays, inode)
 			e := p.leftWith(inode)
 			if e == nil {
-				e = &socket{inode: inode, rec: record{family: p.af}, renamed: true}
+				e = &socket{Held: owners.Held{Inode: inode, Rec: sockdiag.Record{Family: p.af}}, renamed: true}
 			}
-			s.hold(p, e, at.table)
+			s.hold(p, e, at)
 		}
 	}
 }
 
 // unlistedIn is the protocol of an unknown socket. Which network namespace it is of the kernel does not tell: it is taken to be
 // that of its process.
-func (s *sockets) unlistedIn(at stray) *protocol {
-	if s.owners.netns == nil {
+func (s *sockets) unlistedIn(at owners.Stray) *protocol {
+	netns, proto, af, ok := s.owners.KindOf(at)
+	if !ok {
 		return nil
 	}
-	netns := s.owners.netns(at.table.process.pid, at.table.process.stat.start)
-	of := unlistedProtocols[at.proto]
 	for _, p := range s.protocols {
-		if p.ns.id == netns && p.proto == of.proto && p.af == of.af {
+		if p.ns.id == netns && p.proto == proto && p.af == af {
 			return p
 		}
 	}
@@ -305,7 +154,7 @@ func (s *sockets) unlistedIn(at stray) *protocol {
 // leftWith is the socket of that inode that has left the dump, and was taken to be closed.
 func (p *protocol) leftWith(inode uint32) *socket {
 	for key, e := range p.left {
-		if e.inode == inode && !e.closed {
+		if e.Inode == inode && !e.closed {
 			p.mu.Lock()
 			delete(p.left, key)
 			p.mu.Unlock()
@@ -316,23 +165,18 @@ func (p *protocol) leftWith(inode uint32) *socket {
 }
 
 // hold makes e an unlisted socket that the process holds.
-func (s *sockets) hold(p *protocol, e *socket, holder *table) {
+func (s *sockets) hold(p *protocol, e *socket, at owners.Stray) {
 	p.unlist(e, s.writer.Now())
 	p.mu.Lock()
 	p.known[e.key()] = e
 	p.mu.Unlock()
-	s.owners.byInode[e.inode] = e
-	for _, f := range holder.sockets {
-		if f.inode == e.inode {
-			s.owners.place(holder, f)
-		}
-	}
+	s.owners.Take(&e.Held, at)
 }
 
-// resume finds again the sockets that the last run of the recorder saw in its last sample, that no dump shows any more, and that a
-// process still holds.
+// resume finds again the sockets that the last run of the recorder saw in its last sample, that no dump shows any more, and that
+// a process still holds.
 func (s *sockets) resume(ctx context.Context) {
-	if len(s.owners.strays) == 0 {
+	if len(s.owners.Strays) == 0 {
 		return
 	}
 	for _, p := range s.protocols {
@@ -341,43 +185,42 @@ func (s *sockets) resume(ctx context.Context) {
 		}
 		p.sockets.Remembered(ctx, func(id store.SocketID, v store.Socket) {
 			inode := uint32(id.Inode.Or(0))
-			at, held := s.owners.strays[inode]
-			if !held || id.NetNS != p.ns.id || id.Proto != p.proto || id.Family != p.family || p.known[uint64(id.Cookie.Or(0))] != nil {
+			at, found := s.owners.Strays[inode]
+			if !found || id.NetNS != p.ns.id || id.Proto != p.proto || id.Family != p.family || p.known[uint64(id.Cookie.Or(0))] != nil {
 				return
 			}
-			delete(s.owners.strays, inode)
-			e := &socket{inode: inode, rec: recordOf(p, id, v), ended: v.Ended, renamed: true}
+			e := &socket{Held: owners.Held{Inode: inode, Rec: recordOf(p, id, v)}, ended: v.Ended, renamed: true}
 			if uid, known := v.UID.Get(); known {
-				e.uid, e.uidKnown = uint32(uid), true
+				e.UID, e.UIDKnown = uint32(uid), true
 			}
-			s.hold(p, e, at.table)
+			s.hold(p, e, at)
 		})
 	}
 }
 
 // recordOf is what a recording remembers of a socket, as if a dump had shown it last.
-func recordOf(p *protocol, id store.SocketID, v store.Socket) record {
-	r := record{
-		family: p.af, cookie: uint64(id.Cookie.Or(0)), ifindex: uint32(id.IfIndex.Or(0)),
-		sport: uint16(id.LocalPort.Or(0)), dport: uint16(id.RemotePort.Or(0)),
-		mark: uint32(v.Mark.Or(0)), retransmits: uint32(v.Retransmits.Or(0)), drops: uint32(v.Drops.Or(0)),
-		rtt: uint32(v.RTT.Or(0)), rttvar: uint32(v.RTTVar.Or(0)),
-		bytesSent: uint64(v.BytesSent.Or(0)), bytesRecv: uint64(v.BytesReceived.Or(0)),
-		segsOut: uint32(v.SegsOut.Or(0)), segsIn: uint32(v.SegsIn.Or(0)),
+func recordOf(p *protocol, id store.SocketID, v store.Socket) sockdiag.Record {
+	r := sockdiag.Record{
+		Family: p.af, Cookie: uint64(id.Cookie.Or(0)), IfIndex: uint32(id.IfIndex.Or(0)),
+		SPort: uint16(id.LocalPort.Or(0)), DPort: uint16(id.RemotePort.Or(0)),
+		Mark: uint32(v.Mark.Or(0)), Retransmits: uint32(v.Retransmits.Or(0)), Drops: uint32(v.Drops.Or(0)),
+		RTT: uint32(v.RTT.Or(0)), RTTVar: uint32(v.RTTVar.Or(0)),
+		BytesSent: uint64(v.BytesSent.Or(0)), BytesRecv: uint64(v.BytesReceived.Or(0)),
+		SegsOut: uint32(v.SegsOut.Or(0)), SegsIn: uint32(v.SegsIn.Or(0)),
 	}
 	for _, end := range []struct {
 		text string
 		to   *[16]byte
-	}{{id.LocalAddr, &r.src}, {id.RemoteAddr, &r.dst}} {
+	}{{id.LocalAddr, &r.Src}, {id.RemoteAddr, &r.Dst}} {
 		if a, err := netip.ParseAddr(end.text); err == nil {
 			copy(end.to[:], a.AsSlice())
 		}
 	}
-	copy(r.congestion[:], v.Congestion)
-	for has, known := range map[has]store.Int{hasLast: v.Retransmits, hasBytesSent: v.BytesSent, hasBytesRecv: v.BytesReceived,
-		hasSegs: v.SegsOut, hasMark: v.Mark, hasDrops: v.Drops} {
+	copy(r.Congestion[:], v.Congestion)
+	for has, known := range map[sockdiag.Has]store.Int{sockdiag.HasLast: v.Retransmits, sockdiag.HasBytesSent: v.BytesSent, sockdiag.HasBytesRecv: v.BytesReceived,
+		sockdiag.HasSegs: v.SegsOut, sockdiag.HasMark: v.Mark, sockdiag.HasDrops: v.Drops} {
 		if _, ok := known.Get(); ok {
-			r.has |= has
+			r.Has |= has
 		}
 	}
 	return r
@@ -396,7 +239,7 @@ func (s *sockets) rememberTime() {
 	if len(s.dumped) == dumpTimes {
 		s.dumped = append(s.dumped[:0], s.dumped[dumpTimes/2:]...)
 	}
-	now, ts := sinceBoot(), s.writer.Now()
+	now, ts := kernel.SinceBoot(), s.writer.Now()
 	since := time.Duration((s.writer.Moment(now) - ts) * float64(time.Second))
 	s.dumped = append(s.dumped, dumpTime{now - since, ts})
 }

@@ -10,11 +10,12 @@ import (
 
 	"github.com/prometheus/procfs"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
 func TestSoftnet(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	links(t)

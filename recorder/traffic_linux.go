@@ -3,6 +3,7 @@ package recorder
 import (
 	"errors"
 
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
@@ -52,16 +53,16 @@ type growth struct {
 }
 
 // growthOf is what a connection moved between two records; of a socket that was not there before, old is empty.
-func growthOf(e *socket, old, now *record) growth {
+func growthOf(e *socket, old, now *sockdiag.Record) growth {
 	g := growth{socket: e}
-	if now.has&hasBytesSent != 0 && now.bytesSent > old.bytesSent {
-		g.sent = now.bytesSent - old.bytesSent
+	if now.Has&sockdiag.HasBytesSent != 0 && now.BytesSent > old.BytesSent {
+		g.sent = now.BytesSent - old.BytesSent
 	}
-	if now.has&hasBytesRecv != 0 && now.bytesRecv > old.bytesRecv {
-		g.received = now.bytesRecv - old.bytesRecv
+	if now.Has&sockdiag.HasBytesRecv != 0 && now.BytesRecv > old.BytesRecv {
+		g.received = now.BytesRecv - old.BytesRecv
 	}
-	if now.has&hasInfo != 0 && now.retransmits > old.retransmits {
-		g.retransmits = now.retransmits - old.retransmits
+	if now.Has&sockdiag.HasInfo != 0 && now.Retransmits > old.Retransmits {
+		g.retransmits = now.Retransmits - old.Retransmits
 	}
 	return g
 }
@@ -74,7 +75,8 @@ func (m *moved) add(g growth) {
 	m.retransmits += int64(g.retransmits)
 }
 
-// report puts the sums into the recording and begins anew. The sum of a process without a connection rests for as long as the process lives.
+// report puts the sums into the recording and begins anew. The sum of a process without a connection rests for as long as the
+// process lives.
 func (t *traffic) report(protocols []*protocol, lives func(store.Ref) bool) error {
 	for _, p := range protocols {
 		if !p.ok {

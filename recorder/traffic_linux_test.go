@@ -10,13 +10,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
 // What connections move is summed up exactly once: of those that live over many samples, of those that live between two, kept
 // one by one or beyond the budget, and not what they had moved before anybody looked. The oracle is what the test has sent.
 func TestTrafficIsSummedUpOnce(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	for seed := range uint64(3) {
@@ -148,7 +149,7 @@ func (r *testRecording) anHourLater() {
 
 // Connections that never came about are counted as such in peers, also where only sums of them are kept.
 func TestPeersThatRefuse(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

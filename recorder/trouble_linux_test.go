@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"netsql/recorder/internal/kerneltest"
 	"netsql/store"
 )
 
@@ -131,12 +132,12 @@ func (r *running) ask(db *sql.DB, query string) (answer string) {
 // A full disk costs nothing, as long as memory lasts: the recorder says so once and goes on; when there is room
 // again, what it has kept is written. The next time it says so again.
 func TestFullDisk(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=3m"); err != nil {
-		needKernel(t, "no tmpfs in a user namespace here: "+err.Error())
+		kerneltest.NeedKernel(t, "no tmpfs in a user namespace here: "+err.Error())
 	}
 	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
 	filler := filepath.Join(dir, "filler")
@@ -178,10 +179,10 @@ func fill(t *testing.T, path string) {
 // A recording that is deleted with its folder, or moved away, is followed by another, in which everything is again: also
 // who holds a socket that was there all the time.
 func TestDeletedRecording(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
-	command(t, "ip", "link", "set", "lo", "up")
+	kerneltest.Command(t, "ip", "link", "set", "lo", "up")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +221,7 @@ func TestDeletedRecording(t *testing.T) {
 
 // What cannot be made or written at the start is an error that names the next step.
 func TestTroubleAtTheStart(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	dir := t.TempDir()
@@ -237,7 +238,7 @@ func TestTroubleAtTheStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := syscall.Mount("tmpfs", at, "tmpfs", c.flags, c.options); err != nil {
-			needKernel(t, "no tmpfs in a user namespace here: "+err.Error())
+			kerneltest.NeedKernel(t, "no tmpfs in a user namespace here: "+err.Error())
 		}
 		t.Cleanup(func() { syscall.Unmount(at, syscall.MNT_DETACH) })
 		for _, path := range []string{filepath.Join(at, "x.db"), filepath.Join(at, "folder", "x.db")} {

@@ -11,13 +11,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
 
 // ofThisNamespace has sockets that no dump ever showed taken for those of the test's network namespace.
 func ofThisNamespace(t *testing.T, s *sockets) *sockets {
 	id := here(t).id
-	s.owners.netns = func(pid int32, _ uint64) store.Int {
+	s.owners.NetNS = func(pid int32, _ uint64) store.Int {
 		if pid == int32(os.Getpid()) {
 			return id
 		}
@@ -51,13 +53,14 @@ func tcpState(t *testing.T, c *net.TCPConn) uint8 {
 
 func isDead(t *testing.T, c *net.TCPConn) {
 	t.Helper()
-	eventually(t, "the RST comes", func() bool { return tcpState(t, c) == stateClose })
+	eventually(t, "the RST comes", func() bool { return tcpState(t, c) == sockdiag.StateClose })
 }
 
-// A connection whose descriptor outlives it, because it was reset or shut down, is one connection, with its bytes once, however many samples
-// or restarts of the recorder there are until the descriptor is closed. Until then it is a socket in CLOSE of its process, which ss does not show.
+// A connection whose descriptor outlives it, because it was reset or shut down, is one connection, with its bytes once, however
+// many samples or restarts of the recorder there are until the descriptor is closed. Until then it is a socket in CLOSE of its
+// process, which ss does not show.
 func TestDescriptorsOutliveConnections(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -92,7 +95,9 @@ func TestDescriptorsOutliveConnections(t *testing.T) {
 	from := wallNow()
 	second.CloseWrite()
 	io.ReadAll(first)
-	eventually(t, "TIME_WAIT has begun", func() bool { return tcpState(t, first) == stateClose && tcpState(t, second) == stateClose })
+	eventually(t, "TIME_WAIT has begun", func() bool {
+		return tcpState(t, first) == sockdiag.StateClose && tcpState(t, second) == sockdiag.StateClose
+	})
 	to := wallNow()
 
 	port := func(c *net.TCPConn, end func(*net.TCPConn) net.Addr) int { return end(c).(*net.TCPAddr).Port }
@@ -198,10 +203,11 @@ func tcpInode(t *testing.T, c *net.TCPConn) int64 {
 	return int64(stat.Ino)
 }
 
-// Connections that are closed with SO_LINGER 0 between two samples, of which the kernel has forgotten the other end and the numbers, are
-// connections with NULL; sums say how many they lack, and a program of which nothing is known has NULL. A failed or a merely bound socket is none.
+// Connections that are closed with SO_LINGER 0 between two samples, of which the kernel has forgotten the other end and the
+// numbers, are connections with NULL; sums say how many they lack, and a program of which nothing is known has NULL. A failed or
+// a merely bound socket is none.
 func TestForgottenNumbersAreNull(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -263,7 +269,7 @@ func TestForgottenNumbersAreNull(t *testing.T) {
 
 // A process that only listens, and whose connections all are closed with SO_LINGER 0, has moved nobody knows how much.
 func TestNothingKnownIsNull(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)
@@ -291,10 +297,10 @@ func TestNothingKnownIsNull(t *testing.T) {
 	}
 }
 
-// Of a connection that was reset between two samples, and whose descriptor was closed before the second, it is not known when it ended: nothing
-// says that the time of the close is that.
+// Of a connection that was reset between two samples, and whose descriptor was closed before the second, it is not known when it
+// ended: nothing says that the time of the close is that.
 func TestResetBetweenSamplesIsNotExact(t *testing.T) {
-	if !inNamespace(t) {
+	if !kerneltest.InNamespace(t) {
 		return
 	}
 	loopback(t)

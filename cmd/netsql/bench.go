@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"netsql/recorder"
+	recorderbench "netsql/recorder/bench"
 )
 
 // countsFlag takes whole numbers parted by commas.
@@ -28,7 +29,7 @@ func (f countsFlag) Set(words string) error {
 
 // bench is netsql bench.
 func bench(ctx context.Context, args []string, std stdio) error {
-	c := recorder.BenchDefaults()
+	c := recorderbench.Defaults()
 	var quick, asJSON bool
 	f := newFlags("bench", "[--sockets 1000,20000] [--days 7] [--quick] [--json]")
 	f.Var(countsFlag{&c.Sockets}, "sockets", "measure with so many `SOCKETS`, parted by commas (default 100,1000,20000,100000)")
@@ -52,12 +53,12 @@ func bench(ctx context.Context, args []string, std stdio) error {
 		return usagef("--days %g: it must be from 0.01 to 1000, such as 7", c.Days)
 	}
 	if quick {
-		c = recorder.BenchQuick(c.Dir)
+		c = recorderbench.Quick(c.Dir)
 	}
 	if isTerminal(std.err) {
 		c.Progress = func(what string) { fmt.Fprintf(std.err, "\r\x1b[K%s\r", what) }
 	}
-	report, err := recorder.Bench(ctx, c)
+	report, err := recorderbench.Run(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -72,5 +73,5 @@ func bench(ctx context.Context, args []string, std stdio) error {
 
 // benchPart is a process of netsql bench.
 func benchPart(ctx context.Context, args []string, std stdio) error {
-	return recorder.BenchPart(ctx, args, std.in, std.out)
+	return recorderbench.Part(ctx, args, std.in, std.out)
 }

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"netsql/recorder"
+	recorderbench "netsql/recorder/bench"
 )
 
 // benchCommand is netsql bench --quick, whose files go to dir.
@@ -39,7 +39,7 @@ func TestBenchQuick(t *testing.T) {
 		}
 		t.Fatalf("%v\n%s", err, said.String())
 	}
-	var r recorder.BenchReport
+	var r recorderbench.Report
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"netsql/query"
@@ -49,6 +51,21 @@ func (f netnsFlag) Set(words string) (err error) {
 	return err
 }
 
+// withoutFlag takes names of sources, parted by commas; it may be given more than once.
+type withoutFlag struct{ names *[]string }
+
+func (f withoutFlag) String() string { return "" }
+
+func (f withoutFlag) Set(words string) error {
+	for name := range strings.SplitSeq(words, ",") {
+		if name = strings.TrimSpace(name); !slices.Contains(recorder.SourceNames, name) {
+			return fmt.Errorf("there is no source %q: the sources are %s", name, strings.Join(recorder.SourceNames, ", "))
+		}
+		*f.names = append(*f.names, name)
+	}
+	return nil
+}
+
 // record is netsql record.
 func record(ctx context.Context, args []string, std stdio) error {
 	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version, Limits: recorder.DefaultLimits}
@@ -65,6 +82,8 @@ func record(ctx context.Context, args []string, std stdio) error {
 	f.IntVar(&c.CloseBudget, "close-budget", recorder.DefaultCloseBudget, "keep so many `CLOSES` of short connections one by one in a sample, sum up the rest; 100 to 1000000")
 	f.Var(netnsFlag{&c.NetNS}, "netns", "record the network `NAMESPACES` all, self, or these, parted by commas: names of ip netns, inode numbers, pid:N; "+
 		"one that is not there yet is waited for (default all for who may enter them, CAP_SYS_ADMIN, else self)")
+	f.Var(withoutFlag{&c.Without}, "without", "do not read these `SOURCES`, parted by commas, such as conntrack,settings; the recording says that they were "+
+		"switched off: "+strings.Join(recorder.SourceNames, ", "))
 	words, err := f.parse(args, std)
 	if err != nil {
 		return err
@@ -85,6 +104,7 @@ func record(ctx context.Context, args []string, std stdio) error {
 	if c.Path, _, err = f.path(); err != nil {
 		return err
 	}
+	c.Debug, c.DebugTo = os.Getenv("NETSQL_DEBUG"), std.err // netlink,owners,store
 	c.Notice = func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) }
 	first, forecast := true, forecaster(ctx, c.Path, forecastAfter, c.Notice)
 	c.Sampled = func() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,5 +41,25 @@ func TestForecast(t *testing.T) {
 	}
 	if len(said) != 1 || !strings.Contains(said[0], "MiB a day are recorded: 64.0 MiB have room for every sample of ") {
 		t.Errorf("said is %q", said)
+	}
+}
+
+// --without takes names parted by commas, more than once, and says which there are.
+func TestWithoutFlag(t *testing.T) {
+	t.Parallel()
+	var names []string
+	f := withoutFlag{&names}
+	for _, words := range []string{"conntrack, settings", "sockets"} {
+		if err := f.Set(words); err != nil {
+			t.Errorf("%q: %v", words, err)
+		}
+	}
+	if want := []string{"conntrack", "settings", "sockets"}; !slices.Equal(names, want) {
+		t.Errorf("without %q, want %q", names, want)
+	}
+	for _, words := range []string{"", "weather", "routes,"} {
+		if err := f.Set(words); err == nil || !strings.Contains(err.Error(), "conntrack") {
+			t.Errorf("%q: %v", words, err)
+		}
 	}
 }

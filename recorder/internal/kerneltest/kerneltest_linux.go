@@ -1,0 +1,68 @@
+package kerneltest
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+)
+
+// InNamespace runs the rest of the test in a fresh user, network and mount namespace, as its
+// root: a plain user may do so, and nothing it builds there outlives the test. It works by
+// running the test binary again for this one test; in that second process it returns true.
+//
+//	func TestRoutes(t *testing.T) {
+//		if !inNamespace(t) {
+//			return
+//		}
+//		ip(t, "link set lo up") …
+//
+// Where the system forbids namespaces the test is skipped, unless NETSQL_REQUIRE_KERNEL=1
+// (as in .ci/run): then it fails.
+func InNamespace(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("NETSQL_TEST_NAMESPACE") == t.Name() {
+		return true
+	}
+	t.Parallel()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1")
+	cmd.Env = append(os.Environ(), "NETSQL_TEST_NAMESPACE="+t.Name())
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		Pdeathsig:   syscall.SIGKILL,
+	}
+	out, err := cmd.CombinedOutput()
+	if cmd.Process == nil {
+		NeedKernel(t, "no user and network namespaces here: "+err.Error())
+	}
+	t.Logf("%s", out)
+	if err != nil {
+		t.Errorf("in its namespace: %v", err)
+	}
+	return false
+}
+
+// NeedKernel skips the test for want of something of the kernel or the system, or fails
+// it where that is required.
+func NeedKernel(t *testing.T, reason string) {
+	t.Helper()
+	if os.Getenv("NETSQL_REQUIRE_KERNEL") != "" {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
+}
+
+// Command runs an independent tool, the oracle of a test, and returns what it prints.
+func Command(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		NeedKernel(t, name+" is not installed (Debian: iproute2)")
+	}
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+	}
+	return string(out)
+}
