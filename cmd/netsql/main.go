@@ -103,9 +103,8 @@ func subcommands() []subcommand {
 		{"tables", "[--markdown|--json] [TABLE]", "the reference of all tables and their columns", tables},
 		{"bench", "[--sockets 1000,20000] [--days 7] [--quick] [--json]", "measure what recording and asking cost, against ss, netstat and others", bench},
 		{"bench-part", "", "", benchPart},
-		{"version", "", "print the version", func(_ context.Context, _ []string, std stdio) error {
-			_, err := fmt.Fprintln(std.out, "netsql", version)
-			return err
+		{"version", "", "print the version, and the commit, date and Go of the build", func(_ context.Context, _ []string, std stdio) error {
+			return writeVersion(std.out)
 		}},
 		{"help", "[TOPIC | COMMAND | --json | --man DIR]", "the manual, by topics; as JSON; as man pages", helpWords},
 	}
@@ -122,8 +121,7 @@ func run(ctx context.Context, args []string, std stdio) error {
 			return help(std.out)
 		}
 		if args[0] == "--version" {
-			_, err := fmt.Fprintln(std.out, "netsql", version)
-			return err
+			return writeVersion(std.out)
 		}
 	}
 	return shell(ctx, args, std)

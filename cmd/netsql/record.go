@@ -27,8 +27,27 @@ func (f durationFlag) String() string {
 
 func (f durationFlag) Set(words string) error {
 	d, err := query.ParseDuration(words)
+	switch {
+	case err != nil:
+		return err
+	case d < 0:
+		return fmt.Errorf("%s is negative: say how long, such as 5s", words)
+	}
 	*f.d = d
-	return err
+	return nil
+}
+
+// stretchFlag is a durationFlag to which zero makes no sense either.
+type stretchFlag struct{ durationFlag }
+
+func (f stretchFlag) Set(words string) error {
+	if err := f.durationFlag.Set(words); err != nil {
+		return err
+	}
+	if *f.d == 0 {
+		return fmt.Errorf("%s is no time at all: say how long, such as 5s", words)
+	}
+	return nil
 }
 
 // sizeFlag takes what people say for a number of bytes: 2GiB, 500MB.
@@ -71,7 +90,7 @@ func record(ctx context.Context, args []string, std stdio) error {
 	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version, Limits: recorder.DefaultLimits}
 	f := newFlags("record", "[--interval 5s] [--keep 30d] [--max-size 2GiB] [--for DURATION] [--once] [--netns all]")
 	f.Var(durationFlag{&c.Interval}, "interval", "`TIME` between samples, 100ms to 1h")
-	f.Var(durationFlag{&c.For}, "for", "record for that `TIME`, then end")
+	f.Var(stretchFlag{durationFlag{&c.For}}, "for", "record for that `TIME`, then end")
 	f.BoolVar(&c.Once, "once", false, "take one sample and end")
 	l := &c.Limits
 	f.Var(durationFlag{&l.Keep}, "keep", "keep samples for that `TIME`, 0 for all")
