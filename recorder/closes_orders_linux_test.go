@@ -28,7 +28,7 @@ func TestOrdersOfCloses(t *testing.T) {
 	if !kerneltest.InNamespace(t) {
 		return
 	}
-	seed, seeds := uint64(1), 12
+	seed, seeds := uint64(1), little(2, 12)
 	if text := os.Getenv("NETSQL_TEST_SEED"); text != "" {
 		seed, _ = strconv.ParseUint(text, 10, 64)
 		seeds = 1

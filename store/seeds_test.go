@@ -9,9 +9,9 @@ import (
 // find what is seldom; with 2 twice as many, before a release.
 var long = os.Getenv("NETSQL_LONG")
 
-// seeds are those that a law is run over: a third of some; some with NETSQL_LONG=1; all with NETSQL_LONG=2.
+// seeds are those that a law is run over: a quarter of some; some with NETSQL_LONG=1; all with NETSQL_LONG=2.
 func seeds(some, all int) []uint64 {
-	n := max(1, some/3)
+	n := max(1, some/4)
 	switch long {
 	case "1":
 		n = some
