@@ -15,6 +15,7 @@ import (
 	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/sockdiag"
+	"netsql/store"
 )
 
 // Whatever the order in which closes are heard of and dumps read, and whatever the budget, each connection is counted once, in
@@ -273,5 +274,57 @@ func (h *ledgerHistory) run(samples int) {
 	}
 	if len(rows) == 0 || h.made < 100 {
 		h.t.Errorf("%d connections, %d of them by themselves, are no test", h.made, len(rows))
+	}
+}
+
+// A sum of closes is what they have in all, in whatever order the kernel tells of them: first, last, how many, of how many the numbers are
+// forgotten or show a failure, what they moved, and of the round-trip times that are known the least, the middle one, the greatest and the sum.
+func TestSumOfClosesInAnyOrder(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, 17))
+		l, g := newCloseLog(100), &closeGroup{}
+		var ats []time.Duration
+		var rtts []uint32
+		var unknown, failed int64
+		var sent, received, out, in, again, rtt uint64
+		n := 1 + r.IntN(30)
+		for range n {
+			e := closeEvent{at: time.Duration(1 + r.IntN(1000)), proto: unix.IPPROTO_TCP}
+			ats = append(ats, e.at)
+			switch e.forgotten = r.IntN(4) == 0; {
+			case e.forgotten:
+				unknown++
+			case r.IntN(4) == 0: // refused: it never had an answer
+				e.rec.Has = sockdiag.HasInfo
+				failed++
+			default:
+				e.rec = sockdiag.Record{Has: sockdiag.HasInfo | sockdiag.HasBytesSent, RTT: 1 + r.Uint32N(1000), BytesSent: r.Uint64N(1e6), BytesRecv: r.Uint64N(1e6),
+					SegsOut: r.Uint32N(100), SegsIn: r.Uint32N(100), Retransmits: r.Uint32N(3)}
+				rtts, rtt = append(rtts, e.rec.RTT), rtt+uint64(e.rec.RTT)
+				sent, received = sent+e.rec.BytesSent, received+e.rec.BytesRecv
+				out, in, again = out+uint64(e.rec.SegsOut), in+uint64(e.rec.SegsIn), again+uint64(e.rec.Retransmits)
+			}
+			l.enter(g, &e)
+		}
+		slices.Sort(ats)
+		slices.Sort(rtts)
+		if g.first != ats[0] || g.last != ats[n-1] || g.count != int64(n) || g.unknown != unknown || g.failed != failed {
+			t.Fatalf("seed %d: %d closes from %d to %d, %d unknown, %d failed; want %d from %d to %d, %d and %d",
+				seed, g.count, g.first, g.last, g.unknown, g.failed, n, ats[0], ats[n-1], unknown, failed)
+		}
+		if g.bytesSent != sent || g.bytesRecv != received || g.segsOut != out || g.segsIn != in || g.retransmits != again {
+			t.Fatalf("seed %d: %+v", seed, g)
+		}
+		if len(rtts) == 0 {
+			if g.rtts != 0 || g.medianRTT() != (store.Int{}) {
+				t.Fatalf("seed %d: round-trip times of none: %+v", seed, g)
+			}
+			continue
+		}
+		middle := store.Of(rtts[(len(rtts)-1)/2])
+		if g.rtts != uint64(len(rtts)) || g.rtt != rtt || g.leastRTT != uint64(rtts[0]) || g.maxRTT != uint64(rtts[len(rtts)-1]) || g.medianRTT() != middle {
+			t.Fatalf("seed %d: of %d: %d in all, %d to %d, in the middle %v", seed, rtts, g.rtt, g.leastRTT, g.maxRTT, g.medianRTT())
+		}
 	}
 }
