@@ -73,6 +73,10 @@ func TestCountsAreSumsOfSockets(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-sums of sockets +socket_counts):\n%s", diff)
 	}
+	numbers := "SELECT ts, pid, state, count AS n, NULL AS recv_q, NULL AS send_q, NULL AS oldest FROM %s WHERE proto = 'tcp'"
+	if diff := cmp.Diff(groups(fmt.Sprintf(numbers, "socket_counts")), groups(fmt.Sprintf(numbers, "socket_trends"))); diff != "" {
+		t.Errorf("(-socket_counts +socket_trends):\n%s", diff)
+	}
 	if ages := r.rows("SELECT count(DISTINCT oldest) AS n FROM socket_counts_now")[0]["n"].(int64); len(got) < 15 || ages < 2 {
 		t.Errorf("%d groups, %d different ages in the last sample: too few to say anything", len(got), ages)
 	}

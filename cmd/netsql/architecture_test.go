@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // rooms are the top folders with code, and the rooms below each, whose packages it may import. Within a room Go itself keeps order: an internal
@@ -182,4 +183,83 @@ func TestTopLevel(t *testing.T) {
 			t.Errorf("%s stands at the top of the tree, where only the parts of the program do: move it into one of them", e.Name())
 		}
 	}
+}
+
+// Each recorded table has a source that fills it and a test that asks it of the real kernel: whoever declares one and forgets the rest is told where it
+// belongs. The store itself fills sources.
+func TestEveryTableHasASourceAndATest(t *testing.T) {
+	t.Parallel()
+	files := sourceFiles(t)
+	declared := map[string]string{} // public names of tables, by their variables
+	for _, f := range files {
+		if f.name != "store/tables.go" {
+			continue
+		}
+		ast.Inspect(f.tree, func(n ast.Node) bool {
+			spec, is := n.(*ast.ValueSpec)
+			if !is || len(spec.Values) != 1 {
+				return true
+			}
+			if name := declaredName(spec.Values[0]); name != "" && spec.Names[0].Name != "_" {
+				declared[spec.Names[0].Name] = name
+			}
+			return true
+		})
+	}
+	if len(declared) < 18 {
+		t.Fatalf("store/tables.go declares %d tables: this test does not find them", len(declared))
+	}
+	filled, asked := map[string]bool{}, map[string]bool{}
+	for _, f := range files {
+		if roomOf(f.name) != "recorder" {
+			continue
+		}
+		ast.Inspect(f.tree, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				if x, is := n.X.(*ast.Ident); is && x.Name == "store" && !f.isTest() {
+					filled[n.Sel.Name] = true
+				}
+			case *ast.BasicLit:
+				if n.Kind == token.STRING && f.isTest() {
+					for _, word := range strings.FieldsFunc(n.Value, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+						asked[strings.TrimSuffix(word, "_now")] = true
+					}
+				}
+			}
+			return true
+		})
+	}
+	for variable, name := range declared {
+		if variable != "Sources" && !filled[variable] {
+			t.Errorf("store/tables.go declares %s, and nothing in recorder puts store.%s: write its source, recorder/%[1]s_linux.go, and add it to the list in run_linux.go", name, variable)
+		}
+		if !asked[name] {
+			t.Errorf("store/tables.go declares %s, and no test in recorder asks for it: write recorder/%[1]s_linux_test.go, which builds such a thing in a network namespace", name)
+		}
+	}
+}
+
+// declaredName is the name of the table that an expression of store/tables.go declares, within whatever is wrapped around it; "": it declares none.
+func declaredName(e ast.Expr) (name string) {
+	ast.Inspect(e, func(n ast.Node) bool {
+		call, is := n.(*ast.CallExpr)
+		if !is {
+			return true
+		}
+		function := call.Fun
+		switch f := function.(type) {
+		case *ast.IndexExpr:
+			function = f.X
+		case *ast.IndexListExpr:
+			function = f.X
+		}
+		if f, is := function.(*ast.Ident); is && (f.Name == "define" || f.Name == "defineLog") {
+			if text, is := call.Args[0].(*ast.BasicLit); is {
+				name = strings.Trim(text.Value, `"`)
+			}
+		}
+		return true
+	})
+	return name
 }
