@@ -167,20 +167,22 @@ func manualTopics() []query.Topic {
 }
 
 // helpWords is netsql help with what follows it.
-func helpWords(ctx context.Context, args []string, std stdio) error {
-	if len(args) == 0 {
-		return help(std.out)
+func helpWords(*flags) runner {
+	return func(ctx context.Context, words []string, std stdio) error {
+		if len(words) == 0 {
+			return help(std.out)
+		}
+		rest := strings.Join(words[1:], " ")
+		switch strings.TrimLeft(words[0], "-") {
+		case "json":
+			return helpJSON(std.out)
+		case "man":
+			return writeMan(rest)
+		case "help", "h":
+			return help(std.out)
+		case "topics":
+			return helpTopics(std.out)
+		}
+		return helpOn(ctx, strings.Join(words, " "), std)
 	}
-	rest := strings.Join(args[1:], " ")
-	switch strings.TrimLeft(args[0], "-") {
-	case "json":
-		return helpJSON(std.out)
-	case "man":
-		return writeMan(rest)
-	case "help", "h":
-		return help(std.out)
-	case "topics":
-		return helpTopics(std.out)
-	}
-	return helpOn(ctx, strings.Join(args, " "), std)
 }
