@@ -39,6 +39,7 @@ func bench(f *flags) runner {
 	f.StringVar(&c.Dir, "dir", "", "`FOLDER` for its files")
 	f.BoolVar(&quick, "quick", false, "measure little, within half a minute")
 	f.BoolVar(&asJSON, "json", false, "as JSON")
+	f.complete("dir", anyFolder)
 	return func(ctx context.Context, words []string, std stdio) error {
 		switch {
 		case len(words) > 0:

@@ -11,6 +11,7 @@ import (
 func check(f *flags) runner {
 	var o query.CheckOptions
 	f.BoolVar(&o.Quick, "quick", false, "look at pages, schema and samples only, in a tenth of the time")
+	f.completeWords(recordings, nothing)
 	return func(ctx context.Context, words []string, std stdio) error {
 		path, err := namedPath(f, words)
 		if err != nil {
@@ -32,6 +33,7 @@ func check(f *flags) runner {
 
 // upgrade is netsql upgrade.
 func upgrade(f *flags) runner {
+	f.completeWords(recordings, nothing)
 	return func(ctx context.Context, words []string, std stdio) error {
 		path, err := namedPath(f, words)
 		if err != nil {
@@ -53,6 +55,7 @@ func upgrade(f *flags) runner {
 // recoverRecording is netsql recover.
 func recoverRecording(f *flags) runner {
 	var o query.RecoverOptions
+	f.completeWords(recordings, anyFile, nothing)
 	return func(ctx context.Context, words []string, std stdio) error {
 		if f.db != "" {
 			words = append([]string{f.db}, words...)

@@ -53,6 +53,8 @@ func subcommands() []subcommand {
 			doc: "the reference of all tables and their columns", define: tables},
 		{name: "bench", args: "[--sockets 1000,20000] [--days 7] [--quick] [--json]",
 			doc: "measure what recording and asking cost, against ss, netstat and others", define: bench},
+		{name: "completion", args: "bash|zsh|fish|powershell",
+			doc: "the script that completes commands, flags and names in your shell", define: completion},
 		{name: "bench-part", define: benchPart, raw: true},
 		{name: "version", doc: "print the version, and the commit, date and Go of the build", define: printVersion, raw: true},
 		{name: "help", args: "[TOPIC | COMMAND | --json | --man DIR]",
@@ -66,7 +68,9 @@ func run(ctx context.Context, args []string, std stdio) error {
 		return writeVersion(std.out)
 	}
 	root := tree(std)
-	if c, rest, err := root.Find(args); err == nil && !c.DisableFlagParsing {
+	if isCompletion(args) {
+		forCompletion(root)
+	} else if c, rest, err := root.Find(args); err == nil && !c.DisableFlagParsing {
 		if err := oneDash(c.Flags(), rest); err != nil {
 			return err
 		}
@@ -120,11 +124,11 @@ func tree(std stdio) *cobra.Command {
 	root := asking().command(std)
 	root.CompletionOptions.DisableDefaultCmd = true
 	for _, c := range subcommands() {
+		made := c.command(std)
 		if c.name == "help" {
-			root.SetHelpCommand(c.command(std))
-			continue
+			root.SetHelpCommand(made)
 		}
-		root.AddCommand(c.command(std))
+		root.AddCommand(made)
 	}
 	return root
 }
@@ -135,10 +139,13 @@ func (c subcommand) command(std stdio) *cobra.Command {
 		Use: strings.TrimSpace(cmp.Or(c.name, "netsql") + " " + c.args), Short: c.doc, Hidden: c.doc == "", DisableFlagsInUseLine: true,
 		Args: cobra.ArbitraryArgs, DisableFlagParsing: c.raw, SilenceErrors: true, SilenceUsage: true,
 	}
-	f := &flags{FlagSet: made.Flags()}
+	made.SetOut(std.out)
+	made.SetErr(std.err)
+	f := &flags{FlagSet: made.Flags(), made: made}
 	f.SortFlags = false
 	if !c.raw {
 		f.StringVar(&f.db, "db", "", "the recording `FILE`")
+		f.complete("db", recordings)
 	}
 	run := c.define(f)
 	if !c.raw {
@@ -158,7 +165,8 @@ func writeFlags(w io.Writer, c *cobra.Command) error {
 // flags are the flags of a command. They may stand before, between and behind the other words; behind "--" nothing is a flag.
 type flags struct {
 	*pflag.FlagSet
-	db string
+	made *cobra.Command
+	db   string
 }
 
 // path is the recording that the flags or the environment name; explicit tells whether the user named it here.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -135,9 +136,5 @@ func looksLikeFile(word string) bool {
 	if strings.ContainsAny(word, " \t\n;(") {
 		return false
 	}
-	switch filepath.Ext(word) {
-	case ".db", ".sqlite", ".sqlite3", ".netsql":
-		return true
-	}
-	return strings.ContainsRune(word, filepath.Separator)
+	return slices.Contains(recordingExtensions, filepath.Ext(word)) || strings.ContainsRune(word, filepath.Separator)
 }

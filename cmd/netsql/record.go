@@ -107,6 +107,8 @@ func record(f *flags) runner {
 		"one that is not there yet is waited for (default all for who may enter them, CAP_SYS_ADMIN, else self)")
 	f.Var(withoutFlag{&c.Without}, "without", "do not read these `SOURCES`, parted by commas, such as conntrack,settings; the recording says that they were "+
 		"switched off: "+strings.Join(recorder.SourceNames, ", "))
+	f.complete("netns", oneOf("all", "self"))
+	f.complete("without", someOf(recorder.SourceNames...))
 	return func(ctx context.Context, words []string, std stdio) error {
 		if len(words) > 0 {
 			return usagef("record takes no %q: name the recording with --db", words[0])

@@ -10,6 +10,7 @@ import (
 
 // status is netsql status.
 func status(f *flags) runner {
+	f.completeWords(recordings, nothing)
 	return func(ctx context.Context, words []string, std stdio) error {
 		r, err := openNamed(ctx, f, words)
 		if err != nil {
@@ -53,6 +54,8 @@ func export(f *flags) runner {
 	f.StringVar(&until, "until", "", "end of the stretch, a `TIME`; the newest sample when not given")
 	f.StringVar(&format, "format", "csv", "csv or jsonl")
 	f.BoolVar(&compressed, "gzip", false, "compress the files, to a sixth or less")
+	f.complete("format", oneOf("csv", "jsonl"))
+	f.completeWords(anyFolder, oneOf(query.TableNames()...))
 	return func(ctx context.Context, words []string, std stdio) error {
 		if len(words) == 0 {
 			return usagef("export to which folder? netsql export --since '2h ago' post-mortem")
@@ -86,6 +89,8 @@ func slice(f *flags) runner {
 	f.StringVar(&since, "since", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
 	f.StringVar(&until, "until", "", "end of the stretch, a `TIME`; the newest sample when not given")
 	f.StringVarP(&out, "output", "o", "", "the new recording, a `FILE` that is not there yet")
+	f.complete("output", anyFile)
+	f.completeWords(recordings, nothing)
 	return func(ctx context.Context, words []string, std stdio) error {
 		if out == "" {
 			return usagef("slice into which file? netsql slice --since '2h ago' -o incident.db")
@@ -120,6 +125,7 @@ func tables(f *flags) runner {
 	var markdown, asJSON bool
 	f.BoolVar(&markdown, "markdown", false, "as Markdown")
 	f.BoolVar(&asJSON, "json", false, "as JSON, with functions, commands and modes")
+	f.completeWords(oneOf(query.TableNames()...), nothing)
 	return func(_ context.Context, words []string, std stdio) error {
 		switch {
 		case len(words) > 1:

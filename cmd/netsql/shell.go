@@ -53,6 +53,10 @@ func shell(f *flags) runner {
 	f.StringVar(&at, "at", "", "the `TIME` that at() means")
 	f.StringVar(&since, "since", "", "begin of the window that leaks and connections look at, a `TIME`")
 	f.StringVar(&until, "until", "", "end of that window, a `TIME`")
+	f.complete("mode", oneOf(query.Modes()...))
+	f.complete("color", oneOf("auto", "always", "never"))
+	f.complete("file", anyFile)
+	f.completeWords(recordings, dotCommands)
 	return func(ctx context.Context, words []string, std stdio) error {
 		path, explicit, err := f.path()
 		if err != nil {
