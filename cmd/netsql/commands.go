@@ -152,7 +152,14 @@ func (c subcommand) command(std stdio) *cobra.Command {
 		f.BoolP("help", "h", false, "show this")
 	}
 	made.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return f.explain(err) })
-	made.RunE = func(made *cobra.Command, words []string) error { return run(made.Context(), words, std) }
+	made.RunE = func(made *cobra.Command, words []string) error {
+		if !c.raw && c.name != "completion" { // those never fail for a setting
+			if err := f.fill(); err != nil {
+				return err
+			}
+		}
+		return f.blame(run(made.Context(), words, std))
+	}
 	return made
 }
 
@@ -165,8 +172,10 @@ func writeFlags(w io.Writer, c *cobra.Command) error {
 // flags are the flags of a command. They may stand before, between and behind the other words; behind "--" nothing is a flag.
 type flags struct {
 	*pflag.FlagSet
-	made *cobra.Command
-	db   string
+	made   *cobra.Command
+	db     string
+	usual  string            // the recording that a file of flags names
+	origin map[string]string // by flag: where its value comes from, when that is not the command line
 }
 
 // path is the recording that the flags or the environment name; explicit tells whether the user named it here.
@@ -174,7 +183,7 @@ func (f *flags) path() (path string, explicit bool, err error) {
 	if f.db != "" {
 		return f.db, true, nil
 	}
-	path, err = defaultRecording()
+	path, err = defaultRecording(f.usual)
 	return path, false, err
 }
 

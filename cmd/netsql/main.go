@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -107,9 +108,9 @@ func helpJSON(w io.Writer) error {
 // systemRecording is where root's recorder writes.
 const systemRecording = "/var/lib/netsql/netsql.db"
 
-// defaultRecording is the recording when the command line names none.
-func defaultRecording() (string, error) {
-	if path := os.Getenv("NETSQL_DB"); path != "" {
+// defaultRecording is the recording when the command line names none; usual is the one of a file of flags.
+func defaultRecording(usual string) (string, error) {
+	if path := cmp.Or(os.Getenv("NETSQL_DB"), usual); path != "" {
 		return path, nil
 	}
 	if os.Geteuid() == 0 {
