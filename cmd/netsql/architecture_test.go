@@ -49,6 +49,8 @@ var fences = []struct {
 	{"github.com/prometheus/procfs", inRecorderForLinux, true},
 	{"github.com/chzyer/readline", inRoom("cmd"), true},
 	{"github.com/cpuguy83/go-md2man/v2", inRoom("cmd"), true},
+	{"github.com/spf13/cobra", inRoom("cmd"), true},
+	{"github.com/spf13/pflag", inRoom("cmd"), true},
 	{"modernc.org/sqlite", inRoom("store", "query"), false},
 	{"log", inRoom(), false}, // libraries return errors, and main prints them
 	{"log/slog", inRoom(), false},

@@ -14,6 +14,7 @@ import (
 type countsFlag struct{ n *[]int }
 
 func (f countsFlag) String() string { return "" }
+func (f countsFlag) Type() string   { return "numbers" }
 
 func (f countsFlag) Set(words string) error {
 	*f.n = nil
@@ -28,10 +29,9 @@ func (f countsFlag) Set(words string) error {
 }
 
 // bench is netsql bench.
-func bench(ctx context.Context, args []string, std stdio) error {
+func bench(f *flags) runner {
 	c := recorderbench.Defaults()
 	var quick, asJSON bool
-	f := newFlags("bench", "[--sockets 1000,20000] [--days 7] [--quick] [--json]")
 	f.Var(countsFlag{&c.Sockets}, "sockets", "measure with so many `SOCKETS`, parted by commas (default 100,1000,20000,100000)")
 	f.Var(durationFlag{&c.Interval}, "interval", "`TIME` between samples, 100ms to 1m; the figures are of one every ten seconds")
 	f.IntVar(&c.Samples, "samples", c.Samples, "`SAMPLES` that are measured with each crowd and load, 1 to 1000")
@@ -39,39 +39,41 @@ func bench(ctx context.Context, args []string, std stdio) error {
 	f.StringVar(&c.Dir, "dir", "", "`FOLDER` for its files")
 	f.BoolVar(&quick, "quick", false, "measure little, within half a minute")
 	f.BoolVar(&asJSON, "json", false, "as JSON")
-	words, err := f.parse(args, std)
-	switch {
-	case err != nil:
-		return err
-	case len(words) > 0:
-		return usagef("bench takes no %q: it makes what it measures", words[0])
-	case c.Interval < recorder.MinInterval || c.Interval.Minutes() > 1:
-		return usagef("--interval %v: it must be from 100ms to 1m, such as 10s", c.Interval)
-	case c.Samples < 1 || c.Samples > 1000:
-		return usagef("--samples %d: it must be from 1 to 1000, such as 6", c.Samples)
-	case !(c.Days >= 0.01 && c.Days <= 1000):
-		return usagef("--days %g: it must be from 0.01 to 1000, such as 7", c.Days)
+	f.complete("dir", anyFolder)
+	return func(ctx context.Context, words []string, std stdio) error {
+		switch {
+		case len(words) > 0:
+			return usagef("bench takes no %q: it makes what it measures", words[0])
+		case c.Interval < recorder.MinInterval || c.Interval.Minutes() > 1:
+			return usagef("--interval %v: it must be from 100ms to 1m, such as 10s", c.Interval)
+		case c.Samples < 1 || c.Samples > 1000:
+			return usagef("--samples %d: it must be from 1 to 1000, such as 6", c.Samples)
+		case !(c.Days >= 0.01 && c.Days <= 1000):
+			return usagef("--days %g: it must be from 0.01 to 1000, such as 7", c.Days)
+		}
+		if quick {
+			c = recorderbench.Quick(c.Dir)
+		}
+		if isTerminal(std.err) {
+			c.Progress = func(what string) { fmt.Fprintf(std.err, "\r\x1b[K%s\r", what) }
+		}
+		report, err := recorderbench.Run(ctx, c)
+		if err != nil {
+			return err
+		}
+		if c.Progress != nil {
+			c.Progress("")
+		}
+		if asJSON {
+			return report.JSON(std.out)
+		}
+		return report.Write(std.out)
 	}
-	if quick {
-		c = recorderbench.Quick(c.Dir)
-	}
-	if isTerminal(std.err) {
-		c.Progress = func(what string) { fmt.Fprintf(std.err, "\r\x1b[K%s\r", what) }
-	}
-	report, err := recorderbench.Run(ctx, c)
-	if err != nil {
-		return err
-	}
-	if c.Progress != nil {
-		c.Progress("")
-	}
-	if asJSON {
-		return report.JSON(std.out)
-	}
-	return report.Write(std.out)
 }
 
 // benchPart is a process of netsql bench.
-func benchPart(ctx context.Context, args []string, std stdio) error {
-	return recorderbench.Part(ctx, args, std.in, std.out)
+func benchPart(*flags) runner {
+	return func(ctx context.Context, args []string, std stdio) error {
+		return recorderbench.Part(ctx, args, std.in, std.out)
+	}
 }

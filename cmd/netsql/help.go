@@ -14,8 +14,7 @@ import (
 // help is the first screen: what there is, on 24 lines of 80 columns.
 func help(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString(`netsql records what happens on this machine's network, and answers in SQL what
-was there at any moment of the past.
+	b.WriteString(`netsql records this machine's network, and answers SQL about any moment of it.
 
 `)
 	line := func(usage, about string) { fmt.Fprintf(&b, "  %-28s %s\n", usage, about) }
@@ -167,20 +166,23 @@ func manualTopics() []query.Topic {
 }
 
 // helpWords is netsql help with what follows it.
-func helpWords(ctx context.Context, args []string, std stdio) error {
-	if len(args) == 0 {
-		return help(std.out)
+func helpWords(f *flags) runner {
+	f.completeWords(helpWordsThere, nothing)
+	return func(ctx context.Context, words []string, std stdio) error {
+		if len(words) == 0 {
+			return help(std.out)
+		}
+		rest := strings.Join(words[1:], " ")
+		switch strings.TrimLeft(words[0], "-") {
+		case "json":
+			return helpJSON(std.out)
+		case "man":
+			return writeMan(rest)
+		case "help", "h":
+			return help(std.out)
+		case "topics":
+			return helpTopics(std.out)
+		}
+		return helpOn(ctx, strings.Join(words, " "), std)
 	}
-	rest := strings.Join(args[1:], " ")
-	switch strings.TrimLeft(args[0], "-") {
-	case "json":
-		return helpJSON(std.out)
-	case "man":
-		return writeMan(rest)
-	case "help", "h":
-		return help(std.out)
-	case "topics":
-		return helpTopics(std.out)
-	}
-	return helpOn(ctx, strings.Join(args, " "), std)
 }

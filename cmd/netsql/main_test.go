@@ -16,6 +16,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") != "netsql" { // the tests themselves, not the program in a transcript
+		if err := os.Setenv("NETSQL_CONFIG", os.DevNull); err != nil {
+			panic(err)
+		}
+	}
 	testscript.Main(m, map[string]func(){"netsql": main})
 }
 
@@ -29,6 +34,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TZ", "UTC")
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("NETSQL_CONFIG", os.DevNull)
 			e.Setenv("NETSQL_DB", filepath.Join(e.WorkDir, "default.db"))
 			return nil
 		},

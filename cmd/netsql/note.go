@@ -10,29 +10,26 @@ import (
 )
 
 // note is netsql note.
-func note(ctx context.Context, args []string, std stdio) error {
+func note(f *flags) runner {
 	var at string
-	f := newFlags("note", "[--at TIME] TEXT …")
 	f.StringVar(&at, "at", "", "the `TIME` that the note is about; now when not given")
-	words, err := f.parse(args, std)
-	if err != nil {
-		return err
-	}
-	text := strings.TrimSpace(strings.Join(words, " "))
-	if text == "" {
-		return usagef("what should the note say? netsql note 'deploy 1.4'")
-	}
-	path, _, err := f.path()
-	if err != nil {
-		return err
-	}
-	moment := time.Now()
-	if at != "" {
-		if moment, err = query.ParseTime(at, moment); err != nil {
-			return usagef("--at: %v", err)
+	return func(ctx context.Context, words []string, _ stdio) error {
+		text := strings.TrimSpace(strings.Join(words, " "))
+		if text == "" {
+			return usagef("what should the note say? netsql note 'deploy 1.4'")
 		}
+		path, _, err := f.path()
+		if err != nil {
+			return err
+		}
+		moment := time.Now()
+		if at != "" {
+			if moment, err = query.ParseTime(at, moment); err != nil {
+				return usagef("--at: %v", err)
+			}
+		}
+		return query.AddNote(ctx, path, moment, text, userName())
 	}
-	return query.AddNote(ctx, path, moment, text, userName())
 }
 
 // userName is who runs this; "" where the system does not know.

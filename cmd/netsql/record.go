@@ -25,6 +25,8 @@ func (f durationFlag) String() string {
 	return f.d.String()
 }
 
+func (f durationFlag) Type() string { return "duration" }
+
 func (f durationFlag) Set(words string) error {
 	d, err := query.ParseDuration(words)
 	switch {
@@ -54,6 +56,7 @@ func (f stretchFlag) Set(words string) error {
 type sizeFlag struct{ n *int64 }
 
 func (f sizeFlag) String() string { return "" }
+func (f sizeFlag) Type() string   { return "size" }
 
 func (f sizeFlag) Set(words string) (err error) {
 	*f.n, err = query.ParseSize(words)
@@ -64,6 +67,7 @@ func (f sizeFlag) Set(words string) (err error) {
 type netnsFlag struct{ n *recorder.NetNS }
 
 func (f netnsFlag) String() string { return "" }
+func (f netnsFlag) Type() string   { return "namespaces" }
 
 func (f netnsFlag) Set(words string) (err error) {
 	*f.n, err = recorder.ParseNetNS(words)
@@ -74,6 +78,7 @@ func (f netnsFlag) Set(words string) (err error) {
 type withoutFlag struct{ names *[]string }
 
 func (f withoutFlag) String() string { return "" }
+func (f withoutFlag) Type() string   { return "sources" }
 
 func (f withoutFlag) Set(words string) error {
 	for name := range strings.SplitSeq(words, ",") {
@@ -86,9 +91,8 @@ func (f withoutFlag) Set(words string) error {
 }
 
 // record is netsql record.
-func record(ctx context.Context, args []string, std stdio) error {
+func record(f *flags) runner {
 	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version, Limits: recorder.DefaultLimits}
-	f := newFlags("record", "[--interval 5s] [--keep 30d] [--max-size 2GiB] [--for DURATION] [--once] [--netns all]")
 	f.Var(durationFlag{&c.Interval}, "interval", "`TIME` between samples, 100ms to 1h")
 	f.Var(stretchFlag{durationFlag{&c.For}}, "for", "record for that `TIME`, then end")
 	f.BoolVar(&c.Once, "once", false, "take one sample and end")
@@ -103,38 +107,39 @@ func record(ctx context.Context, args []string, std stdio) error {
 		"one that is not there yet is waited for (default all for who may enter them, CAP_SYS_ADMIN, else self)")
 	f.Var(withoutFlag{&c.Without}, "without", "do not read these `SOURCES`, parted by commas, such as conntrack,settings; the recording says that they were "+
 		"switched off: "+strings.Join(recorder.SourceNames, ", "))
-	words, err := f.parse(args, std)
-	if err != nil {
-		return err
-	}
-	if len(words) > 0 {
-		return usagef("record takes no %q: name the recording with --db", words[0])
-	}
-	if c.Interval < recorder.MinInterval || c.Interval > recorder.MaxInterval {
-		return usagef("--interval %v: it must be from 100ms to 1h, such as 5s", c.Interval)
-	}
-	if c.CloseBudget < recorder.MinCloseBudget || c.CloseBudget > recorder.MaxCloseBudget {
-		return usagef("--close-budget %d: it must be from %d to %d, such as %d", c.CloseBudget,
-			recorder.MinCloseBudget, recorder.MaxCloseBudget, recorder.DefaultCloseBudget)
-	}
-	if err := checkLimits(c); err != nil {
-		return err
-	}
-	if c.Path, _, err = f.path(); err != nil {
-		return err
-	}
-	c.Debug, c.DebugTo = os.Getenv("NETSQL_DEBUG"), std.err // netlink,owners,store
-	c.Notice = func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) }
-	first, forecast := true, forecaster(ctx, c.Path, forecastAfter, c.Notice)
-	c.Sampled = func() {
-		if first && !c.Once {
-			fmt.Fprintf(std.err, "netsql: recording into %s every %v, kept %s, process %d; Ctrl-C stops it, netsql asks it\n",
-				c.Path, c.Interval, keptWords(c), os.Getpid())
+	f.complete("netns", oneOf("all", "self"))
+	f.complete("without", someOf(recorder.SourceNames...))
+	return func(ctx context.Context, words []string, std stdio) error {
+		if len(words) > 0 {
+			return usagef("record takes no %q: name the recording with --db", words[0])
 		}
-		first = false
-		forecast()
+		if c.Interval < recorder.MinInterval || c.Interval > recorder.MaxInterval {
+			return usagef("--interval %v: it must be from 100ms to 1h, such as 5s", c.Interval)
+		}
+		if c.CloseBudget < recorder.MinCloseBudget || c.CloseBudget > recorder.MaxCloseBudget {
+			return usagef("--close-budget %d: it must be from %d to %d, such as %d", c.CloseBudget,
+				recorder.MinCloseBudget, recorder.MaxCloseBudget, recorder.DefaultCloseBudget)
+		}
+		if err := checkLimits(c); err != nil {
+			return err
+		}
+		var err error
+		if c.Path, _, err = f.path(); err != nil {
+			return err
+		}
+		c.Debug, c.DebugTo = os.Getenv("NETSQL_DEBUG"), std.err // netlink,owners,store
+		c.Notice = func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) }
+		first, forecast := true, forecaster(ctx, c.Path, forecastAfter, c.Notice)
+		c.Sampled = func() {
+			if first && !c.Once {
+				fmt.Fprintf(std.err, "netsql: recording into %s every %v, kept %s, process %d; Ctrl-C stops it, netsql asks it\n",
+					c.Path, c.Interval, keptWords(c), os.Getpid())
+			}
+			first = false
+			forecast()
+		}
+		return recorder.Run(ctx, c)
 	}
-	return recorder.Run(ctx, c)
 }
 
 // forecastAfter is how long the recorder runs before it says how far back the recording will reach: what is written at first (every process,

@@ -9,22 +9,20 @@ import (
 )
 
 // status is netsql status.
-func status(ctx context.Context, args []string, std stdio) error {
-	f := newFlags("status", "[RECORDING]")
-	words, err := f.parse(args, std)
-	if err != nil {
-		return err
+func status(f *flags) runner {
+	f.completeWords(recordings, nothing)
+	return func(ctx context.Context, words []string, std stdio) error {
+		r, err := openNamed(ctx, f, words)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		s, err := query.ReadStatus(ctx, r)
+		if err != nil {
+			return err
+		}
+		return s.Write(std.out)
 	}
-	r, err := openNamed(ctx, f, words)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	s, err := query.ReadStatus(ctx, r)
-	if err != nil {
-		return err
-	}
-	return s.Write(std.out)
 }
 
 // openNamed opens the recording that the first word or the flags name.
@@ -49,71 +47,69 @@ func namedPath(f *flags, words []string) (string, error) {
 }
 
 // export is netsql export.
-func export(ctx context.Context, args []string, std stdio) error {
+func export(f *flags) runner {
 	var since, until, format string
 	var compressed bool
-	f := newFlags("export", "[--since TIME] [--until TIME] [--format csv|jsonl] [--gzip] DIR [TABLE …]")
 	f.StringVar(&since, "since", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
 	f.StringVar(&until, "until", "", "end of the stretch, a `TIME`; the newest sample when not given")
 	f.StringVar(&format, "format", "csv", "csv or jsonl")
 	f.BoolVar(&compressed, "gzip", false, "compress the files, to a sixth or less")
-	words, err := f.parse(args, std)
-	if err != nil {
+	f.complete("format", oneOf("csv", "jsonl"))
+	f.completeWords(anyFolder, oneOf(query.TableNames()...))
+	return func(ctx context.Context, words []string, std stdio) error {
+		if len(words) == 0 {
+			return usagef("export to which folder? netsql export --since '2h ago' post-mortem")
+		}
+		r, err := openNamed(ctx, f, nil)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		if err := setWindow(ctx, r, since, until); err != nil {
+			return err
+		}
+		start := time.Now()
+		result, err := query.Export(ctx, r, words[0], query.ExportOptions{Format: format, Tables: words[1:], Gzip: compressed, Progress: progress(std)})
+		if err != nil {
+			return err
+		}
+		var rows int64
+		for _, file := range result.Files {
+			rows += file.Rows
+		}
+		_, err = fmt.Fprintf(std.out, "%d files with %d rows in %s, after %v; its README.md says what is in them\n",
+			len(result.Files), rows, words[0], time.Since(start).Round(time.Millisecond))
 		return err
 	}
-	if len(words) == 0 {
-		return usagef("export to which folder? netsql export --since '2h ago' post-mortem")
-	}
-	r, err := openNamed(ctx, f, nil)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if err := setWindow(ctx, r, since, until); err != nil {
-		return err
-	}
-	start := time.Now()
-	result, err := query.Export(ctx, r, words[0], query.ExportOptions{Format: format, Tables: words[1:], Gzip: compressed, Progress: progress(std)})
-	if err != nil {
-		return err
-	}
-	var rows int64
-	for _, file := range result.Files {
-		rows += file.Rows
-	}
-	_, err = fmt.Fprintf(std.out, "%d files with %d rows in %s, after %v; its README.md says what is in them\n",
-		len(result.Files), rows, words[0], time.Since(start).Round(time.Millisecond))
-	return err
 }
 
 // slice is netsql slice.
-func slice(ctx context.Context, args []string, std stdio) error {
+func slice(f *flags) runner {
 	var since, until, out string
-	f := newFlags("slice", "[--since TIME] [--until TIME] -o FILE")
 	f.StringVar(&since, "since", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
 	f.StringVar(&until, "until", "", "end of the stretch, a `TIME`; the newest sample when not given")
-	f.StringVar(&out, "o", "", "the new recording, a `FILE` that is not there yet")
-	words, err := f.parse(args, std)
-	if err != nil {
+	f.StringVarP(&out, "output", "o", "", "the new recording, a `FILE` that is not there yet")
+	f.complete("output", anyFile)
+	f.completeWords(recordings, nothing)
+	return func(ctx context.Context, words []string, std stdio) error {
+		if out == "" {
+			return usagef("slice into which file? netsql slice --since '2h ago' -o incident.db")
+		}
+		r, err := openNamed(ctx, f, words)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		if err := setWindow(ctx, r, since, until); err != nil {
+			return err
+		}
+		text, err := query.Slice(ctx, r, out)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(std.out, text)
 		return err
 	}
-	if out == "" {
-		return usagef("slice into which file? netsql slice --since '2h ago' -o incident.db")
-	}
-	r, err := openNamed(ctx, f, words)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if err := setWindow(ctx, r, since, until); err != nil {
-		return err
-	}
-	text, err := query.Slice(ctx, r, out)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(std.out, text)
-	return err
 }
 
 // progress shows a person at a terminal which table is being written.
@@ -125,28 +121,27 @@ func progress(std stdio) func(string, int64) {
 }
 
 // tables is netsql tables.
-func tables(_ context.Context, args []string, std stdio) error {
+func tables(f *flags) runner {
 	var markdown, asJSON bool
-	f := newFlags("tables", "[--markdown|--json] [TABLE]")
 	f.BoolVar(&markdown, "markdown", false, "as Markdown")
 	f.BoolVar(&asJSON, "json", false, "as JSON, with functions, commands and modes")
-	words, err := f.parse(args, std)
-	switch {
-	case err != nil:
-		return err
-	case len(words) > 1:
-		return usagef("one table at a time: netsql tables %s", words[0])
-	case asJSON && len(words) > 0:
-		return usagef("--json has all tables: netsql tables --json")
-	case asJSON:
-		text, err := query.ReferenceJSON()
-		if err != nil {
+	f.completeWords(oneOf(query.TableNames()...), nothing)
+	return func(_ context.Context, words []string, std stdio) error {
+		switch {
+		case len(words) > 1:
+			return usagef("one table at a time: netsql tables %s", words[0])
+		case asJSON && len(words) > 0:
+			return usagef("--json has all tables: netsql tables --json")
+		case asJSON:
+			text, err := query.ReferenceJSON()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(std.out, "%s\n", text)
 			return err
+		case len(words) == 1:
+			return query.Describe(std.out, words[0])
 		}
-		_, err = fmt.Fprintf(std.out, "%s\n", text)
-		return err
-	case len(words) == 1:
-		return query.Describe(std.out, words[0])
+		return query.Reference(std.out, markdown)
 	}
-	return query.Reference(std.out, markdown)
 }

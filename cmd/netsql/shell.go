@@ -19,33 +19,31 @@ import (
 
 // shell is netsql without a subcommand: it answers the SQL of the command line or of standard input,
 // or opens the interactive shell.
-func shell(ctx context.Context, args []string, std stdio) error {
+func shell(f *flags) runner {
 	var mode, at, since, until, colour string
-	f := newFlags("", "[RECORDING] [SQL …]")
 	f.StringVar(&mode, "mode", "", "how results look, a `MODE`: "+strings.Join(query.Modes(), ", "))
-	f.StringVar(&colour, "color", "auto", "colours on a terminal: auto, always or never; auto heeds NO_COLOR")
-	var texts []string
+	f.StringVar(&colour, "color", "auto", "colours on a terminal, a `WORD`: auto, always or never; auto heeds NO_COLOR")
+	var scripts []script
 	var noHeader, bail, noBail bool
 	var null, separator string
 	var timeout time.Duration
 	params := map[string]string{}
-	f.Func("c", "run `SQL` or a dot-command; may stand several times", func(text string) error {
-		texts = append(texts, text)
+	f.VarP(repeatedFlag(func(text string) error {
+		scripts = append(scripts, script{words: text})
 		return nil
-	})
-	f.Func("f", "run the statements of a `FILE`; - is standard input; may stand several times", func(name string) error {
-		text, err := readScript(name, std.in)
-		texts = append(texts, text)
-		return err
-	})
-	f.Func("p", "`NAME=VALUE` of a parameter, which statements have as :NAME; may stand several times", func(text string) error {
+	}), "command", "c", "run `SQL` or a dot-command; may stand several times")
+	f.VarP(repeatedFlag(func(name string) error {
+		scripts = append(scripts, script{words: name, isFile: true})
+		return nil
+	}), "file", "f", "run the statements of a `FILE`; - is standard input; may stand several times")
+	f.VarP(repeatedFlag(func(text string) error {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok || name == "" {
 			return fmt.Errorf("%q is no NAME=VALUE", text)
 		}
 		params[name] = value
 		return nil
-	})
+	}), "param", "p", "`NAME=VALUE` of a parameter, which statements have as :NAME; may stand several times")
 	f.BoolVar(&noHeader, "no-header", false, "do not name the columns")
 	f.StringVar(&null, "nullvalue", "", "what is shown for NULL, a `TEXT`")
 	f.StringVar(&separator, "separator", "", "what stands between values in list, csv, tsv and quote, a `TEXT`")
@@ -55,110 +53,138 @@ func shell(ctx context.Context, args []string, std stdio) error {
 	f.StringVar(&at, "at", "", "the `TIME` that at() means")
 	f.StringVar(&since, "since", "", "begin of the window that leaks and connections look at, a `TIME`")
 	f.StringVar(&until, "until", "", "end of that window, a `TIME`")
-	words, err := f.parse(args, std)
-	if err != nil {
-		return err
-	}
-	path, explicit, err := f.path()
-	if err != nil {
-		return err
-	}
-	if len(words) > 0 && looksLikeFile(words[0]) {
-		if f.db != "" {
-			return usagef("two recordings, %s and %s: name one", f.db, words[0])
-		}
-		path, explicit, words = words[0], true, words[1:]
-	}
-	if len(words) > 0 {
-		if err := mistakenWord(words[0]); err != nil {
+	f.complete("mode", oneOf(query.Modes()...))
+	f.complete("color", oneOf("auto", "always", "never"))
+	f.complete("file", anyFile)
+	f.completeWords(recordings, dotCommands)
+	return func(ctx context.Context, words []string, std stdio) error {
+		path, explicit, err := f.path()
+		if err != nil {
 			return err
 		}
-	}
-	words = append(texts, words...)
-	interactive := len(words) == 0 && isTerminal(std.in)
-	if timeout > 0 && !interactive {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, timeout, &timeoutError{timeout})
-		defer cancel()
-	}
+		if len(words) > 0 && looksLikeFile(words[0]) {
+			if f.db != "" {
+				return usagef("two recordings, %s and %s: name one", f.db, words[0])
+			}
+			path, explicit, words = words[0], true, words[1:]
+		}
+		if len(words) > 0 {
+			if err := mistakenWord(words[0]); err != nil {
+				return err
+			}
+		}
+		texts, err := readScripts(scripts, std.in)
+		if err != nil {
+			return err
+		}
+		words = append(texts, words...)
+		interactive := len(words) == 0 && isTerminal(std.in)
+		if timeout > 0 && !interactive {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeoutCause(ctx, timeout, &timeoutError{timeout})
+			defer cancel()
+		}
 
-	records, end, err := recordMeanwhile(ctx, path, explicit, std)
-	if err != nil {
-		return err
-	}
-	defer end()
-	if !records && !interactive {
-		defer exitWhenStuck(ctx, std)()
-	}
-	r, err := query.Open(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if err := setWindow(ctx, r, since, until); err != nil {
-		return err
-	}
-	if at != "" {
-		moment, err := query.ParseTime(at, time.Now())
-		if err != nil {
-			return usagef("--at: %v", err)
-		}
-		_, note, err := r.SetAt(ctx, moment)
+		records, end, err := recordMeanwhile(ctx, path, explicit, std)
 		if err != nil {
 			return err
 		}
-		if note != "" {
-			fmt.Fprintf(std.err, "note: %s\n", note)
+		defer end()
+		if !records && !interactive {
+			defer exitWhenStuck(ctx, std)()
 		}
-	}
-	out := newPatientWriter(std.out, 2*time.Second)
-	config := query.ShellConfig{
-		Out: out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, User: userName(),
-		NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params, Questions: questionsFolder(), Manual: manualTopics(),
-		Width:  func() int { width, _ := screenSize(std.out); return width },
-		Height: func() int { _, height := screenSize(std.out); return height },
-	}
-	config.Live = takeLive(map[string]bool{}, func(sentence string) { fmt.Fprintf(std.err, "note: %s\n", sentence) })
-	if config.Colour, err = coloured(colour, config.Terminal); err != nil {
-		return err
-	}
-	if interactive && config.Terminal {
-		config.Page = func(ctx context.Context, write func(io.Writer) error) error {
-			return errors.Join(out.drain(ctx), page(ctx, std, write))
+		r, err := query.Open(ctx, path)
+		if err != nil {
+			return err
 		}
-	}
-	s, err := query.NewShell(r, config)
-	if err != nil {
-		return usagef("--mode: %v", err)
-	}
-	defer s.Close()
-	switch {
-	case interactive:
-		stuck := func() { restart(s) }
-		if records {
-			stuck = func() {} // the recorder within must end first
+		defer r.Close()
+		if err := setWindow(ctx, r, since, until); err != nil {
+			return err
 		}
-		err = interact(ctx, s, r, out, bool(config.Colour), stuck, std)
-	case len(words) > 0:
-		err = script(ctx, s, words...)
-	default:
-		var text []byte
-		if text, err = io.ReadAll(std.in); err != nil {
-			return fmt.Errorf("read statements: %w", err)
+		if at != "" {
+			moment, err := query.ParseTime(at, time.Now())
+			if err != nil {
+				return usagef("--at: %v", err)
+			}
+			_, note, err := r.SetAt(ctx, moment)
+			if err != nil {
+				return err
+			}
+			if note != "" {
+				fmt.Fprintf(std.err, "note: %s\n", note)
+			}
 		}
-		err = script(ctx, s, string(text))
+		out := newPatientWriter(std.out, 2*time.Second)
+		config := query.ShellConfig{
+			Out: out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, User: userName(),
+			NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params, Questions: questionsFolder(), Manual: manualTopics(),
+			Width:  func() int { width, _ := screenSize(std.out); return width },
+			Height: func() int { _, height := screenSize(std.out); return height },
+		}
+		config.Live = takeLive(map[string]bool{}, func(sentence string) { fmt.Fprintf(std.err, "note: %s\n", sentence) })
+		if config.Colour, err = coloured(colour, config.Terminal); err != nil {
+			return err
+		}
+		if interactive && config.Terminal {
+			config.Page = func(ctx context.Context, write func(io.Writer) error) error {
+				return errors.Join(out.drain(ctx), page(ctx, std, write))
+			}
+		}
+		s, err := query.NewShell(r, config)
+		if err != nil {
+			return usagef("--mode: %v", err)
+		}
+		defer s.Close()
+		switch {
+		case interactive:
+			stuck := func() { restart(s) }
+			if records {
+				stuck = func() {} // the recorder within must end first
+			}
+			err = interact(ctx, s, r, out, bool(config.Colour), stuck, std)
+		case len(words) > 0:
+			err = runScripts(ctx, s, words...)
+		default:
+			var text []byte
+			if text, err = io.ReadAll(std.in); err != nil {
+				return fmt.Errorf("read statements: %w", err)
+			}
+			err = runScripts(ctx, s, string(text))
+		}
+		var late *timeoutError
+		if cause := context.Cause(ctx); errors.As(cause, &late) {
+			err = cause
+		}
+		return errors.Join(err, out.Close())
 	}
-	var late *timeoutError
-	if cause := context.Cause(ctx); errors.As(cause, &late) {
-		err = cause
-	}
-	return errors.Join(err, out.Close())
 }
 
 // A timeoutError says that there was no answer in time.
 type timeoutError struct{ after time.Duration }
 
 func (e *timeoutError) Error() string { return fmt.Sprintf("no answer within %v (--timeout)", e.after) }
+
+// A script is statements that a flag gives, or the name of the file that has them.
+type script struct {
+	words  string
+	isFile bool
+}
+
+// readScripts are the texts of the scripts. They are read after all flags: who asks for help waits for nothing.
+func readScripts(scripts []script, in io.Reader) ([]string, error) {
+	var texts []string
+	for _, s := range scripts {
+		text := s.words
+		if s.isFile {
+			var err error
+			if text, err = readScript(s.words, in); err != nil {
+				return nil, usagef("--file: %v", err)
+			}
+		}
+		texts = append(texts, text)
+	}
+	return texts, nil
+}
 
 // readScript is the text of a file of statements.
 func readScript(name string, in io.Reader) (string, error) {
@@ -211,7 +237,7 @@ func mistakenWord(word string) error {
 	return usagef("%q is no command, no recording and no SQL: netsql help shows what there is", word)
 }
 
-func script(ctx context.Context, s *query.Shell, texts ...string) error {
+func runScripts(ctx context.Context, s *query.Shell, texts ...string) error {
 	var failed error
 	for _, text := range texts {
 		err := s.Script(ctx, text)

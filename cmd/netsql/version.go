@@ -1,10 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"runtime/debug"
 )
+
+// printVersion is netsql version.
+func printVersion(*flags) runner {
+	return func(_ context.Context, _ []string, std stdio) error { return writeVersion(std.out) }
+}
 
 // writeVersion says which program this is: its version, the commit and date that it was built from, and the Go it was built with.
 func writeVersion(w io.Writer) error {

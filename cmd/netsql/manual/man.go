@@ -87,6 +87,9 @@ netsql - record the network of this machine, and ask in SQL what was there at an
 
 # FILES
 
+Flags that always apply stand in */etc/netsql.conf* and *$XDG_CONFIG_HOME/netsql.conf* (*~/.config/netsql.conf*), one
+on each line, and in the environment, **NETSQL_KEEP** for **--keep**: see **netsql-recording(7)**.
+
 Every command takes **--db** *FILE*. Without it the recording is **$NETSQL_DB**, else */var/lib/netsql/netsql.db* for
 root, and *$XDG_STATE_HOME/netsql/netsql.db* (*~/.local/state/netsql/netsql.db*) for other users.
 
