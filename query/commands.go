@@ -64,7 +64,7 @@ func commands() []command {
 		{".bail", "on|off", "end a script at the first error, or go on and say at the end how many there were", (*Shell).setBail},
 		{".param", "set NAME VALUE", "what :NAME stands for in statements; .param list, .param unset NAME, .param clear", (*Shell).parameter},
 		{".import", "FILE TABLE", "read a CSV file into a table of this shell", (*Shell).importFile},
-		{".dump", "TABLE …", "print tables as SQL that makes them anew", (*Shell).dump},
+		{".dump", "TABLE …", "print tables as SQL that makes them again", (*Shell).dump},
 		{".backup", "FILE", "copy the recording, also one that is being written", (*Shell).backup},
 		{".excel", "", "open the next result in the program for CSV files", (*Shell).excel},
 		{".shell", "COMMAND", "run a command of the system", (*Shell).system},

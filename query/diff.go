@@ -389,7 +389,7 @@ func (r *Recording) processesAt(ctx context.Context, ts float64) (map[string]thi
 	return things, err
 }
 
-// bootDifference says when the machine was started anew in between.
+// bootDifference says when the machine was rebooted in between.
 func (r *Recording) bootDifference(ctx context.Context, first, last float64) ([]happening, error) {
 	var boots []string
 	var hosts []string

@@ -235,7 +235,7 @@ func TestExportReadme(t *testing.T) {
 		zoned(d.wall.Add(-3*time.Hour)) + " to " + zoned(d.wall), zone,
 		"samples: 100\n",
 		"(1m 35s): the recorder was stopped",
-		"the recorder was stopped, and the machine was started anew",
+		"the recorder was stopped, and the machine was rebooted",
 		"still so at the last sample: routes incomplete: not root",
 		`routes failed: read routes: no \<i>buffer\</i> space`,
 		"| ts | time | Time of the sample; the same in every table, so tables join on it. |",

@@ -27,7 +27,7 @@ var censusNames = map[string][]string{
 	"udp4": {"UDP"}, "udp6": {"UDPv6"}, "raw4": {"RAW"}, "raw6": {"RAWv6"}, "unix": {"UNIX", "UNIX-STREAM" /* since Linux 5.15 */},
 }
 
-// take counts anew, once in a sample.
+// take counts again, once in a sample.
 func (c *census) take(ns namespace, gen uint32) {
 	if c.gen == gen {
 		return

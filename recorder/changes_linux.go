@@ -105,8 +105,8 @@ var changeGroups = []int{
 // nearly a kilobyte. Without CAP_NET_ADMIN it is net.core.rmem_max at the most.
 const changesBuffer = 16 << 20
 
-func newChanges(w *store.Writer, ns namespace, sources []source, h *monitor, wake *trigger) *changes {
-	c := &changes{writer: w, source: w.SourceIn(ns.id, "changes"), ns: ns, monitor: h, trigger: wake, fd: -1}
+func newChanges(w *store.Writer, ns namespace, sources []source, h *monitor, t *trigger) *changes {
+	c := &changes{writer: w, source: w.SourceIn(ns.id, "changes"), ns: ns, monitor: h, trigger: t, fd: -1}
 	for _, s := range sources {
 		switch s := s.(type) {
 		case *interfaces:

@@ -353,7 +353,7 @@ func TestLostClosesAreCounted(t *testing.T) {
 }
 
 // Whatever comes, the log of closes's sums are those of all that came, and what it keeps stays within its bounds.
-func TestLedgerLaw(t *testing.T) {
+func TestCloseLogLaw(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(30) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -413,7 +413,7 @@ func TestLedgerLaw(t *testing.T) {
 
 // However many closes there are, each peer of a service is told of; the first closes and the odd ones are kept one by one, and
 // some of all others, the fewer the more there are.
-func TestLedgerThins(t *testing.T) {
+func TestCloseLogThins(t *testing.T) {
 	t.Parallel()
 	const budget, peers = 400, 30
 	odd := func(i int) bool { return i%97 == 0 }
@@ -642,7 +642,7 @@ func TestTimeWaitIsKeptUntilItsCloseMustBeHeard(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		began, emptied time.Duration // before the dump
-		inLedger       bool
+		inLog          bool
 		waits          bool
 	}{
 		{"just closed", 0, 0, false, true},
@@ -659,7 +659,7 @@ func TestTimeWaitIsKeptUntilItsCloseMustBeHeard(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := &protocol{closes: &closes{events: newCloseLog(100), since: dumped, emptied: dumped - c.emptied}}
-		if c.inLedger {
+		if c.inLog {
 			p.closes.events.add(&closeEvent{at: dumped, proto: unix.IPPROTO_TCP, rec: rec}, false)
 		}
 		p.seeRemains(&rec, msg, dumped)

@@ -38,7 +38,7 @@ func TestOrdersOfCloses(t *testing.T) {
 	}
 	for range seeds {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			h := &ledgerHistory{t: t, rand: rand.New(rand.NewPCG(seed, 3)), conns: map[uint16]*madeUp{}}
+			h := &closeHistory{t: t, rand: rand.New(rand.NewPCG(seed, 3)), conns: map[uint16]*madeUp{}}
 			h.run(40)
 		})
 		seed++
@@ -56,7 +56,7 @@ type madeUp struct {
 	told       int           // sample before which the kernel told of its close; 0: not yet
 }
 
-type ledgerHistory struct {
+type closeHistory struct {
 	t       *testing.T
 	rand    *rand.Rand
 	s       *sockets
@@ -70,12 +70,12 @@ type ledgerHistory struct {
 	bytes   uint64
 }
 
-const ledgerPorts = 60
+const closePorts = 60
 
 // live opens, feeds and closes some connections.
-func (h *ledgerHistory) live() {
+func (h *closeHistory) live() {
 	for range h.rand.IntN(5) {
-		port := uint16(1000 + h.rand.IntN(ledgerPorts))
+		port := uint16(1000 + h.rand.IntN(closePorts))
 		c := h.conns[port]
 		switch {
 		case c != nil && c.closed != 0 && kernel.SinceBoot()-c.closed < 4*kernelTick():
@@ -106,7 +106,7 @@ func (h *ledgerHistory) live() {
 	}
 }
 
-func (h *ledgerHistory) tellLate() {
+func (h *closeHistory) tellLate() {
 	for _, c := range h.late {
 		h.tell(c)
 	}
@@ -114,7 +114,7 @@ func (h *ledgerHistory) tellLate() {
 }
 
 // message is what the kernel says of a connection.
-func (h *ledgerHistory) message(c *madeUp, state uint8, cookie uint64, attributes ...any) []byte {
+func (h *closeHistory) message(c *madeUp, state uint8, cookie uint64, attributes ...any) []byte {
 	b := kerneltest.InetMessage(state, attributes...)
 	binary.BigEndian.PutUint16(b[4:], c.port)
 	binary.BigEndian.PutUint16(b[6:], 80)
@@ -124,14 +124,14 @@ func (h *ledgerHistory) message(c *madeUp, state uint8, cookie uint64, attribute
 	return b
 }
 
-func (h *ledgerHistory) info(c *madeUp) []byte {
+func (h *closeHistory) info(c *madeUp) []byte {
 	info := make([]byte, 280)
 	binary.NativeEndian.PutUint32(info[68:], 100) // rtt
 	binary.NativeEndian.PutUint64(info[200:], c.bytes)
 	return info
 }
 
-func (h *ledgerHistory) name(c *madeUp) uint64 {
+func (h *closeHistory) name(c *madeUp) uint64 {
 	if c.cookie == 0 {
 		h.cookies++
 		c.cookie = h.cookies
@@ -140,7 +140,7 @@ func (h *ledgerHistory) name(c *madeUp) uint64 {
 }
 
 // tell has the kernel tell of a close.
-func (h *ledgerHistory) tell(c *madeUp) {
+func (h *closeHistory) tell(c *madeUp) {
 	b := h.message(c, sockdiag.StateClose, h.name(c), inetDiagProtocol, []byte{unix.IPPROTO_TCP}, sockdiag.InetDiagInfo, h.info(c))
 	c.told = h.sample + 1
 	head := make([]byte, unix.NLMSG_HDRLEN)
@@ -153,8 +153,8 @@ func (h *ledgerHistory) tell(c *madeUp) {
 }
 
 // dump tells of all connections, while they live on.
-func (h *ledgerHistory) dump(each func(msg []byte) error) error {
-	for port := uint16(1000); port < 1000+ledgerPorts; port++ {
+func (h *closeHistory) dump(each func(msg []byte) error) error {
+	for port := uint16(1000); port < 1000+closePorts; port++ {
 		h.live()
 		c := h.conns[port]
 		var b []byte
@@ -184,7 +184,7 @@ func (h *ledgerHistory) dump(each func(msg []byte) error) error {
 	return nil
 }
 
-func (h *ledgerHistory) run(samples int) {
+func (h *closeHistory) run(samples int) {
 	r := newRecording(h.t)
 	budget := h.rand.IntN(30)
 	ample := h.rand.IntN(2) == 0

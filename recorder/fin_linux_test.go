@@ -87,7 +87,7 @@ func TestFINIsNoByteReceived(t *testing.T) {
 			if diff = cmp.Diff(want, seen()); diff == "" {
 				return
 			}
-			for name, w := range want { // a wrong number does not mend itself
+			for name, w := range want { // a wrong number does not repair itself
 				if got := seen()[name]; got != w && state(got) == state(w) {
 					t.Fatalf("%s: %s is %s, want %s", what, name, got, w)
 				}
@@ -111,18 +111,18 @@ func TestFINIsNoByteReceived(t *testing.T) {
 	// The server's FIN does not arrive, nor does it acknowledge the client's.
 	last, acked := pair("last ack", 200)
 	cookies := [...]int64{cookieOf(t, halved), cookieOf(t, acked), 0}
-	mend := drop(servers, clients)
+	repair := drop(servers, clients)
 	states(last, acked, "FIN_WAIT1", "LAST_ACK")
 	last.CloseWrite()
 	io.ReadAll(acked)
 	acked.Close()
 	settled("LAST_ACK")
-	mend()
+	repair()
 
 	// The client's FIN does not arrive, and the server's does.
 	both, crossed := pair("closing", 300)
 	cookies[2] = cookieOf(t, both)
-	mend = drop(clients, servers)
+	repair = drop(clients, servers)
 	states(both, crossed, "CLOSING", "FIN_WAIT1")
 	both.CloseWrite()
 	crossed.CloseWrite()
@@ -137,7 +137,7 @@ func TestFINIsNoByteReceived(t *testing.T) {
 	if diff := cmp.Diff([]string{want["closing client"], want["closing server"]}, []string{seen()["closing client"], seen()["closing server"]}); diff != "" {
 		t.Fatalf("CLOSING (-want +got):\n%s", diff)
 	}
-	mend()
+	repair()
 
 	// In TIME_WAIT stands what the last sample before it saw.
 	halved.Close()

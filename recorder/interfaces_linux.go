@@ -26,7 +26,7 @@ type interfaces struct {
 }
 
 // A knownLink is what the last sample said of a link: its name and other words need to be
-// made anew only when they changed, while its counters always move.
+// made again only when they changed, while its counters always move.
 type knownLink struct {
 	link    rtnl.Link // its slices point into the last dump's message
 	sum     uint64

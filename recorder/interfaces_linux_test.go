@@ -141,7 +141,7 @@ func TestInterfaces(t *testing.T) {
 	ip(t, "link del v0")
 	check("deleted")
 	links(t, "v0")
-	check("made anew")
+	check("made again")
 	if got := r.rows("SELECT DISTINCT ifindex FROM interfaces WHERE name = 'v0'"); len(got) != 2 {
 		t.Errorf("%d interfaces had the name v0, want 2", len(got))
 	}

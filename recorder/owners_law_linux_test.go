@@ -170,7 +170,7 @@ func (h *history) run(steps int) {
 	}
 	r := newRecording(h.t)
 	s := newSockets(r.Writer, here(h.t)).(*sockets)
-	db, err := sql.Open("sqlite", store.DSN(r.path)) // once: to read all views anew takes longer than a sample
+	db, err := sql.Open("sqlite", store.DSN(r.path)) // once: to read all views again takes longer than a sample
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -810,7 +810,7 @@ func (p *performer) perform(words []string) (string, error) {
 	return "", fmt.Errorf("what is %q?", words)
 }
 
-// environ is the environment with these set anew: of two that are alike, Go takes the first.
+// environ is the environment with these set again: of two that are alike, Go takes the first.
 func environ(set ...string) []string { return append(set, os.Environ()...) }
 
 // open makes a socket of one kind or another.

@@ -389,7 +389,7 @@ func TestOwnersFail(t *testing.T) {
 	}{
 		{"at first", func() {}, ours, false},
 		{"an error", func() { unix.Close(s.owners.Proc) }, nobodys, true},
-		{"mended", func() { s.owners.Proc = -1 }, ours, false},
+		{"repaired", func() { s.owners.Proc = -1 }, ours, false},
 		{"a panic", func() { s.owners.ByPID = nil }, nobodys, true},
 		{"after the panic", func() {}, ours, false},
 	} {
@@ -431,7 +431,7 @@ func TestUnchangedSocketsCostNothing(t *testing.T) {
 			t.Errorf("%v spans of %s were written", n, table)
 		}
 		if n := r.rows("SELECT count(*) AS n FROM " + table + "_open WHERE from_sample <> 1")[0]["n"]; n != int64(0) {
-			t.Errorf("%v spans of %s were begun anew", n, table)
+			t.Errorf("%v spans of %s were begun again", n, table)
 		}
 	}
 	// But a byte is a change, of both sockets.

@@ -178,7 +178,7 @@ var counterWords = map[string]string{
 	"TcpExt.TCPSlowStartRetrans":       "Segments sent again in slow start, after a timeout.",
 	"TcpExt.TCPTimeouts":               "Retransmission timeouts: no acknowledgement came in time, and the connection stood still.",
 	"TcpExt.TCPLossProbes":             "Last segments sent a second time early, to find out whether the tail was lost (TLP).",
-	"TcpExt.TCPLossProbeRecovery":      "Losses that such a probe mended before the timeout.",
+	"TcpExt.TCPLossProbeRecovery":      "Losses that such a probe repaired before the timeout.",
 	"TcpExt.TCPRenoRecoveryFail":       "Fast recoveries without SACK that could not send the lost segment again.",
 	"TcpExt.TCPSackRecoveryFail":       "Fast recoveries with SACK that could not send the lost segment again.",
 	"TcpExt.TCPRcvCollapsed":           "Segments merged in a receive queue to save memory: a program reads too slowly.",

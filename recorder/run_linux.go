@@ -154,7 +154,7 @@ func (r *run) loop(ctx, whole context.Context) error {
 	defer early.Stop()
 	tidy := time.NewTimer(0) // runs while there is something to be done between samples
 	defer tidy.Stop()
-	wake := r.trigger.signal // nil meanwhile
+	triggered := r.trigger.signal // nil meanwhile
 	for {
 		select {
 		case <-ctx.Done():
@@ -166,10 +166,10 @@ func (r *run) loop(ctx, whole context.Context) error {
 				r.letGo()
 			}
 			continue
-		case <-wake:
+		case <-triggered:
 			if wait, ok := budget.bring(r.trigger.take(), kernel.SinceBoot(), time.Until(next)); ok {
 				early.Reset(wait)
-				wake = nil
+				triggered = nil
 			}
 			continue
 		case <-tidy.C:
@@ -184,7 +184,7 @@ func (r *run) loop(ctx, whole context.Context) error {
 		r.report(r.sample(whole))
 		budget.end(kernel.SinceBoot())
 		early.Stop()
-		wake = r.trigger.signal
+		triggered = r.trigger.signal
 		// A sample that took longer than the interval is followed by one at the next beat, not by
 		// those that were missed.
 		now := time.Now()

@@ -268,7 +268,7 @@ func (p *protocol) countSurplus() {
 	c.queues = true
 }
 
-// reportCounts puts the groups into the recording and begins anew. A group that has no sockets rests for as long as its process
+// reportCounts puts the groups into the recording and begins again. A group that has no sockets rests for as long as its process
 // lives.
 func (p *protocol) reportCounts(lives func(store.Ref) bool) {
 	for key, c := range p.counts {
@@ -295,12 +295,12 @@ func (p *protocol) reportCounts(lives func(store.Ref) bool) {
 		return
 	}
 	p.counted = true
-	for id := range p.sums.Dormant() { // of the last run, and without sockets now
+	for id := range p.sums.OfLastRun() { // of the last run, and without sockets now
 		if p.has(id) && lives(id.Process) {
 			p.group(id).subject = p.sums.RestNamed(id)
 		}
 	}
-	for id := range p.trends.Dormant() {
+	for id := range p.trends.OfLastRun() {
 		if p.has(id) && lives(id.Process) {
 			p.group(id).trend = p.trends.RestNamed(id)
 		}

@@ -75,7 +75,7 @@ func (m *moved) add(g growth) {
 	m.retransmits += int64(g.retransmits)
 }
 
-// report puts the sums into the recording and begins anew. The sum of a process without a connection rests for as long as the
+// report puts the sums into the recording and begins again. The sum of a process without a connection rests for as long as the
 // process lives.
 func (t *traffic) report(protocols []*protocol, lives func(store.Ref) bool) error {
 	for _, p := range protocols {
@@ -104,7 +104,7 @@ func (t *traffic) report(protocols []*protocol, lives func(store.Ref) bool) erro
 		return nil
 	}
 	t.known = true
-	for id := range t.set.Dormant() { // of the last run, and without a connection now
+	for id := range t.set.OfLastRun() { // of the last run, and without a connection now
 		if id.NetNS == t.ns.id && lives(id.Process) {
 			t.sums[id.Process] = &moved{subject: t.set.RestNamed(id)}
 		}

@@ -122,7 +122,7 @@ func moved(bytes, packets int64) InterfaceCounters {
 }
 
 // Deltas and rates are right across stillness, gaps, a stopped recorder, a reboot, counters that
-// fall and interfaces that are made anew.
+// fall and interfaces that are made again.
 func TestDeltas(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -147,7 +147,7 @@ func TestDeltas(t *testing.T) {
 	s.step(time.Second, both(moved(9501, 4), moved(100, 1)))     // 12: veth0 appears
 	s.step(time.Second, both(moved(9502, 5), moved(300, 3)))     // 13: +200
 	s.step(time.Second, one(moved(9503, 6)))                     // 14: veth0 is gone
-	s.step(time.Second, both(moved(9504, 7), moved(1000, 1000))) // 15: veth0 anew, with more than before
+	s.step(time.Second, both(moved(9504, 7), moved(1000, 1000))) // 15: veth0 again, with more than before
 	s.step(time.Second, both(moved(9505, 8), moved(1010, 1001))) // 16: +10
 	s.close()
 

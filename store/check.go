@@ -468,7 +468,7 @@ type span struct {
 	fault       string
 }
 
-// What spanFaults says of spans; recover tells from it what can be mended.
+// What spanFaults says of spans; recover tells from it what can be repaired.
 const (
 	faultSubject = "has no subject"
 	faultTuple   = "has no tuple"

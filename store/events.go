@@ -290,7 +290,7 @@ func (t *eventWriter[ID, V]) read(subject uint32, open bool) (v V, there bool, e
 	if t.writer.Behind() {
 		return v, false, errBehind
 	}
-	if t.conn != t.writer.file.conn { // the file was opened anew, which has closed them
+	if t.conn != t.writer.file.conn { // the file was opened again, which has closed them
 		t.conn, t.open, t.ended = t.writer.file.conn, nil, nil
 	}
 	ctx := context.Background()

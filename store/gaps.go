@@ -42,7 +42,7 @@ type openGap struct {
 const (
 	gapStopped    = "stopped"    // the recorder had been stopped
 	gapCrashed    = "crashed"    // the recorder was killed, or the machine fell
-	gapReboot     = "reboot"     // the machine was started anew in between
+	gapReboot     = "reboot"     // the machine was rebooted in between
 	gapSuspended  = "suspended"  // the machine slept
 	gapLate       = "late"       // the sample came late: the machine was busy, or frozen
 	gapUnwritten  = "unwritten"  // samples could not be written
@@ -76,7 +76,7 @@ func (g *gapLog) begin(ctx context.Context, q *sql.Conn, last sampleTime, lastBo
 		row = gapRow{since: last.ts, kind: gapStopped, detail: "the recorder was stopped"}
 	}
 	if lastBoot.Int64 != boot {
-		row.detail += ", and the machine was started anew"
+		row.detail += ", and the machine was rebooted"
 		if !stopped {
 			row.kind = gapReboot
 		}

@@ -72,7 +72,7 @@ func gapsOfAStory(t *testing.T, seed uint64, kinds map[string]int) {
 			if r.IntN(3) == 0 {
 				boot++
 				up, awake = time.Minute, time.Minute
-				if begins = begins + ", and the machine was started anew"; begins[0] == 'c' {
+				if begins = begins + ", and the machine was rebooted"; begins[0] == 'c' {
 					begins = "reboot" + begins[len("crashed"):]
 				}
 			}

@@ -441,7 +441,7 @@ func (h *history) put(i int, refs map[int64]Ref) {
 			h.sums[i].Rest(h.resting[id])
 		}
 	}
-	for id := range h.sums[i].Dormant() {
+	for id := range h.sums[i].OfLastRun() {
 		if _, there := h.moved[i][id]; there {
 			h.resting[id] = h.sums[i].RestNamed(id)
 		}

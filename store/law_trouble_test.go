@@ -117,7 +117,7 @@ func (d *trouble) full(h *history) {
 	}
 }
 
-// readOnly: SQLITE_READONLY, until the file is opened anew.
+// readOnly: SQLITE_READONLY, until the file is opened again.
 func (d *trouble) readOnly(h *history) {
 	h.exec("PRAGMA query_only = 1")
 	for !h.w.Behind() {

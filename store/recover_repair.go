@@ -115,7 +115,7 @@ func (s *salvage) repairTables(ctx context.Context) error {
 		s.options.Progress(t.Name, int64(i+1))
 		for _, step := range []func(context.Context, *Table) error{s.repairSubjects, s.repairSpans, s.endSubjects} {
 			if err := step(ctx, t); err != nil {
-				return fmt.Errorf("mend %s: %w", t.Name, err)
+				return fmt.Errorf("repair %s: %w", t.Name, err)
 			}
 		}
 	}

@@ -186,7 +186,7 @@ func TestRecoverWAL(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t, 9)
 	h.start()
-	for range 40 { // not so many that the -wal file is begun anew
+	for range 40 { // not so many that the -wal file is begun again
 		h.step()
 	}
 	defer h.w.Close(context.Background())

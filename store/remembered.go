@@ -13,7 +13,7 @@ import (
 func (set *Set[ID, V]) Remembered(ctx context.Context, each func(ID, V)) {
 	t := set.table
 	w := t.writer
-	if len(t.dormant) == 0 || w.file.conn == nil {
+	if len(t.ofLastRun) == 0 || w.file.conn == nil {
 		return
 	}
 	values := append(slices.Clone(t.table.rare), inFile(t.table.span)...)
@@ -48,7 +48,7 @@ func (set *Set[ID, V]) Remembered(ctx context.Context, each func(ID, V)) {
 				c.kind.set(to.Field(c.index), got[i])
 			}
 		}
-		if t.dormant[t.hashes.key(id)] != nil {
+		if t.ofLastRun[t.hashes.key(id)] != nil {
 			each(id, v)
 		}
 	}

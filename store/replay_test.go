@@ -34,7 +34,7 @@ func newChoices(seed uint64) *choices {
 }
 
 // Uint64 makes choices a rand.Source. A replayed step that has no choices left takes numbers that are the same each time; not 0 again and again, which
-// rand draws anew for ever.
+// rand draws again for ever.
 func (c *choices) Uint64() uint64 {
 	if c.fresh != nil {
 		v := c.fresh.Uint64()

@@ -91,7 +91,7 @@ func TestRestingLongerThanIsKept(t *testing.T) {
 	tick += 5
 	start()
 	var left []string
-	for id := range set.Dormant() {
+	for id := range set.OfLastRun() {
 		left = append(left, id.Comm)
 	}
 	if got := strings.Join(left, " "); len(left) != 3 || !strings.Contains(got, "one") || !strings.Contains(got, "two") {
@@ -113,7 +113,7 @@ func TestRestingLongerThanIsKept(t *testing.T) {
 
 	boot, tick = "two", tick+5
 	start()
-	for id := range set.Dormant() {
+	for id := range set.OfLastRun() {
 		t.Errorf("%v is of the boot before", id)
 	}
 	for range 200 {

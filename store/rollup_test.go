@@ -16,7 +16,7 @@ import (
 )
 
 // The roll-ups say of every minute, hour and day what a model that remembers every sample says: also where groups
-// come and go, an interface is made anew, the recorder pauses, is stopped or killed, or rolls up late.
+// come and go, an interface is made again, the recorder pauses, is stopped or killed, or rolls up late.
 func TestRollups(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds(3, 6) {
@@ -144,7 +144,7 @@ func (m *rollupModel) putLinks(rx map[string]float64) {
 		case m.rand.IntN(40) == 0 && known: // gone
 			delete(m.links, name)
 			continue
-		case !known: // made anew, with another index
+		case !known: // made again, with another index
 			m.made++
 			m.links[name], m.index[name] = 0, m.made
 			rx[name] = math.NaN()

@@ -1,6 +1,6 @@
 package store
 
-// InterfaceID names a network interface; one that is deleted and made anew gets a new index.
+// InterfaceID names a network interface; one that is deleted and made again gets a new index.
 type InterfaceID struct {
 	NetNS   Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
 	IfIndex Int    `col:"ifindex" doc:"Index of the interface."`

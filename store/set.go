@@ -10,7 +10,7 @@ import (
 // twenty thousand: its identity and the values of its open span are in the file, and here is only
 // what tells whether they are still the same.
 type Subject[ID, V comparable] struct {
-	set    *Set[ID, V] // nil while dormant, and once it is gone or was never committed
+	set    *Set[ID, V] // nil while the new run has not seen it, and once it is gone or was never committed
 	values uint64      // hash of what the open span says
 	number uint32      // its identity in the file, half of the key of a closed span
 	since  uint32      // first sample it was seen in, in unix seconds
@@ -174,10 +174,10 @@ func (set *Set[ID, V]) RestNamed(id ID) *Subject[ID, V] {
 	return s
 }
 
-// Dormant lists what the last run of the recorder left, in the same boot, in a table that rests, as far as nothing has been
+// OfLastRun lists what the last run of the recorder left, in the same boot, in a table that rests, as far as nothing has been
 // said of it yet: of all sets of the table. Use RestNamed for what is still there. The rest is gone as soon as all sources
 // of the table have been read.
-func (set *Set[ID, V]) Dormant() iter.Seq[ID] { return maps.Values(maps.Clone(set.table.names)) }
+func (set *Set[ID, V]) OfLastRun() iter.Seq[ID] { return maps.Values(maps.Clone(set.table.names)) }
 
 // KeepAll says that every subject is there as it was, for a reader that returns ErrKept then. It answers false when the
 // recording does not have them so: after a sample that was not written, or in which the source failed. Then Put them all.

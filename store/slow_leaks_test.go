@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A leak of some sockets a day is found in the hours, also when the samples are long gone and the program was started anew
+// A leak of some sockets a day is found in the hours, also when the samples are long gone and the program was started again
 // meanwhile; what stands still, swings, takes one step or comes back is none.
 func TestSlowLeaks(t *testing.T) {
 	t.Parallel()

@@ -35,10 +35,10 @@ type spanWriter[ID, V comparable] struct {
 	sets   []*Set[ID, V]
 	hashes hashes[ID, V]
 
-	// dormant are the subjects of the last run that have not been seen again yet. names are their identities, in a table
+	// ofLastRun are the subjects of the last run that have not been seen again yet. names are their identities, in a table
 	// that rests.
-	dormant map[key]*Subject[ID, V]
-	names   map[key]ID
+	ofLastRun map[key]*Subject[ID, V]
+	names     map[key]ID
 	// cutQueue has the subjects at the places at which their spans are looked at; see cut.
 	cutQueue [][]*Subject[ID, V]
 
@@ -102,19 +102,19 @@ func (t *spanWriter[ID, V]) subject() *Subject[ID, V] {
 	return &Subject[ID, V]{number: t.lastSubject, since: uint32(t.writer.now.ts)}
 }
 
-// adopt returns the subject of the last run, which is dormant no longer; nil when the last run did not know it.
+// adopt returns the subject of the last run, which is then seen again; nil when the last run did not know it.
 func (t *spanWriter[ID, V]) adopt(k key) *Subject[ID, V] {
-	s := t.dormant[k]
-	t.noLongerDormant(k)
+	s := t.ofLastRun[k]
+	t.seenAgain(k)
 	return s
 }
 
-// noLongerDormant takes a subject out of the dormant ones.
-func (t *spanWriter[ID, V]) noLongerDormant(k key) {
-	delete(t.dormant, k)
+// seenAgain takes a subject out of the unseen ones.
+func (t *spanWriter[ID, V]) seenAgain(k key) {
+	delete(t.ofLastRun, k)
 	delete(t.names, k)
-	if len(t.dormant) == 0 {
-		t.dormant, t.names = nil, nil
+	if len(t.ofLastRun) == 0 {
+		t.ofLastRun, t.names = nil, nil
 	}
 }
 
@@ -133,7 +133,7 @@ func (t *spanWriter[ID, V]) load(ctx context.Context, q *sql.Conn, last int64, s
 	}
 	t.tuplesKept = t.lastTuple
 	if sameBoot {
-		if err := t.loadDormant(ctx, q); err != nil {
+		if err := t.loadLastRun(ctx, q); err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 	}
@@ -176,11 +176,11 @@ func lastID[N int64 | uint32](ctx context.Context, q *sql.Conn, table string, to
 	return nil
 }
 
-func (t *spanWriter[ID, V]) loadDormant(ctx context.Context, q *sql.Conn) error {
-	t.dormant = map[key]*Subject[ID, V]{}
+func (t *spanWriter[ID, V]) loadLastRun(ctx context.Context, q *sql.Conn) error {
+	t.ofLastRun = map[key]*Subject[ID, V]{}
 	columns := "SELECT s.id, coalesce(s.since, (SELECT ts FROM sample WHERE id = s.first_sample), 0.0)" + strings.ReplaceAll(stored(t.table.id), ", ", ", s.")
 	if !t.table.rests {
-		return t.addDormant(ctx, q, fmt.Sprintf("%[1]s FROM %[2]s_open o JOIN %[2]s s ON s.id = o.subject", columns, t.table.Subject))
+		return t.addOfLastRun(ctx, q, fmt.Sprintf("%[1]s FROM %[2]s_open o JOIN %[2]s s ON s.id = o.subject", columns, t.table.Subject))
 	}
 	t.names = map[key]ID{}
 	// Of two of one name, as recorders before format 6 wrote them, the newer one goes on.
@@ -188,15 +188,15 @@ func (t *spanWriter[ID, V]) loadDormant(ctx context.Context, q *sql.Conn) error 
 		fmt.Sprintf("%[1]s s INDEXED BY %[1]s_resting WHERE s.gone_sample IS NULL AND s.last_sample >= %[2]d ORDER BY s.id", t.table.Subject, t.writer.bootSample),
 		fmt.Sprintf("%[1]s_open o JOIN %[1]s s ON s.id = o.subject", t.table.Subject),
 	} {
-		if err := t.addDormant(ctx, q, columns+" FROM "+from); err != nil {
+		if err := t.addOfLastRun(ctx, q, columns+" FROM "+from); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addDormant reads dormant subjects: number, since and identity.
-func (t *spanWriter[ID, V]) addDormant(ctx context.Context, q *sql.Conn, question string) error {
+// addOfLastRun reads unseen subjects: number, since and identity.
+func (t *spanWriter[ID, V]) addOfLastRun(ctx context.Context, q *sql.Conn, question string) error {
 	rows, err := q.QueryContext(ctx, question)
 	if err != nil {
 		return err
@@ -217,7 +217,7 @@ func (t *spanWriter[ID, V]) addDormant(ctx context.Context, q *sql.Conn, questio
 			c.kind.set(v.Field(c.index), got[2+i])
 		}
 		k := t.hashes.key(id)
-		t.dormant[k] = &Subject[ID, V]{number: uint32(got[0].(int64)), since: uint32(got[1].(float64))}
+		t.ofLastRun[k] = &Subject[ID, V]{number: uint32(got[0].(int64)), since: uint32(got[1].(float64))}
 		if t.names != nil {
 			t.names[k] = id
 		}
@@ -258,7 +258,7 @@ func (t *spanWriter[ID, V]) sortOut(m int64) {
 		}
 	}
 	if everyoneLooked {
-		for k, s := range t.dormant {
+		for k, s := range t.ofLastRun {
 			t.gone = append(t.gone, goneSubject[ID, V]{s, k})
 		}
 	}
@@ -426,7 +426,7 @@ func (t *spanWriter[ID, V]) committed(m int64) {
 	}
 	for _, g := range t.gone {
 		if g.subject.set == nil {
-			t.noLongerDormant(g.key)
+			t.seenAgain(g.key)
 			continue
 		}
 		delete(g.subject.set.byKey, g.key)
@@ -487,7 +487,7 @@ func (t *spanWriter[ID, V]) forget() {
 			s.queued = false
 		}
 	}
-	t.dormant, t.names, t.cutQueue = nil, nil, make([][]*Subject[ID, V], t.table.K)
+	t.ofLastRun, t.names, t.cutQueue = nil, nil, make([][]*Subject[ID, V], t.table.K)
 	t.again()
 	clear(t.tuples)
 }

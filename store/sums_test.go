@@ -90,7 +90,7 @@ func TestSumsDoNotOverflow(t *testing.T) {
 	}
 }
 
-// Check finds sums that are not those of the spans; recover leaves out all of them, and the next recorder makes them anew.
+// Check finds sums that are not those of the spans; recover leaves out all of them, and the next recorder makes them again.
 func TestSumsAreChecked(t *testing.T) {
 	t.Parallel()
 	m := newSumsModel(t, 21)

@@ -267,7 +267,7 @@ func (t *Table) changesName() string {
 // Where the span began earlier than this sample the counters stand still: 0. Where it
 // begins with it, the span before it, if it ended with the sample before, is one look-up
 // by primary key; if there is none (first seen, not read then, another boot) the growth is
-// not known: NULL. If any counter of the subject fell it was reset or made anew, and none
+// not known: NULL. If any counter of the subject fell it was reset or made again, and none
 // of the others can be trusted either: then the span before it is taken for none.
 func (t *Table) deltasView() View { return t.deltasOf(t.Counters()) }
 

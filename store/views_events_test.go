@@ -211,8 +211,8 @@ func TestEvents(t *testing.T) {
 		"5|gap|began|stopped: the recorder was stopped|NULL|NULL|NULL",
 		"66|listener|down|tcp 10.0.0.5:443|NULL|NULL|webd",
 		"66|gap|ended|stopped: the recorder was stopped|NULL|NULL|NULL",
-		"66|gap|began|stopped: the recorder was stopped, and the machine was started anew|NULL|NULL|NULL",
-		"127|gap|ended|stopped: the recorder was stopped, and the machine was started anew|NULL|NULL|NULL",
+		"66|gap|began|stopped: the recorder was stopped, and the machine was rebooted|NULL|NULL|NULL",
+		"127|gap|ended|stopped: the recorder was stopped, and the machine was rebooted|NULL|NULL|NULL",
 	}
 	slices.Sort(want) // those of one moment have no order
 	got := p.events(0)

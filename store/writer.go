@@ -233,7 +233,7 @@ func (w *Writer) enterRun(ctx context.Context) error {
 }
 
 // BootTime is when the running system was started, as the recording first heard it. The
-// kernel computes it anew from a moving clock; start times of processes must not move.
+// kernel computes it again from a moving clock; start times of processes must not move.
 func (w *Writer) BootTime() float64 { return w.started }
 
 // Now is the ts of the sample under way, in unix seconds.

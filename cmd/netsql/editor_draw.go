@@ -19,13 +19,13 @@ type screen struct {
 	out            bytes.Buffer
 }
 
-// forget begins anew in the terminal's present row: others have written since.
+// forget begins again in the terminal's present row: others have written since.
 func (s *screen) forget() {
 	s.drawn, s.curRow, s.curCol, s.top = nil, 0, 0, 0
 }
 
 // resize takes note of the terminal's size. When it changed, everything is
-// wiped, to be drawn anew.
+// wiped, to be drawn again.
 func (s *screen) resize(width, height int) {
 	if width == s.width && height == s.height {
 		return
@@ -38,7 +38,7 @@ func (s *screen) resize(width, height int) {
 }
 
 // rowsAbove tells how many rows of the drawn text are above the cursor after
-// the terminal has broken them anew at width, as all but the plainest do.
+// the terminal has broken them again at width, as all but the plainest do.
 func (s *screen) rowsAbove(width int) int {
 	above, line := 0, 0
 	for _, r := range s.drawn[:min(s.curRow, len(s.drawn))] {

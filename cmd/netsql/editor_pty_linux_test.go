@@ -341,7 +341,7 @@ func TestEditorResize(t *testing.T) {
 	c.waitPrompt()
 	c.send("select local_addr, remote_addr from sockets")
 	c.shows("netsql> select local_addr, remote_addr f", "rom sockets|")
-	// A terminal that does not break lines anew: what we see is what is drawn
+	// A terminal that does not break lines again: what we see is what is drawn
 	// for the new size.
 	c.mu.Lock()
 	c.screen = newVT(30, 10)

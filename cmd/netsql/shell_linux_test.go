@@ -73,7 +73,7 @@ func TestShellOnATerminal(t *testing.T) {
 	c.send("SELECT replace(hex(zeroblob(2000000)), '0', 'a') LIKE '%' || replace(hex(zeroblob(20000)), '0', 'a') || 'b';\r")
 	c.waitRunning()
 	c.send("\x03")
-	c.waitFor("cancelled: the shell was started anew")
+	c.waitFor("cancelled: the shell was restarted")
 	c.waitPromptOf("at 11-23 03:16:00, ")
 	c.send(".since 2026-11-23 03:00\r")
 	c.waitFor("window: 2026-11-23 03:00:00 to 2026-11-23 04:00:00, 332 samples")

@@ -15,7 +15,7 @@ import (
 // function, such as LIKE on a long text, is one step, and may take hours.
 const stuckAfter = 50 * time.Millisecond
 
-// restartedNote is in the environment of a shell that was started anew.
+// restartedNote is in the environment of a shell that was restarted.
 const restartedNote = "NETSQL_RESTARTED"
 
 // restart puts a new program with the same settings in the place of this one, as nothing else ends a function of SQLite. It returns where the system
@@ -34,13 +34,13 @@ func restart(s *query.Shell) {
 	_ = syscall.Exec(self, args, append(os.Environ(), restartedNote+"=1"))
 }
 
-// sayRestarted tells the user of a shell that was started anew, and whether it was.
+// sayRestarted tells the user of a shell that was restarted, and whether it was.
 func sayRestarted(std stdio) bool {
 	if os.Getenv(restartedNote) == "" {
 		return false
 	}
 	_ = os.Unsetenv(restartedNote)
-	fmt.Fprintln(std.err, "cancelled: the shell was started anew, as one function would not end; what it had in TEMP tables is gone")
+	fmt.Fprintln(std.err, "cancelled: the shell was restarted, as one function would not end; what it had in TEMP tables is gone")
 	return true
 }
 

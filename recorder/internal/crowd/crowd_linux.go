@@ -243,7 +243,7 @@ func connectTo(listening int, at *unix.SockaddrInet4) (client, server int, err e
 	return client, server, nil
 }
 
-// connect makes pair i anew, or another when i is negative.
+// connect makes pair i again, or another when i is negative.
 func (p *pairs) connect(i int) error {
 	if i >= 0 {
 		unix.Close(p.clients[i])

@@ -166,7 +166,7 @@ func New(w *store.Writer, users *Users) *Owners {
 	return o
 }
 
-// ForgetAll begins anew, when a look failed halfway and its memory cannot be relied on.
+// ForgetAll begins again, when a look failed halfway and its memory cannot be relied on.
 func (o *Owners) ForgetAll() {
 	for _, p := range o.ByPID {
 		if p.subject != nil {
@@ -334,7 +334,7 @@ func (o *Owners) reread(t *Table) {
 	}
 }
 
-// refresh reads the state of a process, known or not, and says what must be read anew.
+// refresh reads the state of a process, known or not, and says what must be read again.
 func (o *Owners) refresh(pid int32, p *Process) *Process {
 	stat, gone, err := o.ReadStat(pid)
 	if gone || err != nil && p == nil {

@@ -227,7 +227,7 @@ func (o *Owners) restsAndIsDue(p *Process) bool {
 func (o *Owners) recognize() {
 	if o.first {
 		o.first = false
-		o.unknown = slices.AppendSeq(o.unknown, o.Processes.Dormant())
+		o.unknown = slices.AppendSeq(o.unknown, o.Processes.OfLastRun())
 	}
 	for _, id := range o.unknown {
 		p := o.ByPID[int32(id.PID.Or(0))]

@@ -42,7 +42,7 @@ func TestDumpCanceled(t *testing.T) {
 	}
 }
 
-// TestDumpAfterError: the socket is usable, or opened anew, after the kernel refused.
+// TestDumpAfterError: the socket is usable, or opened again, after the kernel refused.
 func TestDumpAfterError(t *testing.T) {
 	var r Conn
 	if _, err := r.Dump(t.Context(), 0x7fff, 0, make([]byte, 16)); err == nil {

@@ -41,7 +41,10 @@ func parseRawLine(line []byte, family uint8) (Record, error) {
 	if err := rawEnd(f[2], family, &r.Dst, &r.DPort); err != nil {
 		return r, err
 	}
-	send, recv, _ := bytes.Cut(f[4], []byte(":"))
+	send, recv, both := bytes.Cut(f[4], []byte(":"))
+	if !both {
+		return r, fmt.Errorf("no two queues in %q", f[4])
+	}
 	var drops []byte
 	if len(f) > 12 {
 		drops = f[12]

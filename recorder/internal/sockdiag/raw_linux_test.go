@@ -57,6 +57,7 @@ func TestRawMistakes(t *testing.T) {
 		{"no remote port", ":5678", ""},
 		{"a state too great", " 0A ", " 100 "},
 		{"a queue too great", "11121314", "100000000"},
+		{"one queue only", "11121314:21222324", "11121314"},
 		{"a UID that is no number", " 51 ", " x "},
 		{"an inode too great", " 71 ", " 4294967296 "},
 		{"drops below 0", " 101", " -1"},
