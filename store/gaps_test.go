@@ -21,7 +21,7 @@ import (
 func TestGapsAreAsTheModelHasThem(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]int{}
-	for _, seed := range seeds(12, 24) {
+	for _, seed := range seeds(8, 16) {
 		gapsOfAStory(t, seed, kinds)
 	}
 	for _, kind := range []string{"stopped", "crashed", "reboot", "late", "suspended", "clock", "failed", "incomplete", "lost"} {

@@ -25,7 +25,7 @@ import (
 // and comes back is the same one: it has one row for its whole life.
 func TestAsOfLaw(t *testing.T) {
 	t.Parallel()
-	for _, seed := range seeds(8, 16) {
+	for _, seed := range seeds(6, 12) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			holds(t, seed, asOfLaw)

@@ -218,7 +218,7 @@ func TestGrowthColumns(t *testing.T) {
 			all, b := shapedRecording(t, path, 11+seed, 150, state, blockSizes{})
 			r := rand.New(rand.NewPCG(uint64(seed), 3))
 			rows, leaks := 0, 0
-			windows := little(1, 5)
+			windows := little(1, 3)
 			for range windows {
 				z := b + r.IntN(150)
 				a := max(0, z-20-r.IntN(220))

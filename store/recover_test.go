@@ -238,7 +238,7 @@ func TestRecoverWAL(t *testing.T) {
 // A damaged recording of any earlier format is saved, in the newest.
 func TestRecoverEveryFormat(t *testing.T) {
 	t.Parallel()
-	for format := len(allSteps(t)); format > 0; format -= little(4, 1) {
+	for format := len(allSteps(t)); format > 0; format -= little(4, 2) {
 		for _, head := range []bool{true, false} {
 			t.Run(fmt.Sprintf("format %d, head %t", format, head), func(t *testing.T) {
 				t.Parallel()
