@@ -235,7 +235,7 @@ func (c *checker) checkSchema(ctx context.Context) error {
 	if err := c.q.QueryRowContext(ctx, "SELECT views FROM recording").Scan(&views); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return c.unreadable(ctx, "recording", err)
 	}
-	if views.String == viewsHash(Views()) {
+	if views.String == viewsSum() {
 		for _, v := range Views() {
 			if have["view "+v.Name] != strings.Join(strings.Fields(v.create()), " ") {
 				c.report.found("schema", "the view "+v.Name+" is not what this program made it")

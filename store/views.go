@@ -570,19 +570,18 @@ func (v View) fill(texts map[string]string) string {
 	})
 }
 
-// viewsHash tells whether a file holds the views of this program.
-func viewsHash(views []View) string {
+// viewsSum tells whether a file holds the views of this program. The recorder keeps it and not their text, which it needs once at most.
+var viewsSum = sync.OnceValue(func() string {
 	hash := sha256.New()
-	for _, v := range views {
+	for _, v := range makeViews() {
 		hash.Write([]byte(v.Name + v.Body))
 	}
 	return hex.EncodeToString(hash.Sum(nil))
-}
+})
 
 // installViews makes the file hold the views of this program, in the caller's transaction.
 func installViews(ctx context.Context, q *sql.Conn) error {
-	views := makeViews()
-	want := viewsHash(views)
+	want := viewsSum()
 	var have sql.NullString
 	if err := q.QueryRowContext(ctx, "SELECT views FROM recording").Scan(&have); err != nil {
 		return fmt.Errorf("read recording: %w", err)
@@ -594,7 +593,7 @@ func installViews(ctx context.Context, q *sql.Conn) error {
 		return err
 	}
 	var script strings.Builder
-	for _, v := range views {
+	for _, v := range makeViews() {
 		script.WriteString(v.create() + ";\n")
 	}
 	fmt.Fprintf(&script, "UPDATE recording SET views = '%s';", want)
