@@ -48,7 +48,7 @@ func newOpenFile(path string, limits *Limits, closed func()) *openFile {
 // cacheSize is how much of the file the connection keeps in memory, in kilobytes. In memory it takes twice that: a page,
 // with what SQLite needs to know of it, is a little more than a power of two, and is given the next. Twice as much makes a
 // sample of 20,000 sockets, of which a fifth move bytes, 1 % cheaper.
-const cacheSize = "cache_size=-1300"
+var cacheSize = "cache_size=-1300"
 
 // connect opens the file that the path names, or makes it, and brings it up to date. notice is told before that takes a while.
 func (f *openFile) connect(ctx context.Context, notice func(string)) error {

@@ -200,7 +200,7 @@ func holds(t *testing.T, seed uint64, law func(t testing.TB, c *choices)) {
 	if err := small.write(path); err != nil {
 		t.Error(err)
 	}
-	t.Fatalf("%s\n%d of %d steps suffice: go test ./store -run '^TestReplay$' -history %s", said, len(small.steps)-1, len(c.steps)-1, path)
+	t.Fatalf("%s\n%d of %d steps suffice: go test ./store -run '^TestReplay$' -history %s%s", said, len(small.steps)-1, len(c.steps)-1, path, measures())
 }
 
 // TestReplay runs the as-of law on the history of a file.
