@@ -211,7 +211,7 @@ func (t *Table) asked(question string) string {
 func TestEveryFormatIsBroughtUpToDate(t *testing.T) {
 	t.Parallel()
 	steps := allSteps(t)
-	for format := 1; format <= len(steps); format++ {
+	for format := 1; format <= len(steps); format += little(3, 1) {
 		t.Run(fmt.Sprintf("format %d", format), func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "old.db")
