@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -49,6 +50,7 @@ const manyPages = "&_pragma=cache_size(-64000)"
 func readOnly(path string) string { return dsn(path, "ro", "busy_timeout=10000") }
 
 func dsn(path, mode string, pragmas ...string) string {
+	lockByDescription()
 	q := url.Values{"mode": {mode}, "_pragma": pragmas}
 	for i, p := range pragmas {
 		name, value, _ := strings.Cut(p, "=")
@@ -58,6 +60,10 @@ func dsn(path, mode string, pragmas ...string) string {
 	// own ? and # to the address.
 	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
 }
+
+// lockByDescription lets SQLite lock files by open file description, before it opens the first. Its other locks are of the process, and lost
+// whenever that closes a descriptor of the file, as each look at the file does. Where the kernel has none of these locks it stays with the others.
+var lockByDescription = sync.OnceFunc(func() { sqlite.OFDLocking(true) })
 
 // Readable says whether the file is a recording that this program can read, and how to open it. The error, if
 // any, is a sentence with the next step.
@@ -202,9 +208,6 @@ const newPageSize = 1024
 // blank makes the file, if it is empty, a database with such pages, which must be before all else that is asked of it. It
 // does so in one transaction: whoever looks meanwhile sees nothing half made.
 func blank(ctx context.Context, path string) error {
-	if err := touch(path); err != nil {
-		return err
-	}
 	if size, err := sizeOf(path); err != nil || size > 0 {
 		return err
 	}
@@ -220,7 +223,7 @@ func blank(ctx context.Context, path string) error {
 // touch makes the file, so that it is ours alone to open up: command lines and addresses
 // of other users are in it.
 func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o640)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|noFollow, 0o640)
 	if err != nil {
 		return err
 	}

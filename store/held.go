@@ -65,12 +65,11 @@ func (f *openFile) walRoom(ctx context.Context) error {
 	if _, err := f.conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
 		return err
 	}
-	var busy, pages, written int64
-	err = f.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &written)
+	busy, err := f.checkpoint(ctx)
 	if _, perr := f.conn.ExecContext(ctx, patient); err == nil {
 		err = perr
 	}
-	if err == nil && busy != 0 {
+	if err == nil && busy {
 		err = &heldError{f.path, info.Size(), Readers(f.path)}
 	}
 	return err

@@ -10,22 +10,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A lock says who records into a file. It is an open file description lock (fcntl(2),
-// Linux 3.15) on a file beside the recording, which holds the pid: the kernel lets it go
-// when the recorder ends, however it ends.
-type lock struct{ file *os.File }
+// noFollow opens no file through a link that somebody else may have put there.
+const noFollow = unix.O_NOFOLLOW
+
+// A lock says who records into a file. It is two open file description locks (fcntl(2), Linux 3.15), which the kernel lets go when the recorder
+// ends, however it ends: one on a file beside the recording, which holds the pid, and one on the recording itself, which may
+// have several names.
+type lock struct {
+	file      *os.File
+	recording *os.File
+}
+
+// SQLite locks bytes of the database, too: https://www.sqlite.org/src/file/src/os.h, PENDING_BYTE. Who reads has a read lock on the shared ones, and
+// who closes the last connection wants a write lock on them. The recorder's lock is on a byte far behind them.
+const (
+	sharedFirst  = 0x40000000 + 2
+	sharedSize   = 510
+	recorderByte = 1 << 62
+)
 
 func lockPath(path string) string { return path + "-recorder" }
 
 func acquire(path string) (*lock, error) {
-	f, err := os.OpenFile(lockPath(path), os.O_CREATE|os.O_RDWR, 0o640)
+	f, err := os.OpenFile(lockPath(path), os.O_CREATE|os.O_RDWR|noFollow, 0o640)
 	if err != nil {
 		return nil, Explain(path, fmt.Errorf("lock the recording: %w", err))
 	}
 	whole := unix.Flock_t{Type: unix.F_WRLCK}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &whole); err != nil {
 		f.Close()
-		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
+		if !isLocked(err) {
 			return nil, fmt.Errorf("lock the recording %s: %w", path, err)
 		}
 		pid, _ := RecorderOf(path)
@@ -38,7 +52,46 @@ func acquire(path string) (*lock, error) {
 		f.Close()
 		return nil, Explain(path, fmt.Errorf("lock the recording: %w", err))
 	}
-	return &lock{f}, nil
+	return &lock{file: f}, nil
+}
+
+func isLocked(err error) bool { return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) }
+
+// hold locks the recording itself, which the path names by now.
+func (l *lock) hold(path string) error {
+	l.letGo()
+	f, err := os.OpenFile(path, os.O_RDWR|noFollow, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Start: recorderByte, Len: 1}); err != nil {
+		f.Close()
+		if isLocked(err) {
+			return fmt.Errorf("%s: %w under another name of the same file: stop it first, or name another file with --db", path, ErrBusy)
+		}
+		return fmt.Errorf("lock the recording %s: %w", path, err)
+	}
+	l.recording = f
+	return nil
+}
+
+func (l *lock) letGo() {
+	if l.recording != nil {
+		unlock(l.recording)
+		l.recording = nil
+	}
+}
+
+// keepFromCheckpoint keeps SQLite from writing the -wal file into the database when the last connection is closed, until the caller calls what it returns.
+func (l *lock) keepFromCheckpoint() (over func()) {
+	shared := unix.Flock_t{Type: unix.F_RDLCK, Start: sharedFirst, Len: sharedSize}
+	if err := unix.FcntlFlock(l.recording.Fd(), unix.F_OFD_SETLK, &shared); err != nil {
+		return func() {} // another process has the write lock, and SQLite gets none either
+	}
+	return func() {
+		shared.Type = unix.F_UNLCK
+		unix.FcntlFlock(l.recording.Fd(), unix.F_OFD_SETLK, &shared)
+	}
 }
 
 // valid reports whether the lock file is still the one that others look at.
@@ -47,23 +100,29 @@ func (l *lock) valid() bool {
 	if err != nil {
 		return false
 	}
-	there, err := os.Stat(l.file.Name())
+	there, err := os.Lstat(l.file.Name())
 	return err == nil && os.SameFile(mine, there) || err != nil && !errors.Is(err, os.ErrNotExist)
 }
 
 func (l *lock) release() {
 	if l != nil {
+		l.letGo()
 		l.file.Truncate(0)
-		// Closing lets the lock go only once no copy of the descriptor is left: a child that is
-		// being forked at this moment has one.
-		unix.FcntlFlock(l.file.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_UNLCK})
-		l.file.Close()
+		unlock(l.file)
 	}
 }
 
-// RecorderOf returns the pid of the recorder that writes to the file, and whether there is one.
+// unlock lets the lock go and closes the file. Closing alone does so only once no copy of the descriptor is left: a child that is
+// being forked at this moment has one.
+func unlock(f *os.File) {
+	unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_UNLCK})
+	f.Close()
+}
+
+// RecorderOf returns the pid of the recorder that writes to the file, and whether there is one. It does not know of one that
+// writes under another name of the file, other than by a symbolic link.
 func RecorderOf(path string) (pid int, is bool) {
-	f, err := os.Open(lockPath(path))
+	f, err := os.Open(lockPath(resolved(path)))
 	if err != nil {
 		return 0, false
 	}

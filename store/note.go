@@ -27,6 +27,9 @@ func AddNote(ctx context.Context, path string, at time.Time, text, user string) 
 	if _, err := Readable(ctx, path); err != nil {
 		return err
 	}
+	if err := checkSafe(path); err != nil {
+		return err
+	}
 	db, err := sql.Open("sqlite", dsn(path, "rw", "busy_timeout=10000", "synchronous=normal"))
 	if err != nil {
 		return err

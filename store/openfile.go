@@ -22,7 +22,8 @@ import (
 // An openFile is the file of a recording that is ours alone to write: its lock, its one connection, and which files it
 // consists of.
 type openFile struct {
-	path   string
+	named  string // by the user
+	path   string // without links
 	limits *Limits
 	closed func() // called before the connection is closed: statements on it must be closed first
 
@@ -32,6 +33,10 @@ type openFile struct {
 	raw      driver.ConnPrepareContext // conn, for the batches, while it is lent to them
 	pageSize int64                     // of the file, in bytes
 	files    [len(parts)]os.FileInfo   // that are open
+	open     [len(parts)]*os.File      // the same, to look into them; see intact
+	size     int64                     // of the database when this program last wrote to it
+	modified time.Time                 // its time then
+	uuid     string                    // of the recording
 	broken   bool                      // the connection must not be used any more
 
 	synced    time.Time     // when the -wal file last was
@@ -42,7 +47,15 @@ type openFile struct {
 var parts = [...]string{"", "-wal", "-shm"}
 
 func newOpenFile(path string, limits *Limits, closed func()) *openFile {
-	return &openFile{path: path, limits: limits, closed: closed, syncEvery: syncEvery, synced: time.Now()}
+	return &openFile{named: path, path: resolved(path), limits: limits, closed: closed, syncEvery: syncEvery, synced: time.Now()}
+}
+
+// resolved is the path without symbolic links, as SQLite takes it: its -wal and -shm files, and ours, stand beside the file itself.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
 }
 
 // cacheSize is how much of the file the connection keeps in memory, in kilobytes. In memory it takes twice that: a page,
@@ -55,6 +68,9 @@ func (f *openFile) connect(ctx context.Context, notice func(string)) error {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o750); err != nil {
 		return fmt.Errorf("make the folder of the recording: %w", err)
 	}
+	if err := checkSafe(f.named); err != nil {
+		return err
+	}
 	if f.lock != nil && !f.lock.valid() {
 		f.unlock()
 	}
@@ -63,6 +79,12 @@ func (f *openFile) connect(ctx context.Context, notice func(string)) error {
 		if f.lock, err = acquire(f.path); err != nil {
 			return err
 		}
+	}
+	if err := touch(f.path); err != nil {
+		return err
+	}
+	if err := f.lock.hold(f.path); err != nil {
+		return err
 	}
 	if err := checkWritable(ctx, f.path); err != nil {
 		return err
@@ -117,8 +139,13 @@ func (f *openFile) disconnect() {
 	if f.db != nil {
 		f.db.Close()
 	}
+	for _, file := range f.open {
+		if file != nil {
+			file.Close()
+		}
+	}
 	f.conn, f.db, f.raw = nil, nil, nil
-	f.files = [len(parts)]os.FileInfo{}
+	f.files, f.open = [len(parts)]os.FileInfo{}, [len(parts)]*os.File{}
 }
 
 func (f *openFile) unlock() {
@@ -131,11 +158,21 @@ func (f *openFile) close() {
 	f.unlock()
 }
 
-// identify takes note of which files are open.
-func (f *openFile) identify() {
+// identify takes note of which files are open, and of which recording they are.
+func (f *openFile) identify(ctx context.Context) error {
+	if err := f.conn.QueryRowContext(ctx, "SELECT uuid FROM recording").Scan(&f.uuid); err != nil {
+		return err
+	}
 	for i, part := range parts {
 		f.files[i], _ = os.Stat(f.path + part)
+		file, err := os.OpenFile(f.path+part, os.O_RDONLY|noFollow, 0)
+		if err != nil {
+			return err
+		}
+		f.open[i] = file
 	}
+	f.remember()
+	return nil
 }
 
 // moved finds out whether the path still names the files that are open.
@@ -151,8 +188,6 @@ func (f *openFile) moved() error {
 		case err != nil: // writing will tell
 		case !os.SameFile(there, f.files[i]):
 			return fmt.Errorf("%s%s was replaced", f.path, part)
-		case i == 0 && there.Size() == 0:
-			return fmt.Errorf("%s was emptied", f.path)
 		}
 	}
 	if f.lock != nil && !f.lock.valid() {
@@ -168,7 +203,7 @@ func (f *openFile) abandon(ctx context.Context) {
 	files := f.files
 	if f.conn != nil {
 		f.conn.ExecContext(ctx, impatient)
-		f.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+		f.checkpoint(ctx)
 	}
 	f.disconnect()
 	same := func(i int) bool {
@@ -185,9 +220,29 @@ func (f *openFile) abandon(ctx context.Context) {
 	}
 }
 
-// transaction runs do in one transaction.
+// transaction runs do in one transaction. Nothing is written into broken files.
 func (f *openFile) transaction(ctx context.Context, do func() error) error {
-	return transaction(ctx, f.conn, do)
+	if err := f.intact(ctx); err != nil {
+		return err
+	}
+	defer f.remember()
+	return transaction(ctx, f.conn, func() error {
+		if err := do(); err != nil {
+			return err
+		}
+		return f.intact(ctx)
+	})
+}
+
+// checkpoint writes the -wal file back into the database, and cuts it to nothing unless somebody reads in it: then busy is true.
+func (f *openFile) checkpoint(ctx context.Context) (busy bool, err error) {
+	if err := f.intact(ctx); err != nil {
+		return false, err
+	}
+	defer f.remember()
+	var pages, written int64
+	err = f.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &written)
+	return busy, err
 }
 
 // transaction runs do in one transaction on q.
@@ -253,7 +308,8 @@ func (f *openFile) patience(pragma string) {
 // unwritable reports whether the error is one of the file, not of what was to be written.
 func unwritable(err error) bool {
 	var held *heldError
-	if errors.As(err, &held) {
+	var broken *brokenError
+	if errors.As(err, &held) || errors.As(err, &broken) {
 		return true
 	}
 	var se *sqlite.Error
@@ -283,7 +339,7 @@ func cause(path string, err error) error {
 
 // probe tries to write a file beside the recording, as large as a new -shm file and more.
 func probe(path string) error {
-	f, err := os.OpenFile(path+"-probe", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-probe-*")
 	if err != nil {
 		return err
 	}

@@ -158,6 +158,9 @@ func (s *salvage) run(ctx context.Context, path string) error {
 	if err := s.identify(ctx); err != nil {
 		return err
 	}
+	if err := touch(path); err != nil {
+		return err
+	}
 	if err := blank(ctx, path); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"modernc.org/sqlite"
@@ -49,11 +50,11 @@ func (w *Writer) Behind() bool { return w.trouble != nil }
 // resync is for before a sample: it brings the memory and the file together again, if they are apart. That the path still names
 // the file that is open costs three stat calls.
 func (w *Writer) resync(ctx context.Context, within time.Duration) {
-	moved := w.file.moved()
-	if moved == nil && w.trouble == nil && !w.file.broken {
+	wrong := cmp.Or(w.file.moved(), w.file.intact(ctx))
+	if wrong == nil && w.trouble == nil && !w.file.broken {
 		return
 	}
-	switch err := w.reopen(ctx, moved, within); {
+	switch err := w.reopen(ctx, wrong, within); {
 	case err != nil:
 		w.fail(err)
 	case len(w.pending.samples) == 0 && w.state != stateRestarted:
@@ -61,10 +62,16 @@ func (w *Writer) resync(ctx context.Context, within time.Duration) {
 	}
 }
 
-// reopen opens what the path names by now, if need be, and writes what waits in memory, or starts over.
-func (w *Writer) reopen(ctx context.Context, moved error, within time.Duration) error {
+// reopen opens what the path names by now, if need be, and writes what waits in memory, or starts over. wrong is what others have
+// done to the files that are open.
+func (w *Writer) reopen(ctx context.Context, wrong error, within time.Duration) error {
+	var broken *brokenError
 	switch {
-	case moved != nil:
+	case errors.As(wrong, &broken):
+		if err := w.leaveBroken(broken); err != nil {
+			return err
+		}
+	case wrong != nil:
 		w.file.abandon(ctx)
 	case w.file.broken:
 		w.file.disconnect()
@@ -81,12 +88,12 @@ func (w *Writer) reopen(ctx context.Context, moved error, within time.Duration) 
 			return err
 		}
 		if !same && w.state != stateLost {
-			if moved == nil {
-				moved = errors.New("the recording is not as it was left: it has been replaced, or what was written to it is lost")
-			}
-			w.giveUp(cmp.Or(w.trouble, moved))
+			w.giveUp(cmp.Or(w.trouble, wrong, errNotAsLeft))
 		}
-		w.file.identify()
+		if err := w.file.identify(ctx); err != nil {
+			w.file.disconnect()
+			return err
+		}
 	}
 	if w.state == stateLost {
 		return w.startOver(ctx)
@@ -101,6 +108,26 @@ func (w *Writer) reopen(ctx context.Context, moved error, within time.Duration) 
 		return w.startOver(ctx)
 	}
 	return err
+}
+
+var errNotAsLeft = errors.New("the recording is not as it was left: it has been replaced, or what was written to it is lost")
+
+// leaveBroken closes files that another program has broken. A recording that is damaged is set aside: nothing more is written to it, and a new one
+// begins under its name. The -shm file is only removed: SQLite makes it again from the -wal file.
+func (w *Writer) leaveBroken(broken *brokenError) error {
+	w.file.leave()
+	if !broken.data {
+		if err := os.Remove(broken.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	aside, err := w.file.setAside(time.Now())
+	if err != nil {
+		return fmt.Errorf("%w, and what is left cannot be set aside: %w", broken, err)
+	}
+	w.giveUp(fmt.Errorf("%w; what is left of the recording is now %s (netsql recover %[2]s NEW saves it)", broken, aside))
+	return nil
 }
 
 // closeStatements closes what is compiled on the connection.
@@ -178,6 +205,10 @@ func (w *Writer) fail(err error) {
 		return
 	}
 	w.trouble = Explain(w.options.Path, cause(w.options.Path, err))
+	var content *brokenError
+	if errors.As(err, &content) && content.data {
+		return // it is said when recording goes on
+	}
 	if w.state == stateLost {
 		w.notice("%v (nothing is recorded meanwhile)", w.trouble)
 		return

@@ -70,6 +70,9 @@ func (s *slicer) write(ctx context.Context, recording, path string) error {
 	if err != nil {
 		return err
 	}
+	if err := touch(path); err != nil {
+		return err
+	}
 	if err := blank(ctx, path); err != nil {
 		return err
 	}

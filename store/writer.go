@@ -139,12 +139,14 @@ func Create(ctx context.Context, o Options) (*Writer, error) {
 	if err == nil {
 		err = w.begin(ctx)
 	}
+	if err == nil {
+		err = w.file.identify(ctx)
+	}
 	if err != nil {
 		w.file.close()
 		return nil, Explain(o.Path, cause(o.Path, err))
 	}
 	w.filed = filed{w.last.id, w.last.ts}
-	w.file.identify()
 	return w, nil
 }
 
@@ -282,7 +284,7 @@ func (w *Writer) Close(ctx context.Context) error {
 	}
 	if w.file.conn != nil {
 		_, rerr := w.file.conn.ExecContext(ctx, "UPDATE run SET stopped = ? WHERE id = ?", unixSeconds(time.Now()), w.run)
-		_, cerr := w.file.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+		_, cerr := w.file.checkpoint(ctx)
 		err = cmp.Or(err, rerr, cerr)
 	}
 	w.file.close()
