@@ -350,7 +350,7 @@ func Explain(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, known := range []error{ErrNotRecording, ErrNewer, ErrOlder, ErrBusy, ErrDamaged, ErrPermission, ErrNoSpace, ErrReadOnly, ErrDisk} {
+	for _, known := range []error{ErrNotRecording, ErrNewer, ErrOlder, ErrBusy, ErrDamaged, ErrAltered, ErrPermission, ErrNoSpace, ErrReadOnly, ErrDisk} {
 		if errors.Is(err, known) {
 			return err
 		}

@@ -30,13 +30,28 @@ func AddNote(ctx context.Context, path string, at time.Time, text, user string) 
 	if err := checkSafe(path); err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite", dsn(path, "rw", "busy_timeout=10000", "synchronous=normal"))
+	format, err := latestVersion() // or it would not be readable
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", dsn(path, "rw", "busy_timeout=10000", "synchronous=normal", "trusted_schema=off")+"&_defensive=1")
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	_, err = db.ExecContext(ctx, "INSERT INTO note (ts, text, user, written) VALUES (?,?,?,?)",
-		unixSeconds(at), text, nullable(user), unixSeconds(time.Now()))
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return Explain(path, err)
+	}
+	defer conn.Close()
+	err = transaction(ctx, conn, func() error {
+		if err := checkOurs(ctx, conn, path, format); err != nil {
+			return err
+		}
+		_, err := conn.ExecContext(ctx, "INSERT INTO note (ts, text, user, written) VALUES (?,?,?,?)",
+			unixSeconds(at), text, nullable(user), unixSeconds(time.Now()))
+		return err
+	})
 	if err := Explain(path, err); errors.Is(err, ErrPermission) {
 		return fmt.Errorf("%s: %w to write: run netsql note as the user who records (sudo), or let others: chgrp GROUP and chmod g+w on it, its -wal and -shm", path, ErrPermission)
 	}

@@ -95,9 +95,9 @@ func (f *openFile) connect(ctx context.Context, notice func(string)) error {
 	var err error
 	registerNetwork()
 	if f.db, err = sql.Open("sqlite", dsn(f.path, "rwc",
-		"busy_timeout=10000", "auto_vacuum=incremental", "journal_mode=wal", "synchronous=normal",
+		"busy_timeout=10000", "journal_mode=wal", "synchronous=normal",
 		fmt.Sprintf("journal_size_limit=%d", f.limits.walLimit()),
-		cacheSize, "temp_store=memory")); err != nil {
+		cacheSize, "temp_store=memory", "trusted_schema=off")+"&_defensive=1"); err != nil {
 		return err
 	}
 	f.db.SetMaxOpenConns(1)
@@ -121,6 +121,15 @@ func (f *openFile) connect(ctx context.Context, notice func(string)) error {
 	steps, err := migrations.All()
 	if err != nil {
 		return err
+	}
+	var format int
+	if err := f.conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&format); err != nil {
+		return err
+	}
+	if format > 0 {
+		if err := checkOurs(ctx, f.conn, f.path, format); err != nil {
+			return err
+		}
 	}
 	return bringUpToDate(ctx, f.conn, steps, func(from, to int) {
 		if notice != nil {
