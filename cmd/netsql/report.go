@@ -52,7 +52,7 @@ func export(f *flags) runner {
 	var compressed bool
 	f.StringVar(&since, "since", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
 	f.StringVar(&until, "until", "", "end of the stretch, a `TIME`; the newest sample when not given")
-	f.StringVar(&format, "format", "csv", "csv or jsonl")
+	f.StringVar(&format, "format", "csv", "`FORMAT` of the files: csv or jsonl")
 	f.BoolVar(&compressed, "gzip", false, "compress the files, to a sixth or less")
 	f.complete("format", oneOf("csv", "jsonl"))
 	f.completeWords(anyFolder, oneOf(query.TableNames()...))
