@@ -39,7 +39,7 @@ func bench(f *flags) runner {
 	c := recorderbench.Defaults()
 	var quick, asJSON bool
 	f.Var(countsFlag{&c.Sockets}, "sockets", "measure with that many `SOCKETS`, numbers parted by commas")
-	f.Var(durationFlag{&c.Interval}, "interval", "`TIME` between samples, 100ms to 1m; the figures are of one every ten seconds")
+	f.VarP(durationFlag{&c.Interval}, "interval", "i", "`TIME` between samples, 100ms to 1m; the figures are of one every ten seconds")
 	f.IntVar(&c.Samples, "samples", c.Samples, "measure that many `SAMPLES` of each number of sockets and each load, 1 to 1000")
 	f.Float64Var(&c.Days, "days", c.Days, "ask a recording of that many `DAYS`, 0.01 to 1000; 7 take a minute and half a gigabyte")
 	f.StringVar(&c.Dir, "dir", "", "`FOLDER` for temporary files")

@@ -112,7 +112,7 @@ func subcommands() []subcommand {
 
 // run finds the command in the arguments and runs it.
 func run(ctx context.Context, args []string, std stdio) error {
-	if len(args) > 0 && args[0] == "--version" {
+	if len(args) > 0 && (args[0] == "--version" || args[0] == "-V") {
 		return writeVersion(std.out)
 	}
 	root := tree(std)
@@ -193,7 +193,7 @@ func (c subcommand) command(std stdio) *cobra.Command {
 	f := &flags{FlagSet: made.Flags(), made: made}
 	f.SortFlags = false
 	if !c.raw {
-		f.StringVar(&f.db, "db", "", "the recording, a `FILE`")
+		f.StringVarP(&f.db, "db", "d", "", "the recording, a `FILE`")
 		f.complete("db", recordings)
 	}
 	run := c.define(f)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/spf13/pflag"
 
 	"netsql/cmd/netsql/manual"
 )
@@ -178,5 +181,31 @@ func TestExamplesRun(t *testing.T) {
 	}
 	if ran < 20 {
 		t.Errorf("only %d examples ran", ran)
+	}
+}
+
+// The table of short flags in the manual has all of them, and nothing else; a letter means the same in every command.
+func TestShortFlagsOfTheManual(t *testing.T) {
+	t.Parallel()
+	topic, _ := manual.Find("scripts")
+	written := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `-(\\w)` \\| `--([a-z-]+)` \\|").FindAllStringSubmatch(topic.Text, -1) {
+		written[m[1]] = m[2]
+	}
+	there := map[string]string{"V": "version"} // which stands alone
+	root := tree(stdio{})
+	for _, c := range append(root.Commands(), root) {
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Shorthand == "" {
+				return
+			}
+			if long := there[f.Shorthand]; long != "" && long != f.Name {
+				t.Errorf("-%s is --%s and --%s", f.Shorthand, long, f.Name)
+			}
+			there[f.Shorthand] = f.Name
+		})
+	}
+	if !maps.Equal(written, there) {
+		t.Errorf("scripts.md has the short flags %v, and there are %v", written, there)
 	}
 }

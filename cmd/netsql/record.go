@@ -99,7 +99,7 @@ func (f withoutFlag) Set(words string) error {
 // record is netsql record.
 func record(f *flags) runner {
 	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version, Limits: recorder.DefaultLimits}
-	f.Var(durationFlag{&c.Interval}, "interval", "`TIME` between two samples, 100ms to 1h")
+	f.VarP(durationFlag{&c.Interval}, "interval", "i", "`TIME` between two samples, 100ms to 1h")
 	f.Var(stretchFlag{durationFlag{&c.For}}, "for", "record for that `TIME`, then end")
 	f.BoolVar(&c.Once, "once", false, "take one sample and end")
 	l := &c.Limits
@@ -109,7 +109,7 @@ func record(f *flags) runner {
 	f.Var(durationFlag{&l.Hours}, "keep-hours", "keep the roll-ups of each hour, and gaps, for that `TIME`, 0 for all")
 	f.Var(durationFlag{&l.Days}, "keep-days", "keep the roll-ups of each day for that `TIME`, 0 for all")
 	f.IntVar(&c.CloseBudget, "close-budget", recorder.DefaultCloseBudget, "keep that many `CLOSES` of connections one by one in each sample, and sum up the rest; 100 to 1000000")
-	f.Var(netnsFlag{&c.NetNS}, "netns", "record these network `NAMESPACES`: all, self, or names of ip netns, inode numbers and pid:N, "+
+	f.VarP(netnsFlag{&c.NetNS}, "netns", "N", "record these network `NAMESPACES`: all, self, or names of ip netns, inode numbers and pid:N, "+
 		"parted by commas; one that does not exist yet is waited for (default all with CAP_SYS_ADMIN, else self)")
 	f.Var(withoutFlag{&c.Without}, "without", "switch off these `SOURCES`, parted by commas, such as conntrack,settings; the recording says so: "+strings.Join(recorder.SourceNames, ", "))
 	f.complete("netns", oneOf("all", "self"))

@@ -21,7 +21,7 @@ import (
 // or opens the interactive shell.
 func shell(f *flags) runner {
 	var mode, at, since, until, colour string
-	f.StringVar(&mode, "mode", "", "format of results, a `MODE`: "+strings.Join(query.Modes(), ", "))
+	f.StringVarP(&mode, "mode", "m", "", "format of results, a `MODE`: "+strings.Join(query.Modes(), ", "))
 	f.StringVar(&colour, "color", "auto", "colours, a `WORD`: auto (on a terminal, without NO_COLOR), always or never")
 	var scripts []script
 	var noHeader, bail, noBail bool
@@ -44,15 +44,15 @@ func shell(f *flags) runner {
 		params[name] = value
 		return nil
 	}), "param", "p", "give :NAME in statements a value, as `NAME=VALUE`; may stand several times")
-	f.BoolVar(&noHeader, "no-header", false, "do not show the names of columns")
+	f.BoolVarP(&noHeader, "no-header", "H", false, "do not show the names of columns")
 	f.StringVar(&null, "nullvalue", "", "`TEXT` that is shown for NULL")
 	f.StringVar(&separator, "separator", "", "`TEXT` between values in list, csv, tsv and quote")
 	f.BoolVar(&bail, "bail", false, "end at the first error, as without this flag")
 	f.BoolVar(&noBail, "no-bail", false, "go on after an error; the exit code is 1 then")
 	f.Var(durationFlag{&timeout}, "timeout", "give up after a `DURATION` such as 5s, with exit code 4; 0 waits for ever")
 	f.StringVar(&at, "at", "", "the `TIME` that at() means, such as 02:14; the newest sample when not given")
-	f.StringVar(&since, "since", "", "begin of the window of leaks and connections, a `TIME`")
-	f.StringVar(&until, "until", "", "end of that window, a `TIME`; the newest sample when not given")
+	f.StringVarP(&since, "since", "S", "", "begin of the window of leaks and connections, a `TIME`")
+	f.StringVarP(&until, "until", "U", "", "end of that window, a `TIME`; the newest sample when not given")
 	f.complete("mode", oneOf(query.Modes()...))
 	f.complete("color", oneOf("auto", "always", "never"))
 	f.complete("file", anyFile)
