@@ -25,7 +25,7 @@ func (s *Shell) whyEmpty(ctx context.Context, statement string) string {
 			}
 		case v.From != nil:
 			if s.isEmpty(ctx, v.From.Subject) {
-				return fmt.Sprintf("%s is empty in the whole recording: none was there, or it could not be read; capabilities and gaps tell", v.From.Name)
+				return fmt.Sprintf("%s is empty in the whole recording: none was there, or it was not read; capabilities and gaps tell", v.From.Name)
 			}
 			if strings.HasSuffix(v.Name, nowSuffix) {
 				return s.noneNow(ctx)
@@ -68,10 +68,14 @@ func (s *Shell) noneNow(ctx context.Context) string {
 		return ""
 	}
 	why := fmt.Sprintf("none in the newest sample, of %s", localTime(last))
-	var unread bool
-	err = s.recording.look.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM gap WHERE source IS NOT NULL AND kind <> 'thinned' AND until IS NULL)").Scan(&unread)
-	if err == nil && unread {
+	var unread, off bool
+	err = s.recording.look.QueryRowContext(ctx, "SELECT coalesce(max(kind <> 'off'), 0), coalesce(max(kind = 'off'), 0) FROM gap WHERE source IS NOT NULL AND kind <> 'thinned' AND until IS NULL").Scan(&unread, &off)
+	switch {
+	case err != nil:
+	case unread:
 		why += "; something could not be read for it: SELECT * FROM gaps WHERE until IS NULL"
+	case off:
+		why += "; something is switched off: SELECT * FROM gaps WHERE until IS NULL"
 	}
 	return why
 }

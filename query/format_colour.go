@@ -19,8 +19,8 @@ var meanings = map[string]map[string]string{
 	"operstate": {"DOWN": red, "LOWERLAYERDOWN": red, "NOTPRESENT": red, "UP": green},
 	"change":    {"added": green, "removed": red, "changed": yellow},
 	"event":     {"added": green, "removed": red, "changed": yellow, "up": green, "down": red, "opened": green, "began": yellow, "gone": red},
-	"outcome":   {"failed": red, "incomplete": yellow},
-	"kind":      {"crashed": red, "failed": red, "lost": red, "damaged": red},
+	"outcome":   {"failed": red, "incomplete": yellow, "off": dim},
+	"kind":      {"crashed": red, "failed": red, "lost": red, "damaged": red, "off": dim},
 }
 
 func (c Colour) header() string {

@@ -56,8 +56,9 @@ type Status struct {
 	UnwatchedS float64 `json:"unwatched_s"` // how long nobody looked at all
 	LatestGaps []Gap   `json:"latest_gaps"`
 
-	Sources  int            `json:"sources"` // that were read in the last sample
+	Sources  int            `json:"sources"` // that were to be read in the last sample
 	Troubled []SourceStatus `json:"troubled_sources"`
+	Off      []string       `json:"switched_off"` // sources that were not to be read
 
 	CPUPercent *float64 `json:"cpu_percent"` // of one core, over CPUOverS
 	CPUOverS   float64  `json:"cpu_over_s"`
@@ -122,7 +123,7 @@ func (g Gap) String() string {
 
 // ReadStatus reads it. It works while the recording is written and before the first sample.
 func ReadStatus(ctx context.Context, r *Recording) (Status, error) {
-	s := Status{Path: r.Path, Now: Moment{time.Now()}, LatestGaps: []Gap{}, Troubled: []SourceStatus{}}
+	s := Status{Path: r.Path, Now: Moment{time.Now()}, LatestGaps: []Gap{}, Troubled: []SourceStatus{}, Off: []string{}}
 	if full, err := filepath.Abs(r.Path); err == nil {
 		s.Path = full
 	}
@@ -204,7 +205,7 @@ func (s *Status) readSamples(ctx context.Context, r *Recording) error {
 }
 
 func (s *Status) readGaps(ctx context.Context, r *Recording) error {
-	if err := r.ask(ctx, "SELECT count(*) FROM gaps WHERE kind <> 'thinned'", &s.Gaps); err != nil {
+	if err := r.ask(ctx, "SELECT count(*) FROM gaps WHERE kind NOT IN ('thinned', 'off')", &s.Gaps); err != nil {
 		return err
 	}
 	// Gaps of no one source do not overlap, so their lengths add up.
@@ -214,7 +215,7 @@ func (s *Status) readGaps(ctx context.Context, r *Recording) error {
 	s.RecordedS = max(0, s.Last.Sub(s.First.Time).Seconds()-s.UnwatchedS)
 	// Of those that go on every one counts, however old.
 	var err error
-	s.LatestGaps, err = r.gaps(ctx, "SELECT since, until, source, kind, detail FROM gaps WHERE kind <> 'thinned' ORDER BY coalesce(until, 1e15) DESC, since DESC LIMIT 3")
+	s.LatestGaps, err = r.gaps(ctx, "SELECT since, until, source, kind, detail FROM gaps WHERE kind NOT IN ('thinned', 'off') ORDER BY coalesce(until, 1e15) DESC, since DESC LIMIT 3")
 	if err != nil {
 		return err
 	}
@@ -295,6 +296,12 @@ func (s *Status) readSources(ctx context.Context, r *Recording) error {
 		if err := rows.Scan(&source.Source, &source.Outcome, &source.Error); err != nil {
 			return err
 		}
+		if source.Outcome == store.Off.String() {
+			if !slices.Contains(s.Off, source.Source) { // once for all network namespaces
+				s.Off = append(s.Off, source.Source)
+			}
+			continue
+		}
 		s.Sources++
 		if !slices.Contains([]string{store.Read.String(), store.Kept.String()}, source.Outcome) {
 			s.Troubled = append(s.Troubled, source)
@@ -345,6 +352,9 @@ func (s Status) Write(w io.Writer) error {
 	b.item("sources", s.sourcesText())
 	for _, t := range s.Troubled {
 		b.item("", strings.TrimSuffix(escapeControls(fmt.Sprintf("%s %s: %s", t.Source, t.Outcome, t.Error)), ": "))
+	}
+	if len(s.Off) > 0 {
+		b.item("", "switched off: "+escapeControls(strings.Join(s.Off, ", ")))
 	}
 	b.item("recorder", s.costText())
 	if s.Host != "" || s.Kernel != "" {

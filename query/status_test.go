@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,11 @@ func TestStatus(t *testing.T) {
 		d.sample(errors.New("read routes"))
 		d.sample(nil)
 	}
+	d.sample(&store.OffError{By: "--without routes"})
+	s, text = readStatus(t, r)
+	check("what is switched off is neither a gap nor a trouble", s.Gaps == 22 && len(s.Troubled) == 0 && s.Sources == 1 && slices.Equal(s.Off, []string{"routes"}), s, text)
+	check("off, in words", strings.Contains(text, "all 1 give everything switched off: routes recorder"), s, text)
+	d.sample(nil)
 	d.stop()
 	s, text = readStatus(t, r)
 	check("stopped", !s.Recording && !s.Unclosed && !s.RunUntil.IsZero() && strings.Contains(text, "not recording: the last run by netsql 1.2.3 was stopped at "), s, text)

@@ -152,9 +152,6 @@ var SourceNames = []string{
 	"settings", "sockets", "softnet", "tcp", "traffic", "udp", "unix",
 }
 
-// errSwitchedOff is why a source of Config.Without has no rows.
-var errSwitchedOff = errors.New("switched off")
-
 func (c Config) check() error {
 	for _, name := range c.Without {
 		if !slices.Contains(SourceNames, name) {

@@ -276,9 +276,7 @@ func (r *run) sample(ctx context.Context) error {
 	}
 	r.memory.look()
 	for _, t := range r.writer.Troubles() {
-		if !strings.Contains(t, errSwitchedOff.Error()) { // who switched it off knows
-			r.notice(t)
-		}
+		r.notice(t)
 	}
 	if r.Sampled != nil && !r.writer.Behind() {
 		r.Sampled()

@@ -2,14 +2,13 @@ package recorder
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"netsql/store"
 )
 
 // switchedOff stands for a source that Config.Without names. It is not read, and the recording says so in every sample: its
-// outcome is failed with the reason, and a gap lasts as long. What it would know is unknown then, and not gone.
+// outcome is off with the flag, and a gap lasts as long. What it would know is unknown then, and not gone.
 type switchedOff struct {
 	source *store.Source
 	err    error
@@ -25,7 +24,7 @@ func (w without) has(name string) bool { return slices.Contains(w, name) }
 
 // reason is what the recording says of a source that is switched off.
 func (w without) reason(name string) error {
-	return fmt.Errorf("%w (--without %s)", errSwitchedOff, name)
+	return &store.OffError{By: "--without " + name}
 }
 
 // off is what stands for source s when name is switched off.

@@ -47,14 +47,17 @@ func TestWithout(t *testing.T) {
 		got, want := outcomes(r), map[string]string{}
 		for source, outcome := range usual {
 			if want[source] = outcome; slices.Contains(off, source) {
-				want[source] = "failed switched off (--without " + name + ")"
+				want[source] = "off --without " + name
 			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("without %s (-want +got):\n%s", name, diff)
 		}
-		if n := r.rows("SELECT DISTINCT source FROM gaps WHERE kind = 'failed' AND detail LIKE 'switched off%'"); len(n) != len(off) {
+		if n := r.rows("SELECT DISTINCT source FROM gaps WHERE kind = 'off' AND detail LIKE '--without %'"); len(n) != len(off) {
 			t.Errorf("without %s: gaps of %v, want those of %q", name, n, off)
+		}
+		if n := r.rows("SELECT source FROM sources_now WHERE outcome = 'off' AND (rows IS NOT NULL OR duration_ms IS NOT NULL)"); len(n) > 0 {
+			t.Errorf("without %s: %v have rows or a time", name, n)
 		}
 		if slices.ContainsFunc(said, func(s string) bool { return !slices.Contains(noticed, s) }) {
 			t.Errorf("without %s it is said: %q", name, said)

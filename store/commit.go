@@ -36,8 +36,11 @@ func (w *Writer) recordOutcomes() {
 			if s.retired {
 				continue
 			}
-			o := SourceOutcome{Outcome: s.outcome.String(), Error: s.err, Duration: Of(s.duration.Round(time.Millisecond).Milliseconds())}
-			if s.outcome != Kept {
+			o := SourceOutcome{Outcome: s.outcome.String(), Error: s.err}
+			if s.outcome != Off {
+				o.Duration = Of(s.duration.Round(time.Millisecond).Milliseconds())
+			}
+			if s.outcome != Kept && s.outcome != Off {
 				o.Rows = Of(s.rows())
 			}
 			w.results.Put(SourceID{s.name, s.netns}, o)

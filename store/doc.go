@@ -51,7 +51,7 @@
 //
 // "Nothing was there" is not "nobody looked". A Source stands or falls as a whole: one that
 // fails, or panics, loses its rows of that sample, its spans end, and a row of gaps says since
-// when. Pauses of the recorder are gaps too. A commit that was canceled changes nothing: the
+// when. One that is switched off has such a row too, and is no failure. Pauses of the recorder are gaps too. A commit that was canceled changes nothing: the
 // memory is as it was after the last one, and the next sample goes on from there.
 //
 // # When the file cannot be written

@@ -101,7 +101,7 @@ func NewEvents[ID, V comparable](src *Source, t Events[ID, V], set *Set[ID, V], 
 
 // Looked reports whether the source of the set was read in this sample: without that, nothing can be told.
 func (e *EventSet[ID, V]) Looked() bool {
-	return e.set.source.outcome != Unread && e.set.source.outcome != Failed
+	return e.set.source.outcome != Unread && e.set.source.looked()
 }
 
 // State returns the values of the subject after the last sample and the events since, and whether it exists.

@@ -49,6 +49,7 @@ const (
 	gapClock      = "clock"      // the wall clock was set back, or forward
 	gapFailed     = "failed"     // a source could not be read
 	gapIncomplete = "incomplete" // a source could not be read completely
+	gapOff        = "off"        // a source was not read because it is switched off
 	gapLost       = "lost"       // events were lost since the sample before
 	gapThinned    = "thinned"    // samples were taken, but are not kept for want of room; see thin
 	gapDamaged    = "damaged"    // it was recorded, and could not be saved from a damaged file: see Recover
@@ -155,6 +156,8 @@ func (g *gapLog) follow(ctx context.Context, w *Writer, s *Source) error {
 		kind, detail = gapFailed, s.err
 	case Incomplete:
 		kind, detail = gapIncomplete, s.err
+	case Off:
+		kind, detail = gapOff, s.err
 	}
 	since := w.now.ts
 	if w.lastRun {

@@ -24,7 +24,7 @@ func TestGapsAreAsTheModelHasThem(t *testing.T) {
 	for _, seed := range seeds(8, 16) {
 		gapsOfAStory(t, seed, kinds)
 	}
-	for _, kind := range []string{"stopped", "crashed", "reboot", "late", "suspended", "clock", "failed", "incomplete", "lost"} {
+	for _, kind := range []string{"stopped", "crashed", "reboot", "late", "suspended", "clock", "failed", "incomplete", "off", "lost"} {
 		if kinds[kind] < 3 {
 			t.Errorf("%d gaps of kind %s: too few to say anything", kinds[kind], kind)
 		}
@@ -112,10 +112,13 @@ func gapsOfAStory(t *testing.T, seed uint64, kinds map[string]int) {
 		case 1:
 			now.kind, now.detail = "incomplete", []string{"not root", "too many"}[r.IntN(2)]
 			fate = &PartialError{now.detail}
+		case 2:
+			now.kind, now.detail = "off", []string{"--without routes", "--without all"}[r.IntN(2)]
+			fate = &OffError{now.detail}
 		}
 		source.Read(func() error { return fate })
-		if now.kind == "failed" && r.IntN(2) == 0 {
-			source.Read(func() error { return nil }) // a later part of it succeeds: it failed all the same
+		if (now.kind == "failed" || now.kind == "off") && r.IntN(2) == 0 {
+			source.Read(func() error { return nil }) // a later part of it succeeds: it failed, or was off, all the same
 		}
 		if err := w.Commit(t.Context(), Cost{}); err != nil {
 			t.Fatal(err)

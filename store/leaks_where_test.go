@@ -10,10 +10,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Samples in which the source failed say nothing of what was held, neither that it was nor that it was not: a leak that
+// Samples in which the source failed, or was switched off, say nothing of what was held, neither that it was nor that it was not: a leak that
 // goes on over them is one, and one that ended in them is none.
 func TestLeaksOverFailedSamples(t *testing.T) {
 	t.Parallel()
+	t.Run("failed", func(t *testing.T) { t.Parallel(); leaksOverSamples(t, "failed", errors.New("the kernel is busy")) })
+	t.Run("off", func(t *testing.T) { t.Parallel(); leaksOverSamples(t, "off", &OffError{"--without tcp"}) })
+}
+
+func leaksOverSamples(t *testing.T, kind string, fate error) {
 	const n = 120
 	path := filepath.Join(t.TempDir(), "failed.db")
 	w, err := Create(t.Context(), Options{Path: path, Interval: 10 * time.Second, Boot: Boot{ID: "b"}})
@@ -34,7 +39,7 @@ func TestLeaksOverFailedSamples(t *testing.T) {
 		})
 		src.Read(func() error {
 			if i%40 >= 30 && i%40 < 36 {
-				return errors.New("the kernel is busy")
+				return fate
 			}
 			for p, count := range []int{20 + i, 20 + i%40} {
 				id := SocketCountID{Process: refs[p], Proto: "tcp", Family: Of(4), State: "ESTABLISHED"}
@@ -50,7 +55,7 @@ func TestLeaksOverFailedSamples(t *testing.T) {
 	if err := w.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if failed := ask(t, path, "SELECT count(*) FROM gaps WHERE kind = 'failed' AND source = 'tcp4'"); failed[0] != "3" {
+	if failed := ask(t, path, "SELECT count(*) FROM gaps WHERE kind = '"+kind+"' AND source = 'tcp4'"); failed[0] != "3" {
 		t.Fatalf("the source failed %s times", failed[0])
 	}
 	for _, since := range []int{0, 25} {
@@ -59,6 +64,52 @@ func TestLeaksOverFailedSamples(t *testing.T) {
 			t.Errorf("from sample %d (-want +got):\n%s", since, diff)
 		}
 		db.Close()
+	}
+}
+
+// A process that holds nothing in the last sample gave all back, whatever else is not recorded: that another source is switched off says nothing about it.
+func TestLeaksWhileAnotherSourceIsOff(t *testing.T) {
+	t.Parallel()
+	const n = 120
+	path := filepath.Join(t.TempDir(), "off.db")
+	w, err := Create(t.Context(), Options{Path: path, Interval: 10 * time.Second, Boot: Boot{ID: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, others := w.Source("tcp4"), []*Source{w.Source("conntrack"), w.Source("unix")}
+	procs, counts, trends := NewSet(src, Processes), NewSet(src, SocketCounts), NewSet(src, SocketTrends)
+	for i := range n {
+		up := 10 * time.Second * time.Duration(i+1)
+		w.Begin(Clock{Wall: shapedAt(i), Uptime: up, Awake: up})
+		for _, other := range others {
+			other.Read(func() error { return &OffError{"--without " + other.Name()} })
+		}
+		src.Read(func() error {
+			for p, name := range []string{"leaks", "gave all back"} {
+				ref := procs.Put(ProcessID{PID: Of(p + 1), Started: 1.6e9, Comm: name}, Process{}).Ref()
+				if p == 1 && i == n-1 {
+					continue
+				}
+				id := SocketCountID{Process: ref, Proto: "tcp", Family: Of(4), State: "ESTABLISHED"}
+				trends.Put(id, SocketTrend{Count: Of(20 + i)})
+				counts.Put(id, SocketCount{Count: Of(20 + i), Oldest: Of(shapedAt(0).Unix())})
+			}
+			return nil
+		})
+		if err := w.Commit(t.Context(), Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if said := w.Troubles(); len(said) > 0 {
+		t.Errorf("what is switched off is a trouble: %q", said)
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db := openLeaks(t, path, unixSeconds(shapedAt(0)), unixSeconds(shapedAt(n-1)), false)
+	defer db.Close()
+	if diff := cmp.Diff([]string{"leaks"}, texts(t, db, "SELECT comm FROM leaks")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

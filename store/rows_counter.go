@@ -64,8 +64,8 @@ type SourceID struct {
 
 // SourceOutcome says how reading the source went.
 type SourceOutcome struct {
-	Outcome  string `col:"outcome,rare" doc:"read, kept (not read, because the kernel would have told of a change), incomplete or failed."`
-	Error    string `col:"error,rare" doc:"What went wrong, when something did."`
-	Rows     Int    `col:"rows,value" unit:"rows" doc:"Rows it gave."`
+	Outcome  string `col:"outcome,rare" doc:"read, kept (not read, because the kernel would have told of a change), incomplete, failed, or off (not read, because it is switched off)."`
+	Error    string `col:"error,rare" doc:"What went wrong, when something did; for off, the flag that switched it off."`
+	Rows     Int    `col:"rows,value" unit:"rows" doc:"Rows it gave; NULL when it was not read."`
 	Duration Int    `col:"duration_ms,value" unit:"ms" doc:"How long it took, in whole milliseconds."`
 }

@@ -24,10 +24,12 @@ const (
 	Kept
 	// Failed sources lose their rows of the sample.
 	Failed
+	// Off sources were not asked, because the user does not want them: what they would know is unknown.
+	Off
 )
 
 func (o Outcome) String() string {
-	return [...]string{"unread", "read", "incomplete", "kept", "failed"}[o]
+	return [...]string{"unread", "read", "incomplete", "kept", "failed", "off"}[o]
 }
 
 // ErrKept is returned by a reader that has nothing new to say: all its subjects stay as
@@ -40,6 +42,12 @@ type PartialError struct{ Missing string }
 
 func (e *PartialError) Error() string { return e.Missing }
 
+// An OffError is returned by a reader that does not look because its source is switched off. Its text goes into the recording's
+// gaps: it should say by what, and not vary from sample to sample.
+type OffError struct{ By string }
+
+func (e *OffError) Error() string { return "switched off by " + e.By }
+
 // A Source is one thing that is read in every sample: the tcp sockets, the routes. It
 // stands or falls as a whole, and its outcome is recorded.
 type Source struct {
@@ -51,8 +59,9 @@ type Source struct {
 	err      string
 	duration time.Duration
 	gap      *openGap
-	retired  bool   // its namespace is gone
-	lost     string // what was missed since the last sample, for gaps
+	off      *OffError // what its reader gave last, when it is switched off
+	retired  bool      // its namespace is gone
+	lost     string    // what was missed since the last sample, for gaps
 }
 
 // Source adds a source to the recording: one that is of the whole machine. Its sets are made with NewSet.
@@ -77,7 +86,11 @@ func (w *Writer) Retire(netns Int) {
 // Unreachable says that the sources of a network namespace could not be read in this sample.
 func (w *Writer) Unreachable(netns Int, err error) {
 	for _, s := range w.sources {
-		if s.netns == netns {
+		switch {
+		case s.netns != netns:
+		case s.off != nil: // nobody would have read it
+			s.Read(func() error { return s.off })
+		default:
 			s.Read(func() error { return err })
 		}
 	}
@@ -109,15 +122,16 @@ func (s *Source) Name() string { return s.name }
 // Read calls read, which Puts the source's rows of the current sample, and takes note of
 // how it went. A reader that returns an error or panics loses its rows; ErrKept and a
 // PartialError are accepted. Read may be called more than once in a sample: times add up,
-// and once failed it stays failed. It reports whether the rows so far are accepted.
+// and once failed or off it stays so. It reports whether the rows so far are accepted.
 func (s *Source) Read(read func() error) bool {
-	if s.outcome == Failed {
+	if !s.looked() {
 		return false
 	}
 	start := time.Now()
 	err := guarded(read)
 	s.duration += time.Since(start)
 	var partial *PartialError
+	var off *OffError
 	switch {
 	case err == nil:
 		if s.outcome == Unread {
@@ -129,14 +143,22 @@ func (s *Source) Read(read func() error) bool {
 		}
 	case errors.As(err, &partial):
 		s.outcome, s.err = Incomplete, partial.Missing
+	case errors.As(err, &off):
+		s.outcome, s.err, s.off = Off, off.By, off
 	default:
 		s.outcome, s.err = Failed, err.Error()
-		for _, set := range s.sets {
-			set.drop()
-		}
 	}
-	return s.outcome != Failed
+	if s.looked() {
+		return true
+	}
+	for _, set := range s.sets {
+		set.drop()
+	}
+	return false
 }
+
+// looked reports whether nothing speaks against the rows of this sample so far.
+func (s *Source) looked() bool { return s.outcome != Failed && s.outcome != Off }
 
 // Lost says, in words, what the source knows to have missed since the last sample, such as events that the kernel
 // dropped: a row of gaps, for this once.

@@ -84,12 +84,12 @@ func coreViews() []View {
 		},
 		{
 			Name: "gaps",
-			Doc:  "When nobody looked, or not at everything, and what is not kept any more: pauses, crashes, failed sources, missing privileges, thinning.",
+			Doc:  "When nobody looked, or not at everything, and what is not kept any more: pauses, crashes, failed sources, sources that are switched off, missing privileges, thinning.",
 			Columns: []Column{
 				moment("since", "Last good sample before."),
 				moment("until", "First good sample after; NULL while it goes on."),
 				text("source", "", "Source that is missing; samples where they were taken and are not kept any more; NULL when nothing was recorded at all."),
-				text("kind", "", "stopped, crashed, reboot, suspended, late, unwritten, clock, failed, incomplete, lost, thinned or damaged (see netsql recover)."),
+				text("kind", "", "stopped, crashed, reboot, suspended, late, unwritten, clock, failed, incomplete, off (a source is switched off), lost, thinned or damaged (see netsql recover)."),
 				text("detail", "", "What happened, and what to do."),
 				text("netns", "", "Network namespace of the source; NULL for what is of the whole machine."),
 			},

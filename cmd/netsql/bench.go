@@ -13,8 +13,14 @@ import (
 // countsFlag takes whole numbers parted by commas.
 type countsFlag struct{ n *[]int }
 
-func (f countsFlag) String() string { return "" }
-func (f countsFlag) Type() string   { return "numbers" }
+func (f countsFlag) String() string {
+	if f.n == nil {
+		return ""
+	}
+	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(*f.n)), ","), "[]")
+}
+
+func (f countsFlag) Type() string { return "numbers" }
 
 func (f countsFlag) Set(words string) error {
 	*f.n = nil
@@ -32,12 +38,12 @@ func (f countsFlag) Set(words string) error {
 func bench(f *flags) runner {
 	c := recorderbench.Defaults()
 	var quick, asJSON bool
-	f.Var(countsFlag{&c.Sockets}, "sockets", "measure with so many `SOCKETS`, parted by commas (default 100,1000,20000,100000)")
-	f.Var(durationFlag{&c.Interval}, "interval", "`TIME` between samples, 100ms to 1m; the figures are of one every ten seconds")
-	f.IntVar(&c.Samples, "samples", c.Samples, "`SAMPLES` that are measured with each crowd and load, 1 to 1000")
-	f.Float64Var(&c.Days, "days", c.Days, "`DAYS` of the recording that is asked, 0.01 to 1000; 7 take a minute and half a gigabyte")
-	f.StringVar(&c.Dir, "dir", "", "`FOLDER` for its files")
-	f.BoolVar(&quick, "quick", false, "measure little, within half a minute")
+	f.Var(countsFlag{&c.Sockets}, "sockets", "measure with that many `SOCKETS`, numbers parted by commas")
+	f.VarP(durationFlag{&c.Interval}, "interval", "i", "`TIME` between samples, 100ms to 1m; the figures are of one every ten seconds")
+	f.IntVar(&c.Samples, "samples", c.Samples, "measure that many `SAMPLES` of each number of sockets and each load, 1 to 1000")
+	f.Float64Var(&c.Days, "days", c.Days, "ask a recording of that many `DAYS`, 0.01 to 1000; 7 take a minute and half a gigabyte")
+	f.StringVar(&c.Dir, "dir", "", "`FOLDER` for temporary files")
+	f.BoolVar(&quick, "quick", false, "measure little, in half a minute")
 	f.BoolVar(&asJSON, "json", false, "as JSON")
 	f.complete("dir", anyFolder)
 	return func(ctx context.Context, words []string, std stdio) error {

@@ -23,48 +23,96 @@ type subcommand struct {
 	name, args, doc string
 	define          func(*flags) runner // defines the flags of the command
 	raw             bool                // its words may look like flags
+	topic           string              // the one of the manual that explains it; "": there is none
+	examples        []string            // command lines that work
 }
 
 // asking is netsql without a subcommand.
 func asking() subcommand {
-	return subcommand{args: "[RECORDING] [SQL …]", doc: "ask: a shell, or the answer to the SQL", define: shell}
+	return subcommand{args: "[RECORDING] [SQL …]", doc: "ask: a shell, or the answer to the SQL", define: shell, topic: "scripts", examples: []string{
+		"netsql night.db 'SELECT comm, state, last_count FROM leaks'",
+		"netsql night.db --at 03:14 'SELECT dst, gateway FROM routes WHERE ts = at()'",
+		"netsql night.db -p port=443 -f questions.sql --mode csv",
+	}}
 }
 
 // subcommands feeds the tree of commands and help.
 func subcommands() []subcommand {
 	return []subcommand{
-		{name: "record", args: "[--interval 5s] [--keep 30d] [--max-size 2GiB] [--for DURATION] [--once]",
-			doc: "record the network until stopped", define: record},
+		{name: "record", args: "[--interval 5s] [--keep 30d] [--max-size 2GiB] [--for 1h]",
+			doc: "record the network until stopped", define: record, topic: "recording", examples: []string{
+				"netsql record --keep 7d --max-size 500MB --without conntrack",
+				"netsql record --interval 1s --for 10m --db incident.db",
+				"netsql record --once --db now.db",
+			}},
 		{name: "status", args: "[RECORDING]",
-			doc: "is it recording, since when, what is kept, what it costs", define: status},
+			doc: "is it recording, since when, what is kept, what it costs", define: status, topic: "recording", examples: []string{
+				"netsql status",
+				"netsql status night.db",
+			}},
 		{name: "export", args: "[--since TIME] [--until TIME] [--format csv] DIR [TABLE …]",
-			doc: "write a stretch of time as CSV or JSON lines", define: export},
+			doc: "write a stretch of time as CSV or JSON lines", define: export, topic: "export", examples: []string{
+				"netsql export --since 02:00 --until 04:00 post-mortem",
+				"netsql export --since '2h ago' --format jsonl --gzip for-ann sockets routes",
+			}},
 		{name: "slice", args: "[--since TIME] [--until TIME] -o FILE",
-			doc: "write a stretch of time as a recording of its own", define: slice},
+			doc: "write a stretch of time as a recording of its own", define: slice, topic: "export", examples: []string{
+				"netsql slice --since 02:00 --until 04:00 -o incident.db",
+				"netsql slice --db night.db --since '30m ago' -o deploy.db",
+			}},
 		{name: "note", args: "[--at TIME] TEXT …",
-			doc: "write a remark into the recording: netsql note 'deploy 1.4'", define: note},
+			doc: "write a remark into the recording: netsql note 'deploy 1.4'", define: note, topic: "events", examples: []string{
+				"netsql note 'deploy 1.4'",
+				"netsql note --at 03:14 'the gateway was replaced'",
+			}},
 		{name: "check", args: "[--quick] [RECORDING]",
-			doc: "verify a recording, which may be being written", define: check},
+			doc: "verify a recording, which may be being written", define: check, topic: "repair", examples: []string{
+				"netsql check",
+				"netsql check --quick night.db",
+			}},
 		{name: "upgrade", args: "[RECORDING]",
-			doc: "bring a recording of an older netsql up to date, in place", define: upgrade},
+			doc: "bring a recording of an older netsql up to date, in place", define: upgrade, topic: "repair", examples: []string{
+				"netsql upgrade",
+				"netsql upgrade night.db",
+			}},
 		{name: "recover", args: "DAMAGED NEW",
-			doc: "save what can be read of a damaged recording", define: recoverRecording},
+			doc: "save what can be read of a damaged recording", define: recoverRecording, topic: "repair", examples: []string{
+				"netsql recover damaged.db saved.db",
+				"netsql recover --db damaged.db saved-too.db",
+			}},
 		{name: "tables", args: "[--markdown|--json] [TABLE]",
-			doc: "the reference of all tables and their columns", define: tables},
+			doc: "the reference of all tables and their columns", define: tables, topic: "tables", examples: []string{
+				"netsql tables sockets",
+				"netsql tables --markdown > tables.md",
+			}},
 		{name: "bench", args: "[--sockets 1000,20000] [--days 7] [--quick] [--json]",
-			doc: "measure what recording and asking cost, against ss, netstat and others", define: bench},
+			doc: "measure what recording and asking cost, against ss, netstat and others", define: bench, topic: "cost", examples: []string{
+				"netsql bench --quick",
+				"netsql bench --sockets 1000,20000 --days 0.1 --json",
+			}},
 		{name: "completion", args: "bash|zsh|fish|powershell",
-			doc: "the script that completes commands, flags and names in your shell", define: completion},
+			doc: "the script that completes commands, flags and names in your shell", define: completion, topic: "scripts", examples: []string{
+				"netsql completion bash > /etc/bash_completion.d/netsql",
+				`netsql completion zsh > "${fpath[1]}/_netsql"`,
+				"netsql completion fish > ~/.config/fish/completions/netsql.fish",
+			}},
 		{name: "bench-part", define: benchPart, raw: true},
-		{name: "version", doc: "print the version, and the commit, date and Go of the build", define: printVersion, raw: true},
+		{name: "version", doc: "print the version, and the commit, date and Go of the build", define: printVersion, raw: true, examples: []string{
+			"netsql version",
+			"netsql --version",
+		}},
 		{name: "help", args: "[TOPIC | COMMAND | --json | --man DIR]",
-			doc: "the manual, by topics; as JSON; as man pages", define: helpWords, raw: true},
+			doc: "the manual, by topics; as JSON; as man pages", define: helpWords, raw: true, examples: []string{
+				"netsql help leaks",
+				"netsql help record",
+				"netsql help --man man1",
+			}},
 	}
 }
 
 // run finds the command in the arguments and runs it.
 func run(ctx context.Context, args []string, std stdio) error {
-	if len(args) > 0 && args[0] == "--version" {
+	if len(args) > 0 && (args[0] == "--version" || args[0] == "-V") {
 		return writeVersion(std.out)
 	}
 	root := tree(std)
@@ -81,7 +129,7 @@ func run(ctx context.Context, args []string, std stdio) error {
 			written = help(std.out)
 			return
 		}
-		written = writeFlags(std.out, c)
+		written = writeUsage(std.out, c)
 	})
 	root.SetArgs(append([]string{}, args...)) // nil would be the arguments of the process
 	if err := root.ExecuteContext(ctx); err != nil {
@@ -136,7 +184,8 @@ func tree(std stdio) *cobra.Command {
 // command is the command in the tree.
 func (c subcommand) command(std stdio) *cobra.Command {
 	made := &cobra.Command{
-		Use: strings.TrimSpace(cmp.Or(c.name, "netsql") + " " + c.args), Short: c.doc, Hidden: c.doc == "", DisableFlagsInUseLine: true,
+		Use: strings.TrimSpace(cmp.Or(c.name, "netsql") + " " + c.args), Short: c.doc, Example: strings.Join(c.examples, "\n"), Hidden: c.doc == "",
+		DisableFlagsInUseLine: true, Annotations: map[string]string{"topic": c.topic},
 		Args: cobra.ArbitraryArgs, DisableFlagParsing: c.raw, SilenceErrors: true, SilenceUsage: true,
 	}
 	made.SetOut(std.out)
@@ -144,7 +193,7 @@ func (c subcommand) command(std stdio) *cobra.Command {
 	f := &flags{FlagSet: made.Flags(), made: made}
 	f.SortFlags = false
 	if !c.raw {
-		f.StringVar(&f.db, "db", "", "the recording `FILE`")
+		f.StringVarP(&f.db, "db", "d", "", "the recording, a `FILE`")
 		f.complete("db", recordings)
 	}
 	run := c.define(f)
@@ -163,9 +212,24 @@ func (c subcommand) command(std stdio) *cobra.Command {
 	return made
 }
 
-// writeFlags is netsql COMMAND --help.
-func writeFlags(w io.Writer, c *cobra.Command) error {
-	_, err := fmt.Fprintf(w, "%s\n\n%s", c.UseLine(), c.Flags().FlagUsagesWrapped(80))
+// writeUsage is netsql COMMAND --help.
+func writeUsage(w io.Writer, c *cobra.Command) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n  %s\n", c.UseLine(), c.Short)
+	if c.HasAvailableFlags() {
+		fmt.Fprintf(&b, "\nFlags:\n%s", c.Flags().FlagUsagesWrapped(80))
+	}
+	b.WriteString("\nExamples:\n")
+	for line := range strings.SplitSeq(c.Example, "\n") {
+		fmt.Fprintf(&b, "  %s\n", line)
+	}
+	if topic := c.Annotations["topic"]; topic != "" {
+		fmt.Fprintf(&b, "\nnetsql help %s explains more.\n", topic)
+		if topic != "recording" {
+			b.WriteString("netsql help recording says how a file and the environment give flags.\n")
+		}
+	}
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 

@@ -31,7 +31,7 @@ func TestSenselessCommandLines(t *testing.T) {
 		{[]string{"x.db", "-mode", "csv"}, "no flag -mode: did you mean --mode?"},
 		{[]string{"x.db", "-color=always"}, "no flag -color: did you mean --color?"},
 		{[]string{"--mode", "csv", "-at", "now"}, "no flag -at: did you mean --at?"},
-		{[]string{"x.db", "-mod", "csv"}, "no flag -mod: did you mean --mode?"},
+		{[]string{"x.db", "-sinc", "now"}, "no flag -sinc: did you mean --since?"},
 		{[]string{"record", "-db", "x.db"}, "no flag -db: did you mean --db?"},
 		// A word that is like a command stays a word behind others.
 		{[]string{"stauts"}, `"stauts" is no command, no recording and no SQL; did you mean netsql status?`},

@@ -7,11 +7,16 @@ import (
 	"io"
 	"strings"
 
+	"github.com/spf13/pflag"
+
 	"netsql/cmd/netsql/manual"
 	"netsql/query"
 )
 
-// help is the first screen: what there is, on 24 lines of 80 columns.
+// commonFlags are the flags of the shell that the first screen shows.
+var commonFlags = []string{"command", "file", "param", "mode", "no-header", "at", "since", "until", "timeout", "db"}
+
+// help is the first screen: what there is, on 40 lines of 80 columns.
 func help(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(`netsql records this machine's network, and answers SQL about any moment of it.
@@ -26,6 +31,16 @@ func help(w io.Writer) error {
 			line("netsql "+usage, about)
 		}
 	}
+	b.WriteString("\nFlags for asking; netsql RECORDING --help lists all:\n")
+	all, shown := tree(stdio{}).Flags(), pflag.NewFlagSet("", pflag.ContinueOnError)
+	shown.SortFlags = false
+	for _, name := range commonFlags {
+		flag := *all.Lookup(name)
+		flag.Usage, _, _ = strings.Cut(flag.Usage, "; ")
+		flag.Usage, _, _ = strings.Cut(flag.Usage, ": ")
+		shown.AddFlag(&flag)
+	}
+	b.WriteString(shown.FlagUsages())
 	for _, t := range manual.Topics() {
 		names = append(names, t.Name)
 	}

@@ -8,7 +8,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -81,28 +80,6 @@ func exitCode(err error, stderr io.Writer) int {
 		return exitTimeout
 	}
 	return exitFailed
-}
-
-// helpJSON writes the commands for programs.
-func helpJSON(w io.Writer) error {
-	type command struct {
-		Name  string `json:"name"`
-		Args  string `json:"args"`
-		About string `json:"about"`
-	}
-	all := []command{{"", "[RECORDING] [SQL …]", "ask: a shell, or the answer to the SQL given here, with -c or -f, or on standard input; netsql --help lists its flags"}}
-	for _, c := range subcommands() {
-		if c.doc != "" {
-			all = append(all, command{c.name, c.args, c.doc})
-		}
-	}
-	text, err := json.MarshalIndent(map[string]any{"commands": all, "exit_codes": map[string]string{
-		"0": "done", "1": "failed", "2": "wrong usage", "4": "no answer within --timeout", "130": "interrupted"}}, "", " ")
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%s\n", text)
-	return err
 }
 
 // systemRecording is where root's recorder writes.

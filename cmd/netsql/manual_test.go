@@ -216,33 +216,6 @@ func TestTimesOfTheManual(t *testing.T) {
 	}
 }
 
-// The first screen fits a terminal of 80 columns and 24 lines, and names every command and topic.
-func TestFirstScreen(t *testing.T) {
-	t.Parallel()
-	var b bytes.Buffer
-	if err := help(&b); err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(b.String(), "\n"); n > 23 {
-		t.Errorf("%d lines and the prompt", n)
-	}
-	for line := range strings.Lines(b.String()) {
-		if n := len([]rune(strings.TrimRight(line, "\n"))); n > 80 {
-			t.Errorf("a line of %d: %s", n, line)
-		}
-	}
-	for _, topic := range manual.Topics() {
-		if !strings.Contains(strings.Join(strings.Fields(b.String()), " ")+" ", " "+topic.Name+" ") {
-			t.Errorf("it does not name %s", topic.Name)
-		}
-	}
-	for _, c := range subcommands() {
-		if c.doc != "" && !strings.Contains(b.String(), "\n  netsql "+c.name+" ") {
-			t.Errorf("it does not name %s", c.name)
-		}
-	}
-}
-
 // .help TOPIC in the shell, and netsql help TOPIC, show a topic; a word that was mistyped gets a suggestion.
 func TestHelpShowsTopics(t *testing.T) {
 	t.Parallel()

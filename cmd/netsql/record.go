@@ -55,8 +55,14 @@ func (f stretchFlag) Set(words string) error {
 // sizeFlag takes what people say for a number of bytes: 2GiB, 500MB.
 type sizeFlag struct{ n *int64 }
 
-func (f sizeFlag) String() string { return "" }
-func (f sizeFlag) Type() string   { return "size" }
+func (f sizeFlag) String() string {
+	if f.n == nil || *f.n == 0 {
+		return ""
+	}
+	return strings.Replace(strings.ReplaceAll(query.SizeText(*f.n), " ", ""), ".0", "", 1) // 2GiB, as it is given
+}
+
+func (f sizeFlag) Type() string { return "size" }
 
 func (f sizeFlag) Set(words string) (err error) {
 	*f.n, err = query.ParseSize(words)
@@ -93,20 +99,19 @@ func (f withoutFlag) Set(words string) error {
 // record is netsql record.
 func record(f *flags) runner {
 	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version, Limits: recorder.DefaultLimits}
-	f.Var(durationFlag{&c.Interval}, "interval", "`TIME` between samples, 100ms to 1h")
+	f.VarP(durationFlag{&c.Interval}, "interval", "i", "`TIME` between two samples, 100ms to 1h")
 	f.Var(stretchFlag{durationFlag{&c.For}}, "for", "record for that `TIME`, then end")
 	f.BoolVar(&c.Once, "once", false, "take one sample and end")
 	l := &c.Limits
 	f.Var(durationFlag{&l.Keep}, "keep", "keep samples for that `TIME`, 0 for all")
-	f.Var(sizeFlag{&l.MaxSize}, "max-size", "let the recording grow to that `SIZE` (default 2GiB), 0 without limit; of the oldest samples one a minute is kept then, later one an hour")
+	f.Var(sizeFlag{&l.MaxSize}, "max-size", "let the recording grow to that `SIZE`, 0 without limit; at that size the oldest samples become one a minute, later one an hour")
 	f.Var(durationFlag{&l.Minutes}, "keep-minutes", "keep the roll-ups of each minute for that `TIME`, 0 for all")
 	f.Var(durationFlag{&l.Hours}, "keep-hours", "keep the roll-ups of each hour, and gaps, for that `TIME`, 0 for all")
 	f.Var(durationFlag{&l.Days}, "keep-days", "keep the roll-ups of each day for that `TIME`, 0 for all")
-	f.IntVar(&c.CloseBudget, "close-budget", recorder.DefaultCloseBudget, "keep so many `CLOSES` of short connections one by one in a sample, sum up the rest; 100 to 1000000")
-	f.Var(netnsFlag{&c.NetNS}, "netns", "record the network `NAMESPACES` all, self, or these, parted by commas: names of ip netns, inode numbers, pid:N; "+
-		"one that is not there yet is waited for (default all for who may enter them, CAP_SYS_ADMIN, else self)")
-	f.Var(withoutFlag{&c.Without}, "without", "do not read these `SOURCES`, parted by commas, such as conntrack,settings; the recording says that they were "+
-		"switched off: "+strings.Join(recorder.SourceNames, ", "))
+	f.IntVar(&c.CloseBudget, "close-budget", recorder.DefaultCloseBudget, "keep that many `CLOSES` of connections one by one in each sample, and sum up the rest; 100 to 1000000")
+	f.VarP(netnsFlag{&c.NetNS}, "netns", "N", "record these network `NAMESPACES`: all, self, or names of ip netns, inode numbers and pid:N, "+
+		"parted by commas; one that does not exist yet is waited for (default all with CAP_SYS_ADMIN, else self)")
+	f.Var(withoutFlag{&c.Without}, "without", "switch off these `SOURCES`, parted by commas, such as conntrack,settings; the recording says so: "+strings.Join(recorder.SourceNames, ", "))
 	f.complete("netns", oneOf("all", "self"))
 	f.complete("without", someOf(recorder.SourceNames...))
 	return func(ctx context.Context, words []string, std stdio) error {

@@ -50,10 +50,10 @@ func namedPath(f *flags, words []string) (string, error) {
 func export(f *flags) runner {
 	var since, until, format string
 	var compressed bool
-	f.StringVar(&since, "since", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
-	f.StringVar(&until, "until", "", "end of the stretch, a `TIME`; the newest sample when not given")
-	f.StringVar(&format, "format", "csv", "csv or jsonl")
-	f.BoolVar(&compressed, "gzip", false, "compress the files, to a sixth or less")
+	f.StringVarP(&since, "since", "S", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
+	f.StringVarP(&until, "until", "U", "", "end of the stretch, a `TIME`; the newest sample when not given")
+	f.StringVar(&format, "format", "csv", "`FORMAT` of the files: csv or jsonl")
+	f.BoolVarP(&compressed, "gzip", "z", false, "compress the files, to a sixth or less")
 	f.complete("format", oneOf("csv", "jsonl"))
 	f.completeWords(anyFolder, oneOf(query.TableNames()...))
 	return func(ctx context.Context, words []string, std stdio) error {
@@ -86,8 +86,8 @@ func export(f *flags) runner {
 // slice is netsql slice.
 func slice(f *flags) runner {
 	var since, until, out string
-	f.StringVar(&since, "since", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
-	f.StringVar(&until, "until", "", "end of the stretch, a `TIME`; the newest sample when not given")
+	f.StringVarP(&since, "since", "S", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
+	f.StringVarP(&until, "until", "U", "", "end of the stretch, a `TIME`; the newest sample when not given")
 	f.StringVarP(&out, "output", "o", "", "the new recording, a `FILE` that is not there yet")
 	f.complete("output", anyFile)
 	f.completeWords(recordings, nothing)

@@ -21,8 +21,8 @@ import (
 // or opens the interactive shell.
 func shell(f *flags) runner {
 	var mode, at, since, until, colour string
-	f.StringVar(&mode, "mode", "", "how results look, a `MODE`: "+strings.Join(query.Modes(), ", "))
-	f.StringVar(&colour, "color", "auto", "colours on a terminal, a `WORD`: auto, always or never; auto heeds NO_COLOR")
+	f.StringVarP(&mode, "mode", "m", "", "format of results, a `MODE`: "+strings.Join(query.Modes(), ", "))
+	f.StringVar(&colour, "color", "auto", "colours, a `WORD`: auto (on a terminal, without NO_COLOR), always or never")
 	var scripts []script
 	var noHeader, bail, noBail bool
 	var null, separator string
@@ -35,7 +35,7 @@ func shell(f *flags) runner {
 	f.VarP(repeatedFlag(func(name string) error {
 		scripts = append(scripts, script{words: name, isFile: true})
 		return nil
-	}), "file", "f", "run the statements of a `FILE`; - is standard input; may stand several times")
+	}), "file", "f", "run the statements of a `FILE`, - for standard input; may stand several times")
 	f.VarP(repeatedFlag(func(text string) error {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok || name == "" {
@@ -43,16 +43,16 @@ func shell(f *flags) runner {
 		}
 		params[name] = value
 		return nil
-	}), "param", "p", "`NAME=VALUE` of a parameter, which statements have as :NAME; may stand several times")
-	f.BoolVar(&noHeader, "no-header", false, "do not name the columns")
-	f.StringVar(&null, "nullvalue", "", "what is shown for NULL, a `TEXT`")
-	f.StringVar(&separator, "separator", "", "what stands between values in list, csv, tsv and quote, a `TEXT`")
-	f.BoolVar(&bail, "bail", false, "end at the first error: the default")
-	f.BoolVar(&noBail, "no-bail", false, "go on after an error, and end with 1")
-	f.Var(durationFlag{&timeout}, "timeout", "end with 4 when there is no answer within a `DURATION` such as 5s; 0 waits for ever")
-	f.StringVar(&at, "at", "", "the `TIME` that at() means")
-	f.StringVar(&since, "since", "", "begin of the window that leaks and connections look at, a `TIME`")
-	f.StringVar(&until, "until", "", "end of that window, a `TIME`")
+	}), "param", "p", "give :NAME in statements a value, as `NAME=VALUE`; may stand several times")
+	f.BoolVarP(&noHeader, "no-header", "H", false, "do not show the names of columns")
+	f.StringVar(&null, "nullvalue", "", "`TEXT` that is shown for NULL")
+	f.StringVar(&separator, "separator", "", "`TEXT` between values in list, csv, tsv and quote")
+	f.BoolVar(&bail, "bail", false, "end at the first error, as without this flag")
+	f.BoolVar(&noBail, "no-bail", false, "go on after an error; the exit code is 1 then")
+	f.Var(durationFlag{&timeout}, "timeout", "give up after a `DURATION` such as 5s, with exit code 4; 0 waits for ever")
+	f.StringVar(&at, "at", "", "the `TIME` that at() means, such as 02:14; the newest sample when not given")
+	f.StringVarP(&since, "since", "S", "", "begin of the window of leaks and connections, a `TIME`")
+	f.StringVarP(&until, "until", "U", "", "end of that window, a `TIME`; the newest sample when not given")
 	f.complete("mode", oneOf(query.Modes()...))
 	f.complete("color", oneOf("auto", "always", "never"))
 	f.complete("file", anyFile)

@@ -5,11 +5,17 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 )
 
 // printVersion is netsql version.
-func printVersion(*flags) runner {
-	return func(_ context.Context, _ []string, std stdio) error { return writeVersion(std.out) }
+func printVersion(f *flags) runner {
+	return func(_ context.Context, words []string, std stdio) error {
+		if slices.Contains(words, "--help") || slices.Contains(words, "-h") {
+			return writeUsage(std.out, f.made)
+		}
+		return writeVersion(std.out)
+	}
 }
 
 // writeVersion says which program this is: its version, the commit and date that it was built from, and the Go it was built with.

@@ -71,10 +71,13 @@ rest AS MATERIALIZED (
   SELECT * FROM (SELECT run, stopped, CASE i WHEN 0 THEN a ELSE v + 1 END AS a, CASE WHEN i OR v IS NULL THEN z ELSE u - 1 END AS z
     FROM short CROSS JOIN (SELECT 0 AS i UNION ALL SELECT 1)) WHERE a <= z),
 -- The window in 64 slots of as many samples each. One that would begin within a block (that is used) begins with the next block. Samples in which
--- a source failed say nothing: there may have been something.
+-- a source failed say nothing: there may have been something. So do those in which sockets or their owners were switched off,
+-- but for what was off in the whole window: of that there is nothing in any sample.
 slot AS MATERIALIZED (
   SELECT s.*, (SELECT coalesce(sum(max(0, (SELECT count(*) FROM sample m WHERE m.ts > g.since AND m.ts < coalesce(g.until, 1e99) AND m.id BETWEEN s.a AND s.z))), 0)
-                 FROM gap g WHERE g.kind IN ('failed', 'incomplete') AND g.source IS NOT NULL AND g.since < s.until AND coalesce(g.until, 1e99) > s.since) AS failed
+                 FROM gap g WHERE (g.kind IN ('failed', 'incomplete') OR g.kind = 'off' AND g.source IN ('tcp4', 'tcp6', 'udp4', 'udp6', 'raw4', 'raw6', 'unix', 'owners')
+                         AND (g.since > (SELECT ts FROM sample WHERE id = (SELECT a FROM w)) OR g.until < (SELECT ts FROM sample WHERE id = (SELECT z FROM w))))
+                    AND g.source IS NOT NULL AND g.since < s.until AND coalesce(g.until, 1e99) > s.since) AS failed
     FROM (SELECT k, a, z, n, (SELECT ts FROM sample WHERE id >= a ORDER BY id LIMIT 1) AS since, (SELECT ts FROM sample WHERE id <= z ORDER BY id DESC LIMIT 1) AS until
             FROM (SELECT k, n, a, lead(a, 1, last + 1) OVER (ORDER BY k) - 1 AS z
                     FROM (SELECT k, n, last, max(q,

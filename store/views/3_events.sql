@@ -125,7 +125,7 @@ ran AS (
     FROM w CROSS JOIN process o ON o.gone_sample BETWEEN w.a AND w.z AND o.pid IS NOT NULL LEFT JOIN process_span p ON p.id = o.last_sample << 32 | o.id
    WHERE NOT EXISTS (SELECT 1 FROM process WHERE pid = o.pid AND started = o.started AND id > o.id)
      AND (o.gone_sample = o.last_sample + 1 OR NOT EXISTS (
-          SELECT 1 FROM sample b JOIN gap g ON g.source = 'owners' AND g.kind = 'failed' AND g.since < b.ts AND coalesce(g.until, 1e12) > b.ts
+          SELECT 1 FROM sample b JOIN gap g ON g.source = 'owners' AND g.kind IN ('failed', 'off') AND g.since < b.ts AND coalesce(g.until, 1e12) > b.ts
            WHERE b.id = o.gone_sample - 1)))
 -- All together. Not a table of WITH as those above: SQLite keeps these parsed in twice as much memory, in every connection.
 SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
