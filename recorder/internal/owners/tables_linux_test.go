@@ -156,7 +156,7 @@ func notOnFirstThread(do func()) {
 	defer close(release)
 	for tried := make(chan bool); ; {
 		go func() {
-			runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+			runtime.LockOSThread()
 			if unix.Gettid() == unix.Getpid() {
 				tried <- false
 				<-release
@@ -164,7 +164,7 @@ func notOnFirstThread(do func()) {
 				return
 			}
 			tried <- true
-			do()
+			do() // the thread is never unlocked, and ends with the goroutine
 		}()
 		if <-tried {
 			return

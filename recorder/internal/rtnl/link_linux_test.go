@@ -43,9 +43,10 @@ func TestParseLink(t *testing.T) {
 	}
 	// Zeros that the kernel wrote are zeros, except the interface below, for which 0 is none.
 	got, err = ParseLink(messageOf(linkHeader(flags), attribute{unix.IFLA_IFNAME, []byte("lo\x00")}, attribute{unix.IFLA_MTU, u32(0)},
-		attribute{unix.IFLA_CARRIER, []byte{0}}, attribute{unix.IFLA_LINK, u32(0)}, attribute{unix.IFLA_CARRIER_CHANGES, u32(0)}))
+		attribute{unix.IFLA_CARRIER, []byte{0}}, attribute{unix.IFLA_LINK, u32(0)}, attribute{unix.IFLA_CARRIER_CHANGES, u32(0)},
+		attribute{unix.IFLA_IFALIAS, []byte{0}}))
 	want = Link{
-		Index: 3, Hardware: unix.ARPHRD_ETHER, Flags: flags, Name: []byte("lo"), MTU: store.Of(0), Carrier: store.Of(0), CarrierChanges: store.Of(0),
+		Index: 3, Hardware: unix.ARPHRD_ETHER, Flags: flags, Name: []byte("lo"), Alias: []byte{}, MTU: store.Of(0), Carrier: store.Of(0), CarrierChanges: store.Of(0),
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v\nwant %+v", got, err, want)
