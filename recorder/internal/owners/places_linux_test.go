@@ -317,6 +317,9 @@ func TestDoubtful(t *testing.T) {
 	wo.verifyDoubtful()
 	wantHolds(t, "of two processes one", one, hold{b.pid, 3, 1})
 	wantHolds(t, "moved to a place that nobody looked at", two)
+	if p.Held != 0 {
+		t.Errorf("%d are held", p.Held)
+	}
 	if wo.byInode[secondInode] != nil || wo.byInode[firstInode] != one || !p.changed {
 		t.Error("what nobody holds vanishes")
 	}
@@ -330,7 +333,7 @@ func TestDoubtful(t *testing.T) {
 	three := wo.shows(otherInode)
 	wo.meet(c)
 	wantHolds(t, "three", three, hold{c.pid, 3, 2})
-	c.do("exec 3<&-")
+	c.do("exec 3<&0") // a pipe
 	wo.next()
 	wo.Doubtful = []*Held{three}
 	wo.verifyDoubtful()
