@@ -75,7 +75,7 @@ func TestRing(t *testing.T) {
 		t.Errorf("rings %v", p.rings)
 	}
 	wantHolds(t, "not in a ring that nobody has read", one)
-	if cost := wo.findRings(p); cost != 4+4/4 || len(p.others) != 1 {
+	if cost := wo.findRings(p); cost != 5 || len(p.others) != 1 {
 		t.Fatalf("%d done, %d tables", cost, len(p.others))
 	}
 	r := p.others[0]
