@@ -164,30 +164,33 @@ func parseLinkSettings(msg []byte) (name string, values [5]store.Int, err error)
 		return "", values, rtnl.ErrShort
 	}
 	var spec []byte
-	err = rtnl.Attributes(msg[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) {
+	err = rtnl.Attributes(msg[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) error {
 		switch kind {
 		case unix.IFLA_IFNAME:
-			name = string(rtnl.TextOf(v))
+			text, err := rtnl.TextOf(v)
+			name = string(text)
+			return err
 		case unix.IFLA_AF_SPEC:
 			spec = v
 		}
+		return nil
 	})
 	if err != nil {
 		return name, values, err
 	}
-	var inner error
-	err = rtnl.Attributes(spec, func(family uint16, v []byte) {
+	err = rtnl.Attributes(spec, func(family uint16, v []byte) error {
 		conf := uint16(unix.IFLA_INET_CONF)
 		if family == unix.AF_INET6 {
 			conf = unix.IFLA_INET6_CONF
 		}
-		inner = errors.Join(inner, rtnl.Attributes(v, func(kind uint16, v []byte) {
+		return rtnl.Attributes(v, func(kind uint16, v []byte) error {
 			for i, setting := range linkSettings {
 				if at := 4 * setting.place; kind == conf && family == setting.family && len(v) >= at+4 {
 					values[i] = store.Of(int32(binary.NativeEndian.Uint32(v[at:])))
 				}
 			}
-		}))
+			return nil
+		})
 	})
-	return name, values, errors.Join(err, inner)
+	return name, values, err
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -136,5 +137,52 @@ func TestNothingGrowsForEver(t *testing.T) {
 		if diff := cmp.Diff(ask(t, path, query), ask(t, saved, query)); diff != "" {
 			t.Errorf("%s (-recording +saved):\n%s", query, diff)
 		}
+	}
+}
+
+// A process that has ended is named as long as a sample shows a socket that it held (owner_how cookie): its own last sample is
+// forgotten first.
+func TestNamedAfterItsLastSample(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "named.db")
+	w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"}, Limits: Limits{Keep: 100 * time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close(t.Context())
+	src := w.Source("all")
+	procs, socks := NewSet(src, Processes), NewSet(src, Sockets)
+	db, err := sql.Open("sqlite", DSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const closing = 10 // samples in which a socket is there after its process: an eighth of what is kept at most
+	var ended []Ref
+	for i := range 300 {
+		up := time.Duration(i+1) * time.Second
+		w.Begin(Clock{Wall: time.Unix(1_700_000_000, 0).Add(up), Uptime: up, Awake: up})
+		src.Read(func() error {
+			ended = append(ended, procs.Put(ProcessID{PID: Of(i + 1), Comm: "job"}, Process{}).Ref())
+			for j := max(0, i-closing); j <= i; j++ {
+				socks.Put(SocketID{Proto: "tcp", Cookie: Of(j + 1)}, Socket{State: "FIN_WAIT2", Process: ended[j], OwnerHow: "cookie"})
+			}
+			return nil
+		})
+		if err := w.Commit(t.Context(), Cost{}); err != nil {
+			t.Fatal(err)
+		}
+		tidyUp(t, w)
+		if i%25 != 24 {
+			continue
+		}
+		var rows, wrong int
+		if err := db.QueryRow("SELECT count(*), count(*) FILTER (WHERE pid IS NOT cookie) FROM sockets").Scan(&rows, &wrong); err != nil || rows == 0 || wrong > 0 {
+			t.Errorf("after sample %d: of %d rows of sockets %d do not name the process, %v", i, rows, wrong, err)
+		}
+	}
+	var samples, processes int
+	if err := db.QueryRow("SELECT (SELECT count(*) FROM sample), (SELECT count(*) FROM process)").Scan(&samples, &processes); err != nil || samples > 110 || processes > 150 {
+		t.Errorf("%d samples and %d processes are kept, %v", samples, processes, err)
 	}
 }

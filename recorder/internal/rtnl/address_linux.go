@@ -29,21 +29,20 @@ func ParseAddress(msg []byte) (Address, error) {
 		Family: msg[0], PrefixLen: msg[1], Flags: uint32(msg[2]), Scope: msg[3],
 		Index: int32(binary.NativeEndian.Uint32(msg[4:])),
 	}
-	err := Attributes(msg[unix.SizeofIfAddrmsg:], func(kind uint16, v []byte) {
+	err := Attributes(msg[unix.SizeofIfAddrmsg:], func(kind uint16, v []byte) (err error) {
 		switch kind {
 		case unix.IFA_LOCAL:
-			a.Local = addrOf(a.Family, v)
+			a.Local, err = addrOf(a.Family, v)
 		case unix.IFA_ADDRESS:
-			a.Remote = addrOf(a.Family, v)
+			a.Remote, err = addrOf(a.Family, v)
 		case unix.IFA_BROADCAST:
-			a.Broadcast = addrOf(a.Family, v)
+			a.Broadcast, err = addrOf(a.Family, v)
 		case unix.IFA_LABEL:
-			a.Label = string(TextOf(v))
-		case unix.IFA_FLAGS:
-			if len(v) >= 4 { // the header has room for the first eight of them
-				a.Flags = uint32Of(v)
-			}
+			a.Label, err = stringOf(v)
+		case unix.IFA_FLAGS: // the header has room for the first eight of them
+			a.Flags, err = uint32Of(v)
 		}
+		return err
 	})
 	if err != nil || FamilyNumber(a.Family) == 0 {
 		return a, err

@@ -15,9 +15,10 @@ type Link struct {
 	Index, Master                   int32
 	Below, Promiscuity              store.Int
 	Hardware                        uint16
-	Flags, CarrierChanges           uint32
+	Flags                           uint32
 	Name, Kind, MAC, Alias, Qdisc   []byte
 	MTU, TxQLen, Operstate, Carrier store.Int
+	CarrierChanges                  store.Int
 	Stats                           []byte // struct rtnl_link_stats64
 }
 
@@ -30,46 +31,48 @@ func ParseLink(msg []byte) (Link, error) {
 		Hardware: binary.NativeEndian.Uint16(msg[2:]), Index: int32(binary.NativeEndian.Uint32(msg[4:])),
 		Flags: binary.NativeEndian.Uint32(msg[8:]),
 	}
-	var inner error
-	err := Attributes(msg[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) {
+	err := Attributes(msg[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) (err error) {
 		switch kind {
 		case unix.IFLA_IFNAME:
-			l.Name = TextOf(v)
+			l.Name, err = TextOf(v)
 		case unix.IFLA_ADDRESS:
 			l.MAC = v
 		case unix.IFLA_IFALIAS:
-			l.Alias = TextOf(v)
+			l.Alias, err = TextOf(v)
 		case unix.IFLA_QDISC:
-			l.Qdisc = TextOf(v)
+			l.Qdisc, err = TextOf(v)
 		case unix.IFLA_MTU:
-			l.MTU = store.Of(uint32Of(v))
+			l.MTU, err = known32(v)
 		case unix.IFLA_TXQLEN:
-			l.TxQLen = store.Of(uint32Of(v))
+			l.TxQLen, err = known32(v)
 		case unix.IFLA_OPERSTATE:
-			l.Operstate = store.Of(uint8Of(v))
+			l.Operstate, err = known8(v)
 		case unix.IFLA_CARRIER:
-			l.Carrier = store.Of(uint8Of(v))
+			l.Carrier, err = known8(v)
 		case unix.IFLA_CARRIER_CHANGES:
-			l.CarrierChanges = uint32Of(v)
+			l.CarrierChanges, err = known32(v)
 		case unix.IFLA_LINK:
-			l.Below = store.NonZero(uint32Of(v))
+			var below uint32
+			below, err = uint32Of(v)
+			l.Below = store.NonZero(below)
 		case unix.IFLA_PROMISCUITY:
-			l.Promiscuity = store.Of(uint32Of(v))
+			l.Promiscuity, err = known32(v)
 		case unix.IFLA_MASTER:
-			l.Master = int32(uint32Of(v))
+			l.Master, err = int32Of(v)
 		case unix.IFLA_STATS64:
-			l.Stats = v
+			if l.Stats = v; len(v)%8 != 0 { // older kernels have fewer counters
+				err = fmt.Errorf("%d bytes of counters", len(v))
+			}
 		case unix.IFLA_LINKINFO:
-			inner = Attributes(v, func(kind uint16, v []byte) {
+			err = Attributes(v, func(kind uint16, v []byte) (err error) {
 				if kind == unix.IFLA_INFO_KIND {
-					l.Kind = TextOf(v)
+					l.Kind, err = TextOf(v)
 				}
+				return err
 			})
 		}
+		return err
 	})
-	if err == nil {
-		err = inner
-	}
 	if err == nil && (len(l.Name) == 0 || l.Index <= 0) {
 		err = fmt.Errorf("link %d has the name %q", l.Index, l.Name)
 	}
@@ -92,9 +95,10 @@ func (l *Link) Sum(seed maphash.Seed) uint64 {
 	maphash.WriteComparable(&h, struct {
 		master                          int32
 		hardware                        uint16
-		flags, carrierChanges           uint32
+		flags                           uint32
 		mtu, txqlen, operstate, carrier store.Int
+		carrierChanges                  store.Int
 		below, promiscuity              store.Int
-	}{l.Master, l.Hardware, l.Flags, l.CarrierChanges, l.MTU, l.TxQLen, l.Operstate, l.Carrier, l.Below, l.Promiscuity})
+	}{l.Master, l.Hardware, l.Flags, l.MTU, l.TxQLen, l.Operstate, l.Carrier, l.CarrierChanges, l.Below, l.Promiscuity})
 	return h.Sum64()
 }

@@ -32,15 +32,16 @@ func ParseNeighbor(msg []byte) (Neighbor, error) {
 		Family: msg[0], Index: int32(binary.NativeEndian.Uint32(msg[4:])),
 		State: binary.NativeEndian.Uint16(msg[8:]), Flags: msg[10],
 	}
-	err := Attributes(msg[unix.SizeofNdMsg:], func(kind uint16, v []byte) {
+	err := Attributes(msg[unix.SizeofNdMsg:], func(kind uint16, v []byte) (err error) {
 		switch kind {
 		case unix.NDA_DST:
-			n.Addr = addrOf(n.Family, v)
+			n.Addr, err = addrOf(n.Family, v)
 		case unix.NDA_LLADDR:
 			n.MAC = v
 		case NdaFlagsExt:
-			n.ExtFlags = uint32Of(v)
+			n.ExtFlags, err = uint32Of(v)
 		}
+		return err
 	})
 	if err == nil && FamilyNumber(n.Family) != 0 && !n.Addr.IsValid() {
 		err = fmt.Errorf("entry of interface %d without an address of family %d", n.Index, n.Family)

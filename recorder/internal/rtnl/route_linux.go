@@ -48,36 +48,33 @@ func ParseRoute(msg []byte) (Route, error) {
 		Flags: binary.NativeEndian.Uint32(msg[8:]),
 	}
 	var dst, src []byte
-	var inner error
-	err := Attributes(msg[unix.SizeofRtMsg:], func(kind uint16, v []byte) {
+	err := Attributes(msg[unix.SizeofRtMsg:], func(kind uint16, v []byte) (err error) {
 		switch kind {
 		case unix.RTA_DST:
 			dst = v
 		case unix.RTA_SRC:
 			src = v
 		case unix.RTA_OIF:
-			r.OIF = int32(uint32Of(v))
+			r.OIF, err = int32Of(v)
 		case unix.RTA_GATEWAY:
-			r.Gateway = addrOf(r.Family, v)
+			r.Gateway, err = addrOf(r.Family, v)
 		case unix.RTA_VIA:
-			r.Gateway = viaOf(v)
+			r.Gateway, err = viaOf(v)
 		case unix.RTA_PRIORITY:
-			r.Metric = uint32Of(v)
+			r.Metric, err = uint32Of(v)
 		case unix.RTA_PREFSRC:
-			r.Prefsrc = addrOf(r.Family, v)
+			r.Prefsrc, err = addrOf(r.Family, v)
 		case unix.RTA_TABLE:
-			r.Table = uint32Of(v)
+			r.Table, err = uint32Of(v)
 		case rtaNextHopID:
-			r.NextHopID = uint32Of(v)
+			r.NextHopID, err = uint32Of(v)
 		case unix.RTA_METRICS:
-			inner = r.parseMetrics(v)
+			err = r.parseMetrics(v)
 		case unix.RTA_MULTIPATH:
-			r.NextHops, inner = parseNexthops(r.Family, v)
+			r.NextHops, err = parseNexthops(r.Family, v)
 		}
+		return err
 	})
-	if err == nil {
-		err = inner
-	}
 	if err == nil {
 		r.Dst, err = prefixOf(r.Family, dst, msg[1])
 	}
@@ -88,18 +85,16 @@ func ParseRoute(msg []byte) (Route, error) {
 }
 
 func (r *Route) parseMetrics(b []byte) error {
-	return Attributes(b, func(kind uint16, v []byte) {
-		if len(v) < 4 {
-			return
-		}
+	return Attributes(b, func(kind uint16, v []byte) (err error) {
 		switch kind {
 		case unix.RTAX_MTU:
-			r.MTU = store.Of(uint32Of(v))
+			r.MTU, err = known32(v)
 		case unix.RTAX_WINDOW:
-			r.Window = store.Of(uint32Of(v))
+			r.Window, err = known32(v)
 		case unix.RTAX_RTT:
-			r.RTT = store.Of(uint32Of(v))
+			r.RTT, err = known32(v)
 		}
+		return err
 	})
 }
 
@@ -111,14 +106,15 @@ func parseNexthops(family uint8, b []byte) ([]NextHop, error) {
 		if size < unix.SizeofRtNexthop || size > len(b) {
 			return nil, fmt.Errorf("next hop of %d bytes where %d are left", size, len(b))
 		}
-		hop := NextHop{Flags: uint32(b[2]), Weight: int(b[3]) + 1, OIF: int32(uint32Of(b[4:]))}
-		err := Attributes(b[unix.SizeofRtNexthop:size], func(kind uint16, v []byte) {
+		hop := NextHop{Flags: uint32(b[2]), Weight: int(b[3]) + 1, OIF: int32(binary.NativeEndian.Uint32(b[4:]))}
+		err := Attributes(b[unix.SizeofRtNexthop:size], func(kind uint16, v []byte) (err error) {
 			switch kind {
 			case unix.RTA_GATEWAY:
-				hop.Gateway = addrOf(family, v)
+				hop.Gateway, err = addrOf(family, v)
 			case unix.RTA_VIA:
-				hop.Gateway = viaOf(v)
+				hop.Gateway, err = viaOf(v)
 			}
+			return err
 		})
 		if err != nil {
 			return nil, err
@@ -126,13 +122,20 @@ func parseNexthops(family uint8, b []byte) ([]NextHop, error) {
 		hops = append(hops, hop)
 		b = b[min(Align4(size), len(b)):]
 	}
+	if len(b) > 0 {
+		return nil, fmt.Errorf("%d bytes after the last next hop", len(b))
+	}
 	return hops, nil
 }
 
 // viaOf is a gateway of the other family: an IPv4 route through an IPv6 router.
-func viaOf(b []byte) netip.Addr {
+func viaOf(b []byte) (netip.Addr, error) {
 	if len(b) < 2 {
-		return netip.Addr{}
+		return netip.Addr{}, tooShort(b)
 	}
-	return addrOf(uint8(uint16Of(b)), b[2:])
+	family := binary.NativeEndian.Uint16(b)
+	if uint16(uint8(family)) != family {
+		return netip.Addr{}, nil
+	}
+	return addrOf(uint8(family), b[2:])
 }

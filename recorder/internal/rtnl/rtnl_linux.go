@@ -1,6 +1,7 @@
 package rtnl
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"netsql/recorder/internal/debuglog"
 	"netsql/recorder/internal/sockdiag"
+	"netsql/store"
 )
 
 // An Conn, one for all sources of a network namespace, asks the kernel for links, addresses, neighbours, routes and rules
@@ -33,11 +35,16 @@ const tries = 4
 // Dump returns the messages of one dump: the kernel's answers of the type answer to the
 // request, whose fixed header is given.
 func (r *Conn) Dump(ctx context.Context, request int, answer uint16, header []byte) ([][]byte, error) {
+	return again(ctx, func() ([][]byte, error) { return r.ask(ctx, request, answer, header) })
+}
+
+// again asks until no change interrupts the answer. The last one counts, interrupted or not.
+func again(ctx context.Context, ask func() ([][]byte, error)) ([][]byte, error) {
 	for try := 1; ; try++ {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		messages, err := r.ask(ctx, request, answer, header)
+		messages, err := ask()
 		if err == nil || !errors.Is(err, nl.ErrDumpInterrupted) || try == tries {
 			return messages, err
 		}
@@ -54,8 +61,8 @@ func (r *Conn) ask(ctx context.Context, request int, answer uint16, header []byt
 	req := nl.NewNetlinkRequest(request, unix.NLM_F_DUMP)
 	req.AddRawData(header)
 	d.Told(req)
-	err := d.Socket.Send(req)
 	var got packed
+	err := d.Socket.Send(req)
 	if err == nil {
 		err = d.Receive(ctx, req.Seq, func(kind uint16, msg []byte) error {
 			if kind == answer {
@@ -156,10 +163,6 @@ func (n *LinkNames) Same() bool {
 
 // Digest writes to h the message without its ticking attributes.
 func Digest(h *maphash.Hash, msg []byte, header int, ticking func(kind uint16) bool) {
-	if len(msg) < header {
-		h.Write(msg)
-		return
-	}
 	from := 0
 	for at := header; at+unix.SizeofRtAttr <= len(msg); {
 		size := int(binary.NativeEndian.Uint16(msg[at:]))
@@ -178,16 +181,22 @@ func Digest(h *maphash.Hash, msg []byte, header int, ticking func(kind uint16) b
 
 var ErrShort = errors.New("message is too short")
 
-// Attributes calls visit for each attribute in b. The library's ParseRouteAttr panics on
+// Attributes calls visit for each attribute in b, up to the first error. The library's ParseRouteAttr panics on
 // one whose padding is cut off.
-func Attributes(b []byte, visit func(kind uint16, value []byte)) error {
+func Attributes(b []byte, visit func(kind uint16, value []byte) error) error {
 	for len(b) >= unix.SizeofRtAttr {
 		size := int(binary.NativeEndian.Uint16(b))
 		if size < unix.SizeofRtAttr || size > len(b) {
 			return fmt.Errorf("attribute of %d bytes where %d are left", size, len(b))
 		}
-		visit(binary.NativeEndian.Uint16(b[2:])&attributeMask, b[unix.SizeofRtAttr:size])
+		kind := binary.NativeEndian.Uint16(b[2:]) & attributeMask
+		if err := visit(kind, b[unix.SizeofRtAttr:size]); err != nil {
+			return fmt.Errorf("attribute %d: %w", kind, err)
+		}
 		b = b[min(Align4(size), len(b)):]
+	}
+	if len(b) > 0 { // the kernel pads every attribute, and counts the padding
+		return fmt.Errorf("%d bytes after the last attribute", len(b))
 	}
 	return nil
 }
@@ -197,67 +206,90 @@ const attributeMask = 0x3fff
 
 func Align4(n int) int { return (n + 3) &^ 3 }
 
-// The numbers of attributes, by the length the kernel gave them; 0 when it is too short.
+// The values of attributes. Those that are cut short are errors.
 
-func uint16Of(b []byte) uint16 {
-	if len(b) < 2 {
-		return 0
-	}
-	return binary.NativeEndian.Uint16(b)
-}
-
-func uint32Of(b []byte) uint32 {
+func uint32Of(b []byte) (uint32, error) {
 	if len(b) < 4 {
-		return 0
+		return 0, tooShort(b)
 	}
-	return binary.NativeEndian.Uint32(b)
+	return binary.NativeEndian.Uint32(b), nil
 }
 
-func uint8Of(b []byte) uint8 {
+func int32Of(b []byte) (int32, error) {
+	n, err := uint32Of(b)
+	return int32(n), err
+}
+
+func uint8Of(b []byte) (uint8, error) {
 	if len(b) < 1 {
-		return 0
+		return 0, tooShort(b)
 	}
-	return b[0]
+	return b[0], nil
+}
+
+// known32 and known8 are numbers for which 0 is not the same as none.
+
+func known32(b []byte) (store.Int, error) {
+	n, err := uint32Of(b)
+	return store.Of(n), err
+}
+
+func known8(b []byte) (store.Int, error) {
+	n, err := uint8Of(b)
+	return store.Of(n), err
 }
 
 // TextOf is a zero-terminated string.
-func TextOf(b []byte) []byte {
-	for i, c := range b {
-		if c == 0 {
-			return b[:i]
-		}
+func TextOf(b []byte) ([]byte, error) {
+	end := bytes.IndexByte(b, 0)
+	if end < 0 {
+		return nil, fmt.Errorf("text %q without an end", b)
 	}
-	return b
+	return b[:end], nil
 }
 
+func stringOf(b []byte) (string, error) {
+	text, err := TextOf(b)
+	return string(text), err
+}
+
+func tooShort(b []byte) error { return fmt.Errorf("value of %d bytes is too short", len(b)) }
+
 // FamilyNumber is 4 or 6, and 0 for what is neither.
-func FamilyNumber(family uint8) int {
+func FamilyNumber(family uint8) int { return ofFamily(family, 4, 6) }
+
+// ofFamily is the number that is right for the family, and 0 for one that is neither IPv4 nor IPv6.
+func ofFamily(family uint8, v4, v6 int) int {
 	switch family {
 	case unix.AF_INET:
-		return 4
+		return v4
 	case unix.AF_INET6:
-		return 6
+		return v6
 	}
 	return 0
 }
 
-// addrOf is an address of the family; not valid when the length is wrong.
-func addrOf(family uint8, b []byte) netip.Addr {
-	addr, _ := netip.AddrFromSlice(b)
-	if (family == unix.AF_INET) != addr.Is4() {
-		return netip.Addr{}
+// addrOf is an address of the family; not valid when that is neither IPv4 nor IPv6.
+func addrOf(family uint8, b []byte) (netip.Addr, error) {
+	size := ofFamily(family, 4, 16)
+	if size == 0 {
+		return netip.Addr{}, nil
 	}
-	return addr
+	if len(b) != size {
+		return netip.Addr{}, fmt.Errorf("address of family %d with %d bytes", family, len(b))
+	}
+	addr, _ := netip.AddrFromSlice(b)
+	return addr, nil
 }
 
-// prefixOf is a network; without an address it is 0.0.0.0 or ::.
+// prefixOf is a network. Without an address it is 0.0.0.0/0 or ::/0: the kernel leaves out no other.
 func prefixOf(family uint8, b []byte, bits uint8) (netip.Prefix, error) {
-	addr := netip.IPv6Unspecified()
-	if family == unix.AF_INET {
-		addr = netip.IPv4Unspecified()
+	if b == nil && bits == 0 {
+		b = make([]byte, ofFamily(family, 4, 16))
 	}
-	if b != nil {
-		addr = addrOf(family, b)
+	addr, err := addrOf(family, b)
+	if err != nil {
+		return netip.Prefix{}, err
 	}
 	p := netip.PrefixFrom(addr, int(bits))
 	if !p.IsValid() {

@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 	"strconv"
 
@@ -60,48 +61,55 @@ func ParseRule(msg []byte) (Rule, error) {
 		Flags: binary.NativeEndian.Uint32(msg[8:]),
 	}
 	var dst, src []byte
-	err := Attributes(msg[SizeofRule:], func(kind uint16, v []byte) {
+	err := Attributes(msg[SizeofRule:], func(kind uint16, v []byte) (err error) {
 		switch kind {
 		case fraDst:
 			dst = v
 		case FraSrc:
 			src = v
 		case FraIIF:
-			r.IIF = string(TextOf(v))
+			r.IIF, err = stringOf(v)
 		case fraOIF:
-			r.OIF = string(TextOf(v))
+			r.OIF, err = stringOf(v)
 		case fraGoto:
-			r.GoTo = store.Of(uint32Of(v))
+			r.GoTo, err = known32(v)
 		case FraPriority:
-			r.Priority = uint32Of(v)
+			r.Priority, err = uint32Of(v)
 		case fraSuppress:
-			if n := uint32Of(v); n != 1<<32-1 {
-				r.Suppress = store.Of(n)
+			if r.Suppress, err = known32(v); r.Suppress == store.Of(uint32(math.MaxUint32)) { // any prefix will do
+				r.Suppress = store.Int{}
 			}
 		case FraFWMark:
-			r.FWMark = uint32Of(v)
+			r.FWMark, err = uint32Of(v)
 		case fraFWMask:
-			r.FWMask = uint32Of(v)
+			r.FWMask, err = uint32Of(v)
 		case fraTable:
-			r.Table = uint32Of(v)
+			r.Table, err = uint32Of(v)
 		case fraL3MDev:
-			r.L3MDev = uint8Of(v) != 0
+			var yes uint8
+			yes, err = uint8Of(v)
+			r.L3MDev = yes != 0
 		case FraUIDRange:
-			if len(v) >= 8 {
-				r.UIDs = rangeText(uint32Of(v), uint32Of(v[4:]))
+			if len(v) < 8 {
+				return tooShort(v)
 			}
+			r.UIDs = rangeText(binary.NativeEndian.Uint32(v), binary.NativeEndian.Uint32(v[4:]))
 		case fraProtocol:
-			r.Protocol = store.Of(uint8Of(v))
+			r.Protocol, err = known8(v)
 		case fraIPProto:
-			r.IPProto = store.NonZero(uint8Of(v))
+			var protocol uint8
+			protocol, err = uint8Of(v)
+			r.IPProto = store.NonZero(protocol)
 		case FraSPorts:
-			r.SPorts = portsText(v)
+			r.SPorts, err = portsText(v)
 		case fraDPorts:
-			r.DPorts = portsText(v)
+			r.DPorts, err = portsText(v)
 		case fraDSCP:
 			// The upper six bits of what tos is for.
-			r.TOS = uint8Of(v) << 2
+			r.TOS, err = uint8Of(v)
+			r.TOS <<= 2
 		}
+		return err
 	})
 	if err == nil && (dst != nil || msg[1] != 0) {
 		r.Dst, err = prefixOf(r.Family, dst, msg[1])
@@ -112,11 +120,11 @@ func ParseRule(msg []byte) (Rule, error) {
 	return r, err
 }
 
-func portsText(b []byte) string {
+func portsText(b []byte) (string, error) {
 	if len(b) < 4 {
-		return ""
+		return "", tooShort(b)
 	}
-	return rangeText(uint32(uint16Of(b)), uint32(uint16Of(b[2:])))
+	return rangeText(uint32(binary.NativeEndian.Uint16(b)), uint32(binary.NativeEndian.Uint16(b[2:]))), nil
 }
 
 func rangeText(from, to uint32) string {
