@@ -57,6 +57,11 @@ func TestWrittenViews(t *testing.T) {
 	curl := func() Ref {
 		return procs.Put(ProcessID{PID: Of(20), Started: 6.5, Comm: "curl", Exe: "/bin/curl", Cmdline: "curl -s x"}, Process{}).Ref()
 	}
+	// accepted has no inode until its process takes it: then it is the same under another identity.
+	accepted := func(cookie int, inode Int) Ref {
+		return socks.Put(SocketID{NetNS: Of(1), Proto: "tcp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(443), RemoteAddr: "10.0.7.9", RemotePort: Of(6000), Inode: inode, Cookie: Of(cookie)},
+			Socket{State: map[bool]string{true: "ESTABLISHED", false: "SYN_RECV"}[inode != Int{}], BytesSent: inode}).Ref()
+	}
 	bound := func(proto, state string, port, cookie int, s Socket) {
 		s.State = state
 		socks.Put(SocketID{NetNS: Of(1), Proto: proto, Family: Of(4), LocalAddr: "0.0.0.0", LocalPort: Of(port), RemoteAddr: "0.0.0.0", RemotePort: Of(0), Cookie: Of(cookie)}, s)
@@ -96,24 +101,28 @@ func TestWrittenViews(t *testing.T) {
 		listens()
 		first(1)
 		second(Socket{State: "ESTABLISHED"})
+		accepted(15, Int{})
 		traffic(web(), 100, 10, 1, 0, 0)
 		traffic(curl(), 61, 62, 63, 0, 0)
 	})
+	var firstRef, acceptedRef Ref
 	sample(4010, nil, func() {
 		listens()
 		socks.Put(SocketID{NetNS: Of(1), Proto: "unix", Type: "stream", Path: "/run/x", Inode: Of(77)}, Socket{State: "LISTEN", Process: curl(), SendQ: Of(5)})
 		bound("udp", "CLOSE", 0, 5, Socket{Process: curl()})   // has no port yet
 		bound("tcp", "CLOSE", 444, 6, Socket{Process: curl()}) // does not listen yet
 		first(3)
-		bound("tcp", "LISTEN", 22, 4, Socket{Process: web()})
+		acceptedRef = accepted(15, Of(88))
+		bound("tcp", "LISTEN", 22, 4, Socket{}) // whose it is, nobody knows
+		socks.Put(SocketID{NetNS: Of(1), Proto: "udp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(9000), RemoteAddr: "10.0.7.9", RemotePort: Of(53), Cookie: Of(7)}, Socket{State: "ESTABLISHED", Process: curl()})
 		second(Socket{State: "ESTABLISHED"})
 		traffic(web(), 200, 20, 2, 0, 0)
 		traffic(curl(), 0, 0, 0, 0, 0)
 	})
-	var firstRef Ref
 	sample(4020, errors.New("no buffer space"), func() {
 		listens()
 		firstRef = first(3)
+		closes.Add(up(4011), Close{Socket: acceptedRef, OwnerHow: "none", BytesSent: Of(601)})
 		second(Socket{State: "CLOSE", Ended: unixSeconds(begin.Add(4018 * time.Second))})
 		traffic(web(), 200, 20, 2, 0, 0) // as much as in the sample before: one span
 		traffic(curl(), 0, 0, 0, 0, 0)
@@ -128,6 +137,7 @@ func TestWrittenViews(t *testing.T) {
 		counted.Add(up(4029), CloseCount{NetNS: Of(1), Proto: "tcp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(443), RemoteAddr: "10.0.7.7", RemotePort: Of(80), Process: web(), OwnerHow: "cookie",
 			First: unixSeconds(begin.Add(4027 * time.Second)), Count: Of(501), BytesSent: Of(502), BytesReceived: Of(503), SegsOut: Of(504), SegsIn: Of(505), Retransmits: Of(506),
 			RTT: Of(5070), MaxRTT: Of(5080), Candidates: Of(509), Unknown: Of(510), LeastRTT: Of(5110), Failed: Of(512), MedianRTT: Of(5130)})
+		counted.Add(up(4028), CloseCount{Proto: "udp", Count: Of(2)})
 		traffic(web(), 1, 2, 0, 2, 1)
 		traffic(curl(), 0, 0, 0, 1, 0)
 		traffic(0, 0, 0, 0, 2, 2) // nothing is known of what they moved
@@ -141,8 +151,19 @@ func TestWrittenViews(t *testing.T) {
 		tcp(40001, 80, 14, Socket{State: "SYN_SENT", Process: curl(), OwnerHow: "listener", Candidates: Of(3), User: "ann", BytesSent: Of(71), BytesReceived: Of(72), Retransmits: Of(73), RTT: Of(7400)})
 		traffic(curl(), 307, 6, 6, 0, 0)
 	}
-	sample(4100, nil, last)
-	sample(4105, nil, last)
+	sample(4100, nil, func() {
+		last()
+		accepted(16, Int{})
+		closes.Add(up(4099), Close{NetNS: Of(1), Proto: "tcp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(443), RemoteAddr: "10.0.7.8", RemotePort: Of(5002), Cookie: Of(17), Process: web(), OwnerHow: "cookie"})
+		closes.Add(up(4099.5), Close{NetNS: Of(1), Proto: "tcp", Family: Of(4), LocalAddr: "0.0.0.0", LocalPort: Of(445), RemoteAddr: "0.0.0.0", RemotePort: Of(0), Cookie: Of(18), OwnerHow: "none"}) // it was bound only
+	})
+	sample(4105, nil, func() {
+		last()
+		accepted(16, Of(89))
+		bound("tcp", "LISTEN", 25, 8, Socket{Process: curl()})
+		socks.Put(SocketID{NetNS: Of(1), Proto: "unix", Type: "stream", Path: "/run/y", Inode: Of(78)}, Socket{State: "LISTEN", Process: curl()})
+		socks.Put(SocketID{NetNS: Of(1), Proto: "udp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(9001), RemoteAddr: "10.0.7.9", RemotePort: Of(53), Cookie: Of(9)}, Socket{State: "ESTABLISHED", Process: curl()})
+	})
 	if err := AddNote(t.Context(), path, begin.Add(4015*time.Second), "deploy 1.4", "ann"); err != nil {
 		t.Fatal(err)
 	}
@@ -225,10 +246,12 @@ func TestWrittenViews(t *testing.T) {
 			"since=4030 until=4100 kind=stopped detail=the recorder was stopped, and the machine was rebooted",
 		},
 		"SELECT * FROM listeners": {
-			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=22 pid=10 comm=webd cmdline=webd -v cookie=4",
+			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=22 cookie=4",
+			"first_seen=4105 last_seen=4105 open=1 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=25 pid=20 comm=curl cmdline=curl -s x cookie=8",
 			"first_seen=0 last_seen=4030 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=443 pid=10 comm=webd cmdline=webd -v user=www backlog=128 drops=3 cookie=1",
 			"first_seen=4100 last_seen=4105 open=1 netns=1 proto=udp family=4 local_addr=0.0.0.0 local_port=53 pid=20 comm=curl cmdline=curl -s x user=ann drops=4 cookie=3",
 			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=unix path=/run/x pid=20 comm=curl cmdline=curl -s x",
+			"first_seen=4105 last_seen=4105 open=1 netns=1 proto=unix path=/run/y pid=20 comm=curl cmdline=curl -s x",
 		},
 		"SELECT * FROM connections": {
 			"opened=3995.25 opened_after=0 closed=4025.25 released=4025.25 last_seen=4020 duration_s=30 open=0 seen_by=both netns=1 proto=tcp family=4 " +
@@ -237,22 +260,38 @@ func TestWrittenViews(t *testing.T) {
 			"opened=4000 opened_after=0 closed=4018 released=4030 last_seen=4020 duration_s=18 open=0 seen_by=sample netns=1 proto=tcp family=4 " +
 				"local_addr=10.0.0.5 local_port=40000 remote_addr=10.0.7.9 remote_port=80 state=CLOSE pid=20 comm=curl exe=/bin/curl cmdline=curl -s x " +
 				"owner_how=fd user=ann bytes_sent=61 bytes_received=62 retransmits=63 rtt_ms=6.4 cookie=12",
+			"opened=4000 opened_after=0 closed=4011 released=4011 last_seen=4010 duration_s=11 open=0 seen_by=both netns=1 proto=tcp family=4 " +
+				"local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.9 remote_port=6000 state=ESTABLISHED owner_how=none bytes_sent=601 cookie=15",
+			"opened=4010 opened_after=4000 last_seen=4010 duration_s=0 open=0 seen_by=sample netns=1 proto=udp family=4 " +
+				"local_addr=10.0.0.5 local_port=9000 remote_addr=10.0.7.9 remote_port=53 state=ESTABLISHED pid=20 comm=curl exe=/bin/curl cmdline=curl -s x cookie=7",
 			"opened=4026.25 opened_after=4020 closed=4026.4 released=4026.5 duration_s=0.15 open=0 seen_by=close netns=1 proto=tcp family=4 " +
 				"local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.8 remote_port=5001 " +
 				"owner_how=listener owner_candidates=2 bytes_sent=401 bytes_received=402 retransmits=405 rtt_ms=4.06 cookie=13",
+			"opened=4099 closed=4099 released=4099 duration_s=0 open=0 seen_by=close netns=1 proto=tcp family=4 " +
+				"local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.8 remote_port=5002 pid=10 comm=webd exe=/bin/webd cmdline=webd -v owner_how=cookie cookie=17",
 			"opened=4100 last_seen=4105 duration_s=5 open=1 seen_by=sample netns=1 proto=tcp family=4 " +
 				"local_addr=10.0.0.5 local_port=40001 remote_addr=10.0.7.9 remote_port=80 state=SYN_SENT pid=20 comm=curl exe=/bin/curl cmdline=curl -s x " +
 				"owner_how=listener owner_candidates=3 user=ann bytes_sent=71 bytes_received=72 retransmits=73 rtt_ms=7.4 cookie=14",
+			"opened=4100 last_seen=4105 duration_s=5 open=1 seen_by=sample netns=1 proto=tcp family=4 " +
+				"local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.9 remote_port=6000 state=ESTABLISHED bytes_sent=89 cookie=16",
+			"opened=4105 opened_after=4100 last_seen=4105 duration_s=0 open=1 seen_by=sample netns=1 proto=udp family=4 " +
+				"local_addr=10.0.0.5 local_port=9001 remote_addr=10.0.7.9 remote_port=53 state=ESTABLISHED pid=20 comm=curl exe=/bin/curl cmdline=curl -s x cookie=9",
 		},
 		"SELECT * FROM closed_sockets": {
+			"ts=4011 netns=1 proto=tcp family=4 local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.9 remote_port=6000 " +
+				"owner_how=none incomplete=0 opened=4010 sampled=1 bytes_sent=601 cookie=15",
 			"ts=4025.25 netns=1 proto=tcp family=4 local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.9 remote_port=5000 pid=10 comm=webd exe=/bin/webd cmdline=webd -v " +
 				"owner_how=cookie late_ms=312 incomplete=0 opened=3995.25 sampled=1 bytes_sent=301 bytes_received=302 segs_out=303 segs_in=304 retransmits=305 " +
 				"rtt_ms=3.06 rttvar_ms=3.07 min_rtt_ms=3.08 cwnd=309 mss=310 pmtu=311 cookie=11",
 			"ts=4026.5 netns=1 proto=tcp family=4 local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.8 remote_port=5001 " +
 				"owner_how=listener owner_candidates=2 ended=4026.4 incomplete=1 opened=4026.25 sampled=0 bytes_sent=401 bytes_received=402 segs_out=403 segs_in=404 retransmits=405 " +
 				"rtt_ms=4.06 rttvar_ms=4.07 min_rtt_ms=4.08 cwnd=409 mss=410 pmtu=411 cookie=13",
+			"ts=4099 netns=1 proto=tcp family=4 local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.8 remote_port=5002 pid=10 comm=webd exe=/bin/webd cmdline=webd -v " +
+				"owner_how=cookie incomplete=0 opened=4099 sampled=0 cookie=17",
+			"ts=4099.5 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=445 remote_addr=0.0.0.0 remote_port=0 owner_how=none incomplete=0 opened=4099.5 sampled=0 cookie=18",
 		},
 		"SELECT * FROM closed_counts": {
+			"ts=4028 proto=udp count=2",
 			"ts=4029 first=4027 netns=1 proto=tcp family=4 local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.7 remote_port=80 pid=10 comm=webd exe=/bin/webd cmdline=webd -v " +
 				"owner_how=cookie owner_candidates=509 count=501 closed_unknown=510 failed=512 bytes_sent=502 bytes_received=503 segs_out=504 segs_in=505 retransmits=506 " +
 				"rtt_ms=5.07 least_rtt_ms=5.11 median_rtt_ms=5.13 max_rtt_ms=5.08",
@@ -265,6 +304,38 @@ func TestWrittenViews(t *testing.T) {
 	} {
 		if diff := cmp.Diff(want, ask(query)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", query, diff)
+		}
+	}
+	// Of another window they show what was there in it, its first and last sample included.
+	for _, test := range []struct {
+		since, until               int
+		listeners, open, bytesSent string // by cookies, by cookies, by pids
+	}{
+		{0, 0, "1,2", "10", "10:1000000"},
+		{1, 3999, "1", "", ""}, // it listens before and after
+		{4010, 4010, "1,4,unix", "7,11,12,15", "10:200"},
+		{4011, 4024, "1", "11,12", "10:200"},
+		{4100, 4100, "3", "14,16", "20:307"},
+	} {
+		db.SetMaxOpenConns(1)
+		for _, v := range Views() {
+			body := v.Body
+			switch v.Name {
+			case "window":
+				body = fmt.Sprintf("SELECT %f AS since, %f AS until", unixSeconds(begin)+float64(test.since), unixSeconds(begin)+float64(test.until))
+			case "listeners", "connections", "top_talkers":
+			default:
+				continue
+			}
+			if _, err := db.Exec(fmt.Sprintf("DROP VIEW IF EXISTS temp.%[1]q; CREATE TEMP VIEW %[1]q AS %[2]s", v.Name, body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := texts(t, db, `SELECT (SELECT coalesce(group_concat(cookie), '') FROM (SELECT coalesce(cookie, proto) AS cookie FROM listeners ORDER BY cookie)) || ' | ' ||
+			(SELECT coalesce(group_concat(cookie), '') FROM (SELECT cookie FROM connections ORDER BY cookie)) || ' | ' ||
+			(SELECT coalesce(group_concat(pid || ':' || bytes_sent), '') FROM (SELECT * FROM top_talkers ORDER BY pid))`)
+		if want := test.listeners + " | " + test.open + " | " + test.bytesSent; got[0] != want {
+			t.Errorf("from %d to %d: %s, want %s", test.since, test.until, got[0], want)
 		}
 	}
 }
