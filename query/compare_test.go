@@ -26,11 +26,12 @@ func TestWhy(t *testing.T) {
 	t.Parallel()
 	r := openRecording(t, eventful(t).path)
 	const rows = "WITH RECURSIVE n(i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n WHERE i < 99) SELECT "
-	got := askedOnce(t, r, ".why "+rows+"'a' AS same, iif(i < 20, 'x', 'y') AS some, 'here' AS all_of_it, i AS n, i AS far, iif(i < 10, NULL, 1) AS known, i AS cookie, 'word ' || i AS own, i % 6 AS six, iif(i % 2, NULL, i) AS half, iif(i < 20, 1, 2) AS mss, iif(i < 20, 1, 2) AS state, NULL AS never, iif(i < 11, i, 11) AS tied FROM n"+
-		" AGAINST "+rows+"'a' AS same, iif(i < 70, 'x', 'y') AS some, 'there' AS all_of_it, i + 50 AS n, i + 1000 AS far, 1 AS known, i + 500 AS cookie, 'other ' || i AS own, i % 5 AS six, i AS half, iif(i < 70, 1, 2) AS mss, iif(i < 70, 1, 2) AS state, NULL AS never, iif(i < 11, i, 12) AS tied FROM n")
+	got := askedOnce(t, r, ".why "+rows+"'a' AS same, iif(i < 20, 'x', 'y') AS some, 'here' AS all_of_it, i AS n, i AS far, iif(i < 10, NULL, 1) AS known, i AS cookie, 'word ' || i AS own, i % 6 AS six, iif(i % 2, NULL, i) AS half, iif(i < 20, 1, 2) AS mss, iif(i < 20, 1, 2) AS state, NULL AS never, iif(i < 11, i, 11) AS tied, 'word ' || i AS apart FROM n"+
+		" AGAINST "+rows+"'a' AS same, iif(i < 70, 'x', 'y') AS some, 'there' AS all_of_it, i + 50 AS n, i + 1000 AS far, 1 AS known, i + 500 AS cookie, 'other ' || i AS own, i % 5 AS six, i AS half, iif(i < 70, 1, 2) AS mss, iif(i < 70, 1, 2) AS state, NULL AS never, iif(i < 11, i, 12) AS tied, 'same' AS apart FROM n")
 	want := `column|difference|these|those
 all_of_it|1|100 % here|0 % here
 far|1|median 49|median 1049
+apart|1|0 % same|100 % same
 tied|0.89|median 11|median 12
 some|0.5|20 % x|70 % x
 n|0.5|median 49|median 99

@@ -226,6 +226,7 @@ func TestAroundTellsOfCounters(t *testing.T) {
 		not    string
 	}{
 		{75, "10s", 0, "note: nothing happened from ", "error:"},
+		{82, "10s", 5, "", "nothing happened"}, // no event, but counters
 		{83, "10s", 12, "note: 1 counter more stood out less: ", "nothing happened"},
 		{60, "10s", aroundRows + 1, "", "summed up"}, // each has its own words
 		{65, "10s", aroundMost, "note: 201 events; these are the first 200 lines: ", "summed up"},
