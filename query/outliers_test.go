@@ -172,12 +172,11 @@ func TestOutliers(t *testing.T) {
 			t.Errorf("%v compares %+v, %v", none, c, err)
 		}
 	}
+	t.Run("around", func(t *testing.T) { aroundTellsOfCounters(t, r, minute) })
 }
 
-// In .around they stand among the events, by their times, and what is not shown is said.
-func TestAroundTellsOfCounters(t *testing.T) {
-	t.Parallel()
-	r, minute := outlying(t)
+// In .around outliers stand among the events, by their times, and what is not shown is said.
+func aroundTellsOfCounters(t *testing.T, r *Recording, minute func(m float64) float64) {
 	notes := func(n int, minute float64) { // of a minute, one each millisecond
 		db, err := sql.Open("sqlite", "file:"+r.Path)
 		if err != nil {
