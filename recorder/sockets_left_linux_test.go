@@ -13,7 +13,7 @@ func TestSocketsThatLeftAreWaitedFor(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		state uint8
-		heard bool // the kernel has told of its end
+		told  bool // the kernel has told of its end
 		waits int  // for so many samples after the one that did not show it
 	}{
 		{"a connection", 1, false, 10},
@@ -25,7 +25,7 @@ func TestSocketsThatLeftAreWaitedFor(t *testing.T) {
 		p := &protocol{known: map[uint64]*socket{7: e}, closes: &closes{}}
 		s := &sockets{gen: 100}
 		p.leave(7, e, s.gen)
-		e.closed = c.heard
+		e.closed = c.told
 		for after := range 10 {
 			s.gen = 100 + uint32(after)
 			s.forgetLeft(p)

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A recording that something empties under the recorder begins anew, says so, and says what is missing.
+// A recording that something empties under the recorder begins again, says so, and says what is missing.
 func TestEmptiedRecording(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "emptied.db")
