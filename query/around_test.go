@@ -1,7 +1,9 @@
 package query
 
 import (
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +39,12 @@ func TestStandsOut(t *testing.T) {
 		{"a short look before, and chance", "TCPTimeouts", 8, 1, 0.5, false},
 		{"acknowledgements are no errors", "DelayedACKs", 900, 0, 30, false},
 		{"a counter that fell", "ListenDrops", -5, 10, 30, false},
+		{"an error after which nobody looked before", "ListenDrops", 1, 5, 0, true},
+		{"a burst that chance explains", "TCPTimeouts", 7, 30, 30, false},
+		{"a burst that it does not", "TCPTimeouts", 9, 30, 30, true},
+		{"a burst after a short look", "TCPTimeouts", 13, 1, 0.5, false},
+		{"a few bytes where there were none", "rx_bytes", 500_000, 0, 30, false},
+		{"many bytes where there were none", "rx_bytes", 2 << 20, 0, 30, true},
 	} {
 		if got := standsOut(classOf(test.counter), bytesCounter(test.counter), test.n, test.before, test.times); got != test.want {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
@@ -127,6 +135,10 @@ func TestSumUp(t *testing.T) {
 		socket(4, "opened", "webd", "tcp 10.0.0.5:443 ↔ 10.0.7.9:51714"),
 		socket(5, "opened", "webd", "tcp 10.0.0.5:443 ↔ 10.0.7.9:51715"),
 		{ts: 6, object: "socket", event: "closed", comm: "webd", pid: int64(7), what: "1,234 × tcp 10.0.0.5:443 ↔ *:*", count: 1234},
+		socket(7, "state", "sh", "unix /run/x"), socket(8, "state", "sh", "unix /run/y"), socket(9, "state", "sh", "unix /run/z"), // three stand alone
+	}
+	for range 5 {
+		all = append(all, happening{ts: 10, object: "gap", event: "began", what: "late", count: 1})
 	}
 	var got []string
 	for _, h := range sumUp(all) {
@@ -134,9 +146,66 @@ func TestSumUp(t *testing.T) {
 	}
 	want := []string{
 		"4 × tcp to :443 (https), until " + unixTime(5).Format("15:04:05"), "deploy", "tcp 10.0.0.5:40000 ↔ 10.0.7.9:5432", "1,234 × tcp 10.0.0.5:443 ↔ *:*",
+		"unix /run/x", "unix /run/y", "unix /run/z", "late", "late", "late", "late", "late",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What goes together counts all of it, and has no process where it was several.
+func TestLikeness(t *testing.T) {
+	t.Parallel()
+	of := func(pid int64, comm, event, what string, count int64) happening {
+		return happening{ts: float64(pid), object: "socket", event: event, pid: pid, comm: comm, what: what, was: "ESTABLISHED", now: "CLOSE_WAIT", count: count}
+	}
+	all := []happening{
+		of(1, "webd", "closed", "tcp 10.0.0.5:443 ↔ 10.0.7.9:51712", 1), of(2, "webd", "closed", "12 × tcp 10.0.0.5:443 ↔ *:*", 12),
+		of(3, "curl", "closed", "tcp 10.0.0.5:40000 ↔ 10.0.7.9:80", 1), of(3, "curl", "closed", "tcp 10.0.0.5:40001 ↔ 10.0.7.9:80", 1),
+		of(4, "sh", "state", "tcp 10.0.0.5:443 ↔ 10.0.7.9:51713", 1), of(5, "nc", "state", "tcp 10.0.0.5:443 ↔ 10.0.7.9:51714", 1),
+	}
+	for _, test := range []struct {
+		by   likeness
+		want []string
+	}{
+		{likeness{comm: true, port: true, netns: true, alone: 1}, []string{
+			"<nil> webd 13 13 × tcp to :443 (https)", "3 curl 2 2 × tcp from here to :80 (http)", "4 sh 1 tcp 10.0.0.5:443 ↔ 10.0.7.9:51713", "5 nc 1 tcp 10.0.0.5:443 ↔ 10.0.7.9:51714"}},
+		{likeness{port: true, alone: 1}, []string{
+			"<nil> webd 13 13 × tcp to :443 (https)", "3 curl 2 2 × tcp from here to :80 (http)", "<nil> <nil> 2 2 × ESTABLISHED → CLOSE_WAIT, tcp to :443 (https)"}},
+		{likeness{alone: 1}, []string{"<nil> <nil> 15 15 × tcp sockets", "<nil> <nil> 2 2 × tcp sockets"}},
+	} {
+		var got []string
+		for _, h := range test.by.sumUp(all) {
+			what, _, _ := strings.Cut(h.what, ", until")
+			got = append(got, fmt.Sprintf("%v %v %d %s", h.pid, h.comm, h.count, what))
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", test.by, diff)
+		}
+	}
+	for _, test := range []struct {
+		local, remote int
+		want          string
+	}{{443, 51712, "to :443 (https)"}, {51712, 443, "from here to :443 (https)"}, {443, 0, "to :443 (https)"}, {0, 443, "from here to :443 (https)"}, {0, 0, "of many ports"}} {
+		if got := serviceEnd("tcp", test.local, test.remote); got != test.want {
+			t.Errorf("%d and %d: %s, want %s", test.local, test.remote, got, test.want)
+		}
+	}
+	for _, test := range []struct {
+		h    happening
+		want string
+	}{
+		{happening{ts: 1, object: "counter", event: "grew", was: "1 before", now: "+5"}, "+5, 1 before"},
+		{happening{ts: 1, object: "setting", event: "changed", was: "128", now: "4096"}, "128 → 4096"},
+		{happening{ts: 1, object: "route", event: "added", now: "gateway=a"}, ""},
+		{happening{ts: 1, object: "route", event: "removed", was: "gateway=a"}, ""},
+		{happening{object: "route", event: "added", now: "gateway=a"}, "gateway=a"},
+		{happening{object: "route", event: "removed", was: "gateway=a"}, "was gateway=a"},
+		{happening{ts: 1, object: "socket", event: "opened", now: "ESTABLISHED"}, "ESTABLISHED"},
+	} {
+		if got := test.h.change(); got != test.want {
+			t.Errorf("%+v: %q, want %q", test.h, got, test.want)
+		}
 	}
 }
 

@@ -67,7 +67,7 @@ func (s *Shell) chart(ctx context.Context, arg string) error {
 	var b bytes.Buffer
 	drawChart(&b, all, max(width, chartLabels+20), panel, s.options().Location)
 	if more > 0 {
-		fmt.Fprintf(&b, "%s more not shown: name the columns you want\n", plural(int64(more), "series"))
+		fmt.Fprintf(&b, "%s series more not shown: name the columns you want\n", count(int64(more)))
 	}
 	_, err = io.Copy(out, &b)
 	return err

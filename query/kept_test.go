@@ -45,3 +45,18 @@ func TestKeptRows(t *testing.T) {
 		}
 	}
 }
+
+// A result that is too long for the disk ends where it must, and says so.
+func TestKeptRowsEnd(t *testing.T) {
+	t.Parallel()
+	k := &kept{cols: make([]Column, 1), size: keptInFile}
+	half := []any{strings.Repeat("x", keptInMemory/2)}
+	for range 3 {
+		k.add(half)
+	}
+	k.buffer.Reset() // there would be room again, but not for what was left out
+	k.add([]any{int64(7)})
+	if want := "only the first 2 rows are kept: no more than 1.0 GiB of a result are"; k.rows != 2 || k.short != want || k.file != nil {
+		t.Errorf("%d rows: %q, want %q", k.rows, k.short, want)
+	}
+}

@@ -254,8 +254,9 @@ func (r *Recording) pauseAt(ctx context.Context, moment time.Time, ts float64) s
 	asked := unixSeconds(moment)
 	var kind string
 	var until sql.NullFloat64
-	err := r.look.QueryRowContext(ctx,
-		"SELECT kind, until FROM gap WHERE source IS NULL AND since <= ? AND until > ? ORDER BY id DESC LIMIT 1", asked, asked).Scan(&kind, &until)
+	// One row may stand for many samples, each of which came late.
+	err := r.look.QueryRowContext(ctx, `SELECT kind, coalesce((SELECT min(ts) FROM sample WHERE ts > ?1 AND back IS NOT 0), until) FROM gap
+		WHERE source IS NULL AND since <= ?1 AND until > ?1 ORDER BY id DESC LIMIT 1`, asked).Scan(&kind, &until)
 	switch {
 	case err == nil:
 		return fmt.Sprintf("nobody looked at %s (%s): this is %s; the next sample is of %s", localTime(moment), kind,

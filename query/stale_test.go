@@ -3,6 +3,8 @@ package query
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,8 +53,30 @@ func TestOldNowIsSaid(t *testing.T) {
 	if got := asked("SELECT count(*) FROM sockets_now"); got != "" {
 		t.Errorf("a sample of a second ago: %q", got)
 	}
+	ts := 0.0
+	if err := r.ask(t.Context(), "SELECT max(ts) FROM samples", &ts); err != nil {
+		t.Fatal(err)
+	}
+	note := func(statement string, age float64) string {
+		return r.staleNote(t.Context(), statement, unixTime(ts).Add(time.Duration(age*float64(time.Second))))
+	}
+	for _, c := range []struct {
+		statement string
+		age       float64 // of samples that are taken every second
+		stale     bool
+	}{
+		{"SELECT * FROM sockets_now", 4.9, false}, {"SELECT * FROM sockets_now", 5.1, true}, {"SELECT * FROM Sockets_NOW n, samples m", 60, true}, {"SELECT * FROM samples", 60, false},
+	} {
+		got := note(c.statement, c.age)
+		if c.stale != (got != "") || c.stale && !strings.Contains(got, fmt.Sprintf("the recorder, process %d, takes one every 1s and is late", os.Getpid())) {
+			t.Errorf("%s after %g s: %q", c.statement, c.age, got)
+		}
+	}
 	sample(0)
 	if err := w.Close(context.Background()); err != nil {
 		t.Fatal(err)
+	}
+	if got := note("SELECT * FROM sockets_now", 60); got != "" {
+		t.Errorf("nobody records: %q", got)
 	}
 }

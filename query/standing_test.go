@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"netsql/store"
 )
 
 // .at steps from sample to sample and from event to event, and says what stood there.
@@ -43,9 +45,29 @@ func TestAtSteps(t *testing.T) {
 			t.Errorf(".at %s: %v", arg, err)
 		}
 	}
-	at("", 45*time.Second, "at() is ") // a step that fails goes nowhere
+	at("", 45*time.Second, "6 sockets: 5 tcp ESTABLISHED, 1 tcp TIME_WAIT; ") // what there is most of stands first
+	at("", 45*time.Second, "at() is ")                                        // a step that fails goes nowhere
 	since, until, _, err := r.Window(t.Context())
 	if err != nil || until.Sub(since) != time.Hour {
 		t.Errorf("the window is %s to %s, %v", since, until, err)
+	}
+}
+
+// Who is no person is not told what stood there, nor is anybody told of nothing.
+func TestAtSaysNothing(t *testing.T) {
+	t.Parallel()
+	r := twoSamples(t, func(*store.Source, *store.Set[store.InterfaceID, store.Interface]) {}, func(*store.Source, *store.Set[store.InterfaceID, store.Interface]) {})
+	for _, terminal := range []bool{false, true} {
+		var out bytes.Buffer
+		s, err := NewShell(r, ShellConfig{Out: &out, Err: &out, Terminal: terminal, Width: func() int { return 80 }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Script(t.Context(), ".at "+began.Add(21*time.Second).Format(localSeconds)); err != nil {
+			t.Fatal(err)
+		}
+		if text := out.String(); strings.Contains(text, "socket") || strings.Contains(text, "route") || (text != "") != terminal {
+			t.Errorf("on a terminal %v: %q", terminal, text)
+		}
 	}
 }

@@ -601,6 +601,41 @@ func netlinkMessage(kind, flags uint16, body []byte) []byte {
 	return append(b, make([]byte, rtnl.Align4(len(b))-len(b))...)
 }
 
+// What is told twice happened once, also where the kernel does not say that it replaces anything.
+func TestToldTwice(t *testing.T) {
+	t.Parallel()
+	r := newRecording(t)
+	ns := namespace{id: store.Of(1), netlink: &rtnl.Conn{}}
+	ways, which := newRoutes(r.Writer, ns).(*routes), newRules(r.Writer, ns).(*rules)
+	c := newChanges(r.Writer, ns, []source{ways, which}, nil, newTrigger())
+	c.names = rtnl.LinkNames{Conn: &rtnl.Conn{}, ByIndex: map[int32]string{3: "d0"}}
+	route := kerneltest.Message([]byte{unix.AF_INET, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}, kerneltest.Attribute(unix.RTA_DST, 10, 1, 2, 0), kerneltest.Attribute(unix.RTA_OIF, 3, 0, 0, 0))
+	rule := kerneltest.Message([]byte{unix.AF_INET, 0, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0}, kerneltest.Attribute(rtnl.FraPriority, 5, 0, 0, 0))
+	for n := range 3 {
+		up := time.Hour + time.Duration(n)*time.Second
+		r.Begin(store.Clock{Wall: time.Unix(1_700_000_000, 0).Add(up), Uptime: up, Awake: up})
+		for _, of := range []*store.Source{ways.source, which.source, c.source} {
+			of.Read(func() error { return nil })
+		}
+		if n == 1 {
+			for i := range 4 {
+				m := change{at: up - time.Duration(900-100*i)*time.Millisecond, kind: unix.RTM_NEWROUTE, body: route}
+				c.tell(&m)
+				m.kind, m.body = unix.RTM_NEWRULE, rule
+				c.tell(&m)
+			}
+		}
+		if err := r.Commit(t.Context(), store.Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, view := range []string{"route_changes", "rule_changes"} {
+		if got := r.rows("SELECT change, nth, round(ts - after, 3) AS later FROM " + view + " WHERE learnt = 'event'"); !cmp.Equal(got, []map[string]any{{"change": "added", "nth": int64(0), "later": 0.1}}) {
+			t.Errorf("%s: %v", view, got)
+		}
+	}
+}
+
 // FuzzChanges takes what comes from a socket as far as the recording.
 func FuzzChanges(f *testing.F) {
 	route := kerneltest.Message([]byte{unix.AF_INET, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}, kerneltest.Attribute(unix.RTA_DST, 10, 1, 2, 0), kerneltest.Attribute(unix.RTA_OIF, 3, 0, 0, 0))
