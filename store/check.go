@@ -1,11 +1,14 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
+	"os"
 	"strings"
 	"sync"
 
@@ -13,6 +16,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"netsql/migrations"
+	"netsql/store/internal/sqlitefile"
 )
 
 // CheckOptions say how thoroughly to look.
@@ -87,10 +91,10 @@ func Check(ctx context.Context, path string, o CheckOptions) (CheckReport, error
 		return r, Explain(path, err)
 	}
 	r.Format = version
-	c := &checker{q: conn, options: o, report: &r}
-	steps := []func(context.Context) error{c.checkFile, c.checkSchema, c.checkFrame, c.checkSamples}
+	c := &checker{path: path, q: conn, options: o, report: &r}
+	steps := []func(context.Context) error{c.checkFile, c.checkWAL, c.checkSchema, c.checkFrame, c.checkSamples}
 	if r.Quick = o.Quick; !o.Quick {
-		steps = append(steps, c.checkTables, c.checkLogs, c.checkSums)
+		steps = append(steps, c.checkTables, c.checkLogs, c.checkSums, c.checkThereIsSomething)
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -102,6 +106,7 @@ func Check(ctx context.Context, path string, o CheckOptions) (CheckReport, error
 
 // checker looks at one side of a recording after the other.
 type checker struct {
+	path    string
 	q       *sql.Conn
 	options CheckOptions
 	report  *CheckReport
@@ -194,6 +199,61 @@ func (c *checker) checkFile(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return c.unreadable(ctx, "file", rows.Err())
+}
+
+// checkWAL looks for pages of the -wal file that are lost: SQLite takes the first damaged one for the end, and says nothing.
+func (c *checker) checkWAL(ctx context.Context) error {
+	for range 3 {
+		lost, again, err := lostOfWAL(resolved(c.path))
+		if err != nil || lost == 0 || ctx.Err() != nil {
+			return cmp.Or(err, ctx.Err())
+		}
+		if !again {
+			c.report.found("wal", fmt.Sprintf("the last %d pages that were written to the -wal file are damaged: what was recorded in them is lost", lost))
+			return nil
+		}
+	}
+	return nil // it is begun again all the time: then it is not damaged
+}
+
+// lostOfWAL counts the pages of the -wal file that are lost. While somebody records, what stands behind the last commit is not looked at, and again says
+// that the file was begun again meanwhile.
+func lostOfWAL(path string) (lost int64, again bool, err error) {
+	var files [len(parts)]*os.File
+	var sizes [len(parts)]int64
+	for i, part := range parts {
+		file, err := os.Open(path + part)
+		if errors.Is(err, fs.ErrNotExist) && i > 0 {
+			continue
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		defer file.Close()
+		info, err := file.Stat()
+		if err != nil {
+			return 0, false, err
+		}
+		files[i], sizes[i] = file, info.Size()
+	}
+	if files[1] == nil {
+		return 0, false, nil
+	}
+	var index walIndex
+	_, recorded := RecorderOf(path)
+	if recorded = recorded && files[2] != nil; recorded {
+		var is bool
+		if index, is = readIndex(files[2]); !is {
+			return 1, true, nil
+		}
+		sizes[1] = min(sizes[1], index.size())
+	}
+	lost = sqlitefile.New(files[0], sizes[0], files[1], sizes[1]).LostWAL()
+	if recorded {
+		now, is := readIndex(files[2])
+		again = !is || now.salts != index.salts
+	}
+	return lost, again, nil
 }
 
 // checkSchema compares the schema with that which the migrations make. Tables that somebody added are nobody's damage.
@@ -390,11 +450,22 @@ func (c *checker) checkSamples(ctx context.Context) error {
 	if err := c.unreadable(ctx, "sample", rows.Err()); err != nil {
 		return err
 	}
+	if c.report.Samples == 0 && c.report.Counts["sample"] == 0 {
+		c.report.found("sample", "there is none: nothing was recorded yet, or all of it is lost")
+	}
 	for _, h := range holes {
 		if err := c.law(ctx, "sample", `SELECT iif(count(*) > 0, NULL, printf('samples are missing between unix seconds %.3f and %.3f, and no gap says why', ?1, ?2))
 			FROM gap WHERE source IS NULL AND since <= ?1 AND until >= ?2`, h[0], h[1]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkThereIsSomething: each sample has at least a row that says how its sources went. Where a damaged recording was saved, gaps say what is lost.
+func (c *checker) checkThereIsSomething(context.Context) error {
+	if c.report.Samples > 0 && c.report.Spans == 0 && !c.report.Recovered {
+		c.report.found("span", "there is none in any table, though there are samples: what they saw is lost")
 	}
 	return nil
 }

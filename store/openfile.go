@@ -301,6 +301,16 @@ func (f *openFile) sync(ctx context.Context, commit func() error) error {
 	return err
 }
 
+// trySync writes what is there already and syncs it: a disk that has failed may take what is written and lose it.
+func (f *openFile) trySync(ctx context.Context) error {
+	f.synced = time.Time{}
+	return f.sync(ctx, func() error {
+		// An UPDATE to the same value writes nothing.
+		_, err := f.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", ApplicationID))
+		return err
+	})
+}
+
 // How long another process may keep the file locked before a commit gives up; less once it did.
 const (
 	patient   = "PRAGMA busy_timeout = 10000"
@@ -359,6 +369,9 @@ func probe(path string) error {
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
+	}
+	if at := (*fs.PathError)(nil); errors.As(err, &at) {
+		at.Path = path // the other name says nothing to anybody
 	}
 	return err
 }

@@ -82,6 +82,12 @@ func (w *Writer) reopen(ctx context.Context, wrong error, within time.Duration) 
 			return err
 		}
 		w.file.broken = false
+		if w.trouble != nil {
+			if err := w.file.trySync(ctx); err != nil {
+				w.file.disconnect()
+				return err
+			}
+		}
 		same, err := w.continues(ctx)
 		if err != nil {
 			w.file.disconnect()

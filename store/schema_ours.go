@@ -16,7 +16,7 @@ import (
 // row would be refused.
 var ErrAltered = errors.New("changed by another program")
 
-// schemaSums are those of the tables and indexes of each format, from 1 on. A test makes them anew.
+// schemaSums are those of the tables and indexes of each format, from 1 on. A test makes them again.
 var schemaSums = [...]string{
 	"92999369de65dace8a648aae7aca97d2",
 	"63ddec5a34318781c67946c02da7d49f",

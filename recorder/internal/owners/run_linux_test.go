@@ -203,7 +203,7 @@ func TestIdentifyEnded(t *testing.T) {
 	}
 	p.stat.state = 'Z'
 	if !wo.identify(p) || p.ID != id {
-		t.Errorf("its parent has not heard of it, and it is %+v", p.ID)
+		t.Errorf("its parent does not know of it, and it is %+v", p.ID)
 	}
 	p.stat.state = 'S'
 	a.end()

@@ -512,7 +512,7 @@ func TestSettle(t *testing.T) {
 			t.Errorf("%s: due %v, another %v", c.what, q.Due, q.ID)
 		}
 	}
-	// It has ended, and its parent has not heard of it yet.
+	// It has ended, and its parent does not know of it yet.
 	a.cmd.Process.Kill()
 	untilTrue(t, "it has ended", func() bool { s, _, _ := wo.ReadStat(a.pid); return s.state == 'Z' })
 	q.Due, q.renamed, q.ID = time.Now(), false, store.ProcessID{Comm: "sh"}

@@ -131,7 +131,7 @@ func TestSocketIsKept(t *testing.T) {
 	if err := last.Send(nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP)); err == nil || r.Socket != nil {
 		t.Errorf("closed, the socket %p can ask", last)
 	}
-	// A socket that is closed behind its back cannot ask, and is opened anew.
+	// A socket that is closed behind its back cannot ask, and is opened again.
 	if err := ask(); err != nil {
 		t.Fatal(err)
 	}

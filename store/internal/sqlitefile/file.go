@@ -27,7 +27,7 @@ type File struct {
 	magic      bool        // the first page begins as an SQLite file does
 	header     [100]byte
 	frames     map[uint32]int64  // where in the -wal file the newest committed version of a page is
-	cutWAL     int64             // frames of the -wal file from the first damaged one on
+	cutWAL     int64             // frames of the -wal file from the first damaged one to the last that is known to have been committed
 	maps       map[uint32][]byte // pages of the pointer map that were read
 }
 
@@ -188,19 +188,20 @@ func (f *File) readWAL(size int64) {
 	}
 	frame := make([]byte, 24+f.size)
 	staged := map[uint32]int64{}
-	damaged := false
+	var bad int64 // frames since the last good one
 	for at := int64(32); at+int64(len(frame)) <= size; at += int64(len(frame)) {
 		readFull(f.wal, frame, at)
-		if string(frame[8:16]) != string(head[16:24]) {
-			return // of an earlier round
-		}
-		if !damaged {
+		ours := string(frame[8:16]) == string(head[16:24])
+		if bad == 0 && ours {
 			a, b = walChecksum(order, a, b, frame[:8])
 			a, b = walChecksum(order, a, b, frame[24:])
-			damaged = a != binary.BigEndian.Uint32(frame[16:]) || b != binary.BigEndian.Uint32(frame[20:])
 		}
-		if damaged {
-			f.cutWAL++
+		// Behind the last commit may stand frames of an earlier round, which are of other salts, and of transactions that were never finished:
+		// without the mark of a commit. Where there is such a mark, or nothing but zeros, something is lost.
+		if bad > 0 || !ours || a != binary.BigEndian.Uint32(frame[16:]) || b != binary.BigEndian.Uint32(frame[20:]) {
+			if bad++; ours && binary.BigEndian.Uint32(frame[4:]) > 0 || string(frame[:16]) == string(make([]byte, 16)) {
+				f.cutWAL = bad
+			}
 			continue
 		}
 		staged[binary.BigEndian.Uint32(frame)] = at + 24
