@@ -220,7 +220,7 @@ func (w *jsonWriter) End() error {
 
 // jsonText encodes a string. What a terminal may act on is escaped as well,
 // where encoding/json lets DEL, the C1 controls and reordering marks through;
-// the text stays the same to whoever decodes it.
+// the text stays the same for the program that decodes it.
 func jsonText(text string) string {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)

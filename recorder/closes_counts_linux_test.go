@@ -84,8 +84,8 @@ func TestCountsOfWhatIsNotRecorded(t *testing.T) {
 	if waits == nil || waits.n != 2 || waits.queues {
 		t.Fatalf("two in TIME_WAIT of which no queue is known: %+v", waits)
 	}
-	p.surplus = 3
-	p.countSurplus()
+	p.countedRemains = 3
+	p.countRemains()
 	if waits.n != 5 || !waits.queues {
 		t.Errorf("with three that are only counted: %+v", waits)
 	}

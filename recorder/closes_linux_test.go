@@ -663,8 +663,8 @@ func TestTimeWaitIsKeptUntilItsCloseMustBeHeard(t *testing.T) {
 			p.closes.events.add(&closeEvent{at: dumped, proto: unix.IPPROTO_TCP, rec: rec}, false)
 		}
 		p.seeRemains(&rec, msg, dumped)
-		if waits := len(p.remains) == 1; waits != c.waits || waits == (p.surplus == 1) {
-			t.Errorf("%s: %d wait for their close, %d are counted", c.name, len(p.remains), p.surplus)
+		if waits := len(p.remains) == 1; waits != c.waits || waits == (p.countedRemains == 1) {
+			t.Errorf("%s: %d wait for their close, %d are counted", c.name, len(p.remains), p.countedRemains)
 		}
 	}
 }

@@ -308,7 +308,7 @@ type protocol struct {
 	doubtful          []*socket          // sockets that this dump may not show for that reason
 	closes            *closes            // nil when they are not heard
 	remains           []remains          // TIME_WAIT of unknown connections, in this dump
-	surplus           int64              // remains that are only counted
+	countedRemains    int64              // remains that are only counted
 	listeners, before listeners          // of this sample and of the one before
 
 	traffic *traffic // nil for what tells no bytes
@@ -371,7 +371,7 @@ func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
 	for try := 0; try < sockdiag.Tries && errors.Is(err, nl.ErrDumpInterrupted); try++ {
 		s.dumps++
 		for _, p := range both {
-			p.dump, p.seen, p.next, p.remains, p.surplus = s.dumps, p.seen[:0], 0, p.remains[:0], 0
+			p.dump, p.seen, p.next, p.remains, p.countedRemains = s.dumps, p.seen[:0], 0, p.remains[:0], 0
 		}
 		if err = s.dumpScope(ctx, p); err == nil && p.bound != nil {
 			err = s.lookAtBound(ctx, p)

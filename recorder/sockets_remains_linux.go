@@ -35,7 +35,7 @@ func (p *protocol) seeRemains(r *sockdiag.Record, msg []byte, filled time.Durati
 		p.remains = append(p.remains, left)
 		return
 	}
-	p.surplus++
+	p.countedRemains++
 }
 
 // timeWaitBegan is when TIME_WAIT began, since boot, to two ticks of the kernel, where filled is when it wrote the message; 0
@@ -67,7 +67,7 @@ func (s *sockets) settleRemains(p *protocol) {
 		}
 		end, ok := p.closes.closeOf(r)
 		if !ok {
-			p.surplus++
+			p.countedRemains++
 			continue
 		}
 		s.see(p, r.rec.Cookie, &r.rec, nil)

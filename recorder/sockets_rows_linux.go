@@ -21,7 +21,7 @@ func (s *sockets) report(p *protocol, owned bool) {
 	for _, e := range p.unlisted {
 		s.reportSocket(p, e, owned)
 	}
-	p.countSurplus()
+	p.countRemains()
 	p.reportCounts(func(process store.Ref) bool { return s.owners.Lives(process, owned) })
 	p.reportTraffic()
 }
@@ -253,9 +253,9 @@ func (p *protocol) count(e *socket, owner store.Ref) {
 	c.sendQ += int64(e.Rec.SendQ)
 }
 
-// countSurplus adds the sockets in TIME_WAIT that are only counted. Nobody knows since when they are there.
-func (p *protocol) countSurplus() {
-	if p.surplus == 0 {
+// countRemains adds the sockets in TIME_WAIT that are only counted. Nobody knows since when they are there.
+func (p *protocol) countRemains() {
+	if p.countedRemains == 0 {
 		return
 	}
 	key := countKey{0, sockdiag.Named(sockdiag.StateNames[:], sockdiag.StateTimeWait)}
@@ -264,7 +264,7 @@ func (p *protocol) countSurplus() {
 		c = &count{}
 		p.counts[key] = c
 	}
-	c.n += p.surplus
+	c.n += p.countedRemains
 	c.queues = true
 }
 

@@ -126,7 +126,7 @@ func checkWritable(ctx context.Context, path string) error {
 	}
 	_, err = versionOf(ctx, readOnly(path), path)
 	if brokenOff(err) {
-		_, err = versionOf(ctx, dsn(path, "rw", "busy_timeout=10000"), path) // whoever may write undoes it by looking
+		_, err = versionOf(ctx, dsn(path, "rw", "busy_timeout=10000"), path) // a program that may write undoes it by looking
 	}
 	if errors.Is(err, ErrNotRecording) && isBlank(ctx, path) {
 		return nil
@@ -206,7 +206,7 @@ func latestVersion() (int, error) {
 const newPageSize = 1024
 
 // blank makes the file, if it is empty, a database with such pages, which must be before all else that is asked of it. It
-// does so in one transaction: whoever looks meanwhile sees nothing half made.
+// does so in one transaction: a reader sees nothing half made.
 func blank(ctx context.Context, path string) error {
 	if size, err := sizeOf(path); err != nil || size > 0 {
 		return err
@@ -374,7 +374,7 @@ func Explain(path string, err error) error {
 		return err
 	}
 	if brokenOff(err) {
-		return fmt.Errorf("%s: %w yet: whoever made it was killed meanwhile; netsql record goes on with it", path, ErrNoRecording)
+		return fmt.Errorf("%s: %w yet: the recorder that made it was killed meanwhile; netsql record goes on with it", path, ErrNoRecording)
 	}
 	switch se.Code() & 0xff {
 	case sqlite3.SQLITE_NOTADB:

@@ -144,7 +144,7 @@ func (p *peerPiece) add(ctx context.Context, rows string, args ...any) error {
 		return fmt.Sprintf("(SELECT count(*) FROM temp.peer_addr) > %d AND remote_addr NOT IN (SELECT remote_addr FROM temp.peer_addr)", n)
 	}
 	return p.run(ctx,
-		// Where there are far too many, whoever is new is not looked at one by one.
+		// Where there are far too many, new ones are not looked at one by one.
 		"UPDATE temp.peer_step AS q SET remote_addr = netsql_network(remote_addr) WHERE "+crowd(peersCrowd)+" AND NOT EXISTS (SELECT 1 FROM peer_group g WHERE g.remote_addr = q.remote_addr)",
 		"UPDATE temp.peer_step SET remote_addr = '' WHERE "+crowd(2*peersCrowd),
 		"INSERT OR IGNORE INTO temp.peer_addr SELECT remote_addr FROM temp.peer_step",

@@ -381,7 +381,7 @@ func (k *retention) deleteRange(table, key string, below any) stage {
 			_, err = k.file.conn.ExecContext(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s <= ?", table, key), last)
 		}
 		if err != nil {
-			return false, fmt.Errorf("sweep %s: %w", table, err)
+			return false, fmt.Errorf("delete old rows of %s: %w", table, err)
 		}
 		return true, nil
 	}

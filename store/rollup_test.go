@@ -356,7 +356,7 @@ func TestPagesOfANewRecording(t *testing.T) {
 	}
 }
 
-// Whoever looks while a recording is made does not keep it from being made.
+// A reader does not keep a recording from being made.
 func TestCreateWhileOthersLook(t *testing.T) {
 	t.Parallel()
 	for range little(3, 12) {

@@ -161,7 +161,7 @@ func TestGofmt(t *testing.T) {
 	}
 }
 
-// The top of the tree is agreed upon: whoever opens it sees the parts of the program and nothing else.
+// The top of the tree is agreed upon: a person who opens it sees the parts of the program and nothing else.
 func TestTopLevel(t *testing.T) {
 	t.Parallel()
 	agreed := []string{
@@ -187,7 +187,7 @@ func TestTopLevel(t *testing.T) {
 	}
 }
 
-// Each recorded table has a source that fills it and a test that asks it of the real kernel: whoever declares one and forgets the rest is told where it
+// Each recorded table has a source that fills it and a test that asks it of the real kernel: a person who declares one and forgets the rest is told where it
 // belongs. The store itself fills sources.
 func TestEveryTableHasASourceAndATest(t *testing.T) {
 	t.Parallel()

@@ -34,14 +34,14 @@ var wornWords = []struct {
 	{"mend", "repair, or open again", 0},
 	{"mended", "repaired", 0},
 	{"retuple", "compact", 0},
-	{"surplus", "sockets that are only counted", 13},
-	{"sweep", "purge", 1},
+	{"surplus", "sockets that are only counted", 0},
+	{"sweep", "purge", 0},
 	{"tape", "pending samples", 0},
 	{"tenancy", "the users of a namespace", 0},
 	{"tenant", "a process in a namespace", 23},
 	{"wake", "trigger, or adopt", 1},
 	{"wheel", "the queue of spans to cut", 0},
-	{"whoever", "the program that, the user who", 8},
+	{"whoever", "the program that, the user who", 0},
 	{"woken", "triggered", 9},
 }
 
