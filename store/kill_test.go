@@ -71,7 +71,7 @@ type printed struct {
 func killAfter(t *testing.T, path string, seed int, from string, delay time.Duration) (k killed) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledRecorder$")
-	cmd.Env = append(os.Environ(), "NETSQL_TEST_KILLED="+path, fmt.Sprintf("NETSQL_TEST_SEED=%d", seed))
+	cmd.Env = append(os.Environ(), "NETSQL_TEST_KILLED="+path, "TMPDIR="+t.TempDir(), fmt.Sprintf("NETSQL_TEST_SEED=%d", seed))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
