@@ -386,7 +386,7 @@ func (s *Shell) open(name string) (io.WriteCloser, error) {
 	if command, is := strings.CutPrefix(name, "|"); is {
 		return s.pipe(command)
 	}
-	f, err := os.Create(name)
+	f, err := openOrCreate(name, os.O_RDWR|os.O_TRUNC, s.recording.mode())
 	if err != nil {
 		return nil, fmt.Errorf("write results to %s: %w", name, err)
 	}
