@@ -70,7 +70,7 @@ func (r *Recording) open(ctx context.Context, dsn string) error {
 		return err
 	}
 	r.conn = &conn{Conn: pinned, made: map[string]string{}}
-	return nil
+	return r.checkTables(ctx)
 }
 
 // connector opens connections of a driver that is not registered by name.
