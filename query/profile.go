@@ -66,12 +66,13 @@ func (s *Shell) collect(ctx context.Context, statement string) (all [][]any, col
 			for _, name := range names {
 				cols = append(cols, Column{Name: name, Time: isTime(name)})
 			}
+			var held holding
 			_, err = eachRow(rows, len(names), func(values []any) error {
 				if len(all) >= collectMost {
 					return fmt.Errorf("more than %s rows: ask for fewer, with a LIMIT or a bound on ts", count(collectMost))
 				}
 				all = append(all, copied(nil, values))
-				return nil
+				return held.add(values)
 			})
 		}
 	}

@@ -70,6 +70,9 @@ func (r *Recording) open(ctx context.Context, dsn string) error {
 		return err
 	}
 	r.conn = &conn{Conn: pinned, made: map[string]string{}}
+	if err := limitValues(pinned); err != nil {
+		return err
+	}
 	return r.checkTables(ctx)
 }
 
@@ -130,6 +133,8 @@ func (r *Recording) explain(err error) error {
 	switch se.Code() & 0xff {
 	case sqlite3.SQLITE_AUTH:
 		return errors.New(cmp.Or(r.guard.why(), err.Error()))
+	case sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_TOOBIG:
+		return errMemory()
 	case sqlite3.SQLITE_READONLY:
 		return errors.New("the recording is only read, never changed: CREATE TEMP TABLE makes a table that lasts until the shell ends")
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:

@@ -54,12 +54,14 @@ func export(f *flags) runner {
 	f.StringVar(&until, "until", "", "end of the stretch, a `TIME`; the newest sample when not given")
 	f.StringVar(&format, "format", "csv", "csv or jsonl")
 	f.BoolVar(&compressed, "gzip", false, "compress the files, to a sixth or less")
+	memory := memoryFlag(f)
 	f.complete("format", oneOf("csv", "jsonl"))
 	f.completeWords(anyFolder, oneOf(query.TableNames()...))
 	return func(ctx context.Context, words []string, std stdio) error {
 		if len(words) == 0 {
 			return usagef("export to which folder? netsql export --since '2h ago' post-mortem")
 		}
+		memory.apply()
 		r, err := openNamed(ctx, f, nil)
 		if err != nil {
 			return err

@@ -49,6 +49,7 @@ func shell(f *flags) runner {
 	f.StringVar(&separator, "separator", "", "what stands between values in list, csv, tsv and quote, a `TEXT`")
 	f.BoolVar(&bail, "bail", false, "end at the first error: the default")
 	f.BoolVar(&noBail, "no-bail", false, "go on after an error, and end with 1")
+	memory := memoryFlag(f)
 	f.Var(durationFlag{&timeout}, "timeout", "end with 4 when there is no answer within a `DURATION` such as 5s; 0 waits for ever")
 	f.StringVar(&at, "at", "", "the `TIME` that at() means")
 	f.StringVar(&since, "since", "", "begin of the window that leaks and connections look at, a `TIME`")
@@ -85,6 +86,7 @@ func shell(f *flags) runner {
 			defer cancel()
 		}
 
+		memory.apply()
 		records, end, err := recordMeanwhile(ctx, path, explicit, std)
 		if err != nil {
 			return err
