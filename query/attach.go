@@ -57,7 +57,7 @@ func checkSchemaName(name string) error {
 
 // attached lists what is attached.
 func (s *Shell) attached(ctx context.Context) error {
-	out, _ := s.target()
+	out := s.textOut()
 	return s.recording.each(ctx, "SELECT name, file FROM pragma_database_list WHERE name <> 'temp'", nil, func(row []any) {
 		fmt.Fprintf(out, "%-10s %s\n", text(row[0]), escapeControls(text(row[1])))
 	})

@@ -164,7 +164,7 @@ func (s *Shell) width() int {
 }
 
 func (s *Shell) schema(ctx context.Context, arg string) error {
-	out, _ := s.target()
+	out := s.textOut()
 	found := false
 	for _, v := range store.Views() {
 		if arg == "" || strings.EqualFold(v.Name, arg) {
@@ -266,7 +266,7 @@ func (s *Shell) say(text string) error {
 	if !s.config.Terminal {
 		return nil
 	}
-	_, err := fmt.Fprintln(s.config.Out, text)
+	_, err := fmt.Fprintln(s.config.Out, Safe(text))
 	return err
 }
 
@@ -386,7 +386,7 @@ func (s *Shell) status(ctx context.Context, _ string) error {
 	if err != nil {
 		return err
 	}
-	out, _ := s.target()
+	out := s.textOut()
 	return st.Write(out)
 }
 

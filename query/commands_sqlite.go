@@ -141,7 +141,7 @@ func (s *Shell) system(ctx context.Context, arg string) error {
 	}
 	out, _ := s.target()
 	cmd := exec.CommandContext(ctx, "sh", "-c", arg)
-	cmd.Stdout, cmd.Stderr = out, s.config.Err
+	cmd.Stdout, cmd.Stderr = out, s.stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", quoteWords(arg), err)
 	}
@@ -165,7 +165,7 @@ func (p *commandPipe) Close() error {
 // pipe starts a command for results.
 func (s *Shell) pipe(command string) (io.WriteCloser, error) {
 	cmd := exec.Command("sh", "-c", command)
-	cmd.Stdout, cmd.Stderr = s.config.Out, s.config.Err
+	cmd.Stdout, cmd.Stderr = s.config.Out, s.stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -103,6 +103,7 @@ func (s *Shell) dump(ctx context.Context, arg string) error {
 	if toTerminal && s.config.Width != nil {
 		options.Width = s.config.Width()
 	}
+	out = s.textOut()
 	fmt.Fprintln(out, "BEGIN TRANSACTION;")
 	for _, table := range tables {
 		if err := s.dumpTable(ctx, out, options, table); err != nil {

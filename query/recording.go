@@ -373,7 +373,7 @@ func (r *Recording) Names(ctx context.Context) Names {
 	own := map[string][]string{}
 	for rows.Next() {
 		var table, column string
-		if rows.Scan(&table, &column) == nil && !isRowsOfView(table) {
+		if rows.Scan(&table, &column) == nil && !isRowsOfView(table) && isClean(table) && isClean(column) {
 			own[table] = append(own[table], column)
 		}
 	}

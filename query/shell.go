@@ -41,6 +41,7 @@ type Shell struct {
 	asked    string         // the last statement that gave no error
 	changes  *changes       // while .watch shows results
 	inSQLite atomic.Bool    // see InSQLite
+	stderr   io.Writer      // config.Err as it is, for what this program draws and for other programs
 }
 
 // ShellConfig says where a shell prints.
@@ -79,6 +80,7 @@ var ErrQuit = errors.New("quit")
 // NewShell makes a shell on the recording.
 func NewShell(r *Recording, c ShellConfig) (*Shell, error) {
 	s := &Shell{recording: r, config: c, mode: c.Mode, times: "local", goOn: c.GoOn, params: map[string]any{}}
+	s.stderr, s.config.Err = c.Err, safeWriter{c.Err}
 	s.look = look{noHeader: c.NoHeader, null: c.Null, separator: unescaped(c.Separator)}
 	for name, value := range c.Params {
 		s.params[parameterName(name)] = parameterValue(value)
@@ -122,8 +124,7 @@ func (s *Shell) Script(ctx context.Context, text string) error {
 	failed := 0
 	for _, in := range inputs {
 		if s.echo {
-			out, _ := s.target()
-			fmt.Fprintln(out, escapeControls(in.Text))
+			fmt.Fprintln(s.textOut(), escapeControls(in.Text))
 		}
 		err := s.Run(ctx, in)
 		if err == nil {
@@ -193,7 +194,7 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 	if note, takes := s.recording.longRead(ctx, in.Text, longRows); note != "" {
 		fmt.Fprintf(s.config.Err, "note: %s\n", note)
 		if s.config.Terminal && takes > 0 {
-			end = showProgress(s.config.Err, takes)
+			end = showProgress(s.stderr, takes)
 		}
 	}
 	rows, err := s.statement(ctx, in.Text)
@@ -379,6 +380,15 @@ func (s *Shell) target() (io.Writer, bool) {
 		return s.output, false
 	}
 	return s.config.Out, s.config.Terminal
+}
+
+// textOut is where what is no result goes: to a person with codes for the terminal shown as they are written, to a program as it is.
+func (s *Shell) textOut() io.Writer {
+	out, toTerminal := s.target()
+	if toTerminal {
+		return safeWriter{out}
+	}
+	return out
 }
 
 // open opens a file for results; its name says the format, if it does.

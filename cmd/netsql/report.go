@@ -80,7 +80,7 @@ func export(f *flags) runner {
 			rows += file.Rows
 		}
 		_, err = fmt.Fprintf(std.out, "%d files with %d rows in %s, after %v; its README.md says what is in them\n",
-			len(result.Files), rows, words[0], time.Since(start).Round(time.Millisecond))
+			len(result.Files), rows, query.Safe(words[0]), time.Since(start).Round(time.Millisecond))
 		return err
 	}
 }
@@ -109,7 +109,7 @@ func slice(f *flags) runner {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(std.out, text)
+		_, err = fmt.Fprintln(std.out, query.Safe(text))
 		return err
 	}
 }

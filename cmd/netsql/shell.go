@@ -113,7 +113,7 @@ func shell(f *flags) runner {
 				return err
 			}
 			if note != "" {
-				fmt.Fprintf(std.err, "note: %s\n", note)
+				fmt.Fprintf(std.err, "note: %s\n", query.Safe(note))
 			}
 		}
 		out := newPatientWriter(std.out, 2*time.Second)
@@ -123,7 +123,7 @@ func shell(f *flags) runner {
 			Width:  func() int { width, _ := screenSize(std.out); return width },
 			Height: func() int { _, height := screenSize(std.out); return height },
 		}
-		config.Live = takeLive(map[string]bool{}, func(sentence string) { fmt.Fprintf(std.err, "note: %s\n", sentence) })
+		config.Live = takeLive(map[string]bool{}, func(sentence string) { fmt.Fprintf(std.err, "note: %s\n", query.Safe(sentence)) })
 		if config.Colour, err = coloured(colour, config.Terminal); err != nil {
 			return err
 		}
@@ -291,7 +291,7 @@ func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio)
 		done <- recorder.Run(recording, recorder.Config{
 			Limits: recorder.DefaultLimits,
 			Path:   path, Interval: time.Second, Version: version,
-			Notice: func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) },
+			Notice: func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", query.Safe(sentence)) },
 			Sampled: func() {
 				if !sampled {
 					sampled = true
@@ -306,7 +306,7 @@ func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio)
 	}
 	select {
 	case <-first:
-		fmt.Fprintf(std.err, "netsql: no recording yet: recording into %s, once a second, while this runs; netsql record & goes on without it\n", path)
+		fmt.Fprintf(std.err, "netsql: no recording yet: recording into %s, once a second, while this runs; netsql record & goes on without it\n", query.Safe(path))
 		return true, end, nil
 	case err := <-done:
 		cancel()
@@ -411,7 +411,7 @@ func answer(ctx context.Context, s *query.Shell, text string, interrupts <-chan 
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(std.err, "cancelled")
 	default:
-		fmt.Fprintf(std.err, "error: %v\n", err)
+		fmt.Fprintf(std.err, "error: %s\n", query.Safe(err.Error()))
 	}
 	return err
 }
@@ -423,7 +423,7 @@ func greet(ctx context.Context, r *query.Recording, std stdio) {
 		return
 	}
 	const day = "2006-01-02 15:04:05"
-	fmt.Fprintf(std.out, "netsql %s: %s\n", version, r.Path)
+	fmt.Fprintf(std.out, "netsql %s: %s\n", version, query.Safe(r.Path))
 	if !first.IsZero() {
 		fmt.Fprintf(std.out, "Recorded from %s to %s.\n", first.Local().Format(day), last.Local().Format(day))
 	}
