@@ -32,15 +32,23 @@ func harmful(printed string) string {
 	return ""
 }
 
+// openPlain opens a file for writing with nothing of this program.
+func openPlain(path string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=rw")
+	if err == nil {
+		db.SetMaxOpenConns(1)
+	}
+	return db, err
+}
+
 // plant puts a text behind every second text of a recording, in all its tables, and makes a table, a column and a view of such names.
 func plant(t testing.TB, path, evil string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=rw")
+	db, err := openPlain(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	db.SetMaxOpenConns(1)
 	rows, err := db.QueryContext(t.Context(), `SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' ORDER BY 1`)
 	if err != nil {
 		t.Fatal(err)

@@ -59,13 +59,15 @@ type ShellConfig struct {
 	Page func(ctx context.Context, write func(io.Writer) error) error
 	User string // who writes notes; "": not known
 
-	NoHeader  bool
-	Null      string            // shown for NULL; "": as the mode has it
-	Separator string            // "": as the mode has it
-	GoOn      bool              // after an error, to tell of it at the end
-	Params    map[string]string // values of parameters, by their names
-	Questions string            // the folder of the questions that .save keeps; "": there is none
-	Manual    []Topic           // what .help TOPIC shows; nil: there is no manual
+	NoHeader bool
+	// SpreadsheetSafe is that of FormatOptions.
+	SpreadsheetSafe bool
+	Null            string            // shown for NULL; "": as the mode has it
+	Separator       string            // "": as the mode has it
+	GoOn            bool              // after an error, to tell of it at the end
+	Params          map[string]string // values of parameters, by their names
+	Questions       string            // the folder of the questions that .save keeps; "": there is none
+	Manual          []Topic           // what .help TOPIC shows; nil: there is no manual
 }
 
 // A Topic is a page of the manual.
@@ -317,7 +319,8 @@ func (s *Shell) print(rows rowReader, names []string) (int, error) {
 
 // options say how values look.
 func (s *Shell) options() FormatOptions {
-	o := FormatOptions{Location: time.Local, Header: !s.look.noHeader, Unix: s.times == "unix",
+	_, excel := s.once.(*openedFile)
+	o := FormatOptions{Location: time.Local, SpreadsheetSafe: s.config.SpreadsheetSafe || excel, Header: !s.look.noHeader, Unix: s.times == "unix",
 		Null: s.look.null, Separator: s.look.separator, RowSeparator: s.look.rowSeparator, Table: s.look.table, Widths: s.look.widths}
 	if s.times == "utc" {
 		o.Location = time.UTC

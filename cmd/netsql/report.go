@@ -49,11 +49,12 @@ func namedPath(f *flags, words []string) (string, error) {
 // export is netsql export.
 func export(f *flags) runner {
 	var since, until, format string
-	var compressed bool
+	var compressed, safe bool
 	f.StringVar(&since, "since", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
 	f.StringVar(&until, "until", "", "end of the stretch, a `TIME`; the newest sample when not given")
 	f.StringVar(&format, "format", "csv", "csv or jsonl")
 	f.BoolVar(&compressed, "gzip", false, "compress the files, to a sixth or less")
+	f.BoolVar(&safe, "spreadsheet-safe", true, "put ' before a text of CSV that a spreadsheet would run as a formula; false writes it as it is")
 	memory := memoryFlag(f)
 	f.complete("format", oneOf("csv", "jsonl"))
 	f.completeWords(anyFolder, oneOf(query.TableNames()...))
@@ -71,7 +72,7 @@ func export(f *flags) runner {
 			return err
 		}
 		start := time.Now()
-		result, err := query.Export(ctx, r, words[0], query.ExportOptions{Format: format, Tables: words[1:], Gzip: compressed, Progress: progress(std)})
+		result, err := query.Export(ctx, r, words[0], query.ExportOptions{Format: format, Tables: words[1:], Gzip: compressed, SpreadsheetSafe: safe, Progress: progress(std)})
 		if err != nil {
 			return err
 		}

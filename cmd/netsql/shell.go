@@ -24,7 +24,7 @@ func shell(f *flags) runner {
 	f.StringVar(&mode, "mode", "", "how results look, a `MODE`: "+strings.Join(query.Modes(), ", "))
 	f.StringVar(&colour, "color", "auto", "colours on a terminal, a `WORD`: auto, always or never; auto heeds NO_COLOR")
 	var scripts []script
-	var noHeader, bail, noBail bool
+	var noHeader, bail, noBail, safe bool
 	var null, separator string
 	var timeout time.Duration
 	params := map[string]string{}
@@ -47,6 +47,7 @@ func shell(f *flags) runner {
 	f.BoolVar(&noHeader, "no-header", false, "do not name the columns")
 	f.StringVar(&null, "nullvalue", "", "what is shown for NULL, a `TEXT`")
 	f.StringVar(&separator, "separator", "", "what stands between values in list, csv, tsv and quote, a `TEXT`")
+	f.BoolVar(&safe, "spreadsheet-safe", false, "put ' before a text of CSV that a spreadsheet would run as a formula")
 	f.BoolVar(&bail, "bail", false, "end at the first error: the default")
 	f.BoolVar(&noBail, "no-bail", false, "go on after an error, and end with 1")
 	memory := memoryFlag(f)
@@ -119,7 +120,7 @@ func shell(f *flags) runner {
 		out := newPatientWriter(std.out, 2*time.Second)
 		config := query.ShellConfig{
 			Out: out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, User: userName(),
-			NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params, Questions: questionsFolder(), Manual: manualTopics(),
+			NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params, Questions: questionsFolder(), SpreadsheetSafe: safe, Manual: manualTopics(),
 			Width:  func() int { width, _ := screenSize(std.out); return width },
 			Height: func() int { _, height := screenSize(std.out); return height },
 		}
