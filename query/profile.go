@@ -58,8 +58,11 @@ func (s *Shell) collect(ctx context.Context, statement string) (all [][]any, col
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, err := s.recording.Query(ctx, statement, args...)
+	s.inSQLite.Store(true)
+	found, err := s.recording.Query(ctx, statement, args...)
+	s.inSQLite.Store(false)
 	if err == nil {
+		rows := markedRows{found, &s.inSQLite}
 		defer rows.Close()
 		var names []string
 		if names, err = rows.Columns(); err == nil {

@@ -99,9 +99,14 @@ func NewShell(r *Recording, c ShellConfig) (*Shell, error) {
 	return s, nil
 }
 
+// namesWait is how long the names of the user's own tables may take.
+const namesWait = time.Second
+
 // Names are what completion offers.
 func (s *Shell) Names(ctx context.Context) Names {
-	n := s.recording.Names(ctx)
+	brief, cancel := context.WithTimeout(ctx, namesWait)
+	defer cancel()
+	n := s.recording.Names(brief)
 	for _, c := range commands() {
 		n.Commands = append(n.Commands, c.name)
 	}

@@ -12,6 +12,7 @@ import (
 func status(f *flags) runner {
 	f.completeWords(recordings, nothing)
 	return func(ctx context.Context, words []string, std stdio) error {
+		defer exitWhenStuck(ctx, std)()
 		r, err := openNamed(ctx, f, words)
 		if err != nil {
 			return err

@@ -93,16 +93,27 @@ func shell(f *flags) runner {
 			return err
 		}
 		defer end()
-		if !records && !interactive {
-			defer exitWhenStuck(ctx, std)()
+		// An interactive shell answers to Ctrl-C by itself once it is open, and waits as long as its user.
+		opening, opened := ctx, func() {}
+		if timeout > 0 && interactive {
+			opening, opened = context.WithTimeoutCause(ctx, timeout, &timeoutError{timeout})
 		}
-		r, err := query.Open(ctx, path)
+		defer opened()
+		forget := func() bool { return true }
+		if !records {
+			forget = exitWhenStuck(opening, std)
+		}
+		defer func() { forget() }()
+		r, err := query.Open(opening, path)
 		if err != nil {
-			return err
+			return inTime(opening, err)
 		}
 		defer r.Close()
-		if err := setWindow(ctx, r, since, until); err != nil {
-			return err
+		if err := setWindow(opening, r, since, until); err != nil {
+			return inTime(opening, err)
+		}
+		if interactive {
+			forget()
 		}
 		if at != "" {
 			moment, err := query.ParseTime(at, time.Now())
@@ -154,12 +165,17 @@ func shell(f *flags) runner {
 			}
 			err = runScripts(ctx, s, string(text))
 		}
-		var late *timeoutError
-		if cause := context.Cause(ctx); errors.As(cause, &late) {
-			err = cause
-		}
-		return errors.Join(err, out.Close())
+		return errors.Join(inTime(ctx, err), out.Close())
 	}
+}
+
+// inTime is an error, or that there was no answer in time where that is the reason.
+func inTime(ctx context.Context, err error) error {
+	var late *timeoutError
+	if cause := context.Cause(ctx); errors.As(cause, &late) {
+		return cause
+	}
+	return err
 }
 
 // A timeoutError says that there was no answer in time.
@@ -349,14 +365,16 @@ func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *pati
 	defer e.Close()
 	context.AfterFunc(ctx, func() { e.Close() })
 	if !sayRestarted(std) {
-		greet(ctx, r, std)
+		hello, cancel := context.WithTimeout(ctx, promptWait)
+		greet(hello, r, std)
+		cancel()
 	}
 	for {
 		select {
 		case <-interrupts: // it was meant for a statement that has just ended
 		default:
 		}
-		e.setPrompt(s.Prompt(ctx, time.Now()))
+		e.setPrompt(promptInTime(ctx, s, interrupts))
 		text, err := e.read()
 		switch {
 		case errors.Is(err, errInterrupted):
@@ -415,6 +433,23 @@ func answer(ctx context.Context, s *query.Shell, text string, interrupts <-chan 
 		fmt.Fprintf(std.err, "error: %s\n", query.Safe(err.Error()))
 	}
 	return err
+}
+
+// promptWait is how long the prompt may take to find out how the recording fares.
+const promptWait = time.Second
+
+// promptInTime is the prompt, also where the recording cannot be read, and at once after Ctrl-C.
+func promptInTime(ctx context.Context, s *query.Shell, interrupts <-chan os.Signal) string {
+	ctx, cancel := context.WithTimeout(ctx, promptWait)
+	defer cancel()
+	go func() {
+		select {
+		case <-interrupts:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return s.Prompt(ctx, time.Now())
 }
 
 // greet says what is open and whether it is being recorded.
