@@ -76,7 +76,7 @@ func moreMemory(limit int64) string {
 		unit = 1e9
 	}
 	if limit*4 >= unit {
-		limit = (limit*4 + unit - 1) / unit * unit / 4
+		limit = (limit*4 + unit/2) / unit * unit / 4
 	}
 	return strings.ReplaceAll(wholeSize(limit*4), " ", "")
 }
