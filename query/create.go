@@ -7,8 +7,7 @@ import (
 	"os"
 )
 
-// What is asked of a recording goes to files that whoever may not read the recording may not read: command lines and addresses of other users are
-// in it.
+// Results of a recording go to files that only the readers of the recording may read: command lines and addresses of other users are in them.
 
 // mode is who may read the recording, as the mode of a file.
 func (r *Recording) mode() fs.FileMode {

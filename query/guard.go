@@ -217,7 +217,7 @@ func nameIn(text string) string {
 	return text
 }
 
-// checkRegular refuses what is no file, such as a pipe: opening it would wait for whoever writes into it.
+// checkRegular refuses what is no file, such as a pipe: opening it would wait for a program that writes into it.
 func checkRegular(path string) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		return fmt.Errorf("%s is a device or a pipe, and %w: name another with --db", escapeControls(path), store.ErrNotRecording)

@@ -46,7 +46,7 @@ func Slice(ctx context.Context, recording, path string, since, until float64) (S
 	if err := s.write(ctx, recording, unfinished); err != nil {
 		return SliceResult{}, Explain(path, err)
 	}
-	// Whoever may not read the recording may not read a part of it either.
+	// Only the readers of the recording may read a part of it.
 	info, err := os.Stat(recording)
 	if err == nil {
 		err = os.Chmod(unfinished, info.Mode().Perm()&0o666|0o600)
