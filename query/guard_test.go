@@ -408,3 +408,15 @@ func TestTheWindowIsGivenBack(t *testing.T) {
 		}
 	}
 }
+
+// A file of statements without an end is refused.
+func TestReadOfAnEndlessFile(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/zero"); err != nil {
+		t.Skip("no /dev/zero here")
+	}
+	s, _ := shellOn(t, openRecording(t, eventful(t).path))
+	if err := s.Script(t.Context(), ".read /dev/zero"); err == nil || !strings.Contains(err.Error(), "larger than 64.0 MiB") {
+		t.Error(err)
+	}
+}

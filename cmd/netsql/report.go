@@ -10,8 +10,10 @@ import (
 
 // status is netsql status.
 func status(f *flags) runner {
+	memory := memoryFlag(f)
 	f.completeWords(recordings, nothing)
 	return func(ctx context.Context, words []string, std stdio) error {
+		memory.apply()
 		defer exitWhenStuck(ctx, std)()
 		r, err := openNamed(ctx, f, words)
 		if err != nil {
