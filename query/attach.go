@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,11 +31,14 @@ func (s *Shell) attach(ctx context.Context, arg string) error {
 	if err := checkSchemaName(name); err != nil {
 		return err
 	}
+	if err := checkRegular(file); err != nil {
+		return err
+	}
 	dsn, err := store.Readable(ctx, file)
 	if err != nil {
 		return err
 	}
-	if _, err := s.recording.conn.Conn.ExecContext(ctx, "ATTACH ? AS "+quotedName(name), dsn); err != nil {
+	if err := s.recording.attachAs(ctx, dsn, name); err != nil {
 		return fmt.Errorf("attach %s: %w", file, s.recording.explain(err))
 	}
 	return s.say(fmt.Sprintf("%s is %s: SELECT * FROM %s.leaks", file, name, name))
@@ -55,7 +57,7 @@ func checkSchemaName(name string) error {
 
 // attached lists what is attached.
 func (s *Shell) attached(ctx context.Context) error {
-	out, _ := s.target()
+	out := s.textOut()
 	return s.recording.each(ctx, "SELECT name, file FROM pragma_database_list WHERE name <> 'temp'", nil, func(row []any) {
 		fmt.Fprintf(out, "%-10s %s\n", text(row[0]), escapeControls(text(row[1])))
 	})
@@ -77,18 +79,22 @@ func (s *Shell) scratch(ctx context.Context, arg string) error {
 	if arg == "" {
 		return errors.New("keep tables in which file? .scratch mine.db, then CREATE TABLE scratch.busy AS SELECT …")
 	}
-	if _, err := store.Readable(ctx, arg); err == nil || errors.Is(err, store.ErrOlder) {
-		return fmt.Errorf("%s is a recording, which is only read: name another file", arg)
+	if info, err := os.Stat(arg); err == nil && (info.Size() > 0 || !info.Mode().IsRegular()) {
+		if err := checkRegular(arg); err != nil {
+			return err
+		}
+		if _, err := store.Readable(ctx, arg); !errors.Is(err, store.ErrNotRecording) {
+			return fmt.Errorf("%s is a recording, which is only read, or cannot be read: name another file", escapeControls(arg))
+		}
 	}
-	f, err := os.OpenFile(arg, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openOrCreate(arg, os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("keep tables: %w", err)
 	}
 	if err := f.Close(); err != nil {
 		return err
 	}
-	name := "file:" + (&url.URL{Path: filepath.ToSlash(arg)}).EscapedPath() + "?mode=rw"
-	if _, err := s.recording.conn.Conn.ExecContext(ctx, "ATTACH ? AS scratch", name); err != nil {
+	if err := s.recording.attachAs(ctx, fileAddress(arg)+"?mode=rw", "scratch"); err != nil {
 		return fmt.Errorf("keep tables in %s: %w", arg, s.recording.explain(err))
 	}
 	return s.say("CREATE TABLE scratch.NAME AS SELECT … keeps a table in " + arg)

@@ -37,9 +37,10 @@ func (s *Shell) chart(ctx context.Context, arg string) error {
 		rows, cols, err = s.collect(ctx, arg)
 	case s.last != nil:
 		cols = s.last.cols
+		var held holding
 		err = s.last.each(func(values []any) error {
 			rows = append(rows, copied(nil, values))
-			return nil
+			return held.add(values)
 		})
 	default:
 		err = errors.New("chart what? .chart SELECT ts, rx_bytes_per_s FROM interface_rates WHERE name = 'eth0' AND ts > ago('1h')")

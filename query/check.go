@@ -106,6 +106,6 @@ func (r Recovered) Write(w io.Writer) error {
 	for _, note := range r.Notes {
 		b.WriteString(note + "\n")
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, Safe(b.String()))
 	return err
 }

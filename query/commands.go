@@ -164,7 +164,7 @@ func (s *Shell) width() int {
 }
 
 func (s *Shell) schema(ctx context.Context, arg string) error {
-	out, _ := s.target()
+	out := s.textOut()
 	found := false
 	for _, v := range store.Views() {
 		if arg == "" || strings.EqualFold(v.Name, arg) {
@@ -266,7 +266,7 @@ func (s *Shell) say(text string) error {
 	if !s.config.Terminal {
 		return nil
 	}
-	_, err := fmt.Fprintln(s.config.Out, text)
+	_, err := fmt.Fprintln(s.config.Out, Safe(text))
 	return err
 }
 
@@ -363,7 +363,7 @@ func (s *Shell) read(ctx context.Context, arg string) error {
 	if s.depth > 10 {
 		return fmt.Errorf("read %s: files that read each other without end", arg)
 	}
-	text, err := os.ReadFile(arg)
+	text, err := readText(arg)
 	if err != nil {
 		return fmt.Errorf("read statements: %w", err)
 	}
@@ -381,12 +381,29 @@ func (s *Shell) read(ctx context.Context, arg string) error {
 	return nil
 }
 
+// mostText is how long a file of statements may be: a device such as /dev/zero has no end.
+const mostText = 64 << 20
+
+// readText is the text of a file.
+func readText(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, mostText+1))
+	if err == nil && len(text) > mostText {
+		err = fmt.Errorf("%s is larger than %s: that are no statements", name, bytesText(mostText))
+	}
+	return text, err
+}
+
 func (s *Shell) status(ctx context.Context, _ string) error {
 	st, err := ReadStatus(ctx, s.recording)
 	if err != nil {
 		return err
 	}
-	out, _ := s.target()
+	out := s.textOut()
 	return st.Write(out)
 }
 

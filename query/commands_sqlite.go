@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
@@ -140,7 +141,7 @@ func (s *Shell) system(ctx context.Context, arg string) error {
 	}
 	out, _ := s.target()
 	cmd := exec.CommandContext(ctx, "sh", "-c", arg)
-	cmd.Stdout, cmd.Stderr = out, s.config.Err
+	cmd.Stdout, cmd.Stderr = out, s.stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", quoteWords(arg), err)
 	}
@@ -164,7 +165,7 @@ func (p *commandPipe) Close() error {
 // pipe starts a command for results.
 func (s *Shell) pipe(command string) (io.WriteCloser, error) {
 	cmd := exec.Command("sh", "-c", command)
-	cmd.Stdout, cmd.Stderr = s.config.Out, s.config.Err
+	cmd.Stdout, cmd.Stderr = s.config.Out, s.stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -215,18 +216,17 @@ func (s *Shell) backup(ctx context.Context, arg string) error {
 	if arg == "" {
 		return errors.New("copy the recording to which file? .backup copy.db, say")
 	}
-	info, err := os.Stat(s.recording.Path)
-	if err != nil {
-		return err
+	f, err := create(arg, s.recording.mode())
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already, and a copy overwrites nothing: name a new file", escapeControls(arg))
 	}
-	f, err := os.OpenFile(arg, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
 	if err != nil {
 		return fmt.Errorf("copy the recording: %w", err)
 	}
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if _, err := s.recording.look.ExecContext(ctx, "VACUUM INTO ?", arg); err != nil {
+	if _, err := s.recording.look.ExecContext(ctx, "VACUUM INTO ?", fileAddress(arg)); err != nil {
 		return errors.Join(fmt.Errorf("copy the recording: %w", s.recording.explain(err)), os.Remove(arg))
 	}
 	return s.say("copied to " + arg)

@@ -98,11 +98,12 @@ func (s *Shell) dump(ctx context.Context, arg string) error {
 	if len(tables) == 0 {
 		return errors.New("dump which table? .dump route_changes, say; .backup copies the whole recording")
 	}
-	out, toTerminal := s.target()
+	_, toTerminal := s.target()
 	options := FormatOptions{}
 	if toTerminal && s.config.Width != nil {
 		options.Width = s.config.Width()
 	}
+	out := s.textOut()
 	fmt.Fprintln(out, "BEGIN TRANSACTION;")
 	for _, table := range tables {
 		if err := s.dumpTable(ctx, out, options, table); err != nil {

@@ -117,6 +117,9 @@ var valueSources = map[string]string{
 // completionWait is how long who presses Tab waits for values.
 const completionWait = 200 * time.Millisecond
 
+// mostCompleted is how long a value may be that completion offers.
+const mostCompleted = 200
+
 // valuesOf are values that a column has now, for completion.
 func (r *Recording) valuesOf(ctx context.Context, column string) []string {
 	source, ok := valueSources[column]
@@ -135,7 +138,7 @@ func (r *Recording) valuesOf(ctx context.Context, column string) []string {
 	var found []string
 	for rows.Next() {
 		var text string
-		if rows.Scan(&text) == nil && text != "" && isClean(text) {
+		if rows.Scan(&text) == nil && text != "" && len(text) <= mostCompleted && isClean(text) {
 			found = append(found, text)
 		}
 	}

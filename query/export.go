@@ -24,6 +24,8 @@ type ExportOptions struct {
 	Format string   // "csv" or "jsonl"; "" is csv
 	Tables []string // names of tables and views; none: ExportTables
 	Gzip   bool     // compress the files, to a sixth or less
+	// SpreadsheetSafe is that of FormatOptions.
+	SpreadsheetSafe bool
 	// Progress, if set, is told how many rows of a table are written, every now and then and
 	// when it is done.
 	Progress func(table string, rows int64)
@@ -65,7 +67,7 @@ type exporter struct {
 	r            *Recording
 	dir          string
 	format       string
-	gzip         bool
+	gzip, safe   bool
 	progress     func(string, int64)
 	since, until float64
 	made         []string // files to take back if it fails
@@ -77,7 +79,7 @@ type exporter struct {
 // from tidying up. If it fails or is cancelled, what it wrote is removed; while it is written, a file has .partial
 // behind its name, and README.md comes last.
 func Export(ctx context.Context, r *Recording, dir string, o ExportOptions) (ExportResult, error) {
-	e := &exporter{r: r, dir: dir, format: o.Format, gzip: o.Gzip, progress: o.Progress}
+	e := &exporter{r: r, dir: dir, format: o.Format, gzip: o.Gzip, safe: o.SpreadsheetSafe, progress: o.Progress}
 	views, err := e.prepare(ctx, o)
 	if err != nil {
 		return ExportResult{}, err
@@ -211,7 +213,7 @@ func bits(f float64) string { return strconv.FormatFloat(f, 'g', 17, 64) }
 func (e *exporter) file(name string, write func(io.Writer) error) (size int64, err error) {
 	path := filepath.Join(e.dir, name)
 	// Command lines and addresses of other users are in it, as in the recording.
-	f, err := os.OpenFile(path+".partial", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	f, err := create(path+".partial", e.r.mode())
 	if err != nil {
 		return 0, err
 	}
@@ -250,7 +252,7 @@ func (e *exporter) writeView(ctx context.Context, v store.View) error {
 			defer func() { err = errors.Join(err, z.Close()) }()
 			w = z
 		}
-		out, err := NewResultWriter(e.format, w, FormatOptions{Header: true, CRLF: true})
+		out, err := NewResultWriter(e.format, w, FormatOptions{Header: true, CRLF: true, SpreadsheetSafe: e.safe})
 		if err != nil {
 			return err
 		}

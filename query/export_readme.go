@@ -32,6 +32,9 @@ func (e *exporter) readme(ctx context.Context, views []store.View) (string, erro
 	switch e.format {
 	case "csv":
 		b.WriteString("\nThe files are CSV (RFC 4180) in UTF-8 with the names of the columns in the first line. A value that is not known is\nempty, while a text without letters is `\"\"`. ")
+		if e.safe {
+			b.WriteString("A text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return has `'` before it,\nso that no spreadsheet runs it as a formula: a name of a process is whatever somebody chose. ")
+		}
 	default:
 		b.WriteString("\nThe files are JSON, an object on each line. A value that is not known is null. ")
 	}

@@ -25,6 +25,8 @@ type FormatOptions struct {
 	Null     string         // shown for NULL; "": NULL in box, line and markdown, nothing in list, csv and tsv. JSON has its own
 	Header   bool           // name the columns, where the format leaves the choice: box, list, csv, tsv
 	CRLF     bool           // end lines of csv as RFC 4180 asks
+	// SpreadsheetSafe puts an apostrophe before texts of csv that a spreadsheet would run as a formula.
+	SpreadsheetSafe bool
 
 	Separator    string // between the values of list, csv, tsv and quote; "": as the format has it
 	RowSeparator string // behind the rows of list and csv; "": a new line

@@ -104,7 +104,13 @@ func (w *csvWriter) End() error { return w.flush() }
 // quotedInCSV are the characters that a field may only have in quotes.
 var quotedInCSV = [256]bool{',': true, '"': true, '\r': true, '\n': true}
 
+// isFormula reports whether a spreadsheet would run a text.
+func isFormula(text string) bool { return text != "" && strings.IndexByte("=+-@\t\r", text[0]) >= 0 }
+
 func (w *csvWriter) appendText(line []byte, text string) []byte {
+	if w.o.SpreadsheetSafe && isFormula(text) {
+		text = "'" + text
+	}
 	if w.o.Width > 0 {
 		text = escapeControls(text)
 	}

@@ -21,6 +21,7 @@ type screenWriter struct {
 	tail [][]any // the last rows, in a ring
 	same []bool  // of each column: whether all rows hold what the first has
 	all  bool    // whether any of these is true
+	held holding // head and tail
 }
 
 // mostRows are shown of a result, however high the screen is.
@@ -53,10 +54,11 @@ func (w *screenWriter) Row(values []any) error {
 		w.tail = append(w.tail, copied(nil, values))
 	default:
 		i := (w.rows - mostRows) % mostRows
+		w.held.drop(w.tail[i])
 		w.tail[i] = copied(w.tail[i], values)
 	}
 	w.rows++
-	return nil
+	return w.held.add(values)
 }
 
 // copied puts the values into a row of its own.

@@ -3,6 +3,7 @@ package query
 import (
 	"encoding/hex"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -160,4 +161,30 @@ func isClean(text string) bool {
 		}
 	}
 	return true
+}
+
+// A safeWriter writes texts for a person as Safe has them.
+type safeWriter struct{ io.Writer }
+
+func (w safeWriter) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(w.Writer, Safe(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Safe is a text for a person, which may have several lines, with codes for the terminal shown as they are written.
+func Safe(text string) string {
+	if !strings.ContainsAny(text, "\n\t") {
+		return escapeControls(text)
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		parts := strings.Split(line, "\t")
+		for j, part := range parts {
+			parts[j] = escapeControls(part)
+		}
+		lines[i] = strings.Join(parts, "\t")
+	}
+	return strings.Join(lines, "\n")
 }

@@ -242,7 +242,7 @@ func (a *percentile) Step(_ *sqlite.FunctionContext, args []driver.Value) error 
 		x, _ := number(args[0])
 		a.values = append(a.values, x)
 	}
-	return nil
+	return holdsNumbers(len(a.values))
 }
 
 func (a *percentile) WindowInverse(_ *sqlite.FunctionContext, args []driver.Value) error {

@@ -64,7 +64,7 @@ func (a *spark) Step(_ *sqlite.FunctionContext, args []driver.Value) error {
 		}
 	}
 	a.values = append(a.values, x)
-	return nil
+	return holdsNumbers(len(a.values))
 }
 
 func (a *spark) WindowInverse(*sqlite.FunctionContext, []driver.Value) error {

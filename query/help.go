@@ -197,7 +197,7 @@ func helpOnColumn(b *strings.Builder, name string, width int) {
 
 // tables is .tables [WORD].
 func (s *Shell) tables(ctx context.Context, arg string) error {
-	out, _ := s.target()
+	out := s.textOut()
 	word := strings.ToLower(arg)
 	var b strings.Builder
 	if word == "" {
@@ -257,7 +257,7 @@ func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
 
 // describe is .describe TABLE [COLUMN].
 func (s *Shell) describe(_ context.Context, arg string) error {
-	out, _ := s.target()
+	out := s.textOut()
 	words := strings.Fields(arg)
 	switch len(words) {
 	case 0:

@@ -48,7 +48,7 @@ func (s *Shell) lookLive(ctx context.Context) error {
 	}
 	// Nobody writes it any more, and once it is open its name is not needed.
 	name := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: "immutable=1&mode=ro"}).String()
-	_, err = conn.ExecContext(ctx, "ATTACH ? AS "+liveSchema, name)
+	err = s.recording.attachAs(ctx, name, liveSchema)
 	if err == nil {
 		s.live = true
 		var n int

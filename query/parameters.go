@@ -58,7 +58,7 @@ func (s *Shell) parameter(_ context.Context, arg string) error {
 	case "clear":
 		clear(s.params)
 	case "list", "":
-		out, _ := s.target()
+		out := s.textOut()
 		for _, name := range slices.Sorted(maps.Keys(s.params)) {
 			if _, err := fmt.Fprintf(out, ":%s = %s\n", escapeControls(name), escapeControls((&sink{}).literal(s.params[name]))); err != nil {
 				return err

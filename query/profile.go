@@ -58,20 +58,24 @@ func (s *Shell) collect(ctx context.Context, statement string) (all [][]any, col
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, err := s.recording.Query(ctx, statement, args...)
+	s.inSQLite.Store(true)
+	found, err := s.recording.Query(ctx, statement, args...)
+	s.inSQLite.Store(false)
 	if err == nil {
+		rows := markedRows{found, &s.inSQLite}
 		defer rows.Close()
 		var names []string
 		if names, err = rows.Columns(); err == nil {
 			for _, name := range names {
 				cols = append(cols, Column{Name: name, Time: isTime(name)})
 			}
+			var held holding
 			_, err = eachRow(rows, len(names), func(values []any) error {
 				if len(all) >= collectMost {
 					return fmt.Errorf("more than %s rows: ask for fewer, with a LIMIT or a bound on ts", count(collectMost))
 				}
 				all = append(all, copied(nil, values))
-				return nil
+				return held.add(values)
 			})
 		}
 	}

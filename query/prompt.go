@@ -37,6 +37,8 @@ func (r *Recording) lifeAt(ctx context.Context, now time.Time) string {
 	_, live := r.Recorder()
 	err := r.look.QueryRowContext(ctx, "SELECT m.ts, u.interval_s, u.max_bytes FROM sample m JOIN run u ON u.id = m.run ORDER BY m.id DESC LIMIT 1").Scan(&last, &interval, &most)
 	switch {
+	case ctx.Err() != nil:
+		return "not read in time"
 	case err != nil && live:
 		return "no sample yet"
 	case err != nil:

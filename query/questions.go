@@ -144,7 +144,7 @@ func (q question) usage() string {
 }
 
 func (s *Shell) listQuestions(all []question) error {
-	out, _ := s.target()
+	out := s.textOut()
 	var b strings.Builder
 	for _, q := range all {
 		b.WriteString(wrapped(q.doc, padded(q.usage(), 34)+" ", s.width()))

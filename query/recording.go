@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -24,9 +25,10 @@ import (
 type Recording struct {
 	Path string
 
-	db   *sql.DB
-	conn *conn   // pinned: the TEMP views and what the user makes live on it
-	look *sql.DB // for at(), which is called while conn is busy
+	db    *sql.DB
+	conn  *conn   // pinned: the TEMP views and what the user makes live on it
+	look  *sql.DB // for at(), which is called while conn is busy
+	guard guard   // of conn
 
 	at      time.Time // what .at set; zero: the newest sample
 	exactly bool      // at is that of a sample
@@ -40,10 +42,14 @@ type Recording struct {
 
 // Open opens the recording. Its errors are those of store.Readable: one sentence, with the next step.
 func Open(ctx context.Context, path string) (*Recording, error) {
+	if err := checkRegular(path); err != nil {
+		return nil, err
+	}
 	dsn, err := store.Readable(ctx, path)
 	if err != nil {
 		return nil, err
 	}
+	dsn += guarded
 	r := &Recording{Path: path}
 	if err := r.open(ctx, dsn); err != nil {
 		r.Close()
@@ -56,6 +62,7 @@ func (r *Recording) open(ctx context.Context, dsn string) error {
 	d := newDriver()
 	d.MustRegisterFunction("at", &sqlite.FunctionImpl{NArgs: -1, Deterministic: true,
 		Scalar: func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) { return r.sampleAt(args) }})
+	d.RegisterConnectionHook(r.guard.hook)
 	r.look = sql.OpenDB(connector{&sqlite.Driver{}, dsn})
 	r.db = sql.OpenDB(connector{d, dsn})
 	pinned, err := r.db.Conn(ctx)
@@ -63,7 +70,10 @@ func (r *Recording) open(ctx context.Context, dsn string) error {
 		return err
 	}
 	r.conn = &conn{Conn: pinned, made: map[string]string{}}
-	return nil
+	if err := limitValues(pinned); err != nil {
+		return err
+	}
+	return r.checkTables(ctx)
 }
 
 // connector opens connections of a driver that is not registered by name.
@@ -103,6 +113,11 @@ func (r *Recording) Query(ctx context.Context, statement string, args ...any) (*
 	r.mu.Lock()
 	r.notes = nil
 	r.mu.Unlock()
+	if is, err := r.attachAsked(ctx, statement, args); err != nil {
+		return nil, err
+	} else if is {
+		statement, args = "", nil
+	}
 	rows, err := r.conn.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, r.explain(err)
@@ -116,6 +131,10 @@ func (r *Recording) explain(err error) error {
 		return err
 	}
 	switch se.Code() & 0xff {
+	case sqlite3.SQLITE_AUTH:
+		return errors.New(cmp.Or(r.guard.why(), err.Error()))
+	case sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_TOOBIG:
+		return errMemory()
 	case sqlite3.SQLITE_READONLY:
 		return errors.New("the recording is only read, never changed: CREATE TEMP TABLE makes a table that lasts until the shell ends")
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
@@ -313,16 +332,17 @@ func (r *Recording) SetWindow(ctx context.Context, since, until time.Time) error
 		return fmt.Errorf("%s is in the future: nothing is recorded there yet", localTime(since))
 	}
 	r.since, r.until = since, until
-	begin, end := "(SELECT max(ts) FROM main.sample) - 3600.0", "(SELECT max(ts) FROM main.sample)"
+	// As one SELECT: with one more in each place where the window stands, growth has too many for SQLite.
+	begin, end, from := "max(ts) - 3600.0", "max(ts)", " FROM main.sample"
 	if !until.IsZero() {
 		end = exact(until)
-		begin = end + " - 3600.0"
+		begin, from = end+" - 3600.0", ""
 	}
 	if !since.IsZero() {
 		begin = exact(since)
 	}
 	_, err := r.conn.ExecContext(ctx, fmt.Sprintf(
-		`DROP VIEW IF EXISTS temp."window"; CREATE TEMP VIEW "window" AS SELECT %s AS since, %s AS until`, begin, end))
+		`DROP VIEW IF EXISTS temp."window"; CREATE TEMP VIEW "window" AS SELECT %s AS since, %s AS until%s`, begin, end, from))
 	return err
 }
 
@@ -355,7 +375,7 @@ func (r *Recording) Names(ctx context.Context) Names {
 	own := map[string][]string{}
 	for rows.Next() {
 		var table, column string
-		if rows.Scan(&table, &column) == nil && !isRowsOfView(table) {
+		if rows.Scan(&table, &column) == nil && !isRowsOfView(table) && isClean(table) && isClean(column) {
 			own[table] = append(own[table], column)
 		}
 	}

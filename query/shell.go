@@ -41,6 +41,7 @@ type Shell struct {
 	asked    string         // the last statement that gave no error
 	changes  *changes       // while .watch shows results
 	inSQLite atomic.Bool    // see InSQLite
+	stderr   io.Writer      // config.Err as it is, for what this program draws and for other programs
 }
 
 // ShellConfig says where a shell prints.
@@ -58,13 +59,15 @@ type ShellConfig struct {
 	Page func(ctx context.Context, write func(io.Writer) error) error
 	User string // who writes notes; "": not known
 
-	NoHeader  bool
-	Null      string            // shown for NULL; "": as the mode has it
-	Separator string            // "": as the mode has it
-	GoOn      bool              // after an error, to tell of it at the end
-	Params    map[string]string // values of parameters, by their names
-	Questions string            // the folder of the questions that .save keeps; "": there is none
-	Manual    []Topic           // what .help TOPIC shows; nil: there is no manual
+	NoHeader bool
+	// SpreadsheetSafe is that of FormatOptions.
+	SpreadsheetSafe bool
+	Null            string            // shown for NULL; "": as the mode has it
+	Separator       string            // "": as the mode has it
+	GoOn            bool              // after an error, to tell of it at the end
+	Params          map[string]string // values of parameters, by their names
+	Questions       string            // the folder of the questions that .save keeps; "": there is none
+	Manual          []Topic           // what .help TOPIC shows; nil: there is no manual
 }
 
 // A Topic is a page of the manual.
@@ -79,6 +82,7 @@ var ErrQuit = errors.New("quit")
 // NewShell makes a shell on the recording.
 func NewShell(r *Recording, c ShellConfig) (*Shell, error) {
 	s := &Shell{recording: r, config: c, mode: c.Mode, times: "local", goOn: c.GoOn, params: map[string]any{}}
+	s.stderr, s.config.Err = c.Err, safeWriter{c.Err}
 	s.look = look{noHeader: c.NoHeader, null: c.Null, separator: unescaped(c.Separator)}
 	for name, value := range c.Params {
 		s.params[parameterName(name)] = parameterValue(value)
@@ -95,9 +99,14 @@ func NewShell(r *Recording, c ShellConfig) (*Shell, error) {
 	return s, nil
 }
 
+// namesWait is how long the names of the user's own tables may take.
+const namesWait = time.Second
+
 // Names are what completion offers.
 func (s *Shell) Names(ctx context.Context) Names {
-	n := s.recording.Names(ctx)
+	brief, cancel := context.WithTimeout(ctx, namesWait)
+	defer cancel()
+	n := s.recording.Names(brief)
 	for _, c := range commands() {
 		n.Commands = append(n.Commands, c.name)
 	}
@@ -122,8 +131,7 @@ func (s *Shell) Script(ctx context.Context, text string) error {
 	failed := 0
 	for _, in := range inputs {
 		if s.echo {
-			out, _ := s.target()
-			fmt.Fprintln(out, escapeControls(in.Text))
+			fmt.Fprintln(s.textOut(), escapeControls(in.Text))
 		}
 		err := s.Run(ctx, in)
 		if err == nil {
@@ -193,7 +201,7 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 	if note, takes := s.recording.longRead(ctx, in.Text, longRows); note != "" {
 		fmt.Fprintf(s.config.Err, "note: %s\n", note)
 		if s.config.Terminal && takes > 0 {
-			end = showProgress(s.config.Err, takes)
+			end = showProgress(s.stderr, takes)
 		}
 	}
 	rows, err := s.statement(ctx, in.Text)
@@ -316,7 +324,8 @@ func (s *Shell) print(rows rowReader, names []string) (int, error) {
 
 // options say how values look.
 func (s *Shell) options() FormatOptions {
-	o := FormatOptions{Location: time.Local, Header: !s.look.noHeader, Unix: s.times == "unix",
+	_, excel := s.once.(*openedFile)
+	o := FormatOptions{Location: time.Local, SpreadsheetSafe: s.config.SpreadsheetSafe || excel, Header: !s.look.noHeader, Unix: s.times == "unix",
 		Null: s.look.null, Separator: s.look.separator, RowSeparator: s.look.rowSeparator, Table: s.look.table, Widths: s.look.widths}
 	if s.times == "utc" {
 		o.Location = time.UTC
@@ -381,12 +390,21 @@ func (s *Shell) target() (io.Writer, bool) {
 	return s.config.Out, s.config.Terminal
 }
 
+// textOut is where what is no result goes: to a person with codes for the terminal shown as they are written, to a program as it is.
+func (s *Shell) textOut() io.Writer {
+	out, toTerminal := s.target()
+	if toTerminal {
+		return safeWriter{out}
+	}
+	return out
+}
+
 // open opens a file for results; its name says the format, if it does.
 func (s *Shell) open(name string) (io.WriteCloser, error) {
 	if command, is := strings.CutPrefix(name, "|"); is {
 		return s.pipe(command)
 	}
-	f, err := os.Create(name)
+	f, err := openOrCreate(name, os.O_RDWR|os.O_TRUNC, s.recording.mode())
 	if err != nil {
 		return nil, fmt.Errorf("write results to %s: %w", name, err)
 	}

@@ -360,7 +360,7 @@ func (s Status) Write(w io.Writer) error {
 	if s.Host != "" || s.Kernel != "" {
 		b.item("host", strings.Trim(escapeControls(s.Host)+", kernel "+escapeControls(s.Kernel), ", "))
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, Safe(b.String()))
 	return err
 }
 

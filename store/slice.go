@@ -46,13 +46,20 @@ func Slice(ctx context.Context, recording, path string, since, until float64) (S
 	if err := s.write(ctx, recording, unfinished); err != nil {
 		return SliceResult{}, Explain(path, err)
 	}
+	// Only the readers of the recording may read a part of it.
+	info, err := os.Stat(recording)
+	if err == nil {
+		err = os.Chmod(unfinished, info.Mode().Perm()&0o666|0o600)
+	}
+	if err != nil {
+		return SliceResult{}, Explain(path, err)
+	}
 	if err := syncFile(unfinished); err != nil {
 		return SliceResult{}, Explain(path, err)
 	}
 	if err := os.Rename(unfinished, path); err != nil {
 		return SliceResult{}, Explain(path, err)
 	}
-	var err error
 	s.result.Bytes, err = sizeOf(path)
 	return s.result, err
 }

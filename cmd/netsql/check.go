@@ -39,14 +39,14 @@ func upgrade(f *flags) runner {
 		if err != nil {
 			return err
 		}
-		from, to, err := query.Upgrade(ctx, path, func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) })
+		from, to, err := query.Upgrade(ctx, path, func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", query.Safe(sentence)) })
 		if err != nil {
 			return err
 		}
 		if from == to {
-			_, err = fmt.Fprintf(std.out, "%s is up to date: format %d\n", path, to)
+			_, err = fmt.Fprintf(std.out, "%s is up to date: format %d\n", query.Safe(path), to)
 		} else {
-			_, err = fmt.Fprintf(std.out, "%s is of format %d now, and was of %d\n", path, to, from)
+			_, err = fmt.Fprintf(std.out, "%s is of format %d now, and was of %d\n", query.Safe(path), to, from)
 		}
 		return err
 	}
@@ -79,6 +79,6 @@ func counting(std stdio) (progress func(what string, n int64), done func()) {
 	if !isTerminal(std.err) {
 		return nil, func() {}
 	}
-	return func(what string, n int64) { fmt.Fprintf(std.err, "\r\x1b[K%s: %d\r", what, n) },
+	return func(what string, n int64) { fmt.Fprintf(std.err, "\r\x1b[K%s: %d\r", query.Safe(what), n) },
 		func() { fmt.Fprint(std.err, "\r\x1b[K") }
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"netsql/query"
 )
 
 // history is what was entered, oldest first, and the file that keeps it.
@@ -48,7 +50,7 @@ func openHistory(path string, warn io.Writer) *history {
 // giveUp goes on without the file: losing the history is no reason to keep
 // anybody from asking questions.
 func (h *history) giveUp(err error) {
-	fmt.Fprintf(h.warn, "history is not kept: %v\n", err)
+	fmt.Fprintf(h.warn, "history is not kept: %s\n", query.Safe(err.Error()))
 	h.path = ""
 }
 

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"netsql/query"
 )
 
 // version of the program, as recordings and netsql version have it.
@@ -72,7 +74,7 @@ func exitCode(err error, stderr io.Writer) int {
 	case errors.Is(err, syscall.EPIPE): // netsql … | head
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "netsql: %v\n", err)
+	fmt.Fprintf(stderr, "netsql: %s\n", query.Safe(err.Error()))
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage

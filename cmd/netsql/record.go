@@ -133,12 +133,12 @@ func record(f *flags) runner {
 			return err
 		}
 		c.Debug, c.DebugTo = os.Getenv("NETSQL_DEBUG"), std.err // netlink,owners,store
-		c.Notice = func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) }
+		c.Notice = func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", query.Safe(sentence)) }
 		first, forecast := true, forecaster(ctx, c.Path, forecastAfter, c.Notice)
 		c.Sampled = func() {
 			if first && !c.Once {
 				fmt.Fprintf(std.err, "netsql: recording into %s every %v, kept %s, process %d; Ctrl-C stops it, netsql asks it\n",
-					c.Path, c.Interval, keptWords(c), os.Getpid())
+					query.Safe(c.Path), c.Interval, keptWords(c), os.Getpid())
 			}
 			first = false
 			forecast()

@@ -10,8 +10,11 @@ import (
 
 // status is netsql status.
 func status(f *flags) runner {
+	memory := memoryFlag(f)
 	f.completeWords(recordings, nothing)
 	return func(ctx context.Context, words []string, std stdio) error {
+		memory.apply()
+		defer exitWhenStuck(ctx, std)()
 		r, err := openNamed(ctx, f, words)
 		if err != nil {
 			return err
@@ -49,17 +52,20 @@ func namedPath(f *flags, words []string) (string, error) {
 // export is netsql export.
 func export(f *flags) runner {
 	var since, until, format string
-	var compressed bool
+	var compressed, safe bool
 	f.StringVarP(&since, "since", "S", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
 	f.StringVarP(&until, "until", "U", "", "end of the stretch, a `TIME`; the newest sample when not given")
 	f.StringVar(&format, "format", "csv", "`FORMAT` of the files: csv or jsonl")
 	f.BoolVarP(&compressed, "gzip", "z", false, "compress the files, to a sixth or less")
+	f.BoolVar(&safe, "spreadsheet-safe", true, "put ' before a text of CSV that a spreadsheet would run as a formula; false writes it as it is")
+	memory := memoryFlag(f)
 	f.complete("format", oneOf("csv", "jsonl"))
 	f.completeWords(anyFolder, oneOf(query.TableNames()...))
 	return func(ctx context.Context, words []string, std stdio) error {
 		if len(words) == 0 {
 			return usagef("export to which folder? netsql export --since '2h ago' post-mortem")
 		}
+		memory.apply()
 		r, err := openNamed(ctx, f, nil)
 		if err != nil {
 			return err
@@ -69,7 +75,7 @@ func export(f *flags) runner {
 			return err
 		}
 		start := time.Now()
-		result, err := query.Export(ctx, r, words[0], query.ExportOptions{Format: format, Tables: words[1:], Gzip: compressed, Progress: progress(std)})
+		result, err := query.Export(ctx, r, words[0], query.ExportOptions{Format: format, Tables: words[1:], Gzip: compressed, SpreadsheetSafe: safe, Progress: progress(std)})
 		if err != nil {
 			return err
 		}
@@ -78,7 +84,7 @@ func export(f *flags) runner {
 			rows += file.Rows
 		}
 		_, err = fmt.Fprintf(std.out, "%d files with %d rows in %s, after %v; its README.md says what is in them\n",
-			len(result.Files), rows, words[0], time.Since(start).Round(time.Millisecond))
+			len(result.Files), rows, query.Safe(words[0]), time.Since(start).Round(time.Millisecond))
 		return err
 	}
 }
@@ -107,7 +113,7 @@ func slice(f *flags) runner {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(std.out, text)
+		_, err = fmt.Fprintln(std.out, query.Safe(text))
 		return err
 	}
 }

@@ -24,7 +24,7 @@ func shell(f *flags) runner {
 	f.StringVarP(&mode, "mode", "m", "", "format of results, a `MODE`: "+strings.Join(query.Modes(), ", "))
 	f.StringVar(&colour, "color", "auto", "colours, a `WORD`: auto (on a terminal, without NO_COLOR), always or never")
 	var scripts []script
-	var noHeader, bail, noBail bool
+	var noHeader, bail, noBail, safe bool
 	var null, separator string
 	var timeout time.Duration
 	params := map[string]string{}
@@ -47,8 +47,10 @@ func shell(f *flags) runner {
 	f.BoolVarP(&noHeader, "no-header", "H", false, "do not show the names of columns")
 	f.StringVar(&null, "nullvalue", "", "`TEXT` that is shown for NULL")
 	f.StringVar(&separator, "separator", "", "`TEXT` between values in list, csv, tsv and quote")
+	f.BoolVar(&safe, "spreadsheet-safe", false, "put ' before a text of CSV that a spreadsheet would run as a formula")
 	f.BoolVar(&bail, "bail", false, "end at the first error, as without this flag")
 	f.BoolVar(&noBail, "no-bail", false, "go on after an error; the exit code is 1 then")
+	memory := memoryFlag(f)
 	f.Var(durationFlag{&timeout}, "timeout", "give up after a `DURATION` such as 5s, with exit code 4; 0 waits for ever")
 	f.StringVar(&at, "at", "", "the `TIME` that at() means, such as 02:14; the newest sample when not given")
 	f.StringVarP(&since, "since", "S", "", "begin of the window of leaks and connections, a `TIME`")
@@ -85,21 +87,33 @@ func shell(f *flags) runner {
 			defer cancel()
 		}
 
+		memory.apply()
 		records, end, err := recordMeanwhile(ctx, path, explicit, std)
 		if err != nil {
 			return err
 		}
 		defer end()
-		if !records && !interactive {
-			defer exitWhenStuck(ctx, std)()
+		// An interactive shell answers to Ctrl-C by itself once it is open, and waits as long as its user.
+		opening, opened := ctx, func() {}
+		if timeout > 0 && interactive {
+			opening, opened = context.WithTimeoutCause(ctx, timeout, &timeoutError{timeout})
 		}
-		r, err := query.Open(ctx, path)
+		defer opened()
+		forget := func() bool { return true }
+		if !records {
+			forget = exitWhenStuck(opening, std)
+		}
+		defer func() { forget() }()
+		r, err := query.Open(opening, path)
 		if err != nil {
-			return err
+			return inTime(opening, err)
 		}
 		defer r.Close()
-		if err := setWindow(ctx, r, since, until); err != nil {
-			return err
+		if err := setWindow(opening, r, since, until); err != nil {
+			return inTime(opening, err)
+		}
+		if interactive {
+			forget()
 		}
 		if at != "" {
 			moment, err := query.ParseTime(at, time.Now())
@@ -111,17 +125,17 @@ func shell(f *flags) runner {
 				return err
 			}
 			if note != "" {
-				fmt.Fprintf(std.err, "note: %s\n", note)
+				fmt.Fprintf(std.err, "note: %s\n", query.Safe(note))
 			}
 		}
 		out := newPatientWriter(std.out, 2*time.Second)
 		config := query.ShellConfig{
 			Out: out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, User: userName(),
-			NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params, Questions: questionsFolder(), Manual: manualTopics(),
+			NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params, Questions: questionsFolder(), SpreadsheetSafe: safe, Manual: manualTopics(),
 			Width:  func() int { width, _ := screenSize(std.out); return width },
 			Height: func() int { _, height := screenSize(std.out); return height },
 		}
-		config.Live = takeLive(map[string]bool{}, func(sentence string) { fmt.Fprintf(std.err, "note: %s\n", sentence) })
+		config.Live = takeLive(map[string]bool{}, func(sentence string) { fmt.Fprintf(std.err, "note: %s\n", query.Safe(sentence)) })
 		if config.Colour, err = coloured(colour, config.Terminal); err != nil {
 			return err
 		}
@@ -151,12 +165,17 @@ func shell(f *flags) runner {
 			}
 			err = runScripts(ctx, s, string(text))
 		}
-		var late *timeoutError
-		if cause := context.Cause(ctx); errors.As(cause, &late) {
-			err = cause
-		}
-		return errors.Join(err, out.Close())
+		return errors.Join(inTime(ctx, err), out.Close())
 	}
+}
+
+// inTime is an error, or that there was no answer in time where that is the reason.
+func inTime(ctx context.Context, err error) error {
+	var late *timeoutError
+	if cause := context.Cause(ctx); errors.As(cause, &late) {
+		return cause
+	}
+	return err
 }
 
 // A timeoutError says that there was no answer in time.
@@ -289,7 +308,7 @@ func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio)
 		done <- recorder.Run(recording, recorder.Config{
 			Limits: recorder.DefaultLimits,
 			Path:   path, Interval: time.Second, Version: version,
-			Notice: func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", sentence) },
+			Notice: func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", query.Safe(sentence)) },
 			Sampled: func() {
 				if !sampled {
 					sampled = true
@@ -304,7 +323,7 @@ func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio)
 	}
 	select {
 	case <-first:
-		fmt.Fprintf(std.err, "netsql: no recording yet: recording into %s, once a second, while this runs; netsql record & goes on without it\n", path)
+		fmt.Fprintf(std.err, "netsql: no recording yet: recording into %s, once a second, while this runs; netsql record & goes on without it\n", query.Safe(path))
 		return true, end, nil
 	case err := <-done:
 		cancel()
@@ -346,14 +365,16 @@ func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *pati
 	defer e.Close()
 	context.AfterFunc(ctx, func() { e.Close() })
 	if !sayRestarted(std) {
-		greet(ctx, r, std)
+		hello, cancel := context.WithTimeout(ctx, promptWait)
+		greet(hello, r, std)
+		cancel()
 	}
 	for {
 		select {
 		case <-interrupts: // it was meant for a statement that has just ended
 		default:
 		}
-		e.setPrompt(s.Prompt(ctx, time.Now()))
+		e.setPrompt(promptInTime(ctx, s, interrupts))
 		text, err := e.read()
 		switch {
 		case errors.Is(err, errInterrupted):
@@ -409,9 +430,26 @@ func answer(ctx context.Context, s *query.Shell, text string, interrupts <-chan 
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(std.err, "cancelled")
 	default:
-		fmt.Fprintf(std.err, "error: %v\n", err)
+		fmt.Fprintf(std.err, "error: %s\n", query.Safe(err.Error()))
 	}
 	return err
+}
+
+// promptWait is how long the prompt may take to find out how the recording fares.
+const promptWait = time.Second
+
+// promptInTime is the prompt, also where the recording cannot be read, and at once after Ctrl-C.
+func promptInTime(ctx context.Context, s *query.Shell, interrupts <-chan os.Signal) string {
+	ctx, cancel := context.WithTimeout(ctx, promptWait)
+	defer cancel()
+	go func() {
+		select {
+		case <-interrupts:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return s.Prompt(ctx, time.Now())
 }
 
 // greet says what is open and whether it is being recorded.
@@ -421,7 +459,7 @@ func greet(ctx context.Context, r *query.Recording, std stdio) {
 		return
 	}
 	const day = "2006-01-02 15:04:05"
-	fmt.Fprintf(std.out, "netsql %s: %s\n", version, r.Path)
+	fmt.Fprintf(std.out, "netsql %s: %s\n", version, query.Safe(r.Path))
 	if !first.IsZero() {
 		fmt.Fprintf(std.out, "Recorded from %s to %s.\n", first.Local().Format(day), last.Local().Format(day))
 	}
