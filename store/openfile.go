@@ -324,7 +324,7 @@ func (f *openFile) patience(pragma string) {
 	}
 }
 
-// unwritable reports whether the error is one of the file, not of what was to be written.
+// unwritable reports whether the error is one of the file, or of the memory that a shell beside the recorder takes, not of what was to be written.
 func unwritable(err error) bool {
 	var held *heldError
 	var broken *brokenError
@@ -336,7 +336,7 @@ func unwritable(err error) bool {
 		return false
 	}
 	switch se.Code() & 0xff {
-	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED,
+	case sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED,
 		sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PROTOCOL:
 		return true
 	}

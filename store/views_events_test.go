@@ -120,6 +120,11 @@ func TestEvents(t *testing.T) {
 	gateway := func(gw, mac, state, backlog string) {
 		p.routes.Put(RouteID{NetNS: Of(1), Family: Of(4), TableID: Of(254), Dst: "0.0.0.0/0", Metric: Of(100), Dev: "eth0"}, Route{Gateway: gw, Type: "unicast"})
 		p.nbrs.Put(NeighborID{NetNS: Of(1), Dev: "eth0", Addr: "10.0.0.1"}, Neighbor{MAC: mac, State: state})
+		if mac == "bb" { // entered by the kernel, and by a person
+			p.nbrs.Put(NeighborID{NetNS: Of(1), Dev: "lo", Addr: "0.0.0.0"}, Neighbor{MAC: "00:00:00:00:00:00", State: "NOARP"})
+			p.nbrs.Put(NeighborID{NetNS: Of(1), Dev: "tun0", Addr: "10.9.0.1"}, Neighbor{State: "NOARP"})
+			p.nbrs.Put(NeighborID{NetNS: Of(1), Dev: "eth0", Addr: "10.0.0.9"}, Neighbor{MAC: "cc", State: "NOARP"})
+		}
 		p.sets.Put(SettingID{NetNS: Of(1), Name: "net.core.somaxconn"}, Setting{Value: backlog})
 		p.links.Put(InterfaceID{NetNS: Of(1), IfIndex: Of(2), Name: "eth0"}, Interface{MTU: Of(1500), OperState: "UP"})
 	}
@@ -197,6 +202,7 @@ func TestEvents(t *testing.T) {
 		"3|process|seen|sh -v|NULL|NULL|sh",
 		"3|route|changed|default via 10.0.0.254 dev eth0 metric 100|gateway=10.0.0.1|gateway=10.0.0.254|NULL",
 		"3|neighbor|changed|10.0.0.1 dev eth0|mac=aa|mac=bb|NULL",
+		"3|neighbor|added|10.0.0.9 dev eth0|NULL|mac=cc state=NOARP|NULL",
 		"3|setting|changed|net.core.somaxconn|128|4096|NULL",
 		"3.25!|socket|closed|tcp 10.0.0.5:443 ↔ 10.0.7.9:5002|NULL|NULL|webd",
 		"3.6|socket|opened|tcp 10.0.0.5:443 ↔ 10.0.7.9:5099|NULL|NULL|webd",

@@ -161,9 +161,9 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
          coalesce(' oif ' || oif, '') || ' ' || coalesce(action, '') || coalesce(' ' || table_name, ''),
          was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_rules)
   UNION ALL
-  -- Not that an entry ages, which each does all the time.
+  -- Not that an entry ages, which each does all the time, nor what the kernel enters of links on which nothing is looked for (0.0.0.0 dev lo).
   SELECT ts, 'neighbor', change, addr || ' dev ' || dev, was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_neighbors)
-   WHERE change <> 'changed' OR was LIKE '%mac=%' OR now LIKE '%mac=%' OR was LIKE '%state=FAILED%' OR now LIKE '%state=FAILED%'
+   WHERE NOT (state IS 'NOARP' AND coalesce(mac, '00:00:00:00:00:00') = '00:00:00:00:00:00') AND (change <> 'changed' OR was LIKE '%mac=%' OR now LIKE '%mac=%' OR was LIKE '%state=FAILED%' OR now LIKE '%state=FAILED%')
   UNION ALL
   -- Settings come and go with network namespaces and modules, hundreds at a time.
   SELECT ts, 'setting', change, name, substr(was, length('value=') + 1), substr(now, length('value=') + 1), NULL, NULL, 1, exact, netns FROM (CHANGES_settings)
