@@ -115,9 +115,8 @@ func (m *masker) words(start, end int) {
 			case c == '"' && !lone[0], c == '\'' && !lone[1]:
 				close := m.closing(at, end)
 				if close < 0 {
-					if m.cut && end == len(m.in) {
-						at = end
-						break
+					if m.cut && end == len(m.in) && m.toTheEnd(start) {
+						return
 					}
 					lone[0], lone[1] = lone[0] || c == '"', lone[1] || c == '\''
 					at++
@@ -132,6 +131,15 @@ func (m *masker) words(start, end int) {
 		m.word(start, at)
 		start = at
 	}
+}
+
+// toTheEnd takes a word whose quote may end behind what was read. It answers false if it had no secret at its end: then the quote may
+// be an apostrophe.
+func (m *masker) toTheEnd(start int) bool {
+	next := m.next
+	m.word(start, len(m.in))
+	m.next = next
+	return m.taken == len(m.in)
 }
 
 // closing is where the quote ends that begins at start, or -1.
