@@ -30,6 +30,14 @@ func probeCapabilities(ctx context.Context) []store.Capability {
 	return p.found
 }
 
+// maskCapability says whether the command lines of this run are masked.
+func maskCapability(noMask bool) store.Capability {
+	if noMask {
+		return store.Capability{Name: "passwords masked", Detail: "--no-mask: command lines are recorded as they are, with the passwords in them"}
+	}
+	return store.Capability{Name: "passwords masked", Available: true, Detail: "*** stands for passwords, keys and tokens that are found in command lines (netsql help permissions)"}
+}
+
 type probes struct {
 	ctx   context.Context
 	diag  *sockdiag.Conn

@@ -1,8 +1,11 @@
 package recorder
 
 import (
+	"bytes"
 	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -97,4 +100,63 @@ func TestFrozenProcess(t *testing.T) {
 	o.ByPID[int32(frozen.Process.Pid)].Due = time.Time{}
 	r.sample()
 	expect("thawed", "thawed --now")
+}
+
+// A password in the command line of a process is masked in the recording, unless that is switched off, and the recording says which.
+func TestMaskedCommandLine(t *testing.T) {
+	if !kerneltest.InNamespace(t) {
+		return
+	}
+	loopback(t)
+	l := listen(t, "tcp4", "127.0.0.1:0").(*net.TCPListener)
+	file, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := exec.Command("sh", "-c", "echo; read x", "worker", "--password=s3cret", "--verbose",
+		"http://ann:"+strings.Repeat("s3cret", 1000)+"@h/") // only its beginning is read
+	cmd.ExtraFiles = []*os.File{file}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); cmd.Process.Kill(); cmd.Wait() })
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		noMask bool
+		want   string
+	}{{false, "sh -c echo; read x worker --password=*** --verbose http://ann:***"}, {true, "sh -c echo; read x worker --password=s3cret --verbose http://ann:s3crets3cret"}} {
+		r := &testRecording{t: t, path: filepath.Join(t.TempDir(), "masked.db")}
+		if err := Run(t.Context(), Config{Path: r.path, Interval: MinInterval, Once: true, NetNS: NetNS{own: true}, NoMask: c.noMask}); err != nil {
+			t.Fatal(err)
+		}
+		rows := r.rows("SELECT DISTINCT cmdline FROM processes WHERE pid = ?", cmd.Process.Pid)
+		if c.noMask && len(rows) == 1 {
+			rows[0]["cmdline"] = text(rows[0]["cmdline"])[:len(c.want)]
+		}
+		if len(rows) != 1 || rows[0]["cmdline"] != c.want {
+			t.Errorf("without masks %v: %v, want %q", c.noMask, rows, c.want)
+		}
+		said := r.rows("SELECT available FROM capabilities WHERE name = 'passwords masked'")
+		if len(said) != 1 || (said[0]["available"] == int64(1)) == c.noMask {
+			t.Errorf("without masks %v: capabilities say %v", c.noMask, said)
+		}
+		recorded, err := os.ReadFile(r.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := bytes.Contains(recorded, []byte("s3cret")); got != c.noMask {
+			t.Errorf("without masks %v: the password stands in the file: %v", c.noMask, got)
+		}
+	}
 }

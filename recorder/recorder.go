@@ -129,6 +129,9 @@ type Config struct {
 	// off; what they would have told is unknown.
 	Without []string
 
+	// NoMask has command lines recorded as they are. Otherwise passwords, keys and tokens in them are replaced by ***.
+	NoMask bool
+
 	// Debug names topics of what is written to DebugTo, parted by commas: netlink, what the kernel is asked and tells; owners,
 	// how the processes that hold sockets are found, and why not; store, what becomes of samples. "" is nothing, and costs
 	// nothing.

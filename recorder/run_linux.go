@@ -54,7 +54,7 @@ func Run(ctx context.Context, c Config) error {
 	whole := context.WithoutCancel(ctx)
 	w, err := store.Create(whole, store.Options{
 		Path: c.Path, Boot: boot, Interval: c.Interval, Version: c.Version, UID: os.Geteuid(), Limits: c.Limits,
-		Capabilities: probeCapabilities(whole), Notice: c.Notice,
+		Capabilities: append(probeCapabilities(whole), maskCapability(c.NoMask)), Notice: c.Notice,
 	})
 	if err != nil {
 		return err
@@ -105,6 +105,7 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 	}
 	s := newSockets(w).(*sockets)
 	s.debug, s.owners.Log = debug, debug.Owners
+	s.owners.NoMask = c.NoMask
 	s.budget, s.without = c.CloseBudget, c.Without
 	if s.monitor, err = newMonitor(); err != nil {
 		return nil, err

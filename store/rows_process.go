@@ -6,7 +6,7 @@ type ProcessID struct {
 	Started float64 `col:"started" doc:"When the process started (field 22 of /proc/PID/stat)."`
 	Comm    string  `col:"comm" doc:"Name of the program, 15 bytes at most (/proc/PID/comm)."`
 	Exe     string  `col:"exe" doc:"Path of the executable (/proc/PID/exe)."`
-	Cmdline string  `col:"cmdline" doc:"Command line when first seen, arguments parted by blanks (/proc/PID/cmdline)."`
+	Cmdline string  `col:"cmdline" doc:"Command line when first seen, arguments parted by blanks (/proc/PID/cmdline); passwords in it are ***, without --no-mask."`
 }
 
 // Process is what may change while a program runs.

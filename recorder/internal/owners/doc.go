@@ -10,7 +10,7 @@
 // # What it hides
 //
 // Threads with tables of descriptors of their own, files registered with io_uring, subflows of one MPTCP connection, descriptors
-// of sockets that no dump shows (Stray), command lines that the kernel does not give, control groups, and names of users.
+// of sockets that no dump shows (Stray), command lines that the kernel does not give, passwords in those it gives (mask), control groups, and names of users.
 //
 // # What it never does
 //

@@ -45,6 +45,7 @@ import (
 // verifyRound, if the numbers of descriptors of both processes hide it. A socket that nobody is seen to hold has no
 // owner: it may be on its way from one process to another, which no process shows.
 type Owners struct {
+	NoMask    bool          // passwords in command lines are recorded too
 	Log       *debuglog.Log // nil: how owners are found is not told
 	Source    *store.Source
 	Processes *store.Set[store.ProcessID, store.Process]

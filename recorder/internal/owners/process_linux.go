@@ -18,7 +18,7 @@ import (
 // UserHZ is the unit of times in /proc: 100 on every machine that Go runs on.
 const UserHZ = 100
 
-// cmdlineLimit is how much of a command line is kept.
+// cmdlineLimit is how much of a command line is read.
 const cmdlineLimit = 4096
 
 // A Process is one program run: an exec makes another subject of it.
@@ -148,7 +148,11 @@ func (o *Owners) identify(p *Process) bool {
 	if p.ID.Comm == p.stat.comm && p.ID.Exe == exe && p.ID.Started == started && p.ID.Cmdline != "" {
 		return true
 	}
-	cmdline := bytes.TrimRight(o.cmdline(p), "\x00")
+	cmdline := o.cmdline(p)
+	cut := len(cmdline) == cmdlineLimit
+	if cmdline = bytes.TrimRight(cmdline, "\x00"); !o.NoMask {
+		cmdline = mask(cmdline, cut)
+	}
 	id := store.ProcessID{
 		PID: store.Of(p.PID), Started: started, Comm: p.stat.comm, Exe: exe,
 		Cmdline: kernel.Printable(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})),
