@@ -266,6 +266,9 @@ func TestProcFile(t *testing.T) {
 		if got, err := p.read(path); err != nil || string(got) != want {
 			t.Errorf("%d bytes of %d: %v", len(got), len(want), err)
 		}
+		if got, err := p.sysctl(path); err != nil || string(got) != want {
+			t.Errorf("sysctl: %d bytes of %d: %v", len(got), len(want), err)
+		}
 	}
 	if _, err := p.read(path + "x"); !os.IsNotExist(err) {
 		t.Errorf("a missing file: %v", err)

@@ -394,7 +394,11 @@ func (t *Table) changesView() View {
 }
 
 // spansOfChanges say from where changes are read: each is FROM and a table, with conditions.
-type spansOfChanges struct{ closed, open, gone, told string }
+type spansOfChanges struct {
+	closed, open, gone, told string
+
+	brief bool // without the columns after and learnt
+}
 
 // changesFrom selects the columns of changesView. All that may change about a subject stands in its tuple: t is what it is
 // since then, or what it was last if it went, u what it was before.
@@ -417,12 +421,19 @@ func (t *Table) changesFrom(from spansOfChanges) string {
 	list := func(lists ...[]string) string { return strings.Join(slices.Concat(lists...), ", ") }
 	// The span before is nearly always the one that ended with the sample before. Where its
 	// source failed meanwhile it is further back.
-	after, kept := t.lastReading()
-	body := "SELECT ts, after, change, learnt, exact, " + columnNames(t.id) + ", " + columnNames(t.rare) + fmt.Sprintf(`,
+	var after, kept, seenAfter, seenLearnt, toldAfter, toldLearnt string
+	columns := "ts, change, exact, "
+	if !from.brief {
+		after, kept = t.lastReading()
+		seenAfter, toldAfter = after+" AS after, ", "b.ts, "
+		seenLearnt, toldLearnt = "'dump' AS learnt, ", "e.learnt, "
+		columns = "ts, after, change, learnt, exact, "
+	}
+	body := "SELECT " + columns + columnNames(t.id) + ", " + columnNames(t.rare) + fmt.Sprintf(`,
        CASE change WHEN 'removed' THEN said WHEN 'changed' THEN coalesce(was, trim(%[10]s)) END AS was,
        CASE change WHEN 'removed' THEN NULL WHEN 'changed' THEN coalesce(now, said) ELSE said END AS now
   FROM (SELECT *, trim(%[9]s) AS said
-  FROM (SELECT m.ts, %[12]s AS after, CASE WHEN turn.tuple IS NULL THEN 'removed' WHEN q.id IS NULL THEN 'added' ELSE 'changed' END AS change, 'dump' AS learnt, 0 AS exact,
+  FROM (SELECT m.ts, %[12]sCASE WHEN turn.tuple IS NULL THEN 'removed' WHEN q.id IS NULL THEN 'added' ELSE 'changed' END AS change, %[14]s0 AS exact,
                %[2]s, NULL AS was, NULL AS now
           FROM (SELECT p.id & 4294967295 AS subject, (p.id >> 32) - p.length AS first, p.tuple %[3]s
                 UNION ALL
@@ -440,12 +451,12 @@ func (t *Table) changesFrom(from spansOfChanges) string {
          WHERE turn.tuple IS NOT q.tuple AND (u.id IS NULL OR (%[6]s) IS NOT (%[7]s))
            AND (turn.tuple IS NULL OR br.boot = mr.boot)%[8]s`,
 		name, list(is, was), from.closed, from.open, from.gone, list(differs), list(before), t.untold(),
-		strings.Join(said, " || "), strings.Join(unsaid, " || "), list(old), after, kept)
+		strings.Join(said, " || "), strings.Join(unsaid, " || "), list(old), seenAfter, kept, seenLearnt)
 	if t.events != nil {
 		body += fmt.Sprintf(`
         UNION ALL
-        SELECT e.ts, b.ts, e.change, e.learnt, e.learnt = 'event' AND e.late_ms IS NULL, %s, e.was, e.now
-          %s CROSS JOIN sample b ON b.id = e.sample - 1`, list(told, wasNull), from.told)
+        SELECT e.ts, %se.change, %se.learnt = 'event' AND e.late_ms IS NULL, %s, e.was, e.now
+          %s CROSS JOIN sample b ON b.id = e.sample - 1`, toldAfter, toldLearnt, list(told, wasNull), from.told)
 	}
 	return body + "))"
 }
@@ -458,13 +469,11 @@ func (t *Table) lastReading() (after, join string) {
 	if t.readBy == "" {
 		return "b.ts", ""
 	}
-	const read = "('read', 'incomplete')"
-	return `iif(k.id IS NULL, b.ts, (SELECT c.ts FROM source_span x CROSS JOIN source_tuple y ON y.id = x.tuple AND y.outcome IN ` + read + `
-                 LEFT JOIN sample c ON c.id = x.id >> 32 WHERE x.id < k.id AND x.id & 4294967295 = k.id & 4294967295 ORDER BY x.id DESC LIMIT 1))`,
+	const read = "IN (SELECT id FROM source_tuple WHERE outcome IN ('read', 'incomplete'))"
+	return `iif(k.id IS NULL, b.ts, (SELECT ts FROM sample WHERE id = (
+                 SELECT id >> 32 FROM source_span WHERE id < k.id AND id & 4294967295 = k.id & 4294967295 AND tuple ` + read + ` ORDER BY id DESC LIMIT 1)))`,
 		fmt.Sprintf(`
-          LEFT JOIN source_span k ON k.id = (
-               SELECT x.id FROM source_span x CROSS JOIN source o ON o.id = x.id & 4294967295 CROSS JOIN source_tuple y ON y.id = x.tuple
-                WHERE x.id BETWEEN b.id << 32 AND b.id << 32 | 4294967295 AND o.source = '%s' AND o.netns IS s.netns AND y.outcome NOT IN %s)`, t.readBy, read)
+          LEFT JOIN source_span k ON k.id IN (SELECT b.id << 32 | id FROM source WHERE source = '%s' AND netns IS s.netns) AND k.tuple NOT %s`, t.readBy, read)
 }
 
 // untold is the condition that the kernel told nothing of the subject.
@@ -568,7 +577,7 @@ func parseView(name, text string) (View, error) {
 			unknown = fmt.Errorf("view %s: no table %s", name, ref)
 			return ref
 		case what == "CHANGES":
-			return t.changesWithin()
+			return t.changesWithin(true)
 		}
 		return strconv.FormatInt(t.K, 10)
 	})
