@@ -469,11 +469,14 @@ func (t *Table) lastReading() (after, join string) {
 	if t.readBy == "" {
 		return "b.ts", ""
 	}
-	const read = "IN (SELECT id FROM source_tuple WHERE outcome IN ('read', 'incomplete'))"
+	const read = "IN ('read', 'incomplete')"
 	return `iif(k.id IS NULL, b.ts, (SELECT ts FROM sample WHERE id = (
-                 SELECT id >> 32 FROM source_span WHERE id < k.id AND id & 4294967295 = k.id & 4294967295 AND tuple ` + read + ` ORDER BY id DESC LIMIT 1)))`,
+                 SELECT x.id >> 32 FROM source_span x CROSS JOIN source_tuple y ON y.id = x.tuple
+                  WHERE x.id < k.id AND x.id & 4294967295 = k.id & 4294967295 AND outcome ` + read + ` ORDER BY x.id DESC LIMIT 1)))`,
 		fmt.Sprintf(`
-          LEFT JOIN source_span k ON k.id IN (SELECT b.id << 32 | id FROM source WHERE source = '%s' AND netns IS s.netns) AND k.tuple NOT %s`, t.readBy, read)
+          LEFT JOIN source_span k ON k.id = (
+               SELECT x.id FROM source_span x CROSS JOIN source o ON o.id = x.id & 4294967295 CROSS JOIN source_tuple y ON y.id = x.tuple
+                WHERE x.id BETWEEN b.id << 32 AND b.id << 32 | 4294967295 AND source = '%s' AND o.netns IS s.netns AND outcome NOT %s)`, t.readBy, read)
 }
 
 // untold is the condition that the kernel told nothing of the subject.
