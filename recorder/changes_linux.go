@@ -20,8 +20,8 @@ import (
 	"netsql/store"
 )
 
-// changes hears of the links, addresses, neighbours, routes and rules of a network namespace as they change (the multicast
-// groups of rtnetlink). A change brings the next sample forward; what was told of since the last
+// changes hears of the links, addresses, neighbours, routes, rules and a few sysctls of a network namespace as they change (the
+// multicast groups of rtnetlink). A change brings the next sample forward; what was told of since the last
 // one is put into the recording with its own time, after the dumps, which have the last word: the kernel does not tell
 // everything (IPv4 routes go without a message when their link goes down), and messages are lost.
 type changes struct {
@@ -47,6 +47,7 @@ type changes struct {
 	waiting      []change          // of them, those whose source could not be read
 	overflow     int               // messages that were too many
 	lost         bool              // some were lost
+	settings     bool              // a sysctl changed: forwarding and some others
 	off          [changeKinds]bool // those whose source is switched off
 	begun        bool              // a sample was written: there is something to compare with
 	unsubscribed bool              // we were not subscribed for part of the time since the last sample
@@ -99,6 +100,7 @@ type change struct {
 var changeGroups = []int{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+	unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF,
 }
 
 // changesBuffer is how much the kernel may keep for us: ten thousand routes at once, each of which it counts as
@@ -119,6 +121,8 @@ func newChanges(w *store.Writer, ns namespace, sources []source, h *monitor, t *
 		case *routes:
 			c.routes = store.NewEvents(c.source, store.RouteEvents, s.memory.set, nil)
 			s.quiet = c.routesQuiet
+		case *settings:
+			s.told = c.settingsTold
 		case *rules:
 			c.rules = store.NewEvents(c.source, store.RuleEvents, s.memory.set, nil)
 		}
@@ -179,7 +183,8 @@ func (c *changes) gather() {
 	c.empty = max(c.empty, before)
 	c.received = append(c.received, c.queue.messages...)
 	c.overflow, c.lost = c.overflow+c.queue.overflow, c.lost || c.queue.lost
-	c.queue.messages, c.queue.size, c.queue.overflow, c.queue.lost = nil, 0, 0, false
+	c.settings = c.settings || c.queue.settings
+	c.queue.messages, c.queue.size, c.queue.overflow, c.queue.lost, c.queue.settings = nil, 0, 0, false, false
 	if over := len(c.received) - queueLength; over > 0 { // samples have failed for long
 		c.received = slices.Clone(c.received[:queueLength])
 		c.overflow += over
@@ -397,16 +402,19 @@ func (c *changes) done() {
 		return
 	}
 	c.received, c.begun = c.waiting, true
-	c.overflow, c.lost, c.unsubscribed = 0, false, c.fd < 0
+	c.overflow, c.lost, c.settings, c.unsubscribed = 0, false, false, c.fd < 0
 }
 
+// settingsTold reports whether the kernel told of a changed sysctl since the last sample, or may have.
+func (c *changes) settingsTold() bool { return c.settings || c.lost }
+
 // routesQuiet reports whether nothing has happened since the last sample that may have changed a route: links and addresses take
-// routes with them, which the kernel does not tell of.
+// routes with them, which the kernel does not tell of, and ignore_routes_with_linkdown changes their flags.
 func (c *changes) routesQuiet() bool {
 	c.mu.Lock()
 	failed := c.failed != nil
 	c.mu.Unlock()
-	return !failed && !c.unsubscribed && !c.lost && c.overflow == 0 && !slices.ContainsFunc(c.received, func(m change) bool {
+	return !failed && !c.unsubscribed && !c.lost && !c.settings && c.overflow == 0 && !slices.ContainsFunc(c.received, func(m change) bool {
 		switch m.kind {
 		case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH, unix.RTM_NEWRULE, unix.RTM_DELRULE:
 			return false
@@ -605,6 +613,7 @@ type queue struct {
 	room     allowance
 	overflow int  // messages that found no room
 	lost     bool // the kernel had none, or they made no sense
+	settings bool // a sysctl changed: they are read, so that the message itself is not kept
 
 	// What was last told of links, addresses and neighbours. A router that advertises itself makes the kernel tell of its
 	// addresses again and again, and neighbours age.
@@ -648,7 +657,9 @@ func (q *queue) take(b []byte, at, late time.Duration) uint32 {
 			return triggers
 		}
 		m := change{at: at, late: late, kind: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]), body: b[unix.NLMSG_HDRLEN:size]}
-		if u := q.sift(&m); u > notUrgent {
+		if m.kind == unix.RTM_NEWNETCONF || m.kind == unix.RTM_DELNETCONF {
+			q.settings, urgent = true, triggers
+		} else if u := q.sift(&m); u > notUrgent {
 			urgent = max(urgent, u)
 			q.add(m)
 		}

@@ -37,6 +37,32 @@ func (p *procFile) read(path string) ([]byte, error) {
 	}
 }
 
+// sysctl returns what is in a file of /proc/sys, until the next read. The kernel gives all of it at once, and makes room
+// for as much as is asked for: so it is one short read, and another only of what is longer.
+func (p *procFile) sysctl(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	for room := shortSysctl; ; room *= 2 {
+		if len(p.buf) < room {
+			p.buf = make([]byte, max(room, 16<<10))
+		}
+		n, err := unix.Pread(fd, p.buf[:room], 0)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil, err
+		case n < room:
+			return p.buf[:n], nil
+		}
+	}
+}
+
+// shortSysctl is longer than all but the longest.
+const shortSysctl = 256
+
 // nextField cuts the first word off b; it is empty when there is none.
 func nextField(b []byte) (word, rest []byte) {
 	start := 0

@@ -55,6 +55,9 @@ func (s *routes) read(ctx context.Context) {
 	})
 }
 
+// readNext has the next sample read them.
+func (s *routes) readNext() { s.due = time.Time{} }
+
 func (s *routes) record(ctx context.Context) error {
 	var messages [][]byte
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {

@@ -159,7 +159,7 @@ func (r *run) loop(ctx, whole context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			r.sockets.last = true
+			r.readAllNext()
 			r.report(r.sample(whole))
 			return nil
 		case <-look.C:
@@ -194,6 +194,18 @@ func (r *run) loop(ctx, whole context.Context) error {
 		}
 		timer.Reset(next.Sub(now))
 		tidy.Reset(0)
+	}
+}
+
+// readAllNext has the next sample, the last of the run, read also what others may keep unread.
+func (r *run) readAllNext() {
+	r.sockets.last = true
+	for _, n := range r.networks {
+		for _, s := range n.sources {
+			if s, ok := s.(interface{ readNext() }); ok {
+				s.readNext()
+			}
+		}
 	}
 }
 

@@ -70,6 +70,7 @@ type Table struct {
 	events         *LogTable // of what happens to its subjects between samples; nil when nothing tells of that
 
 	changes     bool   // there is a view of its changes
+	readBy      string // the source that reads it, where changes come unannounced and not every sample reads; else ""
 	ageing      ageing // what its changes leave out
 	asSpans     bool   // there is a view of its spans
 	counterRows string // which rows have counters, as SQL; "": all
@@ -125,6 +126,13 @@ func showing[ID, V comparable](condition string, t Spans[ID, V]) Spans[ID, V] {
 // withChanges is t, with a view of its changes. A table of which events are told has one by that alone.
 func withChanges[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
 	t.changes = true
+	return t
+}
+
+// readBy is t, which the source of that name reads, but not in every sample: a change is later than the last sample that
+// read it, not than the sample before.
+func readBy[ID, V comparable](source string, t Spans[ID, V]) Spans[ID, V] {
+	t.readBy = source
 	return t
 }
 

@@ -64,7 +64,7 @@ type SourceID struct {
 
 // SourceOutcome says how reading the source went.
 type SourceOutcome struct {
-	Outcome  string `col:"outcome,rare" doc:"read, kept (not read, because the kernel would have told of a change), incomplete, failed, or off (not read, because it is switched off)."`
+	Outcome  string `col:"outcome,rare" doc:"read, kept (not read: the rows are those of the last reading), incomplete, failed, or off (not read, because it is switched off)."`
 	Error    string `col:"error,rare" doc:"What went wrong, when something did; for off, the flag that switched it off."`
 	Rows     Int    `col:"rows,value" unit:"rows" doc:"Rows it gave; NULL when it was not read."`
 	Duration Int    `col:"duration_ms,value" unit:"ms" doc:"How long it took, in whole milliseconds."`

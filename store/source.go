@@ -20,7 +20,8 @@ const (
 	Read
 	// Incomplete sources gave what they may see, and said what is missing.
 	Incomplete
-	// Kept sources were not read because the kernel would have told of a change.
+	// Kept sources were not read: the kernel would have told of a change, or they are read only so often. Their subjects
+	// stay as they were last read.
 	Kept
 	// Failed sources lose their rows of the sample.
 	Failed

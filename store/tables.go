@@ -46,8 +46,8 @@ var (
 		"How each CPU copes with received packets.")
 	Conntracks = define[ConntrackID, Conntrack]("conntrack", "conntrack_table", 120,
 		"How many connections are tracked, and how many may be.")
-	Settings = withChanges(define[SettingID, Setting]("settings", "setting", 240,
-		"The net sysctls that explain the rest."))
+	Settings = readBy("settings", withChanges(define[SettingID, Setting]("settings", "setting", 240,
+		"The net sysctls that explain the rest; where sources says kept, as they were last read.")))
 	Sources = define[SourceID, SourceOutcome]("sources", "source", 120,
 		"How reading each source of the kernel went in each sample.")
 )

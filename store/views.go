@@ -372,7 +372,7 @@ func (t *Table) changesView() View {
 		Doc: "When " + t.Name + " came, went and changed, within one boot.",
 		Columns: []Column{
 			{Name: "ts", Unit: "unix s", kind: kindTime, Doc: "When it happened, if exact; else it happened at ts at the latest: the sample that first saw it so, or when the event was read."},
-			{Name: "after", Unit: "unix s", kind: kindTime, Doc: "It happened between after and ts. Of what a sample saw, the last sample that saw it otherwise; of an event, the last sample before it: those later than after show it."},
+			{Name: "after", Unit: "unix s", kind: kindTime, Doc: "It happened between after and ts. Of what a sample saw, the last sample that saw it otherwise, and of a setting the last that read it; of an event, the last sample before it: those later than after show it."},
 			{Name: "change", Doc: "added, removed or changed."},
 			{Name: "learnt", Doc: "How: event, when the kernel told of it; dump, when a sample saw it."},
 			{Name: "exact", Doc: "1 when ts is known to a millisecond, else 0."},
@@ -394,7 +394,11 @@ func (t *Table) changesView() View {
 }
 
 // spansOfChanges say from where changes are read: each is FROM and a table, with conditions.
-type spansOfChanges struct{ closed, open, gone, told string }
+type spansOfChanges struct {
+	closed, open, gone, told string
+
+	brief bool // without the columns after and learnt
+}
 
 // changesFrom selects the columns of changesView. All that may change about a subject stands in its tuple: t is what it is
 // since then, or what it was last if it went, u what it was before.
@@ -417,11 +421,19 @@ func (t *Table) changesFrom(from spansOfChanges) string {
 	list := func(lists ...[]string) string { return strings.Join(slices.Concat(lists...), ", ") }
 	// The span before is nearly always the one that ended with the sample before. Where its
 	// source failed meanwhile it is further back.
-	body := "SELECT ts, after, change, learnt, exact, " + columnNames(t.id) + ", " + columnNames(t.rare) + fmt.Sprintf(`,
+	var after, kept, seenAfter, seenLearnt, toldAfter, toldLearnt string
+	columns := "ts, change, exact, "
+	if !from.brief {
+		after, kept = t.lastReading()
+		seenAfter, toldAfter = after+" AS after, ", "b.ts, "
+		seenLearnt, toldLearnt = "'dump' AS learnt, ", "e.learnt, "
+		columns = "ts, after, change, learnt, exact, "
+	}
+	body := "SELECT " + columns + columnNames(t.id) + ", " + columnNames(t.rare) + fmt.Sprintf(`,
        CASE change WHEN 'removed' THEN said WHEN 'changed' THEN coalesce(was, trim(%[10]s)) END AS was,
        CASE change WHEN 'removed' THEN NULL WHEN 'changed' THEN coalesce(now, said) ELSE said END AS now
   FROM (SELECT *, trim(%[9]s) AS said
-  FROM (SELECT m.ts, b.ts AS after, CASE WHEN turn.tuple IS NULL THEN 'removed' WHEN q.id IS NULL THEN 'added' ELSE 'changed' END AS change, 'dump' AS learnt, 0 AS exact,
+  FROM (SELECT m.ts, %[12]sCASE WHEN turn.tuple IS NULL THEN 'removed' WHEN q.id IS NULL THEN 'added' ELSE 'changed' END AS change, %[14]s0 AS exact,
                %[2]s, NULL AS was, NULL AS now
           FROM (SELECT p.id & 4294967295 AS subject, (p.id >> 32) - p.length AS first, p.tuple %[3]s
                 UNION ALL
@@ -435,18 +447,36 @@ func (t *Table) changesFrom(from spansOfChanges) string {
           CROSS JOIN %[1]s_tuple t ON t.id = coalesce(turn.tuple, q.tuple)
           LEFT JOIN (SELECT id, %[11]s FROM %[1]s_tuple) u ON u.id = q.tuple AND turn.tuple IS NOT NULL
           CROSS JOIN sample m ON m.id = turn.first CROSS JOIN run mr ON mr.id = m.run
-          CROSS JOIN sample b ON b.id = coalesce(q.id >> 32, m.id - 1) CROSS JOIN run br ON br.id = b.run
+          CROSS JOIN sample b ON b.id = coalesce(q.id >> 32, m.id - 1) CROSS JOIN run br ON br.id = b.run%[13]s
          WHERE turn.tuple IS NOT q.tuple AND (u.id IS NULL OR (%[6]s) IS NOT (%[7]s))
            AND (turn.tuple IS NULL OR br.boot = mr.boot)%[8]s`,
 		name, list(is, was), from.closed, from.open, from.gone, list(differs), list(before), t.untold(),
-		strings.Join(said, " || "), strings.Join(unsaid, " || "), list(old))
+		strings.Join(said, " || "), strings.Join(unsaid, " || "), list(old), seenAfter, kept, seenLearnt)
 	if t.events != nil {
 		body += fmt.Sprintf(`
         UNION ALL
-        SELECT e.ts, b.ts, e.change, e.learnt, e.learnt = 'event' AND e.late_ms IS NULL, %s, e.was, e.now
-          %s CROSS JOIN sample b ON b.id = e.sample - 1`, list(told, wasNull), from.told)
+        SELECT e.ts, %se.change, %se.learnt = 'event' AND e.late_ms IS NULL, %s, e.was, e.now
+          %s CROSS JOIN sample b ON b.id = e.sample - 1`, toldAfter, toldLearnt, list(told, wasNull), from.told)
 	}
 	return body + "))"
+}
+
+// lastReading is the time of the last sample that read the source of a subject s up to b, and the join that it needs. It is
+// NULL when the recording has no such sample.
+//
+// Where the source was not read at b, its span that says so ends there: what changed next was read, or the run was over.
+func (t *Table) lastReading() (after, join string) {
+	if t.readBy == "" {
+		return "b.ts", ""
+	}
+	const read = "IN ('read', 'incomplete')"
+	return `iif(k.id IS NULL, b.ts, (SELECT ts FROM sample WHERE id = (
+                 SELECT x.id >> 32 FROM source_span x CROSS JOIN source_tuple y ON y.id = x.tuple
+                  WHERE x.id < k.id AND x.id & 4294967295 = k.id & 4294967295 AND outcome ` + read + ` ORDER BY x.id DESC LIMIT 1)))`,
+		fmt.Sprintf(`
+          LEFT JOIN source_span k ON k.id = (
+               SELECT x.id FROM source_span x CROSS JOIN source o ON o.id = x.id & 4294967295 CROSS JOIN source_tuple y ON y.id = x.tuple
+                WHERE x.id BETWEEN b.id << 32 AND b.id << 32 | 4294967295 AND source = '%s' AND o.netns IS s.netns AND outcome NOT %s)`, t.readBy, read)
 }
 
 // untold is the condition that the kernel told nothing of the subject.
@@ -550,7 +580,7 @@ func parseView(name, text string) (View, error) {
 			unknown = fmt.Errorf("view %s: no table %s", name, ref)
 			return ref
 		case what == "CHANGES":
-			return t.changesWithin()
+			return t.changesWithin(true)
 		}
 		return strconv.FormatInt(t.K, 10)
 	})

@@ -10,8 +10,11 @@ import (
 // samples w.a to w.z. It reads the spans of the window only: of a machine with many routes a recording of a month holds millions.
 //
 // An event of the window may be told by the sample after it.
-func (t *Table) changesWithin() string {
+//
+// A brief one lacks the columns after and learnt: every connection keeps the views in memory, parsed, see selects.
+func (t *Table) changesWithin(brief bool) string {
 	return t.changesFrom(spansOfChanges{
+		brief: brief,
 		closed: fmt.Sprintf("FROM w CROSS JOIN %s_span p ON p.id BETWEEN w.a << 32 AND ((w.z + 1 + %d) << 32) - 1 AND (p.id >> 32) - p.length BETWEEN w.a AND w.z + 1",
 			t.Subject, t.K),
 		open: fmt.Sprintf("FROM w CROSS JOIN %s_open p ON p.from_sample BETWEEN w.a AND w.z + 1", t.Subject),
@@ -43,7 +46,7 @@ w AS MATERIALIZED (
          coalesce((SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1), -1) AS z
     FROM (SELECT %s AS since, %s AS until))
 %s
- ORDER BY ts`, low, high, v.From.changesWithin()), true
+ ORDER BY ts`, low, high, v.From.changesWithin(false)), true
 }
 
 // About is the body of events, of those parts alone that are about one of the objects.

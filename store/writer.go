@@ -241,6 +241,9 @@ func (w *Writer) BootTime() float64 { return w.started }
 // Now is the ts of the sample under way, in unix seconds.
 func (w *Writer) Now() float64 { return w.now.ts }
 
+// Interval is the time between samples.
+func (w *Writer) Interval() time.Duration { return w.options.Interval }
+
 // Begin starts a sample: everything Put until Commit has its time. What was kept in memory is written first, if that can
 // be done by now; look at Generation after it.
 func (w *Writer) Begin(c Clock) {
