@@ -32,6 +32,16 @@ type settings struct {
 	file     *procFile
 	paths    []string // of settingNames
 	subjects []*store.Subject[store.SettingID, store.Setting]
+	links    map[string]*settingsOfLink
+	reading  uint32 // grows with each
+}
+
+// settingsOfLink are what was read of a link: most of them stay as they are for ever.
+type settingsOfLink struct {
+	names    [5]string // of linkSettings
+	values   [5]store.Int
+	subjects [5]*store.Subject[store.SettingID, store.Setting]
+	reading  uint32 // the last in which it was there
 }
 
 const (
@@ -44,7 +54,7 @@ const (
 func newSettings(w *store.Writer, ns namespace) source {
 	s := &settings{
 		source: w.SourceIn(ns.id, "settings"), ns: ns, netlink: ns.rtnetlink(), file: ns.procFile(),
-		interval: settingsInterval, sampling: w.Interval(),
+		interval: settingsInterval, sampling: w.Interval(), links: map[string]*settingsOfLink{},
 	}
 	s.set = store.NewSet(s.source, store.Settings)
 	for _, name := range settingNames {
@@ -110,8 +120,10 @@ func (s *settings) record(ctx context.Context) error {
 	return nil
 }
 
-func (s *settings) put(name, value string) {
-	s.subjects = append(s.subjects, s.set.Put(store.SettingID{NetNS: s.ns.id, Name: name}, store.Setting{Value: value}))
+func (s *settings) put(name, value string) *store.Subject[store.SettingID, store.Setting] {
+	subject := s.set.Put(store.SettingID{NetNS: s.ns.id, Name: name}, store.Setting{Value: value})
+	s.subjects = append(s.subjects, subject)
+	return subject
 }
 
 // settingText parts several numbers by one blank each, where the kernel writes tabs.
@@ -145,15 +157,35 @@ func (s *settings) recordLinks(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("dump links: %w", err)
 	}
+	s.reading++
 	for _, msg := range messages {
 		name, values, err := parseLinkSettings(msg)
 		if err != nil {
 			return fmt.Errorf("read settings of a link: %w", err)
 		}
-		for i, setting := range linkSettings {
-			if v, ok := values[i].Get(); ok {
-				s.put(setting.sysctl(name), strconv.FormatInt(v, 10))
+		link := s.links[string(name)]
+		if link == nil {
+			link = &settingsOfLink{}
+			for i, setting := range linkSettings {
+				link.names[i] = setting.sysctl(string(name))
 			}
+			s.links[string(name)] = link
+		}
+		link.reading = s.reading
+		for i, value := range values {
+			v, ok := value.Get()
+			switch {
+			case !ok:
+			case link.subjects[i] != nil && link.values[i] == value && s.set.Keep(link.subjects[i]):
+				s.subjects = append(s.subjects, link.subjects[i])
+			default:
+				link.values[i], link.subjects[i] = value, s.put(link.names[i], strconv.FormatInt(v, 10))
+			}
+		}
+	}
+	for name, link := range s.links {
+		if link.reading != s.reading {
+			delete(s.links, name)
 		}
 	}
 	return nil
@@ -172,17 +204,16 @@ func (l linkSetting) sysctl(link string) string {
 }
 
 // parseLinkSettings decodes IFLA_AF_SPEC of an RTM_NEWLINK message: the values of
-// linkSettings.
-func parseLinkSettings(msg []byte) (name string, values [5]store.Int, err error) {
+// linkSettings. The name is a part of the message.
+func parseLinkSettings(msg []byte) (name []byte, values [5]store.Int, err error) {
 	if len(msg) < unix.SizeofIfInfomsg {
-		return "", values, rtnl.ErrShort
+		return nil, values, rtnl.ErrShort
 	}
 	var spec []byte
 	err = rtnl.Attributes(msg[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) error {
 		switch kind {
 		case unix.IFLA_IFNAME:
-			text, err := rtnl.TextOf(v)
-			name = string(text)
+			name, err = rtnl.TextOf(v)
 			return err
 		case unix.IFLA_AF_SPEC:
 			spec = v

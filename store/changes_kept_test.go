@@ -52,8 +52,11 @@ func keptLaw(t *testing.T, random *rand.Rand) {
 	}
 	begin()
 	var want []string
+	restart := false
 	for sample := range 400 {
-		if random.IntN(40) == 0 {
+		first := restart
+		restart = random.IntN(40) == 0
+		if first {
 			if err := w.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +90,9 @@ func keptLaw(t *testing.T, random *rand.Rand) {
 					return ErrKept
 				}
 				p.subjects = nil
-				if !long && random.IntN(8) == 0 {
+				// What was not read in the last sample of a run, or in the first of the next, is added again in the recording:
+				// it is not known to be the same.
+				if !long && random.IntN(8) == 0 && !first && !restart {
 					return errors.New("no")
 				}
 				p.subjects = []*Subject[SettingID, Setting]{}
@@ -131,7 +136,7 @@ func keptLaw(t *testing.T, random *rand.Rand) {
 		t.Fatal(err)
 	}
 	s := &script{t: t, path: path}
-	got := s.ask(`SELECT printf('%.3f %s %d %s %s', ts - 1000, change, netns, name, coalesce(printf('%.3f', after - 1000), 'NULL')) FROM setting_changes`)
+	got := s.ask(`SELECT printf('%.3f %s %d %s %s', ts - 1000, change, netns, name, iif(after IS NULL, 'NULL', printf('%.3f', after - 1000))) FROM setting_changes`)
 	slices.Sort(got)
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -49,7 +49,7 @@ func measures() string {
 // each choice is a process of its own.
 func TestAsOfLawUnderOtherMeasures(t *testing.T) {
 	t.Parallel()
-	for _, seed := range seeds(4, 16) {
+	for _, seed := range seeds(2, 16) {
 		r := rand.New(rand.NewPCG(seed, 13))
 		measures := []string{
 			fmt.Sprintf("-k=%d", 2+r.Int64N(8)),
