@@ -23,6 +23,7 @@ type patientWriter struct {
 	read    int64
 	end     int64
 	moved   time.Time // when the reader last took something
+	writing bool      // a part has left memory or file and has not reached the reader yet
 	closed  bool
 	err     error // of the reader
 	done    chan struct{}
@@ -108,7 +109,7 @@ func (w *patientWriter) pump() {
 			return
 		}
 		w.mu.Lock()
-		w.moved = time.Now()
+		w.moved, w.writing = time.Now(), false
 		w.changed.Broadcast()
 		w.mu.Unlock()
 	}
@@ -128,6 +129,7 @@ func (w *patientWriter) next(buffer []byte) ([]byte, error) {
 		if w.memory = w.memory[n:]; len(w.memory) == 0 {
 			w.memory = nil
 		}
+		w.writing = true
 		w.changed.Broadcast()
 		return buffer[:n], nil
 	}
@@ -136,7 +138,7 @@ func (w *patientWriter) next(buffer []byte) ([]byte, error) {
 	}
 	n, err := w.file.ReadAt(buffer[:min(int64(len(buffer)), w.end-w.read)], w.read)
 	if w.read += int64(n); n > 0 {
-		err = nil
+		w.writing, err = true, nil
 	}
 	return buffer[:n], err
 }
@@ -148,7 +150,7 @@ func (w *patientWriter) fail(err error) {
 	w.changed.Broadcast()
 }
 
-// drain waits until all is written, or drops the rest when the context ends.
+// drain waits until the reader has all, so that what others write comes after it; or drops the rest when the context ends.
 func (w *patientWriter) drain(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		w.mu.Lock()
@@ -159,7 +161,7 @@ func (w *patientWriter) drain(ctx context.Context) error {
 	defer stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for (len(w.memory) > 0 || w.read < w.end) && w.err == nil {
+	for (len(w.memory) > 0 || w.read < w.end || w.writing) && w.err == nil && ctx.Err() == nil {
 		w.changed.Wait()
 	}
 	return w.err

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -86,4 +88,42 @@ func TestPatientWriterTellsOfAReaderThatIsGone(t *testing.T) {
 	if !errors.Is(err, gone) || !errors.Is(w.Close(), gone) {
 		t.Errorf("%v", err)
 	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// The prompt is drawn after drain: what was printed before has reached the terminal then, and is not only on its way.
+func TestPatientWriterDrainsToTheReader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		came := 0
+		w := newPatientWriter(writerFunc(func(p []byte) (int, error) {
+			time.Sleep(time.Second) // of the bubble
+			came += len(p)
+			return len(p), nil
+		}), time.Hour)
+		if _, err := w.Write(make([]byte, 100_000)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // the first part is being written
+		if err := w.drain(t.Context()); err != nil || came != 100_000 {
+			t.Errorf("%d bytes came, %v", came, err)
+		}
+
+		// Who gives up waits no longer.
+		if _, err := w.Write(make([]byte, 100_000)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		if err := w.drain(ctx); err != nil || time.Since(began) != time.Millisecond {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		if err := w.Close(); err != nil || came != 100_000+64<<10 {
+			t.Errorf("%d bytes came, %v", came, err)
+		}
+	})
 }
