@@ -76,6 +76,11 @@ func oneOf(words ...string) completer {
 	}
 }
 
+// tableNames are made only when asked for: their views take half a megabyte to make, which a recorder would keep.
+func tableNames(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return beginning(begun, query.TableNames()), cobra.ShellCompDirectiveNoFileComp
+}
+
 // someOf is for several words parted by commas.
 func someOf(words ...string) completer {
 	return func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {

@@ -60,7 +60,7 @@ func export(f *flags) runner {
 	f.BoolVar(&safe, "spreadsheet-safe", true, "put ' before a text of CSV that a spreadsheet would run as a formula; false writes it as it is")
 	memory := memoryFlag(f)
 	f.complete("format", oneOf("csv", "jsonl"))
-	f.completeWords(anyFolder, oneOf(query.TableNames()...))
+	f.completeWords(anyFolder, tableNames)
 	return func(ctx context.Context, words []string, std stdio) error {
 		if len(words) == 0 {
 			return usagef("export to which folder? netsql export --since '2h ago' post-mortem")
@@ -131,7 +131,7 @@ func tables(f *flags) runner {
 	var markdown, asJSON bool
 	f.BoolVar(&markdown, "markdown", false, "as Markdown")
 	f.BoolVar(&asJSON, "json", false, "as JSON, with functions, commands and modes")
-	f.completeWords(oneOf(query.TableNames()...), nothing)
+	f.completeWords(tableNames, nothing)
 	return func(_ context.Context, words []string, std stdio) error {
 		switch {
 		case len(words) > 1:
