@@ -20,7 +20,7 @@ type addresses struct {
 
 func newAddresses(w *store.Writer, ns namespace) source {
 	s := &addresses{source: w.SourceIn(ns.id, "addresses"), ns: ns, netlink: ns.rtnetlink()}
-	s.memory = newDumpMemory(store.NewSet(s.source, store.Addresses), s.netlink)
+	s.memory = newDumpMemory(w, store.NewSet(s.source, store.Addresses), s.netlink)
 	return s
 }
 
@@ -34,7 +34,7 @@ func (s *addresses) record(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("dump addresses: %w", err)
 	}
-	if s.memory.keep(messages, unix.SizeofIfAddrmsg, rtnl.TickingInAddress) {
+	if s.memory.keep(messages, unix.SizeofIfAddrmsg, s.ticking) {
 		return nil
 	}
 	for _, msg := range messages {
@@ -44,6 +44,12 @@ func (s *addresses) record(ctx context.Context) error {
 		}
 		if rtnl.FamilyNumber(a.Family) != 0 {
 			id, v := addressRow(&a, s.ns.id, &s.memory.names)
+			if a.Valid != rtnl.Forever {
+				v.ValidUntil = s.memory.ends.of(id, 0, a.Valid)
+			}
+			if a.Preferred != rtnl.Forever {
+				v.PreferredUntil = s.memory.ends.of(id, 1, a.Preferred)
+			}
 			s.memory.put(id, v)
 		}
 	}
@@ -51,7 +57,19 @@ func (s *addresses) record(ctx context.Context) error {
 	return nil
 }
 
-// addressRow is the address as it is recorded.
+// ticking are the attributes with the time that an address has left, which is noted.
+func (s *addresses) ticking(kind uint16, value []byte) bool {
+	valid, preferred, tells := rtnl.LifetimesOf(kind, value)
+	if tells && valid != rtnl.Forever {
+		s.memory.ends.note(valid)
+	}
+	if tells && preferred != rtnl.Forever {
+		s.memory.ends.note(preferred)
+	}
+	return tells
+}
+
+// addressRow is the address as it is recorded, without the moments until which it is valid and preferred.
 func addressRow(a *rtnl.Address, netns store.Int, links *rtnl.LinkNames) (store.AddressID, store.Address) {
 	flags := flagText(a.Flags, addressFlags[:])
 	if a.Family == unix.AF_INET6 {

@@ -20,7 +20,7 @@ import (
 	"netsql/store"
 )
 
-// changes hears of the links, addresses, neighbours, routes, rules and a few sysctls of a network namespace as they change (the
+// changes hears of the links, addresses, neighbours, nexthop objects, routes, rules and a few sysctls of a network namespace as they change (the
 // multicast groups of rtnetlink). A change brings the next sample forward; what was told of since the last
 // one is put into the recording with its own time, after the dumps, which have the last word: the kernel does not tell
 // everything (IPv4 routes go without a message when their link goes down), and messages are lost.
@@ -38,6 +38,8 @@ type changes struct {
 	linkSet   *store.EventSet[store.InterfaceID, store.Interface]
 	addresses *store.EventSet[store.AddressID, store.Address]
 	neighbors *store.EventSet[store.NeighborID, store.Neighbor]
+	nextHops  *store.EventSet[store.NextHopID, store.NextHop]
+	ways      *routes
 	routes    *store.EventSet[store.RouteID, store.Route]
 	rules     *store.EventSet[store.RuleID, store.Rule]
 
@@ -67,6 +69,7 @@ const (
 	changedLink = iota
 	changedAddress
 	changedNeighbor
+	changedNextHop
 	changedRoute
 	changedRule
 	changeKinds
@@ -79,6 +82,8 @@ func (m *change) kindOf() int {
 		return changedAddress
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		return changedNeighbor
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		return changedNextHop
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		return changedRoute
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
@@ -103,6 +108,9 @@ var changeGroups = []int{
 	unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF,
 }
 
+// newGroups are those that not every kernel has.
+var newGroups = []int{unix.RTNLGRP_NEXTHOP} // Linux 5.3
+
 // changesBuffer is how much the kernel may keep for us: ten thousand routes at once, each of which it counts as
 // nearly a kilobyte. Without CAP_NET_ADMIN it is net.core.rmem_max at the most.
 const changesBuffer = 16 << 20
@@ -115,11 +123,13 @@ func newChanges(w *store.Writer, ns namespace, sources []source, h *monitor, t *
 			c.links = s
 			c.linkSet = store.NewEvents(c.source, store.InterfaceEvents, s.attributes, sameButSpeed)
 		case *addresses:
-			c.addresses = store.NewEvents(c.source, store.AddressEvents, s.memory.set, nil)
+			c.addresses = store.NewEvents(c.source, store.AddressEvents, s.memory.set, sameButLifetime)
 		case *neighbors:
 			c.neighbors = store.NewEvents(c.source, store.NeighborEvents, s.memory.set, sameButAge)
+		case *nextHops:
+			c.nextHops = store.NewEvents(c.source, store.NextHopEvents, s.memory.set, nil)
 		case *routes:
-			c.routes = store.NewEvents(c.source, store.RouteEvents, s.memory.set, nil)
+			c.ways, c.routes = s, store.NewEvents(c.source, store.RouteEvents, s.memory.set, sameButExpiry)
 			s.quiet = c.routesQuiet
 		case *settings:
 			s.told = c.settingsTold
@@ -141,6 +151,18 @@ func sameButSpeed(told, seen store.Interface) (store.Interface, bool) {
 func sameButAge(told, seen store.Neighbor) (store.Neighbor, bool) {
 	same := told.MAC == seen.MAC && told.Flags == seen.Flags && ageless(told.State) == ageless(seen.State)
 	return told, same
+}
+
+// sameButLifetime: an address whose lifetime a router or a DHCP server has put off has not changed.
+func sameButLifetime(told, seen store.Address) (store.Address, bool) {
+	told.ValidUntil, told.PreferredUntil = seen.ValidUntil, seen.PreferredUntil
+	return told, told == seen
+}
+
+// sameButExpiry: nor has such a route.
+func sameButExpiry(told, seen store.Route) (store.Route, bool) {
+	told.Expires = seen.Expires
+	return told, told == seen
 }
 
 // ageless are the states of a neighbour that are left when its age does not count. neighbor_changes reads it so, too.
@@ -208,6 +230,8 @@ func (c *changes) readAll(ctx context.Context, sources []source) {
 			kind = changedAddress
 		case *neighbors:
 			kind = changedNeighbor
+		case *nextHops:
+			kind = changedNextHop
 		case *routes:
 			kind = changedRoute
 		case *rules:
@@ -230,6 +254,9 @@ func (c *changes) subscribe() {
 	var fd int
 	if fd, c.failed = multicast(unix.NETLINK_ROUTE, changesBuffer, changeGroups...); c.failed != nil {
 		return
+	}
+	for _, group := range newGroups {
+		_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group)
 	}
 	c.drops, _ = socketDrops(fd)
 	c.fd, c.empty = fd, kernel.SinceBoot()
@@ -353,7 +380,7 @@ type eventSet interface {
 
 // sets are by kind.
 func (c *changes) sets() [changeKinds]eventSet {
-	return [...]eventSet{c.linkSet, c.addresses, c.neighbors, c.routes, c.rules}
+	return [...]eventSet{c.linkSet, c.addresses, c.neighbors, c.nextHops, c.routes, c.rules}
 }
 
 // tellDoubtful tells those messages that the dump shows, though they came while it went on. The others wait for the next sample.
@@ -462,6 +489,10 @@ func (c *changes) tell(m *change) (looked bool) {
 		if looked = c.neighbors.Looked(); looked {
 			c.tellNeighbor(m)
 		}
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		if looked = c.nextHops.Looked(); looked {
+			c.tellNextHop(m)
+		}
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		if looked = c.routes.Looked(); looked {
 			c.tellRoute(m)
@@ -512,6 +543,12 @@ func (c *changes) tellAddress(m *change) {
 	a, err := rtnl.ParseAddress(m.body)
 	if err == nil && rtnl.FamilyNumber(a.Family) != 0 {
 		id, v := addressRow(&a, c.ns.id, &c.names)
+		if a.Valid != rtnl.Forever {
+			v.ValidUntil = endOf(c.writer, m.at, a.Valid)
+		}
+		if a.Preferred != rtnl.Forever && a.Preferred > 0 {
+			v.PreferredUntil = endOf(c.writer, m.at, a.Preferred)
+		}
 		c.addresses.Tell(m.at, m.late, id, v, m.kind == unix.RTM_NEWADDR)
 	}
 }
@@ -529,15 +566,59 @@ func (c *changes) tellRoute(m *change) {
 	if err != nil || rtnl.FamilyNumber(r.Family) == 0 || r.Flags&unix.RTM_F_CLONED != 0 {
 		return
 	}
-	id, v := routeRow(&r, c.ns.id, &c.names)
+	for r := range siblings(&r) {
+		id, v := routeRow(r, c.ns.id, &c.names, c.objectNow)
+		if r.Expires != 0 {
+			v.Expires = endOf(c.writer, m.at, r.Expires)
+		}
+		first := r.Family == unix.AF_INET && m.flags&unix.NLM_F_APPEND == 0
+		if m.kind == unix.RTM_NEWROUTE {
+			c.ways.before.add(id, r.NextHopID)
+		}
+		c.tellRouteRow(m, id, v, first)
+	}
+}
+
+// tellRouteRow tells of one route.
+func (c *changes) tellRouteRow(m *change, id store.RouteID, v store.Route, first bool) {
+	same := func(o store.Route) bool {
+		_, same := sameButExpiry(v, o)
+		return same
+	}
 	alike := func(o store.Route) bool {
 		return o.Gateway == v.Gateway && o.Type == v.Type && o.NextHops == v.NextHops
 	}
-	first := r.Family == unix.AF_INET && m.flags&unix.NLM_F_APPEND == 0
-	tellOneOf(c.routes, m, v, alike, first, func(nth int) store.RouteID {
+	tellOneOf(c.routes, m, v, same, alike, first, func(nth int) store.RouteID {
 		id.Nth = store.Of(nth)
 		return id
 	})
+}
+
+// objectNow is the nexthop object of that number, as the messages so far have it.
+func (c *changes) objectNow(id uint32) (store.NextHop, bool) {
+	if !c.nextHops.Looked() {
+		return store.NextHop{}, false
+	}
+	return c.nextHops.State(store.NextHopID{NetNS: c.ns.id, ID: store.Of(id)})
+}
+
+func (c *changes) tellNextHop(m *change) {
+	h, err := rtnl.ParseNextHop(m.body)
+	if err != nil {
+		return
+	}
+	id, v := nextHopRow(&h, c.ns.id, &c.names)
+	c.nextHops.Tell(m.at, m.late, id, v, m.kind == unix.RTM_NEWNEXTHOP)
+	if m.kind == unix.RTM_NEWNEXTHOP || !c.routes.Looked() {
+		return
+	}
+	// The routes that went by it are gone as well, and of those of IPv4 the kernel does not tell (__remove_nexthop_fib in
+	// net/ipv4/nexthop.c).
+	for _, id := range c.ways.before.byObject[h.ID] {
+		if v, there := c.routes.State(id); there && v.NextHopID == store.Of(h.ID) {
+			c.tellRouteRow(&change{at: m.at, late: m.late, kind: unix.RTM_DELROUTE}, id, v, false)
+		}
+	}
 }
 
 func (c *changes) tellRule(m *change) {
@@ -548,15 +629,15 @@ func (c *changes) tellRule(m *change) {
 	id, v := ruleRow(&r, c.ns.id)
 	told := *m
 	told.flags &^= unix.NLM_F_REPLACE // which means nothing for rules
-	tellOneOf(c.rules, &told, v, func(store.Rule) bool { return false }, false, func(nth int) store.RuleID {
+	tellOneOf(c.rules, &told, v, func(o store.Rule) bool { return o == v }, func(store.Rule) bool { return false }, false, func(nth int) store.RuleID {
 		id.Nth = store.Of(nth)
 		return id
 	})
 }
 
 // tellOneOf tells of one of several with the same key, which dumps tell apart by their order. A new one comes first or
-// last; one that goes is that which has the values v, or is alike, or is the only one.
-func tellOneOf[ID, V comparable](set *store.EventSet[ID, V], m *change, v V, alike func(V) bool, first bool, id func(nth int) ID) {
+// last; one that goes is that which has the same values as v, or is alike, or is the only one.
+func tellOneOf[ID, V comparable](set *store.EventSet[ID, V], m *change, v V, same, alike func(V) bool, first bool, id func(nth int) ID) {
 	var before []V
 	for {
 		was, there := set.State(id(len(before)))
@@ -566,7 +647,7 @@ func tellOneOf[ID, V comparable](set *store.EventSet[ID, V], m *change, v V, ali
 		before = append(before, was)
 	}
 	after := slices.Clone(before)
-	at := slices.Index(before, v)
+	at := slices.IndexFunc(before, same)
 	switch {
 	case m.kind == unix.RTM_DELROUTE || m.kind == unix.RTM_DELRULE:
 		if at < 0 {
@@ -682,7 +763,7 @@ func (q *queue) add(m change) {
 // sift says how urgent a message is: not at all when it tells what was told before.
 func (q *queue) sift(m *change) uint32 {
 	switch m.kind {
-	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
 		return triggers
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		if len(m.body) < unix.SizeofRtMsg || rtnl.FamilyNumber(m.body[0]) == 0 || binary.NativeEndian.Uint32(m.body[8:])&unix.RTM_F_CLONED != 0 {
@@ -700,6 +781,7 @@ func (q *queue) sift(m *change) uint32 {
 		if err != nil || rtnl.FamilyNumber(a.Family) == 0 {
 			return notUrgent
 		}
+		a.Valid, a.Preferred = 0, 0
 		return urgencyOf(&q.addresses, addressKey{a.Index, a.Local, a.Remote, a.PrefixLen}, a, m.kind == unix.RTM_NEWADDR, triggers)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		n, err := rtnl.ParseNeighbor(m.body)

@@ -647,6 +647,9 @@ func FuzzChanges(f *testing.F) {
 	f.Add(bytes.Join([][]byte{netlinkMessage(unix.RTM_NEWLINK, 0, link), netlinkMessage(unix.RTM_NEWADDR, 0, address), netlinkMessage(unix.RTM_DELLINK, 0, link)}, nil))
 	f.Add(bytes.Join([][]byte{netlinkMessage(unix.RTM_NEWNEIGH, 0, neighbor), netlinkMessage(unix.RTM_NEWRULE, unix.NLM_F_REPLACE, rule)}, nil))
 	f.Add(netlinkMessage(unix.RTM_NEWROUTE, unix.NLM_F_APPEND, route)[:20])
+	object := kerneltest.Message([]byte{unix.AF_INET, 0, 3, 0, 0, 0, 0, 0}, kerneltest.Attribute(1, 9, 0, 0, 0), kerneltest.Attribute(5, 3, 0, 0, 0))
+	byObject := append(bytes.Clone(route), kerneltest.Attribute(30, 9, 0, 0, 0)...)
+	f.Add(bytes.Join([][]byte{netlinkMessage(unix.RTM_NEWNEXTHOP, 0, object), netlinkMessage(unix.RTM_NEWROUTE, 0, byObject), netlinkMessage(unix.RTM_DELNEXTHOP, 0, object)}, nil))
 	w, err := store.Create(f.Context(), store.Options{Path: filepath.Join(f.TempDir(), "fuzz.db"), Interval: time.Second, Boot: store.Boot{ID: "boot"}})
 	if err != nil {
 		f.Fatal(err)
@@ -660,11 +663,13 @@ func FuzzChanges(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		uptime += time.Second
 		w.Begin(store.Clock{Wall: time.Unix(1_700_000_000, 0).Add(uptime), Uptime: uptime, Awake: uptime})
-		for _, s := range list[:5] {
+		for _, s := range list[:6] {
 			switch s := s.(type) { // an empty machine
 			case *interfaces:
 				s.source.Read(func() error { return nil })
 			case *addresses:
+				s.source.Read(func() error { return nil })
+			case *nextHops:
 				s.source.Read(func() error { return nil })
 			case *neighbors:
 				s.source.Read(func() error { return nil })

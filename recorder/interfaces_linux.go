@@ -122,7 +122,7 @@ func linkRow(l *rtnl.Link, netns store.Int, master string, speed linkSpeed) (sto
 		Type: string(l.Kind), MAC: hardwareAddr(l.MAC), MTU: l.MTU, Carrier: l.Carrier,
 		Flags: flagText(l.Flags, linkFlags), Speed: speed.mbps, Duplex: speed.duplex, Master: master,
 		Qdisc: string(l.Qdisc), TxQLen: l.TxQLen, Alias: string(l.Alias),
-		Link: l.Below, Promisc: l.Promiscuity, CarrierUp: l.CarrierChanges,
+		Link: l.Below, Promisc: l.Promiscuity, CarrierUp: l.CarrierChanges, AltNames: l.AltNames,
 	}
 	if v.Type == "" {
 		v.Type = (&nl.IfInfomsg{IfInfomsg: unix.IfInfomsg{Type: l.Hardware}}).EncapType()

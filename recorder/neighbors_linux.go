@@ -21,7 +21,7 @@ type neighbors struct {
 
 func newNeighbors(w *store.Writer, ns namespace) source {
 	s := &neighbors{source: w.SourceIn(ns.id, "neighbors"), ns: ns, netlink: ns.rtnetlink()}
-	s.memory = newDumpMemory(store.NewSet(s.source, store.Neighbors), s.netlink)
+	s.memory = newDumpMemory(w, store.NewSet(s.source, store.Neighbors), s.netlink)
 	return s
 }
 

@@ -148,10 +148,10 @@ type Config struct {
 
 // SourceNames are the sources that can be switched off with Config.Without. "sockets" is all of tcp, udp, raw and unix, and with
 // them owners and traffic; "owners" is which processes hold the sockets, "closes" what the kernel tells of closed sockets, and
-// "changes" what it tells of links, addresses, neighbours, routes and rules between samples. Which network namespaces are
+// "changes" what it tells of links, addresses, neighbours, nexthops, routes and rules between samples. Which network namespaces are
 // recorded, Config.NetNS says.
 var SourceNames = []string{
-	"addresses", "changes", "closes", "conntrack", "interfaces", "neighbors", "owners", "protocol_counters", "raw", "routes", "rules",
+	"addresses", "changes", "closes", "conntrack", "interfaces", "neighbors", "nexthops", "owners", "protocol_counters", "raw", "routes", "rules",
 	"settings", "sockets", "softnet", "tcp", "traffic", "udp", "unix",
 }
 

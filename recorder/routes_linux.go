@@ -1,9 +1,12 @@
 package recorder
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -28,6 +31,32 @@ type routes struct {
 	quiet   func() bool // nothing was told since the last sample that concerns them; nil: nobody listens
 	many    int
 	due     time.Time // when they are to be read, whatever was told
+
+	nextHops *nextHops // nil: what an object stands for is not known
+	of       int       // the state of them that the rows are of
+	known    users     // of this dump
+	before   users     // of the dump before, and of what was told since
+}
+
+// users are the routes that go by nexthop objects: those that go with one are told of with its own time. The next dump shows what is
+// more than manyUsers.
+type users struct {
+	byObject map[uint32][]store.RouteID
+	n        int
+}
+
+const manyUsers = 1000
+
+func (u *users) add(id store.RouteID, object uint32) {
+	if object == 0 || u.n >= manyUsers {
+		return
+	}
+	if u.byObject == nil {
+		u.byObject = map[uint32][]store.RouteID{}
+	}
+	id.Nth = store.Of(0)
+	u.byObject[object] = append(u.byObject[object], id)
+	u.n++
 }
 
 const (
@@ -39,20 +68,41 @@ const (
 
 func newRoutes(w *store.Writer, ns namespace) source {
 	s := &routes{source: w.SourceIn(ns.id, "routes"), ns: ns, netlink: ns.rtnetlink(), many: manyRoutes}
-	s.memory = newDumpMemory(store.NewSet(s.source, store.Routes), s.netlink)
+	s.memory = newDumpMemory(w, store.NewSet(s.source, store.Routes), s.netlink)
 	return s
 }
 
 func (s *routes) read(ctx context.Context) {
 	s.source.Read(func() error {
 		now := time.Now()
+		s.before = users{maps.Clone(s.known.byObject), s.known.n}
 		if s.quiet != nil && s.quiet() && now.Before(s.due) && len(s.memory.subjects) >= s.many && s.memory.set.KeepAll() {
 			return store.ErrKept
 		}
 		err := s.record(ctx)
-		s.due = now.Add(fullDump)
+		s.due = now.Add(s.lasts())
 		return err
 	})
+}
+
+// lasts is for how long what was read holds if nothing is told: no route expires before.
+func (s *routes) lasts() time.Duration {
+	least := fullDump
+	for _, d := range s.memory.ends.kept {
+		if left := time.Duration((d.at - s.memory.ends.now) * float64(time.Second)); !d.over {
+			least = min(least, left)
+		}
+	}
+	return least
+}
+
+// ticking are the attributes with the time that a route has left, which is noted.
+func (s *routes) ticking(kind uint16, value []byte) bool {
+	left, tells := rtnl.ExpiryOf(kind, value)
+	if left != 0 {
+		s.memory.ends.note(left)
+	}
+	return tells
 }
 
 // readNext has the next sample read them.
@@ -77,9 +127,13 @@ func (s *routes) record(ctx context.Context) error {
 			messages = append(messages, got...)
 		}
 	}
-	if s.memory.keep(messages, unix.SizeofRtMsg, rtnl.TickingInRoute) {
+	if s.nextHops != nil && s.of != s.nextHops.changed {
+		s.of, s.memory.valid = s.nextHops.changed, false
+	}
+	if s.memory.keep(messages, unix.SizeofRtMsg, s.ticking) {
 		return nil
 	}
+	s.known = users{}
 	// Those to one destination in one table follow each other (fib_table_dump in net/ipv4/fib_trie.c, fib6_dump_node in
 	// net/ipv6/ip6_fib.c): of those that are alike, only theirs need be counted.
 	nth := map[store.RouteID]int64{}
@@ -94,18 +148,46 @@ func (s *routes) record(ctx context.Context) error {
 			clear(nth)
 			table, dst = r.Table, r.Dst
 		}
-		id, v := routeRow(&r, s.ns.id, &s.memory.names)
-		n := nth[id]
-		nth[id] = n + 1
-		id.Nth = store.Of(n)
-		s.memory.put(id, v)
+		for r := range siblings(&r) {
+			id, v := routeRow(r, s.ns.id, &s.memory.names, s.nextHops.of)
+			n := nth[id]
+			nth[id] = n + 1
+			id.Nth = store.Of(n)
+			if r.Expires != 0 {
+				v.Expires = s.memory.ends.of(id, 0, r.Expires)
+			}
+			s.known.add(id, r.NextHopID)
+			s.memory.put(id, v)
+		}
 	}
 	s.memory.done()
 	return nil
 }
 
-// routeRow is the route as it is recorded, without its ordinal.
-func routeRow(r *rtnl.Route, netns store.Int, links *rtnl.LinkNames) (store.RouteID, store.Route) {
+// siblings are the routes that a message tells of. To the kernel each next hop of an IPv6 route is a route, which comes and goes by
+// itself: it only tells of all of them together (rt6_fill_node in net/ipv6/route.c). So a hop that joins another is an added route,
+// and nothing is removed. A nexthop object, and a multipath route of IPv4, is one route.
+func siblings(r *rtnl.Route) iter.Seq[*rtnl.Route] {
+	return func(yield func(*rtnl.Route) bool) {
+		if r.Family != unix.AF_INET6 || r.NextHopID != 0 || len(r.NextHops) == 0 {
+			yield(r)
+			return
+		}
+		for i := range r.NextHops {
+			hop := &r.NextHops[i]
+			one := *r
+			one.Gateway, one.OIF, one.Encap, one.NextHops = hop.Gateway, hop.OIF, hop.Encap, nil
+			one.Flags |= hop.Flags
+			one.Weight = hop.Weight
+			if !yield(&one) {
+				return
+			}
+		}
+	}
+}
+
+// routeRow is the route as it is recorded, without its ordinal and the moment when it expires. find gives nexthop objects.
+func routeRow(r *rtnl.Route, netns store.Int, links *rtnl.LinkNames, find func(id uint32) (store.NextHop, bool)) (store.RouteID, store.Route) {
 	id := store.RouteID{
 		NetNS: netns, Family: store.Of(rtnl.FamilyNumber(r.Family)), TableID: store.Of(r.Table),
 		Dst: r.Dst.String(), TOS: store.Of(r.TOS), Metric: store.Of(r.Metric), Dev: links.Of(r.OIF),
@@ -117,38 +199,81 @@ func routeRow(r *rtnl.Route, netns store.Int, links *rtnl.LinkNames) (store.Rout
 		TableName: tableNames().of(r.Table), Gateway: addrText(r.Gateway), Src: addrText(r.Prefsrc),
 		Protocol: protocolNames().of(uint32(r.Protocol)), Scope: scopeNames().of(uint32(r.Scope)),
 		Type: routeTypes.of(uint32(r.Kind)), Flags: flagText(r.Flags, routeFlags),
-		MTU: r.MTU, Window: r.Window,
+		MTU: r.MTU, Window: r.Window, NextHopID: store.NonZero(r.NextHopID), Encap: r.Encap, Realm: r.Realms, Pref: preference(r.Pref),
+		Lock: lockText(r.Lock), AdvMSS: r.AdvMSS, HopLimit: r.HopLimit, InitCwnd: r.InitCwnd, InitRwnd: r.InitRwnd, RTOMin: r.RTOMin,
+		QuickAck: r.QuickAck, Congestion: r.Congestion, Metrics: r.Others,
+	}
+	if r.Weight > 1 {
+		v.Weight = store.Of(r.Weight)
 	}
 	if rtt, ok := r.RTT.Get(); ok {
 		v.IRTT = store.Of(rtt / 8)
 	}
-	if len(r.NextHops) > 0 {
-		v.NextHops = nexthopText(r.NextHops, links)
-	} else if r.NextHopID != 0 && r.OIF == 0 {
+	if r.Expires < 0 {
+		v.Flags = strings.TrimPrefix(v.Flags+",expired", ",")
+	}
+	switch {
+	case len(r.NextHops) == 1:
+		hop := &r.NextHops[0]
+		id.Dev, v.Gateway, v.Encap = links.Of(hop.OIF), addrText(hop.Gateway), hop.Encap
+		v.Flags = flagText(r.Flags|hop.Flags, routeFlags)
+	case len(r.NextHops) > 0:
+		v.NextHops = nextHopsText(r.NextHops, links)
+	case r.NextHopID != 0 && r.OIF == 0 && !blackholes(r.Kind):
 		// With net.ipv4.nexthop_compat_mode = 0 the kernel gives the number only.
-		v.NextHops = fmt.Sprintf("nhid %d", r.NextHopID)
+		object, known := find(r.NextHopID)
+		if known {
+			var only store.NextHop
+			if only, v.NextHops, known = hopsOf(object, find); known {
+				id.Dev, v.Gateway = only.Dev, only.Gateway
+				v.Encap = cmp.Or(v.Encap, only.Encap)
+			}
+		}
+		if !known {
+			v.NextHops = fmt.Sprintf("nhid %d", r.NextHopID)
+		}
 	}
 	return id, v
 }
 
-func nexthopText(hops []rtnl.NextHop, links *rtnl.LinkNames) string {
-	var text strings.Builder
-	for i, hop := range hops {
-		if i > 0 {
-			text.WriteString("; ")
-		}
-		if hop.Gateway.IsValid() {
-			fmt.Fprintf(&text, "via %s ", hop.Gateway)
-		}
-		if hop.OIF != 0 {
-			fmt.Fprintf(&text, "dev %s ", links.Of(hop.OIF))
-		}
-		fmt.Fprintf(&text, "weight %d", hop.Weight)
-		if flags := flagText(hop.Flags, routeFlags); flags != "" {
-			text.WriteString(" " + strings.ReplaceAll(flags, ",", " "))
-		}
+// blackholes reports whether routes of that kind go nowhere.
+func blackholes(kind uint8) bool {
+	return kind == unix.RTN_BLACKHOLE || kind == unix.RTN_UNREACHABLE || kind == unix.RTN_PROHIBIT
+}
+
+// preference is that of a router (RFC 4191), where it is not medium.
+func preference(pref store.Int) string {
+	switch n, known := pref.Get(); {
+	case !known || n == 0:
+		return ""
+	case n == 1:
+		return "high"
+	case n == 3:
+		return "low"
+	default:
+		return fmt.Sprint(n)
 	}
-	return text.String()
+}
+
+// lockText names the metrics that are locked, each by its bit (linux/rtnetlink.h).
+func lockText(bits uint32) string {
+	return flagText(bits, metricLocks)
+}
+
+var metricLocks = []flagName{
+	{1 << unix.RTAX_MTU, "mtu"}, {1 << unix.RTAX_WINDOW, "window"}, {1 << unix.RTAX_RTT, "rtt"}, {1 << unix.RTAX_RTTVAR, "rttvar"},
+	{1 << unix.RTAX_SSTHRESH, "ssthresh"}, {1 << unix.RTAX_CWND, "cwnd"}, {1 << unix.RTAX_ADVMSS, "advmss"},
+	{1 << unix.RTAX_REORDERING, "reordering"}, {1 << unix.RTAX_HOPLIMIT, "hoplimit"}, {1 << unix.RTAX_INITCWND, "initcwnd"},
+	{1 << unix.RTAX_FEATURES, "features"}, {1 << unix.RTAX_RTO_MIN, "rto_min"}, {1 << unix.RTAX_INITRWND, "initrwnd"},
+	{1 << unix.RTAX_QUICKACK, "quickack"}, {1 << unix.RTAX_CC_ALGO, "congctl"},
+}
+
+func nextHopsText(hops []rtnl.NextHop, links *rtnl.LinkNames) string {
+	var texts []string
+	for _, hop := range hops {
+		texts = append(texts, hopText(addrText(hop.Gateway), links.Of(hop.OIF), hop.Weight, flagText(hop.Flags, routeFlags), hop.Encap))
+	}
+	return strings.Join(texts, hopsParted)
 }
 
 // routeFlags are RTNH_F_* and RTM_F_* (linux/rtnetlink.h), in the words of ip.

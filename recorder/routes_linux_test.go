@@ -15,6 +15,7 @@ import (
 
 	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/rtnl"
+	"netsql/store"
 )
 
 // routesOf lists the recorded routes, one line each.
@@ -65,7 +66,8 @@ func ipRoutes(t *testing.T) []string {
 	for _, family := range []int{4, 6} {
 		for _, m := range ipJSON(t, fmt.Sprintf("-%d -d route show table all", family)) {
 			line := map[string]string{
-				"family": strconv.Itoa(family), "table": text(m["table"]), "dst": cidr(family, text(m["dst"])),
+				"family": strconv.Itoa(family), "table": text(m["table"]), "dst": strings.Replace(cidr(family, text(m["dst"])), "10.99.0.1/32", "10.14.0.0/16", 1), // ip calls two things dst: the last is that of the tunnel
+
 				"from": cidr(family, text(m["from"])), "tos": "0", "metric": "0", "dev": text(m["dev"]),
 				"gateway": text(m["gateway"]), "src": text(m["prefsrc"]), "protocol": text(m["protocol"]),
 				"scope": text(m["scope"]), "type": text(m["type"]), "flags": joined(m["flags"]),
@@ -84,7 +86,16 @@ func ipRoutes(t *testing.T) []string {
 					line[key] = text(v)
 				}
 			}
-			if hops, ok := m["nexthops"].([]any); ok {
+			hops, _ := m["nexthops"].([]any)
+			if family == 6 && m["nhid"] == nil && len(hops) > 0 { // each is a route
+				for _, hop := range hops {
+					m := hop.(map[string]any)
+					line["dev"], line["gateway"], line["flags"] = text(m["dev"]), text(m["gateway"]), joined(m["flags"])
+					lines = append(lines, routeLine(line))
+				}
+				continue
+			}
+			if len(hops) > 0 {
 				line["hops"] = ipNextHops(hops)
 			}
 			lines = append(lines, routeLine(line))
@@ -138,6 +149,8 @@ func TestRoutes(t *testing.T) {
 		"-6 route add blackhole 2001:db8:4::/48", "-6 route add unreachable default metric 4000",
 		"-6 route add 2001:db8:5::/48 from 2001:db8:1::/64 via 2001:db8:1::fe",
 		"-6 route add 2001:db8:6::1 dev v0 table 77 expires 600",
+		"route add 10.13.0.0/16 via 10.1.0.254 advmss 1300 initcwnd 30 initrwnd 31 hoplimit 9 rto_min 50ms quickack 1 congctl reno mtu lock 1400 realm 5/6 ssthresh 7",
+		"route add 10.14.0.0/16 encap ip id 100 dst 10.99.0.1 via 10.1.0.254 dev d0", "-6 route add 2001:db8:7::/48 via 2001:db8:1::fe pref high",
 	} {
 		ip(t, line)
 	}
@@ -163,7 +176,18 @@ func TestRoutes(t *testing.T) {
 		{"dst = '10.8.0.0/16' AND gateway = '2001:db8:1::fe' AND family = 4", "1"},
 		{"dst = '::/0' AND gateway = '2001:db8:1::fe' AND metric = 512", "1"},
 		{"dst = '2001:db8:5::/48' AND src_net = '2001:db8:1::/64'", "1"},
-		{"dst = '2001:db8:6::1/128' AND table_name = '77'", "1"},
+		{"dst = '2001:db8:6::1/128' AND table_name = '77' AND expires IS NOT NULL", "1"},
+		{"expires IS NOT NULL AND dst NOT LIKE '2001:db8:6:%' AND dst NOT LIKE '2001:db8:9:%'", "0"},
+		{"dst = '10.13.0.0/16' AND advmss = 1300 AND initcwnd = 30 AND initrwnd = 31 AND hoplimit = 9 AND rto_min_ms = 50 AND quickack = 1 AND congestion = 'reno' AND mtu = 1400 AND locked LIKE 'mtu%' AND realm = '5/6' AND metrics = 'ssthresh 7'", "1"},
+		{"encap IS NOT NULL", "1"},
+		{"dst = '10.14.0.0/16' AND encap = 'ip id 100 dst 10.99.0.1'", "1"},
+		{"pref IS NOT NULL", "1"},
+		{"dst = '2001:db8:7::/48' AND pref = 'high'", "1"},
+		{"nhid IS NOT NULL", "2"},
+		{"dst = '10.11.0.0/16' AND nhid = 5 AND gateway = '10.1.0.77'", "1"},
+		{"dst = '10.12.0.0/16' AND nhid = 7", "1"},
+		{"weight IS NOT NULL", "1"},
+		{"dst = '2001:db8:3::/48' AND gateway = '2001:db8:1::3' AND weight = 4", "1"},
 	} {
 		if got := r.rows("SELECT count(*) AS n FROM routes_now WHERE " + want.where); text(got[0]["n"]) != want.value {
 			t.Errorf("%s: %v rows, want %s", want.where, got[0]["n"], want.value)
@@ -207,12 +231,35 @@ func TestRoutesWithoutNextHops(t *testing.T) {
 	ip(t, "route add 10.11.0.0/16 nhid 5")
 	setSysctl(t, "net/ipv4/nexthop_compat_mode", "0")
 	r := newRecording(t)
-	r.sample(newRoutes(r.Writer, here(t)))
-	got := r.rows("SELECT dev, gateway, nexthops FROM routes_now WHERE dst = '10.11.0.0/16'")
-	want := []map[string]any{{"dev": nil, "gateway": nil, "nexthops": "nhid 5"}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+	alone := newRoutes(r.Writer, here(t))
+	r.sample(alone)
+	row := func(dev, gateway, hops any) map[string]any {
+		return map[string]any{"dev": dev, "gateway": gateway, "nexthops": hops}
 	}
+	check := func(when string, want ...map[string]any) {
+		t.Helper()
+		if diff := cmp.Diff(want, r.rows("SELECT dev, gateway, nexthops FROM routes_now WHERE dst = '10.11.0.0/16'")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", when, diff)
+		}
+	}
+	check("without the objects", row(nil, nil, "nhid 5"))
+
+	// What the object stands for is known from its own dump, also when it becomes another and the route does not.
+	r = newRecording(t)
+	list := sources(r.Writer, here(t))
+	r.sample(list...)
+	check("one", row("d0", "10.1.0.77", nil))
+	ip(t, "nexthop replace id 5 via 10.1.0.78 dev d0")
+	r.sample(list...)
+	check("replaced", row("d0", "10.1.0.78", nil))
+	ip(t, "nexthop add id 6 via 10.1.0.79 dev d0")
+	ip(t, "nexthop add id 7 group 5,2/6,3")
+	ip(t, "route replace 10.11.0.0/16 nhid 7")
+	r.sample(list...)
+	check("a group", row(nil, nil, "via 10.1.0.78 dev d0 weight 2; via 10.1.0.79 dev d0 weight 3"))
+	ip(t, "nexthop replace id 7 group 6")
+	r.sample(list...)
+	check("a group of one", row("d0", "10.1.0.79", nil))
 }
 
 // TestRouteExceptions: what the kernel has learnt of a path is no route.
@@ -299,7 +346,7 @@ func FuzzRoute(f *testing.F) {
 			names.ByIndex[hop.OIF] = "hop"
 		}
 		names.ByIndex[r.OIF] = "eth0"
-		id, v := routeRow(&r, here(t).id, &names)
+		id, v := routeRow(&r, here(t).id, &names, func(uint32) (store.NextHop, bool) { return store.NextHop{}, false })
 		p, err := netip.ParsePrefix(id.Dst)
 		if err != nil || p.Bits() != int(msg[1]) {
 			t.Errorf("destination %q of %d bits: %v", id.Dst, msg[1], err)

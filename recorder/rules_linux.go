@@ -21,7 +21,7 @@ type rules struct {
 
 func newRules(w *store.Writer, ns namespace) source {
 	s := &rules{source: w.SourceIn(ns.id, "rules"), ns: ns, netlink: ns.rtnetlink()}
-	s.memory = newDumpMemory(store.NewSet(s.source, store.Rules), s.netlink)
+	s.memory = newDumpMemory(w, store.NewSet(s.source, store.Rules), s.netlink)
 	return s
 }
 
@@ -67,6 +67,9 @@ var ruleActions = numberNames{
 	rtnl.RuleToTable: "lookup", 2: "goto", 3: "nop", 6: "blackhole", 7: "unreachable", 8: "prohibit",
 }
 
+// ruleFlags are FIB_RULE_* of linux/fib_rules.h that say why a rule matches nothing.
+var ruleFlags = []flagName{{4, "unresolved"}, {8 | 16, "detached"}}
+
 // ruleRow is the rule as it is recorded, without its ordinal.
 func ruleRow(r *rtnl.Rule, netns store.Int) (store.RuleID, store.Rule) {
 	id := store.RuleID{NetNS: netns, Family: store.Of(rtnl.FamilyNumber(r.Family)), Priority: store.Of(r.Priority)}
@@ -74,6 +77,7 @@ func ruleRow(r *rtnl.Rule, netns store.Int) (store.RuleID, store.Rule) {
 		IIF: r.IIF, OIF: r.OIF, TOS: store.NonZero(r.TOS), IPProto: r.IPProto,
 		SPort: r.SPorts, DPort: r.DPorts, UIDRange: r.UIDs,
 		Action: ruleActions.of(uint32(r.Action)), Goto: r.GoTo, Suppress: r.Suppress, Invert: store.Of(r.Flags & rtnl.RuleInverted >> 1),
+		TunID: r.TunID, IfGroup: r.IfGroup, Realms: r.Realms, Flags: flagText(r.Flags, ruleFlags), Other: r.Other,
 	}
 	if r.Dst.IsValid() {
 		v.Dst = r.Dst.String()

@@ -20,11 +20,14 @@ import (
 
 // sources lists what is recorded of a network namespace besides its sockets.
 func sources(w *store.Writer, ns namespace) []source {
+	hops, ways := newNextHops(w, ns), newRoutes(w, ns)
+	ways.(*routes).nextHops = hops.(*nextHops)
 	return []source{
 		newInterfaces(w, ns),
 		newAddresses(w, ns),
 		newNeighbors(w, ns),
-		newRoutes(w, ns),
+		hops, // before the routes that go by them
+		ways,
 		newRules(w, ns),
 		newProtocolCounters(w, ns),
 		newConntrack(w, ns),

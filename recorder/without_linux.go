@@ -64,6 +64,7 @@ func (w without) replace(sources []source) []source {
 func (s *interfaces) recorded() *store.Source       { return s.source }
 func (s *addresses) recorded() *store.Source        { return s.source }
 func (s *neighbors) recorded() *store.Source        { return s.source }
+func (s *nextHops) recorded() *store.Source         { return s.source }
 func (s *routes) recorded() *store.Source           { return s.source }
 func (s *rules) recorded() *store.Source            { return s.source }
 func (s *protocolCounters) recorded() *store.Source { return s.source }
@@ -74,7 +75,8 @@ func (s *softnet) recorded() *store.Source          { return s.source }
 // changes are the kinds of changes whose source is switched off: nothing shows what they led to.
 func (w without) changes() (off [changeKinds]bool) {
 	for kind, name := range [...]string{
-		changedLink: "interfaces", changedAddress: "addresses", changedNeighbor: "neighbors", changedRoute: "routes", changedRule: "rules",
+		changedLink: "interfaces", changedAddress: "addresses", changedNeighbor: "neighbors", changedNextHop: "nexthops",
+		changedRoute: "routes", changedRule: "rules",
 	} {
 		off[kind] = w.has(name)
 	}

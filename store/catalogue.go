@@ -44,6 +44,7 @@ type Column struct {
 	stored string // its name in the span or subject table
 	half   half   // of that, where it shares it with the column beside it
 	micros bool   // stored as whole microseconds, shown as milliseconds
+	added  bool   // came to a table that there was already, after the other columns
 	kind   kind
 	index  int // of the field in its struct
 }
@@ -187,7 +188,7 @@ func columnsOf(t reflect.Type, table string) []Column {
 		}
 		c := Column{
 			Name: name, Unit: f.Tag.Get("unit"), Doc: f.Tag.Get("doc"),
-			stored: name, kind: k, index: i,
+			stored: name, kind: k, index: i, added: f.Tag.Get("since") != "",
 		}
 		c.Counter = counter
 		switch {

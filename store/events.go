@@ -33,8 +33,17 @@ func eventsOf[ID, V comparable](t Spans[ID, V]) Events[ID, V] {
 		l.columns = append(l.columns, Column{stored: name, kind: kindText})
 	}
 	l.columns = append(l.columns, Column{stored: t.Subject, kind: kindRef})
-	l.columns = unshared(append(append(append(l.columns, t.id...), t.rare...), t.span...), l.Name)
-	l.columns = append(l.columns, Column{stored: "late_ms", kind: kindInt}) // came with format 6
+	l.columns = append(l.columns, t.id...)
+	late := Column{stored: "late_ms", kind: kindInt}
+	var last []Column
+	for _, c := range unshared(t.values(), l.Name) {
+		if c.added {
+			last = append(last, c)
+		} else {
+			l.columns = append(l.columns, c)
+		}
+	}
+	l.columns = append(append(l.columns, late), last...) // as they came: late_ms with format 6
 	typed := Events[ID, V]{l, t}
 	l.newWriter = func(w *Writer) tableWriter { return newEventWriter(w, typed) }
 	logTables = append(logTables, l)
@@ -274,8 +283,14 @@ type eventWriter[ID, V comparable] struct {
 }
 
 func newEventWriter[ID, V comparable](w *Writer, t Events[ID, V]) *eventWriter[ID, V] {
+	values := t.spans.values()
+	names := []string{"ts", "sample", "change", "learnt", "was", "now", t.spans.Subject}
+	for _, c := range append(slices.Clone(t.spans.id), values...) {
+		names = append(names, c.stored)
+	}
+	names = append(names, "late_ms") // the order of rowArgs
 	return &eventWriter[ID, V]{
-		writer: w, table: t, values: t.spans.values(), add: w.insert("INSERT INTO "+t.Name, 2+len(t.columns)),
+		writer: w, table: t, values: values, add: w.insert(fmt.Sprintf("INSERT INTO %s (%s)", t.Name, strings.Join(names, ", ")), len(names)),
 	}
 }
 
@@ -384,11 +399,11 @@ func lateArg(d time.Duration) any {
 	return nil
 }
 
-// differing writes the columns of v that are not as in other.
+// differing writes the columns of v that are not as in other; as in the view of changes, those that move by themselves do not count.
 func (t *eventWriter[ID, V]) differing(v, other *V) string {
 	var words []string
 	mine, its := reflect.ValueOf(v).Elem(), reflect.ValueOf(other).Elem()
-	for _, c := range t.values {
+	for _, c := range t.table.spans.rare {
 		a := c.kind.arg(mine.Field(c.index), nil)
 		if a == c.kind.arg(its.Field(c.index), nil) {
 			continue

@@ -24,6 +24,7 @@ type Interface struct {
 	Link      Int    `col:"link_ifindex,rare" doc:"Index of the interface below it (vlan, macvlan) or at its other end (veth), which may be in another namespace."`
 	Promisc   Int    `col:"promiscuity,rare" doc:"How many listen to all packets on it, sniffers and bridges; the flag PROMISC shows only what the administrator set."`
 	CarrierUp Int    `col:"carrier_changes,rare" unit:"times" doc:"Times the link got or lost its signal."`
+	AltNames  string `col:"altnames,rare" since:"11" doc:"Other names it answers to, parted by commas (Linux 5.5)."`
 }
 
 // InterfaceCounters are the fields of rtnl_link_stats64 (linux/if_link.h), each by itself.
@@ -68,10 +69,12 @@ type AddressID struct {
 
 // Address is what else ip address shows.
 type Address struct {
-	Scope     string `col:"scope,rare" doc:"global, site, link, host or a number."`
-	Flags     string `col:"flags,rare" doc:"Flags such as permanent, dynamic, tentative, dadfailed, deprecated, secondary."`
-	Label     string `col:"label,rare" doc:"Label, such as eth0:1."`
-	Broadcast string `col:"broadcast,rare" doc:"Broadcast address."`
+	Scope          string  `col:"scope,rare" doc:"global, site, link, host or a number."`
+	Flags          string  `col:"flags,rare" doc:"Flags such as permanent, dynamic, tentative, dadfailed, deprecated, secondary."`
+	Label          string  `col:"label,rare" doc:"Label, such as eth0:1."`
+	Broadcast      string  `col:"broadcast,rare" doc:"Broadcast address."`
+	ValidUntil     float64 `col:"valid_until,value" since:"11" unit:"unix s" doc:"When it is removed, to 2 s; NULL for one that stays. That a router or a DHCP server put it off is no change."`
+	PreferredUntil float64 `col:"preferred_until,value" since:"11" unit:"unix s" doc:"When it is deprecated, to 2 s: no new connection takes it then; NULL for one that stays, and for one that was deprecated before it was seen."`
 }
 
 // NeighborID names an entry of the ARP and neighbour discovery tables.

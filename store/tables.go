@@ -38,6 +38,8 @@ var (
 		"ARP and neighbour discovery: which hardware address an IP address on the link has."))
 	Routes = define[RouteID, Route]("routes", "route", 240,
 		"Routes of every routing table.")
+	NextHops = define[NextHopID, NextHop]("nexthops", "nexthop", 240,
+		"Nexthop objects, which routes name by number (Linux 5.3).")
 	Rules = define[RuleID, Rule]("rules", "rule", 240,
 		"Rules of policy routing: which routing table is looked in, and when.")
 	ProtocolCounters = countersWhere("kind = 'counter'", define[ProtocolCounterID, ProtocolCounter]("protocol_counters", "protocol_counter", 120,
@@ -80,4 +82,5 @@ var (
 	NeighborEvents  = eventsOf(Neighbors)
 	RouteEvents     = eventsOf(Routes)
 	RuleEvents      = eventsOf(Rules)
+	NextHopEvents   = eventsOf(NextHops)
 )

@@ -2,7 +2,7 @@
 --
 -- ts (unix s): When it happened; where exact is 0, it happened at ts at the latest: the sample that first saw it so, or when
 -- the kernel's word was read.
--- object: What it happened to: socket, listener, process, interface, address, route, rule, neighbor, setting, gap or note.
+-- object: What it happened to: socket, listener, process, interface, address, route, rule, nexthop, neighbor, setting, gap or note.
 -- event: What happened: opened, state, closed or released (socket: closed is the end of a connection, released that its process
 -- closed the descriptor, where that came later), up or down (listener), seen, exec or gone (process: it was first seen with
 -- a socket, ran another program, ended; recordings before format 6 also say gone of one that lives and held no socket any more),
@@ -157,9 +157,13 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
          was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_routes)
   UNION ALL
   SELECT ts, 'rule', change,
-         'priority ' || priority || coalesce(' from ' || src, '') || coalesce(' to ' || dst, '') || coalesce(' fwmark ' || fwmark, '') || coalesce(' iif ' || iif, '') ||
-         coalesce(' oif ' || oif, '') || ' ' || coalesce(action, '') || coalesce(' ' || table_name, ''),
+         'priority ' || priority || CASE WHEN invert THEN ' not' ELSE '' END || coalesce(' from ' || src, '') || coalesce(' to ' || dst, '') || coalesce(' fwmark ' || fwmark, '') || coalesce(' iif ' || iif, '') ||
+         coalesce(' oif ' || oif, '') || coalesce(' tun_id ' || tun_id, '') || coalesce(' ' || other, '') || ' ' || coalesce(action, '') || coalesce(' ' || table_name, ''),
          was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_rules)
+  UNION ALL
+  SELECT ts, 'nexthop', change,
+         'id ' || nhid || CASE WHEN type <> 'nexthop' THEN ' ' || type ELSE '' END || coalesce(' ' || members, '') || coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, ''),
+         was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_nexthops)
   UNION ALL
   -- Not that an entry ages, which each does all the time, nor what the kernel enters of links on which nothing is looked for (0.0.0.0 dev lo).
   SELECT ts, 'neighbor', change, addr || ' dev ' || dev, was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_neighbors)

@@ -17,6 +17,7 @@ type Link struct {
 	Hardware                        uint16
 	Flags                           uint32
 	Name, Kind, MAC, Alias, Qdisc   []byte
+	AltNames                        string // parted by commas
 	MTU, TxQLen, Operstate, Carrier store.Int
 	CarrierChanges                  store.Int
 	Stats                           []byte // struct rtnl_link_stats64
@@ -63,6 +64,18 @@ func ParseLink(msg []byte) (Link, error) {
 			if l.Stats = v; len(v)%8 != 0 { // older kernels have fewer counters
 				err = fmt.Errorf("%d bytes of counters", len(v))
 			}
+		case unix.IFLA_PROP_LIST: // Linux 5.5
+			err = Attributes(v, func(kind uint16, v []byte) error {
+				if kind != unix.IFLA_ALT_IFNAME {
+					return nil
+				}
+				name, err := stringOf(v)
+				if l.AltNames != "" {
+					l.AltNames += ","
+				}
+				l.AltNames += name
+				return err
+			})
 		case unix.IFLA_LINKINFO:
 			err = Attributes(v, func(kind uint16, v []byte) (err error) {
 				if kind == unix.IFLA_INFO_KIND {
@@ -99,6 +112,7 @@ func (l *Link) Sum(seed maphash.Seed) uint64 {
 		mtu, txqlen, operstate, carrier store.Int
 		carrierChanges                  store.Int
 		below, promiscuity              store.Int
-	}{l.Master, l.Hardware, l.Flags, l.MTU, l.TxQLen, l.Operstate, l.Carrier, l.CarrierChanges, l.Below, l.Promiscuity})
+		altNames                        string
+	}{l.Master, l.Hardware, l.Flags, l.MTU, l.TxQLen, l.Operstate, l.Carrier, l.CarrierChanges, l.Below, l.Promiscuity, l.AltNames})
 	return h.Sum64()
 }

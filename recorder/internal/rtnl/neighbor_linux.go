@@ -9,7 +9,7 @@ import (
 )
 
 // TickingInNeighbor are the ages of an entry and the probes sent so far.
-func TickingInNeighbor(kind uint16) bool {
+func TickingInNeighbor(kind uint16, _ []byte) bool {
 	return kind == unix.NDA_CACHEINFO || kind == unix.NDA_PROBES
 }
 

@@ -50,7 +50,7 @@ func TestNeighborIsCutShort(t *testing.T) {
 		}
 	}
 	for kind := range uint16(20) {
-		if ticks := kind == unix.NDA_CACHEINFO || kind == unix.NDA_PROBES; TickingInNeighbor(kind) != ticks {
+		if ticks := kind == unix.NDA_CACHEINFO || kind == unix.NDA_PROBES; TickingInNeighbor(kind, nil) != ticks {
 			t.Errorf("attribute %d ticks: %v", kind, !ticks)
 		}
 	}

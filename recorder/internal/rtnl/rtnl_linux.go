@@ -161,8 +161,8 @@ func (n *LinkNames) Same() bool {
 	return true
 }
 
-// Digest writes to h the message without its ticking attributes.
-func Digest(h *maphash.Hash, msg []byte, header int, ticking func(kind uint16) bool) {
+// Digest writes to h the message without its ticking attributes: those that ticking, which sees each of them, says are.
+func Digest(h *maphash.Hash, msg []byte, header int, ticking func(kind uint16, value []byte) bool) {
 	from := 0
 	for at := header; at+unix.SizeofRtAttr <= len(msg); {
 		size := int(binary.NativeEndian.Uint16(msg[at:]))
@@ -170,7 +170,7 @@ func Digest(h *maphash.Hash, msg []byte, header int, ticking func(kind uint16) b
 			break
 		}
 		next := min(at+Align4(size), len(msg))
-		if ticking(binary.NativeEndian.Uint16(msg[at+2:]) & attributeMask) {
+		if ticking(binary.NativeEndian.Uint16(msg[at+2:])&attributeMask, msg[at+unix.SizeofRtAttr:at+size]) {
 			h.Write(msg[from:at])
 			from = next
 		}
@@ -213,6 +213,13 @@ func uint32Of(b []byte) (uint32, error) {
 		return 0, tooShort(b)
 	}
 	return binary.NativeEndian.Uint32(b), nil
+}
+
+func uint16Of(b []byte) (uint16, error) {
+	if len(b) < 2 {
+		return 0, tooShort(b)
+	}
+	return binary.NativeEndian.Uint16(b), nil
 }
 
 func int32Of(b []byte) (int32, error) {

@@ -242,7 +242,7 @@ func TestDigest(t *testing.T) {
 	sum := func(b []byte, header int) uint64 {
 		var h maphash.Hash
 		h.SetSeed(seed)
-		Digest(&h, b, header, func(kind uint16) bool { return kind == 9 })
+		Digest(&h, b, header, func(kind uint16, _ []byte) bool { return kind == 9 })
 		return h.Sum64()
 	}
 	header, other := []byte{1, 2, 3, 4}, kerneltest.Attribute(1, 1)
@@ -317,13 +317,13 @@ func FuzzAttributes(f *testing.F) {
 		}
 		// A digest without a kind is that of the message without it.
 		seed := maphash.MakeSeed()
-		sum := func(b []byte, ticking func(uint16) bool) uint64 {
+		sum := func(b []byte, ticking func(uint16, []byte) bool) uint64 {
 			var h maphash.Hash
 			h.SetSeed(seed)
 			Digest(&h, b, 0, ticking)
 			return h.Sum64()
 		}
-		ticks := func(kind uint16) bool { return kind == 9 }
+		ticks := func(kind uint16, _ []byte) bool { return kind == 9 }
 		with := append(kerneltest.Attribute(9, 1, 2, 3, 4), b...)
 		if sum(with, ticks) != sum(b, ticks) || (len(b) > 0 && sum(with, NothingTicks) == sum(b, NothingTicks)) {
 			t.Errorf("digest of %v", b)

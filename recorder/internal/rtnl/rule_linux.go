@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"net/netip"
 	"strconv"
@@ -9,7 +10,7 @@ import (
 	"netsql/store"
 )
 
-func NothingTicks(uint16) bool { return false }
+func NothingTicks(uint16, []byte) bool { return false }
 
 // SizeofRule is the size of struct fib_rule_hdr (linux/fib_rules.h), from where the
 // numbers below come too.
@@ -22,10 +23,14 @@ const (
 	fraGoto      = 4
 	FraPriority  = 6
 	FraFWMark    = 10
+	fraFlow      = 11
+	FraTunID     = 12
+	fraIfGroup   = 13
 	fraSuppress  = 14
 	fraTable     = 15
 	fraFWMask    = 16
 	fraOIF       = 17
+	fraPad       = 18
 	fraL3MDev    = 19
 	FraUIDRange  = 20
 	fraProtocol  = 21
@@ -36,6 +41,11 @@ const (
 	RuleToTable  = 1
 	RuleInverted = 2
 )
+
+// ruleConditions are the attributes that have no field of their own.
+var ruleConditions = map[uint16]string{
+	fraDSCP: "dscp", 26: "flowlabel", 27: "flowlabel_mask", 28: "sport_mask", 29: "dport_mask", 30: "dscp_mask",
+}
 
 // A Rule is an RTM_NEWRULE message.
 type Rule struct {
@@ -49,6 +59,9 @@ type Rule struct {
 	L3MDev               bool
 	UIDs, SPorts, DPorts string
 	IPProto, Protocol    store.Int
+	TunID, IfGroup       store.Int
+	Realms               string // FROM/TO, or TO
+	Other                string // conditions without a field: NAME=0xBYTES, parted by blanks; in the order of the message
 }
 
 // ParseRule decodes struct fib_rule_hdr and its attributes.
@@ -108,6 +121,21 @@ func ParseRule(msg []byte) (Rule, error) {
 			// The upper six bits of what tos is for.
 			r.TOS, err = uint8Of(v)
 			r.TOS <<= 2
+			r.addOther(kind, v)
+		case fraFlow:
+			r.Realms, err = realmsText(v)
+		case FraTunID:
+			if len(v) < 8 {
+				return tooShort(v)
+			}
+			r.TunID = store.NonZero(binary.BigEndian.Uint64(v))
+		case fraIfGroup:
+			if r.IfGroup, err = known32(v); r.IfGroup == store.Of(uint32(math.MaxUint32)) { // every group will do
+				r.IfGroup = store.Int{}
+			}
+		case fraPad:
+		default:
+			r.addOther(kind, v)
 		}
 		return err
 	})
@@ -118,6 +146,31 @@ func ParseRule(msg []byte) (Rule, error) {
 		r.Src, err = prefixOf(r.Family, src, msg[2])
 	}
 	return r, err
+}
+
+// addOther keeps a condition as the kernel says it: a rule that lacked it would seem to match more than it does.
+func (r *Rule) addOther(kind uint16, v []byte) {
+	if r.Other != "" {
+		r.Other += " "
+	}
+	name, known := ruleConditions[kind]
+	if !known {
+		name = fmt.Sprintf("attribute_%d", kind)
+	}
+	r.Other += fmt.Sprintf("%s=%#x", name, v)
+}
+
+// realmsText is the realms of a route or a rule (RTA_FLOW, FRA_FLOW): the source's in the upper half, which may be none.
+func realmsText(v []byte) (string, error) {
+	n, err := uint32Of(v)
+	switch from, to := n>>16, n&0xffff; {
+	case err != nil || n == 0:
+		return "", err
+	case from == 0:
+		return strconv.FormatUint(uint64(to), 10), nil
+	default:
+		return fmt.Sprintf("%d/%d", from, to), nil
+	}
 }
 
 func portsText(b []byte) (string, error) {
