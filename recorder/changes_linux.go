@@ -566,8 +566,9 @@ func (c *changes) tellRoute(m *change) {
 	if err != nil || rtnl.FamilyNumber(r.Family) == 0 || r.Flags&unix.RTM_F_CLONED != 0 {
 		return
 	}
-	for r := range siblings(&r) {
-		id, v := routeRow(r, c.ns.id, &c.names, c.objectNow)
+	for i := range siblings(&r) {
+		r := sibling(&r, i)
+		id, v := routeRow(&r, c.ns.id, &c.names, c.objectNow)
 		if r.Expires != 0 {
 			v.Expires = endOf(c.writer, m.at, r.Expires)
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -148,8 +147,9 @@ func (s *routes) record(ctx context.Context) error {
 			clear(nth)
 			table, dst = r.Table, r.Dst
 		}
-		for r := range siblings(&r) {
-			id, v := routeRow(r, s.ns.id, &s.memory.names, s.nextHops.of)
+		for i := range siblings(&r) {
+			r := sibling(&r, i)
+			id, v := routeRow(&r, s.ns.id, &s.memory.names, s.nextHops.of)
 			n := nth[id]
 			nth[id] = n + 1
 			id.Nth = store.Of(n)
@@ -164,26 +164,26 @@ func (s *routes) record(ctx context.Context) error {
 	return nil
 }
 
-// siblings are the routes that a message tells of. To the kernel each next hop of an IPv6 route is a route, which comes and goes by
-// itself: it only tells of all of them together (rt6_fill_node in net/ipv6/route.c). So a hop that joins another is an added route,
-// and nothing is removed. A nexthop object, and a multipath route of IPv4, is one route.
-func siblings(r *rtnl.Route) iter.Seq[*rtnl.Route] {
-	return func(yield func(*rtnl.Route) bool) {
-		if r.Family != unix.AF_INET6 || r.NextHopID != 0 || len(r.NextHops) == 0 {
-			yield(r)
-			return
-		}
-		for i := range r.NextHops {
-			hop := &r.NextHops[i]
-			one := *r
-			one.Gateway, one.OIF, one.Encap, one.NextHops = hop.Gateway, hop.OIF, hop.Encap, nil
-			one.Flags |= hop.Flags
-			one.Weight = hop.Weight
-			if !yield(&one) {
-				return
-			}
-		}
+// siblings is how many routes a message tells of, and sibling is one of them. To the kernel each next hop of an IPv6 route is a
+// route, which comes and goes by itself: it only tells of all of them together (rt6_fill_node in net/ipv6/route.c). So a hop that
+// joins another is an added route, and nothing is removed. A nexthop object, and a multipath route of IPv4, is one route.
+func siblings(r *rtnl.Route) int {
+	if r.Family != unix.AF_INET6 || r.NextHopID != 0 {
+		return 1
 	}
+	return max(1, len(r.NextHops))
+}
+
+func sibling(r *rtnl.Route, n int) rtnl.Route {
+	one := *r
+	if siblings(r) == 1 {
+		return one
+	}
+	hop := &r.NextHops[n]
+	one.Gateway, one.OIF, one.Encap, one.NextHops = hop.Gateway, hop.OIF, hop.Encap, nil
+	one.Flags |= hop.Flags
+	one.Weight = hop.Weight
+	return one
 }
 
 // routeRow is the route as it is recorded, without its ordinal and the moment when it expires. find gives nexthop objects.
