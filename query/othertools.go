@@ -20,6 +20,7 @@ var otherTools = []struct {
 	{regexp.MustCompile(`^lsof\b`), "SELECT comm, pid, user, proto, local_addr, local_port, remote_addr, remote_port, state FROM sockets_now WHERE proto <> 'unix'"},
 	{regexp.MustCompile(`^(ip\s+(-\S+\s+)*r(o|ou|out|oute)?|route)\b`), "SELECT dst, gateway, dev, metric, src, protocol FROM routes_now WHERE table_name = 'main'"},
 	{regexp.MustCompile(`^ip\s+(-\S+\s+)*rule?\b`), "SELECT * FROM rules_now"},
+	{regexp.MustCompile(`^ip\s+(-\S+\s+)*nexthop\b`), "SELECT * FROM nexthops_now"},
 	{regexp.MustCompile(`^(ip\s+(-\S+\s+)*n\w*|arp)\b`), "SELECT addr, mac, dev, state FROM neighbors_now"},
 	{regexp.MustCompile(`^ip\s+(-\S+\s+)*(a|addr|address)\b`), "SELECT dev, addr, prefix_len, scope FROM addresses_now"},
 	{regexp.MustCompile(`^(ip\s+(-\S+\s+)*l(i|in|ink)?|ifconfig|ethtool)\b`), "SELECT name, operstate, mtu, mac FROM interfaces_now"},

@@ -69,7 +69,7 @@ var eventReach = []time.Duration{time.Minute, 10 * time.Minute, 2 * time.Hour, 2
 // nextEvent is the sample that shows the next event after one, or the one before the last event before it, and that event in words. Sockets come and go
 // all the time and are no events here.
 func (r *Recording) nextEvent(ctx context.Context, from float64, forward bool) (ts float64, what string, err error) {
-	const objects = "('interface', 'address', 'route', 'rule', 'setting', 'listener', 'gap', 'note')"
+	const objects = "('interface', 'address', 'route', 'rule', 'nexthop', 'setting', 'listener', 'gap', 'note')"
 	for _, reach := range eventReach {
 		since, until, order, bound := from, from+reach.Seconds(), "ts", "ts > ?1"
 		if !forward {
@@ -95,7 +95,7 @@ func (r *Recording) nextEvent(ctx context.Context, from float64, forward bool) (
 			return ts, what, nil
 		}
 	}
-	return 0, "", fmt.Errorf("no event within a day of %s, of links, addresses, routes, rules, settings, listeners, gaps and notes", localTime(unixTime(from)))
+	return 0, "", fmt.Errorf("no event within a day of %s, of links, addresses, routes, rules, nexthops, settings, listeners, gaps and notes", localTime(unixTime(from)))
 }
 
 // sayStanding tells a person which moment at() means now, and what stood there.
@@ -113,7 +113,7 @@ func (s *Shell) sayStanding(ctx context.Context, ts float64, more string) error 
 		}
 	})
 	var routes []string
-	_ = s.recording.each(ctx, "SELECT DISTINCT coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '') FROM routes WHERE ts = ? AND dst = '0.0.0.0/0'", []any{ts}, func(row []any) {
+	_ = s.recording.each(ctx, "SELECT DISTINCT coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '') FROM route_hops WHERE ts = ? AND dst = '0.0.0.0/0'", []any{ts}, func(row []any) {
 		routes = append(routes, "default"+text(row[0]))
 	})
 	if total > 0 {

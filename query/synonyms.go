@@ -48,6 +48,8 @@ interface_counters: counters net_dev interface_stats traffic stats
 addresses: address addrs addr ips ifaddr ip_addr ip_addresses
 neighbors: neighbours neighbor neighbour neigh arp ndp arp_table
 rules: rule ip_rule
+nexthops: nexthop nhid nexthop_objects nexthop_groups
+route_hops: hops hop multipath ecmp
 protocol_counters: snmp nstat protocol_stats protocols counters statistics
 closed_sockets: closed closes
 settings: sysctl sysctls setting

@@ -14,7 +14,7 @@
 //	interfaces, routes, rules …       one file for each other source
 //	changes, monitor, trigger         what happens between samples
 //	internal/sockdiag                 sockets as the kernel tells them (sock_diag)
-//	internal/rtnl                     links, addresses, neighbours, routes and rules as the kernel tells them (rtnetlink)
+//	internal/rtnl                     links, addresses, neighbours, nexthops, routes and rules as the kernel tells them (rtnetlink)
 //	internal/owners                   which processes hold which sockets
 //	internal/kernel, internal/debuglog, internal/kerneltest, internal/crowd
 //	                                  the clock and capabilities, NETSQL_DEBUG, help for tests, and sockets to measure with
@@ -23,7 +23,7 @@
 // # Between samples
 //
 // One goroutine, the monitor, receives what the kernel sends unasked: closes (every TCP and UDP socket that is given up) and
-// changes (links, addresses, neighbours, routes and rules as they change). Both are put into the recording with the next sample,
+// changes (links, addresses, neighbours, nexthops, routes and rules as they change). Both are put into the recording with the next sample,
 // each with its own time. A change triggers an early sample, within a budget. Events are checked against the dumps, and the
 // dumps have the last word.
 //

@@ -1,8 +1,8 @@
-// Package rtnl asks the kernel for links, addresses, neighbours, routes and rules (rtnetlink(7)) and decodes what it answers.
+// Package rtnl asks the kernel for links, addresses, neighbours, nexthop objects, routes and rules (rtnetlink(7)) and decodes what it answers.
 //
 // # What it does
 //
-// Conn.Dump returns the messages of one dump; ParseLink, ParseAddress, ParseNeighbor, ParseRoute and ParseRule decode a message,
+// Conn.Dump returns the messages of one dump; ParseLink, ParseAddress, ParseNeighbor, ParseNextHop, ParseRoute and ParseRule decode a message,
 // of a dump or of a change. LinkNames gives the interfaces that they speak of their names, and Digest tells whether a message
 // says anything new.
 //
