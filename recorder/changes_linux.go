@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -575,6 +576,9 @@ func (c *changes) tellRoute(m *change) {
 		first := r.Family == unix.AF_INET && m.flags&unix.NLM_F_APPEND == 0
 		if m.kind == unix.RTM_NEWROUTE {
 			c.ways.before.add(id, r.NextHopID)
+			if r.Family == unix.AF_INET && m.flags&unix.NLM_F_REPLACE != 0 {
+				c.tellReplaced(m, id)
+			}
 		}
 		c.tellRouteRow(m, id, v, first)
 	}
@@ -594,6 +598,31 @@ func (c *changes) tellRouteRow(m *change, id store.RouteID, v store.Route, first
 		return id
 	})
 }
+
+// tellReplaced tells that an IPv4 route took the place of one through another interface, if there is only one that it can be: the
+// kernel replaces the first with the same destination, tos and metric (fib_table_insert in net/ipv4/fib_trie.c).
+func (c *changes) tellReplaced(m *change, by store.RouteID) {
+	by.Nth = store.Of(0)
+	if _, same := c.routes.State(by); same {
+		return
+	}
+	var was []store.RouteID
+	devs := append(slices.Collect(maps.Values(c.names.ByIndex)), "") // "": of several next hops
+	for _, dev := range devs[max(0, len(devs)-mostReplaced):] {
+		id := by
+		id.Dev = dev
+		if _, there := c.routes.State(id); there {
+			was = append(was, id)
+		}
+	}
+	if len(was) == 1 {
+		v, _ := c.routes.State(was[0])
+		c.tellRouteRow(&change{at: m.at, late: m.late, kind: unix.RTM_DELROUTE}, was[0], v, false)
+	}
+}
+
+// mostReplaced is among how many interfaces the replaced route is looked for: each costs a look-up.
+const mostReplaced = 16
 
 // objectNow is the nexthop object of that number, as the messages so far have it.
 func (c *changes) objectNow(id uint32) (store.NextHop, bool) {

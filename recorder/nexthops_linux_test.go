@@ -402,3 +402,35 @@ func TestAltNames(t *testing.T) {
 		t.Errorf("%v, added in %v", got, added)
 	}
 }
+
+// A default route that is replaced by one through another interface goes when the other comes.
+func TestRouteReplacedThroughAnotherInterface(t *testing.T) {
+	if !kerneltest.InNamespace(t) {
+		return
+	}
+	links(t, "d0", "v0")
+	for _, line := range []string{
+		"addr add 10.1.0.1/24 dev d0", "addr add 10.9.0.1/24 dev v0", "route add default via 10.1.0.254", "route add default via 10.9.0.200 metric 5",
+	} {
+		ip(t, line)
+	}
+	r := runLive(t)
+	first := during(func() { ip(t, "route replace default via 10.9.0.254 dev v0") })
+	second := during(func() { ip(t, "route replace default nexthop via 10.1.0.254 dev d0 nexthop via 10.9.0.254 dev v0") })
+	third := during(func() { ip(t, "route replace default via 10.1.0.253") })
+	r.stop()
+	var got []string
+	for i, row := range r.rows("SELECT ts, change, learnt, dev, gateway, metric FROM route_changes WHERE dst = '0.0.0.0/0' ORDER BY ts") {
+		if when := []while{first, second, third}[min(i/2, 2)]; !when.holds(row["ts"]) {
+			t.Errorf("%v: not in %v", row, when)
+		}
+		got = append(got, fmt.Sprintln(row["change"], row["learnt"], row["dev"], row["gateway"], row["metric"]))
+	}
+	want := []string{
+		"removed event d0 10.1.0.254 0\n", "added event v0 10.9.0.254 0\n", "removed event v0 10.9.0.254 0\n", "added event <nil> <nil> 0\n",
+		"removed event <nil> <nil> 0\n", "added event d0 10.1.0.253 0\n",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
