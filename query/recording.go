@@ -137,7 +137,7 @@ func (r *Recording) explain(err error) error {
 		return errMemory()
 	case sqlite3.SQLITE_READONLY:
 		return errors.New("the recording is only read, never changed: CREATE TEMP TABLE makes a table that lasts until the shell ends")
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR:
 		return store.Explain(r.Path, err)
 	}
 	return err

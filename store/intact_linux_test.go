@@ -248,6 +248,39 @@ func TestIndexCutShort(t *testing.T) {
 	h.check()
 }
 
+// Nor does it matter when it is cut short while a sample is written, when SQLite looks at it next: the sample waits in memory.
+func TestIndexCutShortWithinASample(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, 85)
+	h.start()
+	for range 20 {
+		h.step()
+	}
+	generation := h.w.generation
+	last, spoiled := len(h.w.order)-1, false
+	h.w.order[last] = &spoiler{h.w.order[last], func() {
+		if spoiled {
+			return
+		}
+		spoiled = true
+		if err := os.Truncate(h.path+"-shm", 0); err != nil {
+			t.Error(err)
+		}
+	}}
+	var said []string
+	h.w.options.Notice = func(s string) { said = append(said, s) }
+	for range 10 {
+		h.step()
+	}
+	if !spoiled || h.w.generation != generation || h.w.Behind() {
+		t.Errorf("it started over: generation %d, want %d; trouble %v", h.w.generation, generation, h.w.trouble)
+	}
+	if len(said) != 2 || !strings.Contains(said[0], "-shm was cut short by another program (samples are kept in memory meanwhile") || !strings.Contains(said[1], "are written") {
+		t.Errorf("said %q", said)
+	}
+	h.check()
+}
+
 // What others may do to a recording is nothing to be afraid of: they read it, write the -wal file back into it, add a note.
 func TestNotBrokenByOthers(t *testing.T) {
 	t.Parallel()
