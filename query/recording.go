@@ -434,5 +434,8 @@ func (r *Recording) Span(ctx context.Context) (first, last time.Time, err error)
 	return unixTime(a.Float64), unixTime(z.Float64), nil
 }
 
-// Recorder returns the pid of the recorder that writes to the recording now, and whether there is one.
-func (r *Recording) Recorder() (pid int, is bool) { return store.RecorderOf(r.Path) }
+// Recorder is that which writes to the recording now.
+type Recorder = store.Recorder
+
+// Recorder finds the recorder that writes to the recording now, and whether there is one.
+func (r *Recording) Recorder() (Recorder, bool) { return store.RecorderOf(r.Path) }

@@ -463,10 +463,13 @@ func greet(ctx context.Context, r *query.Recording, std stdio) {
 	if !first.IsZero() {
 		fmt.Fprintf(std.out, "Recorded from %s to %s.\n", first.Local().Format(day), last.Local().Format(day))
 	}
-	if pid, is := r.Recorder(); is {
-		fmt.Fprintf(std.out, "Process %d is recording.\n", pid)
-	} else {
+	switch recorder, is := r.Recorder(); {
+	case !is:
 		fmt.Fprint(std.out, "Nobody is recording now.\n")
+	case recorder.PID == 0:
+		fmt.Fprintf(std.out, "A recorder is recording: %v.\n", recorder)
+	default:
+		fmt.Fprintf(std.out, "Process %d is recording.\n", recorder.PID)
 	}
 	fmt.Fprintln(std.out, ".help shows how to ask, .tables what there is.")
 }
