@@ -434,6 +434,9 @@ func (r *Recording) Span(ctx context.Context) (first, last time.Time, err error)
 	return unixTime(a.Float64), unixTime(z.Float64), nil
 }
 
+// Lost says what is not in any answer, because the file that it was written to last is damaged; "": nothing. SQLite itself says nothing of it.
+func (r *Recording) Lost() string { return store.LostOfWAL(r.Path) }
+
 // Recorder is that which writes to the recording now.
 type Recorder = store.Recorder
 

@@ -109,6 +109,7 @@ func shell(f *flags) runner {
 			return inTime(opening, err)
 		}
 		defer r.Close()
+		sayLost(r, std)
 		if err := setWindow(opening, r, since, until); err != nil {
 			return inTime(opening, err)
 		}
