@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A shell whose recording loses its -shm file under it says so, and does not die of it. Who asks anew gets an answer.
+// A shell whose recording loses its -shm file under it says so, and does not die of it. Who asks after that gets an answer.
 func TestShellWithAnEmptiedIndex(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "night.db")
 	if err := night(path); err != nil {
