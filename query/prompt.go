@@ -2,6 +2,8 @@ package query
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -39,6 +41,8 @@ func (r *Recording) lifeAt(ctx context.Context, now time.Time) string {
 	switch {
 	case ctx.Err() != nil:
 		return "not read in time"
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
+		return "not readable"
 	case err != nil && live:
 		return "no sample yet"
 	case err != nil:

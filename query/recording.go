@@ -137,7 +137,7 @@ func (r *Recording) explain(err error) error {
 		return errMemory()
 	case sqlite3.SQLITE_READONLY:
 		return errors.New("the recording is only read, never changed: CREATE TEMP TABLE makes a table that lasts until the shell ends")
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR:
 		return store.Explain(r.Path, err)
 	}
 	return err
@@ -434,5 +434,11 @@ func (r *Recording) Span(ctx context.Context) (first, last time.Time, err error)
 	return unixTime(a.Float64), unixTime(z.Float64), nil
 }
 
-// Recorder returns the pid of the recorder that writes to the recording now, and whether there is one.
-func (r *Recording) Recorder() (pid int, is bool) { return store.RecorderOf(r.Path) }
+// Lost says what is not in any answer, because the file that it was written to last is damaged; "": nothing. SQLite itself says nothing of it.
+func (r *Recording) Lost() string { return store.LostOfWAL(r.Path) }
+
+// Recorder is that which writes to the recording now.
+type Recorder = store.Recorder
+
+// Recorder finds the recorder that writes to the recording now, and whether there is one.
+func (r *Recording) Recorder() (Recorder, bool) { return store.RecorderOf(r.Path) }

@@ -19,7 +19,7 @@ func (r *Recording) staleNote(ctx context.Context, statement string, now time.Ti
 	if !asks {
 		return ""
 	}
-	pid, is := r.Recorder()
+	recorder, is := r.Recorder()
 	if !is {
 		return ""
 	}
@@ -40,5 +40,8 @@ func (r *Recording) staleNote(ctx context.Context, statement string, now time.Ti
 		}
 		return fmt.Sprintf("%s: the recorder waits for %s, which has left a statement open", note, strings.Join(names, " or "))
 	}
-	return fmt.Sprintf("%s: the recorder, process %d, takes one every %s and is late; netsql status says more", note, pid, spanText(interval, " "))
+	if recorder.OtherName {
+		return fmt.Sprintf("%s: a recorder has the file under another name, and what it has not written back into the file is not seen under this one", note)
+	}
+	return fmt.Sprintf("%s: the recorder, %v, takes one every %s and is late; netsql status says more", note, recorder, spanText(interval, " "))
 }

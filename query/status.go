@@ -25,14 +25,15 @@ type Status struct {
 	UUID      string  `json:"uuid"`
 	Host      string  `json:"host"`
 	Kernel    string  `json:"kernel"`
-	Version   string  `json:"version"`   // of the netsql that recorded last
-	UID       *int64  `json:"uid"`       // it ran as
-	Recording bool    `json:"recording"` // a recorder writes to the file now, on this machine
-	PID       int     `json:"pid"`       // of that recorder, or of the last one
-	Unclosed  bool    `json:"unclosed"`  // nobody records, and the last run was not ended as it should
-	RunSince  Moment  `json:"run_since"` // begin of the run, or of the last one
-	RunUntil  Moment  `json:"run_until"` // its end, when it was stopped
-	Now       Moment  `json:"now"`       // when this was read
+	Version   string  `json:"version"`    // of the netsql that recorded last
+	UID       *int64  `json:"uid"`        // it ran as
+	Recording bool    `json:"recording"`  // a recorder writes to the file now, on this machine
+	PID       *int    `json:"pid"`        // of that recorder, or of the last one; null where it is not known
+	OtherName bool    `json:"other_name"` // that recorder has the file under another name, and what it has not written back is not seen here
+	Unclosed  bool    `json:"unclosed"`   // nobody records, and the last run was not ended as it should
+	RunSince  Moment  `json:"run_since"`  // begin of the run, or of the last one
+	RunUntil  Moment  `json:"run_until"`  // its end, when it was stopped
+	Now       Moment  `json:"now"`        // when this was read
 	IntervalS float64 `json:"interval_s"`
 
 	Samples   int64    `json:"samples"`
@@ -150,12 +151,13 @@ func (s *Status) readRun(ctx context.Context, r *Recording) error {
 	var started, stopped sql.NullFloat64
 	var uid, maxBytes sql.NullInt64
 	var keep sql.NullFloat64
+	var pid sql.Null[int]
 	if err := r.ask(ctx, "SELECT uuid FROM main.recording", &s.UUID); err != nil {
 		return err
 	}
 	if err := r.ask(ctx, `SELECT b.host, b.kernel, u.version, u.uid, u.pid, u.started, u.stopped, u.interval_s, u.keep_s, u.max_bytes
 		FROM runs u LEFT JOIN boots b ON b.boot = u.boot ORDER BY u.run DESC LIMIT 1`,
-		&host, &kernel, &version, &uid, &s.PID, &started, &stopped, &s.IntervalS, &keep, &maxBytes); err != nil {
+		&host, &kernel, &version, &uid, &pid, &started, &stopped, &s.IntervalS, &keep, &maxBytes); err != nil {
 		return err
 	}
 	s.Host, s.Kernel, s.Version = host.String, kernel.String, version.String
@@ -169,8 +171,14 @@ func (s *Status) readRun(ctx context.Context, r *Recording) error {
 	if maxBytes.Valid {
 		s.MaxBytes = &maxBytes.Int64
 	}
-	if pid, is := store.RecorderOf(r.Path); is {
-		s.Recording, s.PID, s.RunUntil = true, pid, Moment{}
+	if pid.Valid {
+		s.PID = &pid.V
+	}
+	if recorder, is := r.Recorder(); is {
+		s.Recording, s.PID, s.RunUntil, s.OtherName = true, nil, Moment{}, recorder.OtherName
+		if recorder.PID != 0 {
+			s.PID = &recorder.PID
+		}
 	}
 	s.Unclosed = !s.Recording && !s.RunSince.IsZero() && s.RunUntil.IsZero()
 	return nil
@@ -263,7 +271,7 @@ func (s *Status) readSize(ctx context.Context, r *Recording) error {
 		time.Sleep(100 * time.Millisecond) // who answers a question is done
 	}
 	for _, reader := range store.HeldBy(r.Path, limits) {
-		if slices.Contains(before, reader) && reader.PID != s.PID && reader.PID != os.Getpid() {
+		if slices.Contains(before, reader) && (s.PID == nil || reader.PID != *s.PID) && reader.PID != os.Getpid() {
 			s.HeldBy = append(s.HeldBy, reader.String())
 		}
 	}
@@ -370,8 +378,12 @@ func (s Status) stateText() string {
 		run = " by netsql " + escapeControls(s.Version)
 	}
 	switch {
+	case s.OtherName: // of which run, nothing here says for certain
+		return "recording under another name of the same file, by a process that is not known; what it has not written back into the file is not seen under this name"
+	case s.Recording && s.PID == nil:
+		return fmt.Sprintf("recording%s, by a process that is not known", run)
 	case s.Recording:
-		return fmt.Sprintf("recording%s, process %d, since %s (%s)", run, s.PID, localTime(s.RunSince.Truncate(time.Second)),
+		return fmt.Sprintf("recording%s, process %d, since %s (%s)", run, *s.PID, localTime(s.RunSince.Truncate(time.Second)),
 			spanText(s.Now.Sub(s.RunSince.Time).Seconds(), " "))
 	case s.RunSince.IsZero():
 		return "not recording: start with netsql record"

@@ -49,7 +49,7 @@ func TestStatus(t *testing.T) {
 
 	s, text := readStatus(t, r)
 	check("nothing recorded yet", s.Samples == 0 && s.First.IsZero() && s.LastAgeS == nil && s.CPUPercent == nil && s.BytesPerDay == nil, s, text)
-	check("recording, by this process", s.Recording == onLinux && s.PID == os.Getpid(), s, text)
+	check("recording, by this process", s.Recording == onLinux && s.PID != nil && *s.PID == os.Getpid(), s, text)
 	check("none yet, in words", !onLinux || strings.Contains(text, "none yet; one every 5s"), s, text)
 
 	for range 200 {

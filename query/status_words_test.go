@@ -39,6 +39,9 @@ func TestStatusWords(t *testing.T) {
 		{"one sample", func(s *Status) { s.Samples = 1 }, []string{"kept 1 sample in"}, ""},
 		{"no sample", func(s *Status) { s.Samples = 0 }, []string{"none yet; one every 5s"}, "kept"},
 		{"nothing recorded", func(s *Status) { s.Samples, s.Recording, s.RunSince = 0, false, Moment{} }, []string{"state not recording: start with netsql record last sample none: nothing was recorded"}, "kept"},
+		{"a recorder that is not known", func(s *Status) { s.PID = nil }, []string{"recording by netsql 1.2.3, by a process that is not known"}, "process 7"},
+		{"another name", func(s *Status) { s.PID, s.OtherName = nil, true },
+			[]string{"recording under another name of the same file, by a process that is not known; what it has not written back into the file is not seen under this name"}, "1.2.3"},
 		{"unclosed", func(s *Status) { s.Recording, s.Unclosed = false, true }, []string{"not recording: the last run by netsql 1.2.3 ended without closing the recording"}, "stopped"},
 		{"stopped", func(s *Status) { s.Recording, s.RunUntil = false, moment(3, 59) }, []string{"not recording: the last run by netsql 1.2.3 was stopped at 2026-11-23 03:59:00"}, ""},
 		{"a sample of the future", func(s *Status) { s.LastAgeS = number(-3) }, []string{"(0s ago)"}, ""},
@@ -72,7 +75,7 @@ func TestStatusWords(t *testing.T) {
 		},
 			[]string{"recorder 1.2 % of one core over the last 5m, 24.0 MiB of memory"}, "is told after two"},
 	} {
-		s := Status{Path: "r.db", UUID: "u", Host: "db1", Kernel: "6.18.0", Version: "1.2.3", Recording: true, PID: 7, RunSince: moment(3, 0), Now: moment(4, 0), IntervalS: 5,
+		s := Status{Path: "r.db", UUID: "u", Host: "db1", Kernel: "6.18.0", Version: "1.2.3", Recording: true, PID: new(7), RunSince: moment(3, 0), Now: moment(4, 0), IntervalS: 5,
 			Samples: 9, First: moment(3, 20), Last: moment(3, 59), LastAgeS: number(60), SizeBytes: 1 << 20, Sources: 4}
 		test.change(&s)
 		text := statusText(t, s)

@@ -209,11 +209,31 @@ func (c *checker) checkWAL(ctx context.Context) error {
 			return cmp.Or(err, ctx.Err())
 		}
 		if !again {
-			c.report.found("wal", fmt.Sprintf("the last %d pages that were written to the -wal file are damaged: what was recorded in them is lost", lost))
+			c.report.found("wal", lostWords(lost))
 			return nil
 		}
 	}
 	return nil // it is begun again all the time: then it is not damaged
+}
+
+func lostWords(pages int64) string {
+	return fmt.Sprintf("the last %d pages that were written to the -wal file are damaged: what was recorded in them is lost", pages)
+}
+
+// LostOfWAL says what is lost because the -wal file is damaged, of a recording that nobody writes to: a recorder looks for itself. "": nothing.
+func LostOfWAL(path string) string {
+	path = resolved(path)
+	if size, err := sizeOf(path + "-wal"); err != nil || size == 0 {
+		return ""
+	}
+	if _, is := RecorderOf(path); is {
+		return ""
+	}
+	lost, _, err := lostOfWAL(path)
+	if err != nil || lost == 0 {
+		return ""
+	}
+	return lostWords(lost)
 }
 
 // lostOfWAL counts the pages of the -wal file that are lost. While somebody records, what stands behind the last commit is not looked at, and again says

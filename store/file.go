@@ -376,6 +376,10 @@ func Explain(path string, err error) error {
 	if brokenOff(err) {
 		return fmt.Errorf("%s: %w yet: the recorder that made it was killed meanwhile; netsql record goes on with it", path, ErrNoRecording)
 	}
+	if se.Code() == sqlite3.SQLITE_IOERR_IN_PAGE {
+		// The file is mapped into memory. SQLite turns the kernel's SIGBUS into this error.
+		return fmt.Errorf("%s-shm was cut short by another program while it was in use (%v): end what has the recording open, and ask again", path, err)
+	}
 	switch se.Code() & 0xff {
 	case sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%s is %w, nor any SQLite file: name another with --db, or, if it was a recording, save what is readable: netsql recover %[1]s NEW", path, ErrNotRecording)

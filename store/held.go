@@ -37,6 +37,22 @@ func (r Reader) String() string {
 	return fmt.Sprintf("process %d (%s)", r.PID, strings.Trim(strconv.Quote(r.Comm), `"`))
 }
 
+// A Recorder is a process that writes to a recording.
+type Recorder struct {
+	PID       int  // 0: not known
+	OtherName bool // it has the file under another name, such as a hard link; what stands in the -wal file beside that name is not seen under this one
+}
+
+func (r Recorder) String() string {
+	switch {
+	case r.OtherName:
+		return "under another name of the same file"
+	case r.PID == 0:
+		return "a process that is not known"
+	}
+	return fmt.Sprintf("process %d", r.PID)
+}
+
 // names are the readers in words.
 func names(readers []Reader) string {
 	var all []string

@@ -163,6 +163,70 @@ func TestBrokenWithinATransaction(t *testing.T) {
 	}
 }
 
+// spoiler is a table that does something when a sample is written: between the begin of the transaction and its COMMIT.
+type spoiler struct {
+	tableWriter
+	do func()
+}
+
+func (s *spoiler) write(ctx context.Context, m int64) error {
+	s.do()
+	return s.tableWriter.write(ctx, m)
+}
+
+// A recording that breaks after Begin is found broken by the commit, before it writes anything or before its COMMIT. That, too, is said once.
+func TestBrokenBeforeCommit(t *testing.T) {
+	t.Parallel()
+	for name, whenWriting := range map[string]bool{"before the transaction": false, "before COMMIT": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHistory(t, 84)
+			h.path = filepath.Join(t.TempDir(), "n.db")
+			h.start()
+			var said []string
+			h.w.options.Notice = func(s string) { said = append(said, s) }
+			for range 20 {
+				h.step()
+			}
+			spoiled := false
+			spoil := func() {
+				if spoiled {
+					return
+				}
+				spoiled = true
+				if err := os.Truncate(h.path+"-wal", 40); err != nil {
+					t.Error(err)
+				}
+			}
+			if whenWriting {
+				last := len(h.w.order) - 1
+				h.w.order[last] = &spoiler{h.w.order[last], spoil}
+			} else {
+				h.begun = spoil
+			}
+			for !spoiled { // a commit may be canceled
+				h.step()
+			}
+			if len(said) > 0 {
+				t.Errorf("said before anything was done about it: %q", said)
+			}
+			if !h.w.Behind() {
+				t.Error("the commit did not notice")
+			}
+			for range 10 {
+				h.step()
+			}
+			if len(said) != 1 || !strings.Contains(said[0], "-wal was cut short by another program") || !strings.Contains(said[0], "recording goes on in "+h.path) {
+				t.Errorf("said %q", said)
+			}
+			if err := h.w.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			requireSound(t, h.path)
+		})
+	}
+}
+
 // Nothing is lost with the -shm file alone: it is made again.
 func TestIndexCutShort(t *testing.T) {
 	t.Parallel()
@@ -180,6 +244,39 @@ func TestIndexCutShort(t *testing.T) {
 	}
 	if h.w.generation != generation || h.w.Behind() {
 		t.Errorf("it started over: generation %d, want %d; trouble %v", h.w.generation, generation, h.w.trouble)
+	}
+	h.check()
+}
+
+// Nor does it matter when it is cut short while a sample is written, when SQLite looks at it next: the sample waits in memory.
+func TestIndexCutShortWithinASample(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, 85)
+	h.start()
+	for range 20 {
+		h.step()
+	}
+	generation := h.w.generation
+	last, spoiled := len(h.w.order)-1, false
+	h.w.order[last] = &spoiler{h.w.order[last], func() {
+		if spoiled {
+			return
+		}
+		spoiled = true
+		if err := os.Truncate(h.path+"-shm", 0); err != nil {
+			t.Error(err)
+		}
+	}}
+	var said []string
+	h.w.options.Notice = func(s string) { said = append(said, s) }
+	for range 10 {
+		h.step()
+	}
+	if !spoiled || h.w.generation != generation || h.w.Behind() {
+		t.Errorf("it started over: generation %d, want %d; trouble %v", h.w.generation, generation, h.w.trouble)
+	}
+	if len(said) != 2 || !strings.Contains(said[0], "-shm was cut short by another program (samples are kept in memory meanwhile") || !strings.Contains(said[1], "are written") {
+		t.Errorf("said %q", said)
 	}
 	h.check()
 }

@@ -42,8 +42,8 @@ func acquire(path string) (*lock, error) {
 		if !isLocked(err) {
 			return nil, fmt.Errorf("lock the recording %s: %w", path, err)
 		}
-		pid, _ := RecorderOf(path)
-		return nil, fmt.Errorf("%s: %w, process %d: stop it first, or name another file with --db", path, ErrBusy, pid)
+		other, _ := RecorderOf(path)
+		return nil, fmt.Errorf("%s: %w, %v: stop it first, or name another file with --db", path, ErrBusy, other)
 	}
 	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
@@ -119,21 +119,31 @@ func unlock(f *os.File) {
 	f.Close()
 }
 
-// RecorderOf returns the pid of the recorder that writes to the file, and whether there is one. It does not know of one that
-// writes under another name of the file, other than by a symbolic link.
-func RecorderOf(path string) (pid int, is bool) {
+// RecorderOf finds the recorder that writes to the file, and whether there is one. It only asks: a lock taken, even for a moment, would turn a recorder away
+// that starts now.
+func RecorderOf(path string) (r Recorder, is bool) {
 	f, err := os.Open(lockPath(resolved(path)))
-	if err != nil {
-		return 0, false
+	if err == nil {
+		defer f.Close()
 	}
-	defer f.Close()
-	// Only asks: a lock taken, even for a moment, would turn a recorder away that starts now.
-	whole := unix.Flock_t{Type: unix.F_RDLCK}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &whole); err != nil || whole.Type == unix.F_UNLCK {
-		return 0, false
+	if err == nil && isWriteLocked(f, unix.Flock_t{}) {
+		text := make([]byte, 32)
+		n, _ := f.ReadAt(text, 0)
+		r.PID, _ = strconv.Atoi(strings.TrimSpace(string(text[:n])))
+		return r, true
 	}
-	text := make([]byte, 32)
-	n, _ := f.ReadAt(text, 0)
-	pid, _ = strconv.Atoi(strings.TrimSpace(string(text[:n])))
-	return pid, true
+	// The kernel does not tell whose lock that of an open file description is.
+	recording, rerr := os.Open(path)
+	if rerr != nil {
+		return r, false
+	}
+	defer recording.Close()
+	r.OtherName = err == nil || errors.Is(err, os.ErrNotExist)
+	return r, isWriteLocked(recording, unix.Flock_t{Start: recorderByte, Len: 1})
+}
+
+// isWriteLocked reports whether another has a write lock on that part of the file.
+func isWriteLocked(f *os.File, part unix.Flock_t) bool {
+	part.Type = unix.F_RDLCK
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &part) == nil && part.Type != unix.F_UNLCK
 }

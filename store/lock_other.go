@@ -18,5 +18,5 @@ func (l *lock) valid() bool { return true }
 
 func (l *lock) release() {}
 
-// RecorderOf returns the pid of the recorder that writes to the file, and whether there is one.
-func RecorderOf(string) (pid int, is bool) { return 0, false }
+// RecorderOf finds the recorder that writes to the file, and whether there is one.
+func RecorderOf(string) (r Recorder, is bool) { return r, false }

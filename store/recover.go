@@ -108,8 +108,8 @@ func checkRecoverable(damaged, path string) error {
 		}
 		return fmt.Errorf("%s is there already: name a file that is not", path)
 	}
-	if pid, is := RecorderOf(damaged); is {
-		return fmt.Errorf("%s: %w, process %d: stop it first", damaged, ErrBusy, pid)
+	if r, is := RecorderOf(damaged); is {
+		return fmt.Errorf("%s: %w, %v: stop it first", damaged, ErrBusy, r)
 	}
 	return nil
 }

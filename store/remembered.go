@@ -48,7 +48,7 @@ func (set *Set[ID, V]) Remembered(ctx context.Context, each func(ID, V)) {
 				c.kind.set(to.Field(c.index), got[i])
 			}
 		}
-		if t.ofLastRun[t.hashes.key(id)] != nil {
+		if t.ofLastRun[t.hashes.key(id)].Subject != nil {
 			each(id, v)
 		}
 	}

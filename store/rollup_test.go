@@ -52,6 +52,65 @@ func TestRollups(t *testing.T) {
 	}
 }
 
+// An interface that comes within a minute, or is gone for some of it, has no rate while it is not there: that is not known, and no 0. A process that is not
+// there moves nothing.
+func TestRollupOfWhatWasNotThere(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "absent.db")
+	w, err := Create(t.Context(), Options{Path: path, Interval: 10 * time.Second, Boot: Boot{ID: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := w.Source("all")
+	procs, counters, moved := NewSet(src, Processes), NewSet(src, InterfaceCountersTable), NewSet(src, TrafficTable)
+	// By sample, from 10 s on: bytes of late0, which comes in the second minute, and of gap0, which is gone in the third; -1: it is not there.
+	late := []int{-1, -1, -1, -1, -1, -1, -1, -1, 0, 1000, 3000, 5000, 6000, 9000, 9500, 10000, 12000, 13000}
+	gone := []int{0, 100, 300, 400, 600, 700, 900, 1000, 1200, 1300, 1500, 1600, 1800, -1, -1, -1, -1, -1}
+	for i := range 3600/10 + 1 {
+		up := time.Duration(i+1) * 10 * time.Second
+		w.Begin(Clock{Wall: time.Unix(1_699_999_200, 0).Add(up), Uptime: up, Awake: up})
+		src.Read(func() error {
+			if i >= len(late) {
+				return nil
+			}
+			for name, bytes := range map[string]int{"late0": late[i], "gap0": gone[i]} {
+				if bytes >= 0 {
+					counters.Put(InterfaceID{NetNS: Of(1), Name: name, IfIndex: Of(len(name))}, InterfaceCounters{RxBytes: Of(bytes)})
+				}
+			}
+			if late[i] >= 0 {
+				p := procs.Put(ProcessID{PID: Of(1), Started: 5, Comm: "p"}, Process{}).Ref()
+				moved.Put(TrafficID{NetNS: Of(1), Process: p}, Traffic{BytesSent: Of(1000)})
+			}
+			return nil
+		})
+		if err := w.Commit(t.Context(), Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for more := true; more; {
+		if more, err = w.Tidy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	minutes := "SELECT printf('%d %s %d %s %s', (ts - 1699999200) / 60, name, rx_bytes, min_rx_bytes_per_s, max_rx_bytes_per_s) FROM interface_rates_1m ORDER BY name, ts"
+	hours := strings.NewReplacer("_1m", "_1h", "/ 60", "/ 3600").Replace(minutes)
+	for question, want := range map[string][]string{
+		minutes: {"0 gap0 600 10.0 20.0", "1 gap0 900 10.0 20.0", "2 gap0 300 10.0 20.0", "1 late0 3000 100.0 200.0", "2 late0 9000 50.0 300.0", "3 late0 1000 100.0 100.0"},
+		hours:   {"0 gap0 1800 10.0 20.0", "0 late0 13000 50.0 300.0"},
+		"SELECT printf('%d %s %s', (ts - 1699999200) / 60, min_bytes_sent_per_s, max_bytes_sent_per_s) FROM traffic_rates_1m ORDER BY ts": {
+			"1 0.0 100.0", "2 100.0 100.0", "3 0.0 100.0",
+		},
+	} {
+		if diff := cmp.Diff(want, ask(t, path, question)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", question, diff)
+		}
+	}
+}
+
 // rollupModel writes a random history and remembers, for each sample, what its groups had.
 type rollupModel struct {
 	t        *testing.T
@@ -205,13 +264,13 @@ func (m *rollupModel) expected(l Level) (counts, rx, sent []string) {
 			}
 			counts = append(counts, fmt.Sprintf("%s %s %.1f %.0f %.0f", head, name, sum/float64(len(in)), least, most))
 		}
-		flow := func(of func(rollupSample) map[string]float64) []string {
+		flow := func(of func(rollupSample) map[string]float64, absentIsZero bool) []string {
 			var rows []string
 			for _, name := range groups(of, in) {
 				sum, least, most, known := 0.0, math.Inf(1), math.Inf(-1), false
 				for _, i := range in {
 					v, there := of(m.samples[i])[name]
-					if !there {
+					if !there && absentIsZero {
 						least = min(least, 0)
 					}
 					if math.IsNaN(v) || !there {
@@ -238,8 +297,8 @@ func (m *rollupModel) expected(l Level) (counts, rx, sent []string) {
 			}
 			return rows
 		}
-		rx = append(rx, flow(func(s rollupSample) map[string]float64 { return s.rx })...)
-		sent = append(sent, flow(func(s rollupSample) map[string]float64 { return s.sent })...)
+		rx = append(rx, flow(func(s rollupSample) map[string]float64 { return s.rx }, false)...)
+		sent = append(sent, flow(func(s rollupSample) map[string]float64 { return s.sent }, true)...)
 	}
 	slices.Sort(counts)
 	slices.Sort(rx)

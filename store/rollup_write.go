@@ -159,8 +159,11 @@ func (r *Rollup) scratch() string {
 	return fmt.Sprintf("CREATE TEMP TABLE IF NOT EXISTS %s (g INTEGER, goes_on INTEGER, %s, %s)", r.rolled(), columnNames(r.by), strings.Join(r.stored(), ", "))
 }
 
-// fromSamples works out the rows of a minute. Subjects of a group add up in each sample; a group that a sample does not
-// have counts as 0.
+// absentIsZero reports whether a group that a sample, or a period, does not have counts as 0 there: so many sockets there were, and so much was moved.
+// Of a counter that nobody could read, an interface that was not there, the growth is not known.
+func (r *Rollup) absentIsZero() bool { return r.kind != counter }
+
+// fromSamples works out the rows of a minute. Subjects of a group add up in each sample; see absentIsZero for a group that a sample does not have.
 func (r *Rollup) fromSamples() string {
 	l := Levels()[0]
 	history := r.From.Name
@@ -177,7 +180,11 @@ func (r *Rollup) fromSamples() string {
 			continue
 		}
 		rate := fmt.Sprintf("s.%s / t.elapsed_s", c.Name)
-		fmt.Fprintf(&values, ",\n       sum(s.%[1]s), CASE WHEN count(*) < e.samples THEN 0 ELSE CAST(round(1000 * min(%[2]s)) AS INTEGER) END, CAST(round(1000 * max(%[2]s)) AS INTEGER)", c.Name, rate)
+		least := fmt.Sprintf("CAST(round(1000 * min(%s)) AS INTEGER)", rate)
+		if r.absentIsZero() {
+			least = "CASE WHEN count(*) < e.samples THEN 0 ELSE " + least + " END"
+		}
+		fmt.Fprintf(&values, ",\n       sum(s.%s), %s, CAST(round(1000 * max(%s)) AS INTEGER)", c.Name, least, rate)
 	}
 	return fmt.Sprintf(`WITH
 t AS MATERIALIZED (
@@ -216,7 +223,11 @@ func (r *Rollup) fromPeriods(level int) string {
 		} else {
 			fmt.Fprintf(&values, ", sum(p.%s)", c.Name)
 		}
-		fmt.Fprintf(&values, ",\n       CASE WHEN count(*) < (SELECT count(*) FROM %[2]s WHERE %[3]s) THEN 0 ELSE min(p.%[1]s_min) END, max(p.%[1]s_max)", c.Name, below.periods(), inPeriod(l, "ts"))
+		least := fmt.Sprintf("min(p.%s_min)", c.Name)
+		if r.absentIsZero() {
+			least = fmt.Sprintf("CASE WHEN count(*) < (SELECT count(*) FROM %s WHERE %s) THEN 0 ELSE %s END", below.periods(), inPeriod(l, "ts"), least)
+		}
+		fmt.Fprintf(&values, ",\n       %s, max(p.%s_max)", least, c.Name)
 	}
 	return fmt.Sprintf(`INSERT INTO temp.%s (g, %s)
 SELECT p.id & 4294967295%s

@@ -49,8 +49,12 @@ func TestSecondRecorderUnderAnotherName(t *testing.T) {
 		if err == nil {
 			second.Close(t.Context())
 		}
-		if pid, is := RecorderOf(c.path); c.path != hard && (!is || pid != os.Getpid()) {
-			t.Errorf("%s: recorded by %d, %v", c.path, pid, is)
+		wantRecorder := Recorder{PID: os.Getpid()}
+		if c.path == hard {
+			wantRecorder = Recorder{OtherName: true}
+		}
+		if r, is := RecorderOf(c.path); !is || r != wantRecorder {
+			t.Errorf("%s: recorded by %+v, %v, want %+v", c.path, r, is, wantRecorder)
 		}
 		for _, part := range []string{"-wal", "-shm"} {
 			if _, err := os.Lstat(c.path + part); err == nil && c.path != filepath.Join(dir, "n.db") {
@@ -61,6 +65,11 @@ func TestSecondRecorderUnderAnotherName(t *testing.T) {
 	// SQLite looks at the file that a link names, and so do we.
 	if err := w.Close(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	for _, of := range []string{path, hard} {
+		if r, is := RecorderOf(of); is {
+			t.Errorf("%s: recorded by %+v after the end", of, r)
+		}
 	}
 	second, err := Create(t.Context(), Options{Path: link, Boot: Boot{ID: "b"}})
 	if err != nil {

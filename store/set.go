@@ -54,6 +54,7 @@ type Set[ID, V comparable] struct {
 	open   int  // subjects with an open span
 	kept   int  // of those, seen in this sample
 	behind bool // the last sample was not written: what it saw, the recording does not have
+	read   bool // its source has been read since the run began
 
 	resting int               // subjects that rest in this sample
 	paused  []*Subject[ID, V] // of those, the ones with an open span, which ends
@@ -236,7 +237,7 @@ func (set *Set[ID, V]) forget() {
 	for _, s := range set.byKey {
 		s.set, s.span, s.ending = nil, noSpan, false
 	}
-	set.byKey, set.open, set.most = map[key]*Subject[ID, V]{}, 0, 0
+	set.byKey, set.open, set.most, set.read = map[key]*Subject[ID, V]{}, 0, 0, false
 }
 
 // shrink gives back what a crowd that is gone has needed: a map never does so by itself.

@@ -37,7 +37,7 @@ type spanWriter[ID, V comparable] struct {
 
 	// ofLastRun are the subjects of the last run that have not been seen again yet. names are their identities, in a table
 	// that rests.
-	ofLastRun map[key]*Subject[ID, V]
+	ofLastRun map[key]leftSubject[ID, V]
 	names     map[key]ID
 	// cutQueue has the subjects at the places at which their spans are looked at; see cut.
 	cutQueue [][]*Subject[ID, V]
@@ -60,6 +60,12 @@ type spanWriter[ID, V comparable] struct {
 
 	addSubject, addTuple, addSpan, addOpen       *batch
 	cutOpen, dropOpen, setLast, setGone, setBack *batch
+}
+
+// leftSubject is a subject that the last run left, and the network namespace that its identity names, if it names one.
+type leftSubject[ID, V comparable] struct {
+	*Subject[ID, V]
+	netns Int
 }
 
 // goneSubject is a subject that is gone, and its key in the set.
@@ -104,7 +110,7 @@ func (t *spanWriter[ID, V]) subject() *Subject[ID, V] {
 
 // adopt returns the subject of the last run, which is then seen again; nil when the last run did not know it.
 func (t *spanWriter[ID, V]) adopt(k key) *Subject[ID, V] {
-	s := t.ofLastRun[k]
+	s := t.ofLastRun[k].Subject
 	t.seenAgain(k)
 	return s
 }
@@ -177,17 +183,23 @@ func lastID[N int64 | uint32](ctx context.Context, q *sql.Conn, table string, to
 }
 
 func (t *spanWriter[ID, V]) loadLastRun(ctx context.Context, q *sql.Conn) error {
-	t.ofLastRun = map[key]*Subject[ID, V]{}
+	t.ofLastRun = map[key]leftSubject[ID, V]{}
 	columns := "SELECT s.id, coalesce(s.since, (SELECT ts FROM sample WHERE id = s.first_sample), 0.0)" + strings.ReplaceAll(stored(t.table.id), ", ", ", s.")
-	if !t.table.rests {
-		return t.addOfLastRun(ctx, q, fmt.Sprintf("%[1]s FROM %[2]s_open o JOIN %[2]s s ON s.id = o.subject", columns, t.table.Subject))
+	// What a source showed that failed in the last sample has no open span, and is not known to be gone. There is no index of it: it is looked for where
+	// it would else be said to be new.
+	indexed := ""
+	lost := t.table.changes && t.writer.someUnread
+	if t.table.rests {
+		t.names = map[key]ID{}
+		indexed, lost = fmt.Sprintf(" INDEXED BY %s_resting", t.table.Subject), true
 	}
-	t.names = map[key]ID{}
+	var from []string
+	if lost {
+		from = append(from, fmt.Sprintf("%s s%s WHERE s.gone_sample IS NULL AND s.last_sample >= %d ORDER BY s.id", t.table.Subject, indexed, t.writer.bootSample))
+	}
 	// Of two of one name, as recorders before format 6 wrote them, the newer one goes on.
-	for _, from := range []string{
-		fmt.Sprintf("%[1]s s INDEXED BY %[1]s_resting WHERE s.gone_sample IS NULL AND s.last_sample >= %[2]d ORDER BY s.id", t.table.Subject, t.writer.bootSample),
-		fmt.Sprintf("%[1]s_open o JOIN %[1]s s ON s.id = o.subject", t.table.Subject),
-	} {
+	from = append(from, fmt.Sprintf("%[1]s_open o JOIN %[1]s s ON s.id = o.subject", t.table.Subject))
+	for _, from := range from {
 		if err := t.addOfLastRun(ctx, q, columns+" FROM "+from); err != nil {
 			return err
 		}
@@ -202,6 +214,7 @@ func (t *spanWriter[ID, V]) addOfLastRun(ctx context.Context, q *sql.Conn, quest
 		return err
 	}
 	defer rows.Close()
+	netns := slices.IndexFunc(t.table.id, func(c Column) bool { return c.stored == "netns" })
 	got := make([]any, 2+len(t.table.id))
 	into := make([]any, len(got))
 	for i := range got {
@@ -217,7 +230,11 @@ func (t *spanWriter[ID, V]) addOfLastRun(ctx context.Context, q *sql.Conn, quest
 			c.kind.set(v.Field(c.index), got[2+i])
 		}
 		k := t.hashes.key(id)
-		t.ofLastRun[k] = &Subject[ID, V]{number: uint32(got[0].(int64)), since: uint32(got[1].(float64))}
+		left := leftSubject[ID, V]{Subject: &Subject[ID, V]{number: uint32(got[0].(int64)), since: uint32(got[1].(float64))}}
+		if netns >= 0 {
+			t.table.id[netns].kind.set(reflect.ValueOf(&left.netns).Elem(), got[2+netns])
+		}
+		t.ofLastRun[k] = left
 		if t.names != nil {
 			t.names[k] = id
 		}
@@ -239,7 +256,6 @@ func (t *spanWriter[ID, V]) write(ctx context.Context, m int64) error {
 
 // sortOut decides for every subject what becomes of its span in sample m.
 func (t *spanWriter[ID, V]) sortOut(m int64) {
-	everyoneLooked := true
 	for _, set := range t.sets {
 		switch set.source.outcome {
 		case Kept:
@@ -251,17 +267,12 @@ func (t *spanWriter[ID, V]) sortOut(m int64) {
 			}
 			t.unseen(set)
 		default:
-			everyoneLooked = false
 			for _, s := range set.byKey {
 				t.lose(s)
 			}
 		}
 	}
-	if everyoneLooked {
-		for k, s := range t.ofLastRun {
-			t.gone = append(t.gone, goneSubject[ID, V]{s, k})
-		}
-	}
+	t.unseenOfLastRun()
 	t.cut(m)
 	// In the order of the rows, writing them finds each where the last one was.
 	byNumber := func(a, b *Subject[ID, V]) int { return cmp.Compare(a.number, b.number) }
@@ -275,6 +286,28 @@ func (t *spanWriter[ID, V]) sortOut(m int64) {
 		}
 	}
 	slices.SortFunc(t.closed, byNumber)
+}
+
+// unseenOfLastRun finds the subjects of the last run that none of the sets has shown which could: those of their network namespace, where their identity
+// names one. Each set has been read since the run began, not all of them in this sample.
+func (t *spanWriter[ID, V]) unseenOfLastRun() {
+	if len(t.ofLastRun) == 0 {
+		return
+	}
+	all, news := true, len(t.sets) == 0
+	within := map[Int]bool{} // all sets of the namespace have been read
+	for _, set := range t.sets {
+		now := set.source.outcome == Read || set.source.outcome == Incomplete
+		news = news || now && !set.read
+		before, some := within[set.source.netns]
+		within[set.source.netns] = (now || set.read) && (before || !some)
+		all = all && (now || set.read)
+	}
+	for k, s := range t.ofLastRun {
+		if all || news && s.netns != (Int{}) && within[s.netns] {
+			t.gone = append(t.gone, goneSubject[ID, V]{s.Subject, k})
+		}
+	}
 }
 
 // end ends the span of the subject, and reports whether it had one.
@@ -448,6 +481,7 @@ func (t *spanWriter[ID, V]) committed(m int64) {
 	}
 	for _, set := range t.sets {
 		set.staged, set.paused, set.behind = emptied(set.staged), emptied(set.paused), false
+		set.read = set.read || set.source.outcome == Read || set.source.outcome == Incomplete
 		set.shrink()
 	}
 	t.tuplesKept = t.lastTuple

@@ -462,21 +462,22 @@ func (t *Table) changesFrom(from spansOfChanges) string {
 }
 
 // lastReading is the time of the last sample that read the source of a subject s up to b, and the join that it needs. It is
-// NULL when the recording has no such sample.
+// NULL when the recording has no such sample. The source has the name of the table, or that of readBy. A source that was kept has been
+// looked at, but for one whose changes come unannounced.
 //
 // Where the source was not read at b, its span that says so ends there: what changed next was read, or the run was over.
 func (t *Table) lastReading() (after, join string) {
-	if t.readBy == "" {
-		return "b.ts", ""
+	source, read := t.Name, "IN ('read', 'incomplete', 'kept')"
+	if t.readBy != "" {
+		source, read = t.readBy, "IN ('read', 'incomplete')"
 	}
-	const read = "IN ('read', 'incomplete')"
 	return `iif(k.id IS NULL, b.ts, (SELECT ts FROM sample WHERE id = (
                  SELECT x.id >> 32 FROM source_span x CROSS JOIN source_tuple y ON y.id = x.tuple
                   WHERE x.id < k.id AND x.id & 4294967295 = k.id & 4294967295 AND outcome ` + read + ` ORDER BY x.id DESC LIMIT 1)))`,
 		fmt.Sprintf(`
           LEFT JOIN source_span k ON k.id = (
                SELECT x.id FROM source_span x CROSS JOIN source o ON o.id = x.id & 4294967295 CROSS JOIN source_tuple y ON y.id = x.tuple
-                WHERE x.id BETWEEN b.id << 32 AND b.id << 32 | 4294967295 AND source = '%s' AND o.netns IS s.netns AND outcome NOT %s)`, t.readBy, read)
+                WHERE x.id BETWEEN b.id << 32 AND b.id << 32 | 4294967295 AND source = '%s' AND o.netns IS s.netns AND outcome NOT %s)`, source, read)
 }
 
 // untold is the condition that the kernel told nothing of the subject.

@@ -371,6 +371,8 @@ func (d *oneOfEach) period(r *Rollup, of *oneRow, in []int) map[string]any {
 		for _, step := range in {
 			grown := value(step)
 			switch {
+			case steps[step].grown == 0 && r.kind == counter:
+				continue // how fast it grows is not known
 			case steps[step].grown == 0:
 				least = 0 // what is not there moves nothing
 				continue

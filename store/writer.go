@@ -71,6 +71,8 @@ type Writer struct {
 	started float64 // of the boot, as the recording has it
 	// bootSample is the first sample that can be of this boot: what was seen before it is gone.
 	bootSample int64
+	// someUnread says that a source was not read in the last sample that the recording has.
+	someUnread bool
 
 	tables    map[*Table]tableWriter
 	logs      map[*LogTable]tableWriter
@@ -202,6 +204,10 @@ func (w *Writer) begin(ctx context.Context) error {
 		}
 		if err := w.file.conn.QueryRowContext(ctx, "SELECT coalesce(min(first_sample), 0) FROM run WHERE id > coalesce((SELECT max(id) FROM run WHERE boot <> ?), 0)", w.boot).
 			Scan(&w.bootSample); err != nil {
+			return err
+		}
+		if err := w.file.conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM source_open o CROSS JOIN source_tuple t ON t.id = o.tuple
+			WHERE t.outcome NOT IN ('read', 'incomplete', 'kept'))`).Scan(&w.someUnread); err != nil {
 			return err
 		}
 		for _, t := range w.order {

@@ -69,7 +69,10 @@ var nightStart = time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
 // gateway and at 03:20 back; from 03:30 eth0 drops what it receives; leakd forgets to close a connection every
 // minute, while webd is busy and healthy; between 03:40 and 03:45 the recorder was stopped. About 03:14 somebody deploys: a
 // note, a setting, a listener for two minutes, and connections that the listener's full queue turns away.
-func night(path string) error {
+func night(path string) error { return nightUntil(path, time.Hour, func() {}) }
+
+// nightUntil writes the begin of the night, until so long after 03:00. written is called after the last sample, before the recorder stops.
+func nightUntil(path string, end time.Duration, written func()) error {
 	ctx := context.Background()
 	var w *store.Writer
 	var n nightSets
@@ -86,7 +89,7 @@ func night(path string) error {
 	if err := open(); err != nil {
 		return err
 	}
-	for i := range 361 {
+	for i := range int(end/(10*time.Second)) + 1 {
 		at := time.Duration(i) * 10 * time.Second
 		if minute := at.Minutes(); minute > 40 && minute < 45 {
 			continue
@@ -106,6 +109,7 @@ func night(path string) error {
 			return err
 		}
 	}
+	written()
 	if err := w.Close(ctx); err != nil {
 		return err
 	}

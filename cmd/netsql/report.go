@@ -15,7 +15,7 @@ func status(f *flags) runner {
 	return func(ctx context.Context, words []string, std stdio) error {
 		memory.apply()
 		defer exitWhenStuck(ctx, std)()
-		r, err := openNamed(ctx, f, words)
+		r, err := openNamed(ctx, f, words, std)
 		if err != nil {
 			return err
 		}
@@ -29,12 +29,23 @@ func status(f *flags) runner {
 }
 
 // openNamed opens the recording that the first word or the flags name.
-func openNamed(ctx context.Context, f *flags, words []string) (*query.Recording, error) {
+func openNamed(ctx context.Context, f *flags, words []string, std stdio) (*query.Recording, error) {
 	path, err := namedPath(f, words)
 	if err != nil {
 		return nil, err
 	}
-	return query.Open(ctx, path)
+	r, err := query.Open(ctx, path)
+	if err == nil {
+		sayLost(r, std)
+	}
+	return r, err
+}
+
+// sayLost says what is not in any answer.
+func sayLost(r *query.Recording, std stdio) {
+	if lost := r.Lost(); lost != "" {
+		fmt.Fprintf(std.err, "note: %s\n", query.Safe(lost))
+	}
 }
 
 // namedPath is the recording that the first word or the flags name.
@@ -66,7 +77,7 @@ func export(f *flags) runner {
 			return usagef("export to which folder? netsql export --since '2h ago' post-mortem")
 		}
 		memory.apply()
-		r, err := openNamed(ctx, f, nil)
+		r, err := openNamed(ctx, f, nil, std)
 		if err != nil {
 			return err
 		}
@@ -101,7 +112,7 @@ func slice(f *flags) runner {
 		if out == "" {
 			return usagef("slice into which file? netsql slice --since '2h ago' -o incident.db")
 		}
-		r, err := openNamed(ctx, f, words)
+		r, err := openNamed(ctx, f, words, std)
 		if err != nil {
 			return err
 		}

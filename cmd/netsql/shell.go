@@ -109,6 +109,7 @@ func shell(f *flags) runner {
 			return inTime(opening, err)
 		}
 		defer r.Close()
+		sayLost(r, std)
 		if err := setWindow(opening, r, since, until); err != nil {
 			return inTime(opening, err)
 		}
@@ -463,10 +464,13 @@ func greet(ctx context.Context, r *query.Recording, std stdio) {
 	if !first.IsZero() {
 		fmt.Fprintf(std.out, "Recorded from %s to %s.\n", first.Local().Format(day), last.Local().Format(day))
 	}
-	if pid, is := r.Recorder(); is {
-		fmt.Fprintf(std.out, "Process %d is recording.\n", pid)
-	} else {
+	switch recorder, is := r.Recorder(); {
+	case !is:
 		fmt.Fprint(std.out, "Nobody is recording now.\n")
+	case recorder.PID == 0:
+		fmt.Fprintf(std.out, "A recorder is recording: %v.\n", recorder)
+	default:
+		fmt.Fprintf(std.out, "Process %d is recording.\n", recorder.PID)
 	}
 	fmt.Fprintln(std.out, ".help shows how to ask, .tables what there is.")
 }
