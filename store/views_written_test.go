@@ -26,6 +26,7 @@ func TestWrittenViews(t *testing.T) {
 	var all, routes *Source
 	var procs *Set[ProcessID, Process]
 	var socks *Set[SocketID, Socket]
+	var links *Set[InterfaceID, Interface]
 	var moved *Set[TrafficID, Traffic]
 	var closes *LogSet[Close]
 	var counted *LogSet[CloseCount]
@@ -37,6 +38,7 @@ func TestWrittenViews(t *testing.T) {
 			t.Fatal(err)
 		}
 		all, routes = w.Source("all"), w.SourceIn(Of(9), "routes")
+		links = NewSet(all, Interfaces)
 		procs, socks, moved, closes, counted = NewSet(all, Processes), NewSet(all, Sockets), NewSet(all, TrafficTable), NewLog(all, Closes), NewLog(all, CloseCounts)
 	}
 	sample := func(at int, trouble error, put func()) {
@@ -160,9 +162,12 @@ func TestWrittenViews(t *testing.T) {
 	sample(4105, nil, func() {
 		last()
 		accepted(16, Of(89))
-		bound("tcp", "LISTEN", 25, 8, Socket{Process: curl()})
+		links.Put(InterfaceID{NetNS: Of(2), IfIndex: Of(3), Name: "elsewhere"}, Interface{})
+		links.Put(InterfaceID{NetNS: Of(1), IfIndex: Of(3), Name: "eth0"}, Interface{})
+		socks.Put(SocketID{NetNS: Of(1), Proto: "tcp", Family: Of(6), LocalAddr: "fe80::1", LocalPort: Of(25), RemoteAddr: "::", RemotePort: Of(0), IfIndex: Of(3), Cookie: Of(8)},
+			Socket{State: "LISTEN", Process: curl()})
 		socks.Put(SocketID{NetNS: Of(1), Proto: "unix", Type: "stream", Path: "/run/y", Inode: Of(78)}, Socket{State: "LISTEN", Process: curl()})
-		socks.Put(SocketID{NetNS: Of(1), Proto: "udp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(9001), RemoteAddr: "10.0.7.9", RemotePort: Of(53), Cookie: Of(9)}, Socket{State: "ESTABLISHED", Process: curl()})
+		socks.Put(SocketID{NetNS: Of(1), Proto: "udp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(9001), RemoteAddr: "10.0.7.9", RemotePort: Of(53), IfIndex: Of(3), Cookie: Of(9)}, Socket{State: "ESTABLISHED", Process: curl()})
 	})
 	if err := AddNote(t.Context(), path, begin.Add(4015*time.Second), "deploy 1.4", "ann"); err != nil {
 		t.Fatal(err)
@@ -247,7 +252,7 @@ func TestWrittenViews(t *testing.T) {
 		},
 		"SELECT * FROM listeners": {
 			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=22 cookie=4",
-			"first_seen=4105 last_seen=4105 open=1 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=25 pid=20 comm=curl cmdline=curl -s x cookie=8",
+			"first_seen=4105 last_seen=4105 open=1 netns=1 proto=tcp family=6 local_addr=fe80::1 local_port=25 ifindex=3 dev=eth0 pid=20 comm=curl cmdline=curl -s x cookie=8",
 			"first_seen=0 last_seen=4030 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=443 pid=10 comm=webd cmdline=webd -v user=www backlog=128 drops=3 cookie=1",
 			"first_seen=4100 last_seen=4105 open=1 netns=1 proto=udp family=4 local_addr=0.0.0.0 local_port=53 pid=20 comm=curl cmdline=curl -s x user=ann drops=4 cookie=3",
 			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=unix path=/run/x pid=20 comm=curl cmdline=curl -s x",
@@ -275,7 +280,7 @@ func TestWrittenViews(t *testing.T) {
 			"opened=4100 last_seen=4105 duration_s=5 open=1 seen_by=sample netns=1 proto=tcp family=4 " +
 				"local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.9 remote_port=6000 state=ESTABLISHED bytes_sent=89 cookie=16",
 			"opened=4105 opened_after=4100 last_seen=4105 duration_s=0 open=1 seen_by=sample netns=1 proto=udp family=4 " +
-				"local_addr=10.0.0.5 local_port=9001 remote_addr=10.0.7.9 remote_port=53 state=ESTABLISHED pid=20 comm=curl exe=/bin/curl cmdline=curl -s x cookie=9",
+				"local_addr=10.0.0.5 local_port=9001 remote_addr=10.0.7.9 remote_port=53 ifindex=3 dev=eth0 state=ESTABLISHED pid=20 comm=curl exe=/bin/curl cmdline=curl -s x cookie=9",
 		},
 		"SELECT * FROM closed_sockets": {
 			"ts=4011 netns=1 proto=tcp family=4 local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.9 remote_port=6000 " +

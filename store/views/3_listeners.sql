@@ -8,6 +8,9 @@
 -- family: 4 for IPv4, 6 for IPv6, NULL for unix sockets.
 -- local_addr: Address it listened on; 0.0.0.0 or :: for every address.
 -- local_port: Port it listened on.
+-- ifindex: Interface that the socket was bound to; of a link-local address (fe80::) the one whose address it is, which tells it from
+-- the same address of another interface. NULL where it was bound to none.
+-- dev: Name of that interface in the last sample that saw the socket; NULL where interfaces does not have it.
 -- path: Path of a unix socket.
 -- pid: Process that held it last; the one with the lowest pid when several did.
 -- comm: Name of the program.
@@ -30,7 +33,8 @@ alive AS (
   SELECT s.id, (SELECT max(id) FROM sample) AS last_sample, 1 AS open, p.tuple, p.queues
     FROM w CROSS JOIN socket_open p CROSS JOIN socket s ON s.id = p.subject AND s.first_sample <= w.z
    WHERE coalesce(s.remote_port, 0) = 0)
-SELECT coalesce(s.since, b.ts) AS first_seen, e.ts AS last_seen, l.open, s.netns, s.proto, s.family, s.local_addr, s.local_port, s.path,
+SELECT coalesce(s.since, b.ts) AS first_seen, e.ts AS last_seen, l.open, s.netns, s.proto, s.family, s.local_addr, s.local_port, s.ifindex,
+       CASE WHEN s.ifindex > 0 THEN (SELECT name FROM interface i WHERE i.ifindex = s.ifindex AND i.netns IS s.netns AND e.id BETWEEN i.first_sample AND coalesce(i.last_sample, e.id) LIMIT 1) END AS dev, s.path,
        r.pid, r.comm, r.cmdline, t.user, CASE WHEN s.proto = 'tcp' THEN nullif(l.queues & 4294967295, 4294967295) END AS backlog, t.drops, s.cookie
   FROM (SELECT * FROM ended UNION ALL SELECT * FROM alive) l
   CROSS JOIN socket s ON s.id = l.id CROSS JOIN socket_tuple t ON t.id = l.tuple
