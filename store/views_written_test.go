@@ -116,7 +116,7 @@ func TestWrittenViews(t *testing.T) {
 		first(3)
 		acceptedRef = accepted(15, Of(88))
 		bound("tcp", "LISTEN", 22, 4, Socket{}) // whose it is, nobody knows
-		socks.Put(SocketID{NetNS: Of(1), Proto: "udp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(9000), RemoteAddr: "10.0.7.9", RemotePort: Of(53), Cookie: Of(7)}, Socket{State: "ESTABLISHED", Process: curl()})
+		socks.Put(SocketID{NetNS: Of(1), Proto: "udp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(9000), RemoteAddr: "10.0.7.9", RemotePort: Of(53), IfIndex: Of(9), Cookie: Of(7)}, Socket{State: "ESTABLISHED", Process: curl()})
 		second(Socket{State: "ESTABLISHED"})
 		traffic(web(), 200, 20, 2, 0, 0)
 		traffic(curl(), 0, 0, 0, 0, 0)
@@ -124,6 +124,7 @@ func TestWrittenViews(t *testing.T) {
 	sample(4020, errors.New("no buffer space"), func() {
 		listens()
 		firstRef = first(3)
+		links.Put(InterfaceID{NetNS: Of(1), IfIndex: Of(9), Name: "later"}, Interface{})
 		closes.Add(up(4011), Close{Socket: acceptedRef, OwnerHow: "none", BytesSent: Of(601)})
 		second(Socket{State: "CLOSE", Ended: unixSeconds(begin.Add(4018 * time.Second))})
 		traffic(web(), 200, 20, 2, 0, 0) // as much as in the sample before: one span
@@ -268,7 +269,7 @@ func TestWrittenViews(t *testing.T) {
 			"opened=4000 opened_after=0 closed=4011 released=4011 last_seen=4010 duration_s=11 open=0 seen_by=both netns=1 proto=tcp family=4 " +
 				"local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.9 remote_port=6000 state=ESTABLISHED owner_how=none bytes_sent=601 cookie=15",
 			"opened=4010 opened_after=4000 last_seen=4010 duration_s=0 open=0 seen_by=sample netns=1 proto=udp family=4 " +
-				"local_addr=10.0.0.5 local_port=9000 remote_addr=10.0.7.9 remote_port=53 state=ESTABLISHED pid=20 comm=curl exe=/bin/curl cmdline=curl -s x cookie=7",
+				"local_addr=10.0.0.5 local_port=9000 remote_addr=10.0.7.9 remote_port=53 ifindex=9 state=ESTABLISHED pid=20 comm=curl exe=/bin/curl cmdline=curl -s x cookie=7",
 			"opened=4026.25 opened_after=4020 closed=4026.4 released=4026.5 duration_s=0.15 open=0 seen_by=close netns=1 proto=tcp family=4 " +
 				"local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.8 remote_port=5001 " +
 				"owner_how=listener owner_candidates=2 bytes_sent=401 bytes_received=402 retransmits=405 rtt_ms=4.06 cookie=13",

@@ -69,7 +69,10 @@ SELECT min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended
        round(coalesce(c.ended, c.ts, t.ended, e.ts) - min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended, c.ts, b.ts, l.since)), 6) AS duration_s,
        l.open AND c.ts IS NULL AND t.ended IS NULL AS open, iif(c.ts IS NULL, 'sample', 'both') AS seen_by, s.netns, s.proto, s.family,
        s.local_addr, s.local_port, s.remote_addr, s.remote_port, s.ifindex,
-       CASE WHEN s.ifindex > 0 THEN (SELECT name FROM interface i WHERE i.ifindex = s.ifindex AND i.netns IS s.netns AND e.id BETWEEN i.first_sample AND coalesce(i.last_sample, e.id) LIMIT 1) END AS dev,
+       CASE WHEN s.ifindex > 0 THEN coalesce(
+         (SELECT name FROM interface_open h CROSS JOIN interface i ON i.id = h.subject WHERE h.from_sample <= e.id AND i.ifindex = s.ifindex AND i.netns IS s.netns),
+         (SELECT name FROM interface_span h CROSS JOIN interface i ON i.id = h.id & 4294967295
+           WHERE h.id BETWEEN e.id << 32 AND ((e.id + K_interfaces) << 32) - 1 AND (h.id >> 32) - h.length <= e.id AND i.ifindex = s.ifindex AND i.netns IS s.netns)) END AS dev,
        t.state, r.pid, r.comm, r.exe, r.cmdline, coalesce(c.owner_how, ct.owner_how, t.owner_how) AS owner_how,
        iif(c.ts IS NULL, t.owner_candidates, coalesce(c.owner_candidates, ct.owner_candidates)) AS owner_candidates, t.user,
        coalesce(c.bytes_sent, p.bytes_sent, o.bytes_sent) AS bytes_sent,

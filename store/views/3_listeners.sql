@@ -34,7 +34,10 @@ alive AS (
     FROM w CROSS JOIN socket_open p CROSS JOIN socket s ON s.id = p.subject AND s.first_sample <= w.z
    WHERE coalesce(s.remote_port, 0) = 0)
 SELECT coalesce(s.since, b.ts) AS first_seen, e.ts AS last_seen, l.open, s.netns, s.proto, s.family, s.local_addr, s.local_port, s.ifindex,
-       CASE WHEN s.ifindex > 0 THEN (SELECT name FROM interface i WHERE i.ifindex = s.ifindex AND i.netns IS s.netns AND e.id BETWEEN i.first_sample AND coalesce(i.last_sample, e.id) LIMIT 1) END AS dev, s.path,
+       CASE WHEN s.ifindex > 0 THEN coalesce(
+         (SELECT name FROM interface_open h CROSS JOIN interface i ON i.id = h.subject WHERE h.from_sample <= e.id AND i.ifindex = s.ifindex AND i.netns IS s.netns),
+         (SELECT name FROM interface_span h CROSS JOIN interface i ON i.id = h.id & 4294967295
+           WHERE h.id BETWEEN e.id << 32 AND ((e.id + K_interfaces) << 32) - 1 AND (h.id >> 32) - h.length <= e.id AND i.ifindex = s.ifindex AND i.netns IS s.netns)) END AS dev, s.path,
        r.pid, r.comm, r.cmdline, t.user, CASE WHEN s.proto = 'tcp' THEN nullif(l.queues & 4294967295, 4294967295) END AS backlog, t.drops, s.cookie
   FROM (SELECT * FROM ended UNION ALL SELECT * FROM alive) l
   CROSS JOIN socket s ON s.id = l.id CROSS JOIN socket_tuple t ON t.id = l.tuple
