@@ -252,12 +252,12 @@ func TestWrittenViews(t *testing.T) {
 			"since=4030 until=4100 kind=stopped detail=the recorder was stopped, and the machine was rebooted",
 		},
 		"SELECT * FROM listeners": {
-			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=22 cookie=4",
-			"first_seen=4105 last_seen=4105 open=1 netns=1 proto=tcp family=6 local_addr=fe80::1 local_port=25 ifindex=3 dev=eth0 pid=20 comm=curl cmdline=curl -s x cookie=8",
-			"first_seen=0 last_seen=4030 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=443 pid=10 comm=webd cmdline=webd -v user=www backlog=128 drops=3 cookie=1",
+			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=22 maybe_client=0 cookie=4",
+			"first_seen=4105 last_seen=4105 open=1 netns=1 proto=tcp family=6 local_addr=fe80::1 local_port=25 ifindex=3 dev=eth0 pid=20 comm=curl cmdline=curl -s x maybe_client=0 cookie=8",
+			"first_seen=0 last_seen=4030 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=443 pid=10 comm=webd cmdline=webd -v user=www backlog=128 drops=3 maybe_client=0 cookie=1",
 			"first_seen=4100 last_seen=4105 open=1 netns=1 proto=udp family=4 local_addr=0.0.0.0 local_port=53 pid=20 comm=curl cmdline=curl -s x user=ann drops=4 cookie=3",
-			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=unix path=/run/x pid=20 comm=curl cmdline=curl -s x",
-			"first_seen=4105 last_seen=4105 open=1 netns=1 proto=unix path=/run/y pid=20 comm=curl cmdline=curl -s x",
+			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=unix path=/run/x pid=20 comm=curl cmdline=curl -s x maybe_client=0",
+			"first_seen=4105 last_seen=4105 open=1 netns=1 proto=unix path=/run/y pid=20 comm=curl cmdline=curl -s x maybe_client=0",
 		},
 		"SELECT * FROM connections": {
 			"opened=3995.25 opened_after=0 closed=4025.25 released=4025.25 last_seen=4020 duration_s=30 open=0 seen_by=both netns=1 proto=tcp family=4 " +
