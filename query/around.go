@@ -365,7 +365,7 @@ func (s *Shell) printHappenings(ctx context.Context, all []happening) error {
 
 // printRows prints what was worked out here as the rows of a statement are printed.
 func (s *Shell) printRows(names []string, rows [][]any) error {
-	_, err := s.print(&madeRows{rows: rows}, names)
+	_, err := s.print(&madeRows{rows: rows}, names, "")
 	if s.once != nil {
 		err = errors.Join(err, s.once.Close())
 		s.once, s.suffix = nil, ""

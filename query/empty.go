@@ -30,6 +30,9 @@ func (s *Shell) whyEmpty(ctx context.Context, statement string) string {
 			if strings.HasSuffix(v.Name, nowSuffix) {
 				return s.noneNow(ctx)
 			}
+			if ts, ok := s.recording.moment(); ok {
+				return s.noneThen(ctx, ts)
+			}
 		}
 	}
 	return ""
@@ -78,6 +81,19 @@ func (s *Shell) noneNow(ctx context.Context) string {
 		why += "; something is switched off: SELECT * FROM gaps WHERE until IS NULL"
 	}
 	return why
+}
+
+// noneThen says what could not be read for the sample that was asked for.
+func (s *Shell) noneThen(ctx context.Context, ts float64) string {
+	var sources string
+	err := s.recording.look.QueryRowContext(ctx, `SELECT group_concat(DISTINCT source) FROM gap
+		WHERE source IS NOT NULL AND kind IN ('failed', 'incomplete', 'off', 'damaged') AND since < ?1 AND coalesce(until, 1e12) > ?1`, ts).Scan(&sources)
+	if err != nil { // also where there is none
+		return ""
+	}
+	moment := exact(unixTime(ts))
+	return fmt.Sprintf("none in the sample of %s, for which not all was read (%s): SELECT * FROM gaps WHERE since < %s AND coalesce(until, 1e12) > %s",
+		localTime(unixTime(ts)), escapeControls(strings.ReplaceAll(sources, ",", ", ")), moment, moment)
 }
 
 // noPeriod says that no period of a roll-up has ended yet.

@@ -2,6 +2,7 @@ package query
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"netsql/store"
 )
@@ -418,5 +420,57 @@ func TestReadOfAnEndlessFile(t *testing.T) {
 	s, _ := shellOn(t, openRecording(t, eventful(t).path))
 	if err := s.Script(t.Context(), ".read /dev/zero"); err == nil || !strings.Contains(err.Error(), "larger than 64.0 MiB") {
 		t.Error(err)
+	}
+}
+
+// Of a file that is attached nothing runs but a view that the statement names. That one reads its own file only, calls nothing that acts, and ends
+// when the statement is cancelled.
+func TestWhatAnAttachedFileBringsAlongIsBounded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	from := eventful(t).path
+	path := copyOf(t, from, dir, "sent.db")
+	const endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS a FROM n"
+	statements := []string{"CREATE VIEW unsafe AS SELECT * FROM sqlite_dbpage", "CREATE VIEW calls AS SELECT duration(1) AS a", "CREATE VIEW loads AS SELECT load_extension('x') AS a",
+		"CREATE VIEW endless AS " + endless, "CREATE TRIGGER fires AFTER INSERT ON sample BEGIN SELECT load_extension('x'); END"}
+	for _, v := range store.Views() {
+		statements = append(statements, fmt.Sprintf("DROP VIEW IF EXISTS %q; CREATE VIEW %[1]q AS %s", v.Name, endless))
+	}
+	change(t, path, statements...)
+	r := openRecording(t, from)
+	s, _ := shellOn(t, r)
+	for _, text := range []string{".attach " + path + " o", "ATTACH '" + path + "' AS p", ".attach", ".tables", ".tables all", ".schema", ".describe sockets", ".dump notes", ".show", ".status",
+		"SELECT count(*) FROM sockets", "SELECT count(*) FROM leaks", "SELECT count(*) FROM o.sample"} {
+		if err := s.Script(t.Context(), text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	names := s.Names(t.Context())
+	for _, text := range []string{"SELECT * FROM o.", "SELECT  FROM o.endless", "SELECT * FROM o.leaks WHERE "} {
+		Completions(text, len(text), names)
+	}
+	s.Prompt(t.Context(), began)
+	for view, says := range map[string]string{"unsafe": "unsafe use of virtual table", "calls": "unsafe use of duration()", "loads": "unsafe use of load_extension()"} {
+		if err := s.Script(t.Context(), "SELECT * FROM o."+view); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("the view %s of the file: %v; want %q", view, err, says)
+		}
+	}
+	for _, view := range []string{"endless", "leaks"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if err := s.Script(ctx, "SELECT * FROM o."+view); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the endless view %s: %v", view, err)
+		}
+		cancel()
+	}
+	if err := s.Script(t.Context(), "SELECT count(*) FROM sockets"); err != nil {
+		t.Errorf("after an endless view: %v", err)
+	}
+
+	// A view whose text names another database, as no CREATE VIEW would let it.
+	peeks := copyOf(t, from, dir, "peeks.db")
+	change(t, peeks, "CREATE VIEW peek AS SELECT * FROM note", "PRAGMA writable_schema = on",
+		"UPDATE sqlite_schema SET sql = 'CREATE VIEW peek AS SELECT * FROM temp.mine' WHERE name = 'peek'")
+	if err := s.Script(t.Context(), "CREATE TEMP TABLE mine AS SELECT 'secret' AS a; ATTACH '"+peeks+"' AS q; SELECT * FROM q.peek"); err == nil || !strings.Contains(err.Error(), "cannot reference objects in database temp") {
+		t.Errorf("a view of an attached file that reads another database: %v", err)
 	}
 }

@@ -180,9 +180,14 @@ func TestNoTextReachesTheTerminalAsACode(t *testing.T) {
 		}
 		switch c.name {
 		case ".shell", ".excel", ".watch", ".quit", ".output", ".once", ".note", ".save", ".echo": // these have what they are given run, or made
+		case ".backup", ".scratch": // these make a file of that name
+			run(c.name + " " + filepath.Join(dir, hostile))
 		default:
 			run(c.name + " " + hostile)
 		}
+	}
+	if _, err := os.Lstat(hostile); err == nil {
+		t.Errorf("a file %q was made in the folder of the source", hostile)
 	}
 	run("." + hostile)
 	run("SELECT " + name + " FROM nothing")

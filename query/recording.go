@@ -36,8 +36,9 @@ type Recording struct {
 	until   time.Time // zero: the newest sample
 
 	mu    sync.Mutex
-	limit int64    // newest sample that the statement under way can see
-	notes []string // what at() has to say about its answers
+	limit int64     // newest sample that the statement under way can see
+	notes []string  // what at() has to say about its answers
+	found []float64 // its answers, times of samples: the first two
 }
 
 // Open opens the recording. Its errors are those of store.Readable: one sentence, with the next step.
@@ -111,8 +112,11 @@ func (r *Recording) Query(ctx context.Context, statement string, args ...any) (*
 		}
 	}
 	r.mu.Lock()
-	r.notes = nil
+	r.notes, r.found = nil, nil
 	r.mu.Unlock()
+	if asksAt.MatchString(statement) {
+		r.settle(ctx, statement, args)
+	}
 	if is, err := r.attachAsked(ctx, statement, args); err != nil {
 		return nil, err
 	} else if is {
@@ -150,6 +154,16 @@ func (r *Recording) Notes() []string {
 	return r.notes
 }
 
+// moment is the sample that the last statement asked for, if it was one.
+func (r *Recording) moment() (ts float64, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.found) != 1 {
+		return 0, false
+	}
+	return r.found[0], true
+}
+
 // sampleAt is the SQL function at().
 func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
 	moment, exact := r.at, r.exactly
@@ -178,12 +192,13 @@ func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("at: %w", err)
 	}
-	if note != "" {
-		r.mu.Lock()
-		if !slices.Contains(r.notes, note) { // SQLite asks once for each part of a view
-			r.notes = append(r.notes, note)
-		}
-		r.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if note != "" && !slices.Contains(r.notes, note) { // SQLite asks once for each part of a view
+		r.notes = append(r.notes, note)
+	}
+	if len(r.found) < 2 && !slices.Contains(r.found, ts) {
+		r.found = append(r.found, ts)
 	}
 	return ts, nil
 }
@@ -271,6 +286,9 @@ func (r *Recording) rollupsAt(ctx context.Context, asked float64) string {
 // pauseAt says when the moment lies in a time in which nothing was recorded.
 func (r *Recording) pauseAt(ctx context.Context, moment time.Time, ts float64) string {
 	asked := unixSeconds(moment)
+	if asked <= ts { // a pause begins just after its last sample
+		return ""
+	}
 	var kind string
 	var until sql.NullFloat64
 	// One row may stand for many samples, each of which came late.

@@ -276,11 +276,11 @@ func (s *Shell) statement(ctx context.Context, text string) (int, error) {
 		rows.Next() // this is what runs it
 		return -1, s.recording.explain(rows.Err())
 	}
-	n, err := s.print(rows, names)
+	n, err := s.print(rows, names, text)
 	return n, s.recording.explain(err)
 }
 
-func (s *Shell) print(rows rowReader, names []string) (int, error) {
+func (s *Shell) print(rows rowReader, names []string, statement string) (int, error) {
 	out, toTerminal := s.target()
 	options := s.options()
 	if toTerminal && s.config.Width != nil {
@@ -294,10 +294,7 @@ func (s *Shell) print(rows rowReader, names []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	columns := make([]Column, len(names))
-	for i, name := range names {
-		columns[i] = Column{Name: name, Time: isTime(name)}
-	}
+	columns := columnsOf(names, statement, mode)
 	var keep *kept
 	if _, is := w.(*screenWriter); is {
 		keep = &kept{cols: columns}

@@ -146,7 +146,7 @@ func socketDrops(fd int) (drops uint32, known bool) {
 	return info[sockdiag.SKMemInfoDrops], errno == 0 && size >= uint32(unsafe.Sizeof(info))
 }
 
-// close ends the hearing.
+// close ends the subscription.
 func (c *closes) close() {
 	if c.fd >= 0 {
 		c.monitor.remove(c.fd)
@@ -324,7 +324,7 @@ var kernelTick = sync.OnceValue(func() time.Duration {
 	return time.Duration(tick.Nano())
 })
 
-// collect takes what was heard since the last time, and finds the sockets that samples have seen.
+// collect takes what was received since the last time, and finds the sockets that samples have seen.
 func (c *closes) collect() {
 	c.got, c.gotErr, c.latest = nil, nil, nil
 	if c.fd < 0 && (c.failed != nil || c.events == nil) {

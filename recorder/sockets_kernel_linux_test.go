@@ -167,7 +167,7 @@ func TestTCPSocketsAgreeWithSS(t *testing.T) {
 		{"bytes received", cookieOf(t, unread), "bytes_received", int64(1000)},
 		{"round-trip time of no trip", cookieOf(t, syn), "rtt_ms", nil},
 		{"mss of a listener", cookieOf(t, l4), "mss", nil},
-		{"IPv4 mapped", mapped, "local_addr", "::ffff:127.0.0.1"},
+		{"IPv4 mapped", mapped, "local_addr", "127.0.0.1"},
 		{"family of IPv4 mapped", mapped, "family", int64(6)},
 		{"listening on all", cookieOf(t, both), "local_addr", "::"},
 		{"nobody at the other end", cookieOf(t, l4), "remote_addr", "0.0.0.0"},

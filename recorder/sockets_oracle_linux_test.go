@@ -174,8 +174,8 @@ func ssEnd(end string, family any) (addr string, port int64) {
 			addr = "0.0.0.0"
 		}
 	}
-	if ip := net.ParseIP(addr); ip != nil && ip.To4() != nil && family == int64(6) {
-		addr = "::ffff:" + ip.To4().String()
+	if ip := net.ParseIP(addr); ip != nil && ip.To4() != nil {
+		addr = ip.To4().String() // also of a socket of IPv6
 	}
 	port, _ = strconv.ParseInt(end[i+1:], 10, 64)
 	return addr, port

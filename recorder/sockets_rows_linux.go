@@ -331,8 +331,10 @@ type texts struct {
 // the busy are worth it.
 const textLimit = 4096
 
+// address is an address as text. That of an IPv6 socket which speaks IPv4 (::ffff:192.0.2.1) is the IPv4 address, as the other end
+// has it, so that both ends of a connection join.
 func (t *texts) address(family uint8, a *[16]byte) string {
-	addr := sockdiag.Address(family, a)
+	addr := sockdiag.Address(family, a).Unmap()
 	text, ok := t.addresses[addr]
 	if !ok {
 		text = addr.String()

@@ -222,12 +222,23 @@ func blank(ctx context.Context, path string) error {
 
 // touch makes the file, so that it is ours alone to open up: command lines and addresses
 // of other users are in it.
-func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|noFollow, 0o640)
+func touch(path string) error { return touchAs(path, 0o640) }
+
+func touchAs(path string, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|noFollow, mode)
 	if err != nil {
 		return err
 	}
 	return f.Close()
+}
+
+// openUpAs gives a file that holds what a recording holds the mode of that recording: nobody else may read it.
+func openUpAs(recording, path string) error {
+	info, err := os.Stat(recording)
+	if err != nil {
+		return err
+	}
+	return os.Chmod(path, info.Mode().Perm()&0o666|0o600)
 }
 
 func sizeOf(path string) (int64, error) {

@@ -46,8 +46,8 @@ type SavedTable struct {
 // ErrNothingSaved means that a file has nothing in it that can be saved.
 var ErrNothingSaved = errors.New("nothing could be saved")
 
-// Recover writes a new recording to path, with all that can be read of a damaged one. It opens that only for reading and
-// never touches it, whatever is damaged: its head, its schema, pages of tables or indexes, the -wal file, or its end. The
+// Recover writes a new recording to path, of the same mode, with all that can be read of a damaged one. It opens that only
+// for reading and never touches it, whatever is damaged: its head, its schema, pages of tables or indexes, the -wal file, or its end. The
 // rows are read page by page, without SQLite: see package sqlitefile. One bad page costs its own rows only. If it only led
 // to others, or is of an index, it costs none: the pages below are orphaned, and found all the same.
 //
@@ -79,6 +79,9 @@ func Recover(ctx context.Context, damaged, path string, o RecoverOptions) (Recov
 		if errors.Is(err, ErrNothingSaved) {
 			return Recovered{}, fmt.Errorf("%s: %w: %s", damaged, ErrNothingSaved, strings.TrimPrefix(err.Error(), ErrNothingSaved.Error()+": "))
 		}
+		return Recovered{}, Explain(path, err)
+	}
+	if err := openUpAs(damaged, unfinished); err != nil {
 		return Recovered{}, Explain(path, err)
 	}
 	if err := syncFile(unfinished); err != nil {
@@ -158,7 +161,7 @@ func (s *salvage) run(ctx context.Context, path string) error {
 	if err := s.identify(ctx); err != nil {
 		return err
 	}
-	if err := touch(path); err != nil {
+	if err := touchAs(path, 0o600); err != nil {
 		return err
 	}
 	if err := blank(ctx, path); err != nil {

@@ -4,7 +4,7 @@ package store
 type SocketID struct {
 	NetNS      Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
 	Proto      string `col:"proto" doc:"tcp, udp, raw or unix."`
-	Family     Int    `col:"family" doc:"4 for IPv4, 6 for IPv6, NULL for unix sockets."`
+	Family     Int    `col:"family" doc:"4 for IPv4, 6 for IPv6, NULL for unix sockets. An IPv6 socket that speaks IPv4 has 6 and IPv4 addresses, as the other end of its connection has them."`
 	Type       string `col:"type" doc:"stream, dgram, seqpacket or raw, as in socket(2)."`
 	LocalAddr  string `col:"local_addr" doc:"Local address; 0.0.0.0 or :: when bound to every address."`
 	LocalPort  Int    `col:"local_port" doc:"Local port; of a raw socket, the IP protocol number."`
@@ -12,7 +12,7 @@ type SocketID struct {
 	RemotePort Int    `col:"remote_port" doc:"Port of the other end; 0 when not connected."`
 	Path       string `col:"path" doc:"Path of a unix socket; an abstract name begins with @."`
 	Peer       Int    `col:"peer_inode" doc:"Inode of the unix socket at the other end."`
-	IfIndex    Int    `col:"ifindex" doc:"Interface the socket is bound to (SO_BINDTODEVICE)."`
+	IfIndex    Int    `col:"ifindex" doc:"Interface the socket is bound to (SO_BINDTODEVICE); of a link-local address (fe80::) the one whose address it is."`
 	Inode      Int    `col:"inode" doc:"Inode, as in /proc/PID/fd; in TIME_WAIT the one it had."`
 	Cookie     Int    `col:"cookie" doc:"The kernel's number for this socket (SO_COOKIE), unique until the next boot."`
 }

@@ -209,3 +209,40 @@ func TestProbeWritesOverNothing(t *testing.T) {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
 }
+
+// What is made of a recording has its mode, and while it is being made only its owner may read it.
+func TestWhatIsMadeOfARecordingHasItsMode(t *testing.T) {
+	t.Parallel()
+	path := recordLittle(t, 77, 20).path
+	for mode, want := range map[os.FileMode]os.FileMode{0o600: 0o600, 0o640: 0o640, 0o644: 0o644, 0o400: 0o600, 0o664: 0o664, 0o755: 0o644} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		saved, slice := filepath.Join(dir, "saved.db"), filepath.Join(dir, "slice.db")
+		modeOf := func(path string) os.FileMode {
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Error(err)
+				return 0
+			}
+			return info.Mode()
+		}
+		seen := 0
+		if _, err := Recover(t.Context(), path, saved, RecoverOptions{Progress: func(string, int64) {
+			if seen++; modeOf(saved+"-unfinished") != 0o600 {
+				t.Errorf("a recording of mode %o: while it is recovered, the new file has the mode %o", mode, modeOf(saved+"-unfinished"))
+			}
+		}}); err != nil || seen == 0 {
+			t.Fatalf("%v, told %d times of the progress", err, seen)
+		}
+		if _, err := Slice(t.Context(), path, slice, 0, 1e10); err != nil {
+			t.Fatal(err)
+		}
+		for _, made := range []string{saved, slice} {
+			if got := modeOf(made); got != want {
+				t.Errorf("a recording of mode %o: %s has the mode %o, want %o", mode, filepath.Base(made), got, want)
+			}
+		}
+	}
+}

@@ -46,12 +46,7 @@ func Slice(ctx context.Context, recording, path string, since, until float64) (S
 	if err := s.write(ctx, recording, unfinished); err != nil {
 		return SliceResult{}, Explain(path, err)
 	}
-	// Only the readers of the recording may read a part of it.
-	info, err := os.Stat(recording)
-	if err == nil {
-		err = os.Chmod(unfinished, info.Mode().Perm()&0o666|0o600)
-	}
-	if err != nil {
+	if err := openUpAs(recording, unfinished); err != nil {
 		return SliceResult{}, Explain(path, err)
 	}
 	if err := syncFile(unfinished); err != nil {
@@ -60,6 +55,7 @@ func Slice(ctx context.Context, recording, path string, since, until float64) (S
 	if err := os.Rename(unfinished, path); err != nil {
 		return SliceResult{}, Explain(path, err)
 	}
+	var err error
 	s.result.Bytes, err = sizeOf(path)
 	return s.result, err
 }
@@ -77,7 +73,7 @@ func (s *slicer) write(ctx context.Context, recording, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := touch(path); err != nil {
+	if err := touchAs(path, 0o600); err != nil {
 		return err
 	}
 	if err := blank(ctx, path); err != nil {

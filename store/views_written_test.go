@@ -26,6 +26,7 @@ func TestWrittenViews(t *testing.T) {
 	var all, routes *Source
 	var procs *Set[ProcessID, Process]
 	var socks *Set[SocketID, Socket]
+	var links *Set[InterfaceID, Interface]
 	var moved *Set[TrafficID, Traffic]
 	var closes *LogSet[Close]
 	var counted *LogSet[CloseCount]
@@ -37,6 +38,7 @@ func TestWrittenViews(t *testing.T) {
 			t.Fatal(err)
 		}
 		all, routes = w.Source("all"), w.SourceIn(Of(9), "routes")
+		links = NewSet(all, Interfaces)
 		procs, socks, moved, closes, counted = NewSet(all, Processes), NewSet(all, Sockets), NewSet(all, TrafficTable), NewLog(all, Closes), NewLog(all, CloseCounts)
 	}
 	sample := func(at int, trouble error, put func()) {
@@ -114,7 +116,7 @@ func TestWrittenViews(t *testing.T) {
 		first(3)
 		acceptedRef = accepted(15, Of(88))
 		bound("tcp", "LISTEN", 22, 4, Socket{}) // whose it is, nobody knows
-		socks.Put(SocketID{NetNS: Of(1), Proto: "udp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(9000), RemoteAddr: "10.0.7.9", RemotePort: Of(53), Cookie: Of(7)}, Socket{State: "ESTABLISHED", Process: curl()})
+		socks.Put(SocketID{NetNS: Of(1), Proto: "udp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(9000), RemoteAddr: "10.0.7.9", RemotePort: Of(53), IfIndex: Of(9), Cookie: Of(7)}, Socket{State: "ESTABLISHED", Process: curl()})
 		second(Socket{State: "ESTABLISHED"})
 		traffic(web(), 200, 20, 2, 0, 0)
 		traffic(curl(), 0, 0, 0, 0, 0)
@@ -122,6 +124,7 @@ func TestWrittenViews(t *testing.T) {
 	sample(4020, errors.New("no buffer space"), func() {
 		listens()
 		firstRef = first(3)
+		links.Put(InterfaceID{NetNS: Of(1), IfIndex: Of(9), Name: "later"}, Interface{})
 		closes.Add(up(4011), Close{Socket: acceptedRef, OwnerHow: "none", BytesSent: Of(601)})
 		second(Socket{State: "CLOSE", Ended: unixSeconds(begin.Add(4018 * time.Second))})
 		traffic(web(), 200, 20, 2, 0, 0) // as much as in the sample before: one span
@@ -160,9 +163,12 @@ func TestWrittenViews(t *testing.T) {
 	sample(4105, nil, func() {
 		last()
 		accepted(16, Of(89))
-		bound("tcp", "LISTEN", 25, 8, Socket{Process: curl()})
+		links.Put(InterfaceID{NetNS: Of(2), IfIndex: Of(3), Name: "elsewhere"}, Interface{})
+		links.Put(InterfaceID{NetNS: Of(1), IfIndex: Of(3), Name: "eth0"}, Interface{})
+		socks.Put(SocketID{NetNS: Of(1), Proto: "tcp", Family: Of(6), LocalAddr: "fe80::1", LocalPort: Of(25), RemoteAddr: "::", RemotePort: Of(0), IfIndex: Of(3), Cookie: Of(8)},
+			Socket{State: "LISTEN", Process: curl()})
 		socks.Put(SocketID{NetNS: Of(1), Proto: "unix", Type: "stream", Path: "/run/y", Inode: Of(78)}, Socket{State: "LISTEN", Process: curl()})
-		socks.Put(SocketID{NetNS: Of(1), Proto: "udp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(9001), RemoteAddr: "10.0.7.9", RemotePort: Of(53), Cookie: Of(9)}, Socket{State: "ESTABLISHED", Process: curl()})
+		socks.Put(SocketID{NetNS: Of(1), Proto: "udp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(9001), RemoteAddr: "10.0.7.9", RemotePort: Of(53), IfIndex: Of(3), Cookie: Of(9)}, Socket{State: "ESTABLISHED", Process: curl()})
 	})
 	if err := AddNote(t.Context(), path, begin.Add(4015*time.Second), "deploy 1.4", "ann"); err != nil {
 		t.Fatal(err)
@@ -246,12 +252,12 @@ func TestWrittenViews(t *testing.T) {
 			"since=4030 until=4100 kind=stopped detail=the recorder was stopped, and the machine was rebooted",
 		},
 		"SELECT * FROM listeners": {
-			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=22 cookie=4",
-			"first_seen=4105 last_seen=4105 open=1 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=25 pid=20 comm=curl cmdline=curl -s x cookie=8",
-			"first_seen=0 last_seen=4030 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=443 pid=10 comm=webd cmdline=webd -v user=www backlog=128 drops=3 cookie=1",
+			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=22 maybe_client=0 cookie=4",
+			"first_seen=4105 last_seen=4105 open=1 netns=1 proto=tcp family=6 local_addr=fe80::1 local_port=25 ifindex=3 dev=eth0 pid=20 comm=curl cmdline=curl -s x maybe_client=0 cookie=8",
+			"first_seen=0 last_seen=4030 open=0 netns=1 proto=tcp family=4 local_addr=0.0.0.0 local_port=443 pid=10 comm=webd cmdline=webd -v user=www backlog=128 drops=3 maybe_client=0 cookie=1",
 			"first_seen=4100 last_seen=4105 open=1 netns=1 proto=udp family=4 local_addr=0.0.0.0 local_port=53 pid=20 comm=curl cmdline=curl -s x user=ann drops=4 cookie=3",
-			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=unix path=/run/x pid=20 comm=curl cmdline=curl -s x",
-			"first_seen=4105 last_seen=4105 open=1 netns=1 proto=unix path=/run/y pid=20 comm=curl cmdline=curl -s x",
+			"first_seen=4010 last_seen=4010 open=0 netns=1 proto=unix path=/run/x pid=20 comm=curl cmdline=curl -s x maybe_client=0",
+			"first_seen=4105 last_seen=4105 open=1 netns=1 proto=unix path=/run/y pid=20 comm=curl cmdline=curl -s x maybe_client=0",
 		},
 		"SELECT * FROM connections": {
 			"opened=3995.25 opened_after=0 closed=4025.25 released=4025.25 last_seen=4020 duration_s=30 open=0 seen_by=both netns=1 proto=tcp family=4 " +
@@ -263,7 +269,7 @@ func TestWrittenViews(t *testing.T) {
 			"opened=4000 opened_after=0 closed=4011 released=4011 last_seen=4010 duration_s=11 open=0 seen_by=both netns=1 proto=tcp family=4 " +
 				"local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.9 remote_port=6000 state=ESTABLISHED owner_how=none bytes_sent=601 cookie=15",
 			"opened=4010 opened_after=4000 last_seen=4010 duration_s=0 open=0 seen_by=sample netns=1 proto=udp family=4 " +
-				"local_addr=10.0.0.5 local_port=9000 remote_addr=10.0.7.9 remote_port=53 state=ESTABLISHED pid=20 comm=curl exe=/bin/curl cmdline=curl -s x cookie=7",
+				"local_addr=10.0.0.5 local_port=9000 remote_addr=10.0.7.9 remote_port=53 ifindex=9 state=ESTABLISHED pid=20 comm=curl exe=/bin/curl cmdline=curl -s x cookie=7",
 			"opened=4026.25 opened_after=4020 closed=4026.4 released=4026.5 duration_s=0.15 open=0 seen_by=close netns=1 proto=tcp family=4 " +
 				"local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.8 remote_port=5001 " +
 				"owner_how=listener owner_candidates=2 bytes_sent=401 bytes_received=402 retransmits=405 rtt_ms=4.06 cookie=13",
@@ -275,7 +281,7 @@ func TestWrittenViews(t *testing.T) {
 			"opened=4100 last_seen=4105 duration_s=5 open=1 seen_by=sample netns=1 proto=tcp family=4 " +
 				"local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.9 remote_port=6000 state=ESTABLISHED bytes_sent=89 cookie=16",
 			"opened=4105 opened_after=4100 last_seen=4105 duration_s=0 open=1 seen_by=sample netns=1 proto=udp family=4 " +
-				"local_addr=10.0.0.5 local_port=9001 remote_addr=10.0.7.9 remote_port=53 state=ESTABLISHED pid=20 comm=curl exe=/bin/curl cmdline=curl -s x cookie=9",
+				"local_addr=10.0.0.5 local_port=9001 remote_addr=10.0.7.9 remote_port=53 ifindex=3 dev=eth0 state=ESTABLISHED pid=20 comm=curl exe=/bin/curl cmdline=curl -s x cookie=9",
 		},
 		"SELECT * FROM closed_sockets": {
 			"ts=4011 netns=1 proto=tcp family=4 local_addr=10.0.0.5 local_port=443 remote_addr=10.0.7.9 remote_port=6000 " +

@@ -3,7 +3,7 @@
 -- ts (unix s): When the kernel gave the socket up; of one that goes on in TIME_WAIT, when that began. It may be late by late_ms.
 -- netns: Inode number of the network namespace.
 -- proto: tcp or udp.
--- family: 4 for IPv4, 6 for IPv6.
+-- family: 4 for IPv4, 6 for IPv6. An IPv6 socket that speaks IPv4 has 6 and IPv4 addresses, as the other end has them.
 -- local_addr: Local address.
 -- local_port: Local port.
 -- remote_addr: Address of the other end; 0.0.0.0 or :: when it was not connected; NULL where the kernel had forgotten it.

@@ -14,11 +14,14 @@
 -- seen_by: sample, close (it lived between two samples) or both.
 -- netns: Inode number of the network namespace.
 -- proto: tcp, udp or raw.
--- family: 4 for IPv4, 6 for IPv6.
+-- family: 4 for IPv4, 6 for IPv6. An IPv6 socket that speaks IPv4 has 6 and IPv4 addresses, as the other end has them.
 -- local_addr: Local address.
 -- local_port: Local port.
 -- remote_addr: Address of the other end; NULL where the kernel had forgotten it (SO_LINGER 0) and no sample saw it.
 -- remote_port: Port of the other end; NULL likewise.
+-- ifindex: Interface that the socket was bound to; of a link-local address (fe80::) the one whose address it is, which tells it from
+-- the same address of another interface. NULL where it was bound to none, and where no sample saw it.
+-- dev: Name of that interface in the last sample that saw the socket; NULL where interfaces does not have it.
 -- state: State in which a sample saw it last.
 -- pid: Process that held it last, the one with the lowest pid when several did; see owner_how. NULL where it is not known, and where
 -- several processes listen on its port.
@@ -65,7 +68,11 @@ SELECT min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended
        e.ts AS last_seen,
        round(coalesce(c.ended, c.ts, t.ended, e.ts) - min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended, c.ts, b.ts, l.since)), 6) AS duration_s,
        l.open AND c.ts IS NULL AND t.ended IS NULL AS open, iif(c.ts IS NULL, 'sample', 'both') AS seen_by, s.netns, s.proto, s.family,
-       s.local_addr, s.local_port, s.remote_addr, s.remote_port,
+       s.local_addr, s.local_port, s.remote_addr, s.remote_port, s.ifindex,
+       CASE WHEN s.ifindex > 0 THEN coalesce(
+         (SELECT name FROM interface_open h CROSS JOIN interface i ON i.id = h.subject WHERE h.from_sample <= e.id AND i.ifindex = s.ifindex AND i.netns IS s.netns),
+         (SELECT name FROM interface_span h CROSS JOIN interface i ON i.id = h.id & 4294967295
+           WHERE h.id BETWEEN e.id << 32 AND ((e.id + K_interfaces) << 32) - 1 AND (h.id >> 32) - h.length <= e.id AND i.ifindex = s.ifindex AND i.netns IS s.netns)) END AS dev,
        t.state, r.pid, r.comm, r.exe, r.cmdline, coalesce(c.owner_how, ct.owner_how, t.owner_how) AS owner_how,
        iif(c.ts IS NULL, t.owner_candidates, coalesce(c.owner_candidates, ct.owner_candidates)) AS owner_candidates, t.user,
        coalesce(c.bytes_sent, p.bytes_sent, o.bytes_sent) AS bytes_sent,
@@ -84,7 +91,7 @@ UNION ALL
 SELECT c.ts - coalesce(c.lived_ms, 0) / 1000.0,
        (SELECT a.ts FROM sample a CROSS JOIN sample b ON b.id = c.sample AND a.run = b.run WHERE a.id = c.sample - 1 AND a.ts <= c.ts - coalesce(c.lived_ms, 0) / 1000.0),
        coalesce(c.ended, c.ts), c.ts, NULL, round(coalesce(c.ended, c.ts) - (c.ts - coalesce(c.lived_ms, 0) / 1000.0), 6), 0, 'close', c.netns, c.proto, c.family,
-       c.local_addr, c.local_port, c.remote_addr, c.remote_port,
+       c.local_addr, c.local_port, c.remote_addr, c.remote_port, NULL, NULL,
        NULL, r.pid, r.comm, r.exe, r.cmdline, c.owner_how, c.owner_candidates, NULL,
        c.bytes_sent, c.bytes_received, c.retransmits, c.rtt_us / 1000.0, c.cookie
   FROM w CROSS JOIN {closes|WHOLE_close c} ON {when|c.ts BETWEEN w.since AND w.beyond} AND c.ts - coalesce(c.lived_ms, 0) / 1000.0 <= w.until
