@@ -278,8 +278,12 @@ func (r *Recording) socketsAt(ctx context.Context, ts float64) (then socketsThen
 	}
 	listening := map[end]bool{}
 	var sockets [][]any
-	err = r.each(ctx, `SELECT netns, proto, state, local_addr, coalesce(local_port, 0), coalesce(remote_port, 0), path, pid, comm,
-		state = 'LISTEN' OR proto = 'udp' AND local_port > 0 AND coalesce(remote_port, 0) = 0 FROM sockets WHERE ts = ?`, []any{ts}, func(row []any) {
+	// An unconnected UDP socket with a port that the kernel gives out by itself may be a client's that waits for answers.
+	err = r.each(ctx, `WITH ports AS MATERIALIZED (SELECT netns, CAST(value AS INTEGER) AS low, CAST(substr(value, instr(value, ' ')) AS INTEGER) AS high
+			FROM settings WHERE ts = ?1 AND name = 'net.ipv4.ip_local_port_range')
+		SELECT netns, proto, state, local_addr, coalesce(local_port, 0), coalesce(remote_port, 0), path, pid, comm,
+		state = 'LISTEN' OR proto = 'udp' AND local_port > 0 AND coalesce(remote_port, 0) = 0 AND NOT EXISTS (
+			SELECT 1 FROM ports p WHERE p.netns IS s.netns AND s.local_port BETWEEN low AND high) FROM sockets s WHERE ts = ?1`, []any{ts}, func(row []any) {
 		proto, port := fmt.Sprint(row[1]), row[4].(int64)
 		if row[9] != int64(1) {
 			sockets = append(sockets, row)

@@ -72,6 +72,45 @@ func TestDiffLeavesOutWhatMoves(t *testing.T) {
 	}
 }
 
+// A UDP socket that is not connected is a listener, but where its port is one that the kernel of its namespace gives out by itself.
+func TestDiffTellsListenersFromClients(t *testing.T) {
+	t.Parallel()
+	d := newDiary(t, began)
+	d.start()
+	source := d.w.Source("udp4")
+	sockets, settings := store.NewSet(source, store.Sockets), store.NewSet(source, store.Settings)
+	for n := range 2 {
+		d.wall, d.uptime = d.wall.Add(10*time.Second), d.uptime+10*time.Second
+		d.w.Begin(store.Clock{Wall: d.wall, Uptime: d.uptime, Awake: d.uptime})
+		source.Read(func() error {
+			settings.Put(store.SettingID{NetNS: store.Of(1), Name: "net.ipv4.ip_local_port_range"}, store.Setting{Value: "40000 40999"})
+			for i, port := range []int{5353, 39999, 40000, 40999, 41000} {
+				for netns := range 2 * n {
+					sockets.Put(store.SocketID{NetNS: store.Of(netns + 1), Proto: "udp", Family: store.Of(4), LocalAddr: "0.0.0.0", LocalPort: store.Of(port), RemoteAddr: "0.0.0.0",
+						RemotePort: store.Of(0), Cookie: store.Of(10*netns + i + 1)}, store.Socket{State: "CLOSE", OwnerHow: "none"})
+				}
+			}
+			return nil
+		})
+		if err := d.w.Commit(t.Context(), store.Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.stop()
+	out, notes := said(t, openRecording(t, d.path), ".diff '2026-03-14 01:00:10.2' '2026-03-14 01:00:20.2'")
+	for port, listeners := range map[string]int{":5353": 2, ":39999": 2, ":40000": 1, ":40999": 1, ":41000": 2} {
+		n := 0
+		for line := range strings.Lines(out) {
+			if strings.Contains(line, "listener") && strings.Contains(line, port) {
+				n++
+			}
+		}
+		if n != listeners {
+			t.Errorf("%d listeners at %s, want %d\n%s%s", n, port, listeners, out, notes)
+		}
+	}
+}
+
 // Of a time without samples .around says what there is. After it the window of the user is as it was.
 func TestAroundOutsideTheRecording(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package recorder
 import (
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,11 @@ func TestUnconnectedUDPClientsMayBeClients(t *testing.T) {
 	if err := unix.Sendto(fd, []byte("question"), 0, &unix.SockaddrInet4{Port: 5353, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
+	other, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(other)
 	client, tcp := cookieOf(t, fd), cookieOf(t, listen(t, "tcp4", "127.0.0.1:40001"))
 
 	check := func(r *testRecording, want map[int64]any) {
@@ -63,8 +69,22 @@ func TestUnconnectedUDPClientsMayBeClients(t *testing.T) {
 	r.sample(settings, sockets)
 	check(r, map[int64]any{below: no, above: yes, within: no, client: yes, tcp: no})
 
+	// To events it is a socket, which is certain.
+	if got := r.rows("SELECT object, count(*) AS n FROM events WHERE what LIKE 'udp%' AND event IN ('up', 'opened', 'closed') GROUP BY 1"); len(got) != 1 || got[0]["object"] != "socket" {
+		t.Errorf("events: %v", got)
+	}
+	late := server("udp4", 5354)
+	if err := unix.Sendto(other, []byte("question"), 0, &unix.SockaddrInet4{Port: 5353, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	r.sample(settings, sockets)
+	check(r, map[int64]any{below: no, above: yes, within: no, client: yes, tcp: no, late: no, cookieOf(t, other): yes})
+	if got := r.lines("SELECT object || ' ' || event AS e FROM events WHERE ts > (SELECT max(ts) FROM sample) - 0.5 AND what LIKE 'udp%' ORDER BY 1"); !slices.Equal(got, []string{"listener up", "socket opened"}) {
+		t.Errorf("events: %v", got)
+	}
+
 	// Where nobody recorded it, it is not known.
 	without := newRecording(t)
 	without.sample(newSockets(without.Writer, here(t)))
-	check(without, map[int64]any{below: nil, above: nil, within: nil, tcp: no})
+	check(without, map[int64]any{below: nil, above: nil, within: nil, tcp: no, late: nil, cookieOf(t, other): nil})
 }

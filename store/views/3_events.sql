@@ -4,7 +4,8 @@
 -- the kernel's word was read.
 -- object: What it happened to: socket, listener, process, interface, address, route, rule, nexthop, neighbor, setting, gap or note.
 -- event: What happened: opened, state, closed or released (socket: closed is the end of a connection, released that its process
--- closed the descriptor, where that came later), up or down (listener), seen, exec or gone (process: it was first seen with
+-- closed the descriptor, where that came later), up or down (listener; an unconnected udp socket with a port that the kernel gives out by
+-- itself is a socket, as maybe_client of listeners has it), seen, exec or gone (process: it was first seen with
 -- a socket, ran another program, ended; recordings before format 6 also say gone of one that lives and held no socket any more),
 -- added, changed or removed (what is configured), began or ended (gap), written (note).
 -- what: The thing in words: tcp 10.0.0.5:443 ↔ 10.0.7.9:51712, default via 10.0.0.1 dev eth0, eth0; the text of a note.
@@ -105,6 +106,13 @@ told AS (
   UNION ALL
   SELECT ts, 'closed', NULL, NULL, process, 0, count, netns, proto, local_addr, local_port, remote_addr, remote_port, NULL, NULL, NULL, 0, 1
     FROM w CROSS JOIN close_count c ON ts BETWEEN since AND until),
+-- The ports that the kernel gave out by itself in the window: a udp socket with one of them may be a client's that waits for answers.
+ports AS MATERIALIZED (
+  SELECT DISTINCT g.netns, CAST(value AS INTEGER) AS low, CAST(substr(value, instr(value, ' ')) AS INTEGER) AS high
+    FROM (SELECT subject, tuple FROM w CROSS JOIN setting_open ON from_sample <= w.z
+          UNION ALL
+          SELECT id & 4294967295, tuple FROM w CROSS JOIN setting_span ON id BETWEEN w.a << 32 AND ((w.z + K_settings) << 32) - 1) h
+    CROSS JOIN setting g ON g.id = h.subject AND g.name = 'net.ipv4.ip_local_port_range' CROSS JOIN setting_tuple v ON v.id = h.tuple),
 -- Processes that began to hold sockets, and that ended.
 came AS MATERIALIZED (
   SELECT r.id, r.pid, r.started, r.comm, r.cmdline, r.exe, r.first_sample, x.tuple
@@ -130,17 +138,18 @@ ran AS (
 -- All together. Not a table of WITH as those above: SQLite keeps these parsed in twice as much memory, in every connection.
 SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
   FROM w CROSS JOIN (
-{parts}  SELECT ts, CASE WHEN listener THEN 'listener' ELSE 'socket' END AS object,
-         CASE WHEN listener THEN CASE WHEN event = 'opened' OR now = 'LISTEN' THEN 'up' ELSE 'down' END ELSE event END AS event,
+{parts}  SELECT ts, CASE WHEN listens THEN 'listener' ELSE 'socket' END AS object,
+         CASE WHEN listens THEN CASE WHEN event = 'opened' OR now = 'LISTEN' THEN 'up' ELSE 'down' END ELSE event END AS event,
          CASE WHEN count > 1 THEN printf('%,d × ', count) ELSE '' END || proto || ' ' ||
          CASE WHEN proto = 'unix' THEN coalesce(path, type || ' inode ' || inode, 'without a name')
               ELSE CASE WHEN local_addr LIKE '%:%' THEN '[' || local_addr || ']' ELSE coalesce(local_addr, '*') END || ':' || coalesce(local_port, '*') ||
                    CASE WHEN remote_port = 0 AND NOT count > 1 THEN ''
                         ELSE ' ↔ ' || CASE WHEN remote_addr LIKE '%:%' THEN '[' || remote_addr || ']' ELSE coalesce(remote_addr, '*') END || ':' || coalesce(remote_port, '*') END
          END AS what,
-         CASE WHEN NOT listener THEN was END AS was, CASE WHEN NOT listener THEN now END AS now, pid, comm, count, exact, netns
-    FROM told k LEFT JOIN process r ON r.id = k.process
-   WHERE looked OR listener
+         CASE WHEN NOT listens THEN was END AS was, CASE WHEN NOT listens THEN now END AS now, pid, comm, count, exact, netns
+    FROM (SELECT *, listener AND NOT (proto = 'udp' AND EXISTS (SELECT 1 FROM ports q WHERE q.netns IS told.netns AND local_port BETWEEN low AND high)) AS listens FROM told) k
+    LEFT JOIN process r ON r.id = k.process
+   WHERE looked OR listens
   UNION ALL
   SELECT m.ts, 'process', event, what, was, now, pid, comm, 1, 0, netns
     FROM ran r CROSS JOIN sample m ON m.id = r.sample CROSS JOIN sample b ON b.id = r.sample - 1 AND b.run = m.run
