@@ -292,18 +292,19 @@ func TestRouteExpires(t *testing.T) {
 		return
 	}
 	links(t, "d0")
-	ip(t, "-6 addr add 2001:db8::9/64 dev d0 nodad valid_lft 40 preferred_lft 20")
-	ip(t, "-6 route add default via fe80::1 dev d0 proto ra metric 1024 expires 1")
+	ip(t, "-6 addr add 2001:db8::9/64 dev d0 nodad valid_lft 4000 preferred_lft 2000")
+	ip(t, "-6 route add default via fe80::1 dev d0 proto ra metric 1024 expires 600")
 	r := newRecording(t)
 	list := sources(r.Writer, here(t))
 	r.sampleNow(list...)
+	ip(t, "-6 route change default via fe80::1 dev d0 proto ra metric 1024 expires 1")
 	eventually(t, "the route expires", func() bool {
 		return strings.Contains(kerneltest.Command(t, "ip", "-6", "route", "show", "default"), "expires -")
 	})
 	r.sampleNow(list...)
 	r.sampleNow(list...)
-	got := r.rows("SELECT flags, expires <= ts AS over, expires - first_value(expires) OVER (ORDER BY ts) AS moved FROM routes WHERE dst = '::/0' AND metric = 1024 ORDER BY ts")
-	want := []map[string]any{{"flags": nil, "over": int64(0), "moved": 0.0}, {"flags": "expired", "over": int64(1), "moved": 0.0}, {"flags": "expired", "over": int64(1), "moved": 0.0}}
+	got := r.rows("SELECT flags, expires <= ts AS over, expires = lag(expires) OVER (ORDER BY ts) AS same FROM routes WHERE dst = '::/0' AND metric = 1024 ORDER BY ts")
+	want := []map[string]any{{"flags": nil, "over": int64(0), "same": nil}, {"flags": "expired", "over": int64(1), "same": int64(0)}, {"flags": "expired", "over": int64(1), "same": int64(1)}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -311,17 +312,17 @@ func TestRouteExpires(t *testing.T) {
 		t.Errorf("changes: %v", got)
 	}
 	// The lifetime of the address was counted down meanwhile, to the same moments.
-	if got := r.rows("SELECT DISTINCT round(valid_until - preferred_until) AS apart, valid_until BETWEEN ts + 10 AND ts + 42 AS soon FROM addresses WHERE addr = '2001:db8::9'"); !cmp.Equal(got, []map[string]any{{"apart": 20.0, "soon": int64(1)}}) {
+	if got := r.rows("SELECT DISTINCT round(valid_until - preferred_until) AS apart, valid_until BETWEEN ts + 3000 AND ts + 4002 AS soon FROM addresses WHERE addr = '2001:db8::9'"); !cmp.Equal(got, []map[string]any{{"apart": 2000.0, "soon": int64(1)}}) {
 		t.Errorf("address: %v", got)
 	}
 	if got := r.rows("SELECT 1 FROM address_span p JOIN address a ON a.id = p.id & 4294967295 WHERE addr = '2001:db8::9'"); len(got) != 0 {
 		t.Errorf("%d spans ended while the address stayed as it was", len(got))
 	}
 	// A router puts both off, which is no change.
-	ip(t, "-6 addr change 2001:db8::9/64 dev d0 nodad valid_lft 4000 preferred_lft 2000")
+	ip(t, "-6 addr change 2001:db8::9/64 dev d0 nodad valid_lft 9000 preferred_lft 7000")
 	ip(t, "-6 route change default via fe80::1 dev d0 proto ra metric 1024 expires 600")
 	r.sampleNow(list...)
-	if got := r.rows("SELECT valid_until > ts + 3000 AS later FROM addresses_now WHERE addr = '2001:db8::9'"); !cmp.Equal(got, []map[string]any{{"later": int64(1)}}) {
+	if got := r.rows("SELECT valid_until > ts + 8000 AS later FROM addresses_now WHERE addr = '2001:db8::9'"); !cmp.Equal(got, []map[string]any{{"later": int64(1)}}) {
 		t.Errorf("%v", got)
 	}
 	if got := r.rows("SELECT * FROM address_changes WHERE addr = '2001:db8::9' AND change <> 'added'"); len(got) != 0 {
