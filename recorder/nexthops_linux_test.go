@@ -1,7 +1,9 @@
 package recorder
 
 import (
+	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -98,11 +100,11 @@ func TestRoutesGoWithTheirObject(t *testing.T) {
 	}
 	r := runLive(t)
 	gone := during(func() { ip(t, "nexthop del id 10") })
+	eventually(t, "it is recorded that they went", func() bool { return len(r.rows("SELECT 1 FROM nexthop_changes")) == 1 })
 	back := during(func() {
 		ip(t, "nexthop add id 10 via 10.1.0.254 dev d0")
 		ip(t, "route prepend default nhid 10")
 	})
-	// One that came since the last sample goes, too.
 	r.stop()
 	var got []string
 	for _, row := range r.rows("SELECT ts, change, learnt, dst, nth, gateway, nhid, was, now FROM route_changes WHERE dst IN ('0.0.0.0/0', '10.7.0.0/16', '10.8.0.0/16') ORDER BY ts, nth") {
@@ -248,6 +250,20 @@ func TestDeadlines(t *testing.T) {
 		t.Errorf("over since half a minute: %v", got)
 	}
 
+	// What a dump tells is compared with what the last one told whose subjects were put.
+	e := deadlines[int]{writer: r.Writer}
+	for n := range 3 {
+		e.begin()
+		e.now = 1000 + float64(n)
+		e.note(time.Duration(60-n) * time.Second)
+		if got := e.same(); got != (n > 0) {
+			t.Errorf("dump %d: %v", n, got)
+		}
+		if n == 0 {
+			e.done()
+		}
+	}
+
 	same := func(want bool, told ...deadline) {
 		t.Helper()
 		d.told = told
@@ -298,12 +314,17 @@ func TestRouteExpires(t *testing.T) {
 	list := sources(r.Writer, here(t))
 	r.sampleNow(list...)
 	ip(t, "-6 route change default via fe80::1 dev d0 proto ra metric 1024 expires 1")
+	ways := list[slices.IndexFunc(list, func(s source) bool { _, is := s.(*routes); return is })].(*routes)
+	r.sampleNow(list...)
+	ways.many, ways.quiet = 0, func() bool { return true } // as if there were many, and nothing was told any more
 	eventually(t, "the route expires", func() bool {
 		return strings.Contains(kerneltest.Command(t, "ip", "-6", "route", "show", "default"), "expires -")
 	})
 	r.sampleNow(list...)
+	ways.readNext()
 	r.sampleNow(list...)
-	got := r.rows("SELECT flags, expires <= ts AS over, expires = lag(expires) OVER (ORDER BY ts) AS same FROM routes WHERE dst = '::/0' AND metric = 1024 ORDER BY ts")
+	ways.quiet = nil
+	got := r.rows("SELECT flags, expires <= ts AS over, expires = lag(expires) OVER (ORDER BY ts) AS same FROM routes WHERE dst = '::/0' AND metric = 1024 AND (flags IS NOT NULL OR expires > ts + 500) ORDER BY ts")
 	want := []map[string]any{{"flags": nil, "over": int64(0), "same": nil}, {"flags": "expired", "over": int64(1), "same": int64(0)}, {"flags": "expired", "over": int64(1), "same": int64(1)}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -433,5 +454,140 @@ func TestRouteReplacedThroughAnotherInterface(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// told tells of messages between two samples that saw nothing, and returns the changes of routes that the kernel told.
+func told(t *testing.T, messages ...change) (lines []string) {
+	t.Helper()
+	r := newRecording(t)
+	ns := namespace{id: store.Of(1), netlink: &rtnl.Conn{}}
+	ways, hops := newRoutes(r.Writer, ns).(*routes), newNextHops(r.Writer, ns).(*nextHops)
+	ways.nextHops = hops
+	c := newChanges(r.Writer, ns, []source{hops, ways}, nil, newTrigger())
+	c.names = rtnl.LinkNames{Conn: &rtnl.Conn{}, ByIndex: map[int32]string{3: "d3", 4: "d4", 5: "d5"}}
+	for n := range 2 {
+		up := time.Hour + time.Duration(n)*time.Second
+		r.Begin(store.Clock{Wall: time.Unix(1_700_000_000, 0).Add(up), Uptime: up, Awake: up})
+		for _, of := range []*store.Source{hops.source, ways.source, c.source} {
+			of.Read(func() error { return nil })
+		}
+		for i := range messages {
+			if m := messages[i]; n == 1 {
+				m.at = up - time.Duration(900-10*i)*time.Millisecond
+				c.tell(&m)
+			}
+		}
+		if err := r.Commit(t.Context(), store.Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, row := range r.rows("SELECT change, dst, dev, gateway, nhid, now FROM route_changes WHERE learnt = 'event' ORDER BY ts") {
+		now := ""
+		if row["change"] == "changed" {
+			now = " " + text(row["now"])
+		}
+		lines = append(lines, fmt.Sprintf("%v %s dev %s via %s nhid %s", row["change"], text(row["dst"]), text(row["dev"]), text(row["gateway"]), text(row["nhid"]))+now)
+	}
+	return lines
+}
+
+func u32(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
+
+// routeTold is a message of 10.1.LAST.0/24 through 192.0.2.GATEWAY, by an interface and, if it is not 0, an object.
+func routeTold(kind, flags uint16, last, gateway byte, dev, object uint32) change {
+	attributes := [][]byte{kerneltest.Attribute(unix.RTA_DST, 10, 1, last, 0), kerneltest.Attribute(unix.RTA_GATEWAY, 192, 0, 2, gateway), kerneltest.Attribute(unix.RTA_OIF, u32(dev)...)}
+	if object != 0 {
+		attributes = append(attributes, kerneltest.Attribute(30, u32(object)...))
+	}
+	return change{kind: kind, flags: flags, body: kerneltest.Message([]byte{unix.AF_INET, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0}, attributes...)}
+}
+
+func objectTold(kind uint16, id uint32) change {
+	return change{kind: kind, body: kerneltest.Message([]byte{unix.AF_INET, 0, 3, 0, 0, 0, 0, 0}, kerneltest.Attribute(1, u32(id)...), kerneltest.Attribute(5, u32(3)...))}
+}
+
+func TestRoutesTold(t *testing.T) {
+	t.Parallel()
+	const add, del, replace, more = unix.RTM_NEWROUTE, unix.RTM_DELROUTE, unix.NLM_F_REPLACE, unix.NLM_F_APPEND
+	v6 := func(gateway byte, expires uint32) change {
+		router := append(make([]byte, 15), gateway)
+		router[0], router[1] = 0xfe, 0x80
+		return change{kind: add, flags: replace, body: kerneltest.Message([]byte{unix.AF_INET6, 0, 0, 0, 254, 9, 0, 1, 0, 0, 0, 0}, kerneltest.Attribute(unix.RTA_GATEWAY, router...),
+			kerneltest.Attribute(unix.RTA_OIF, u32(3)...), kerneltest.Attribute(unix.RTA_CACHEINFO, append(append(make([]byte, 8), u32(expires)...), make([]byte, 20)...)...))}
+	}
+	for _, c := range []struct {
+		name     string
+		messages []change
+		want     []string
+	}{
+		{"one that came since the last sample goes with its object", []change{objectTold(unix.RTM_NEWNEXTHOP, 9), routeTold(add, 0, 1, 7, 3, 9), routeTold(add, 0, 2, 7, 3, 8), objectTold(unix.RTM_DELNEXTHOP, 9)},
+			[]string{"added 10.1.1.0/24 dev d3 via 192.0.2.7 nhid 9", "added 10.1.2.0/24 dev d3 via 192.0.2.7 nhid 8", "removed 10.1.1.0/24 dev d3 via 192.0.2.7 nhid 9"}},
+		{"one that left its object stays", []change{objectTold(unix.RTM_NEWNEXTHOP, 9), routeTold(add, 0, 1, 7, 3, 9), routeTold(add, replace, 1, 8, 3, 10), objectTold(unix.RTM_DELNEXTHOP, 9)},
+			[]string{"added 10.1.1.0/24 dev d3 via 192.0.2.7 nhid 9", "changed 10.1.1.0/24 dev d3 via 192.0.2.8 nhid 10 gateway=192.0.2.8 nhid=10"}},
+		{"another joins", []change{routeTold(add, 0, 1, 7, 3, 0), routeTold(add, more, 1, 7, 4, 0)},
+			[]string{"added 10.1.1.0/24 dev d3 via 192.0.2.7 nhid ", "added 10.1.1.0/24 dev d4 via 192.0.2.7 nhid "}},
+		{"another takes its place", []change{routeTold(add, 0, 1, 7, 3, 0), routeTold(add, replace, 1, 7, 4, 0)},
+			[]string{"added 10.1.1.0/24 dev d3 via 192.0.2.7 nhid ", "removed 10.1.1.0/24 dev d3 via 192.0.2.7 nhid ", "added 10.1.1.0/24 dev d4 via 192.0.2.7 nhid "}},
+		{"another takes the place of one of two", []change{routeTold(add, 0, 1, 7, 3, 0), routeTold(add, more, 1, 7, 4, 0), routeTold(add, replace, 1, 7, 5, 0)},
+			[]string{"added 10.1.1.0/24 dev d3 via 192.0.2.7 nhid ", "added 10.1.1.0/24 dev d4 via 192.0.2.7 nhid ", "added 10.1.1.0/24 dev d5 via 192.0.2.7 nhid "}},
+		{"a router puts the end off, and then another router does", []change{v6(1, 600), v6(1, 90000), v6(2, 50000)},
+			[]string{"added ::/0 dev d3 via fe80::1 nhid ", "changed ::/0 dev d3 via fe80::2 nhid  gateway=fe80::2"}},
+		{"it goes", []change{routeTold(add, 0, 1, 7, 3, 0), routeTold(del, 0, 1, 7, 3, 0)},
+			[]string{"added 10.1.1.0/24 dev d3 via 192.0.2.7 nhid ", "removed 10.1.1.0/24 dev d3 via 192.0.2.7 nhid "}},
+	} {
+		if diff := cmp.Diff(c.want, told(t, c.messages...)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+// An address whose lifetime is put off brings no sample forward.
+func TestLifetimesAreNotUrgent(t *testing.T) {
+	t.Parallel()
+	address := func(valid uint32) []byte {
+		return netlinkMessage(unix.RTM_NEWADDR, 0, kerneltest.Message([]byte{unix.AF_INET, 24, 0, 0, 3, 0, 0, 0}, kerneltest.Attribute(unix.IFA_LOCAL, 10, 1, 2, 3),
+			kerneltest.Attribute(unix.IFA_CACHEINFO, append(append(u32(valid/2), u32(valid)...), make([]byte, 8)...)...)))
+	}
+	q := queue{}
+	if urgent := q.take(address(100), time.Hour, 0); urgent <= notUrgent {
+		t.Error("a new address is not urgent")
+	}
+	if urgent := q.take(address(200), time.Hour+time.Second, 0); urgent > notUrgent || len(q.messages) != 1 {
+		t.Errorf("%d messages", len(q.messages))
+	}
+}
+
+// Of an IPv6 route each next hop is a route; of one by an object, and of IPv4, all of them are one. A single one stands in the route itself.
+func TestSiblings(t *testing.T) {
+	t.Parallel()
+	hop := func(last byte, oif int32, weight int, flags uint32) rtnl.NextHop {
+		return rtnl.NextHop{Gateway: netip.AddrFrom16([16]byte{0xfe, 0x80, 15: last}), OIF: oif, Weight: weight, Flags: flags, Encap: fmt.Sprint("mpls ", last)}
+	}
+	two := []rtnl.NextHop{hop(1, 3, 1, unix.RTNH_F_ONLINK), hop(2, 4, 5, unix.RTNH_F_LINKDOWN|unix.RTNH_F_DEAD)}
+	names := rtnl.LinkNames{Conn: &rtnl.Conn{}, ByIndex: map[int32]string{3: "d3", 4: "d4"}}
+	all := func(r rtnl.Route) (lines []string) {
+		r.Dst = netip.MustParsePrefix("::/0")
+		for i := range siblings(&r) {
+			one := sibling(&r, i)
+			id, v := routeRow(&one, store.Of(1), &names, func(uint32) (store.NextHop, bool) { return store.NextHop{}, false })
+			lines = append(lines, strings.Join(strings.Fields(fmt.Sprintln(id.Dev, v.Gateway, v.Weight.Or(0), v.Flags, v.Encap, v.NextHops)), " "))
+		}
+		return lines
+	}
+	together := "0 via fe80::1 dev d3 weight 1 onlink encap mpls 1; via fe80::2 dev d4 weight 5 dead linkdown encap mpls 2"
+	for name, c := range map[string]struct {
+		r    rtnl.Route
+		want []string
+	}{
+		"IPv6":           {rtnl.Route{Family: unix.AF_INET6, NextHops: two}, []string{"d3 fe80::1 0 onlink mpls 1", "d4 fe80::2 5 dead,linkdown mpls 2"}},
+		"by an object":   {rtnl.Route{Family: unix.AF_INET6, NextHops: two, NextHopID: 7}, []string{together}},
+		"IPv4":           {rtnl.Route{Family: unix.AF_INET, NextHops: two}, []string{together}},
+		"of one":         {rtnl.Route{Family: unix.AF_INET6, NextHops: two[1:]}, []string{"d4 fe80::2 0 dead,linkdown mpls 2"}},
+		"of one of IPv4": {rtnl.Route{Family: unix.AF_INET, NextHops: two[:1]}, []string{"d3 fe80::1 0 onlink mpls 1"}},
+	} {
+		if diff := cmp.Diff(c.want, all(c.r)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
