@@ -9,12 +9,12 @@ import (
 // find what is seldom; with 2 twice as many, before a release.
 var long = os.Getenv("NETSQL_LONG")
 
-// seeds are those that a law is run over: a quarter of some; half of them with NETSQL_LONG=1; all with NETSQL_LONG=2.
+// seeds are those that a law is run over: a quarter of some; a third of them with NETSQL_LONG=1; all with NETSQL_LONG=2.
 func seeds(some, all int) []uint64 {
 	n := max(1, some/4)
 	switch long {
 	case "1":
-		n = max(1, some/2)
+		n = max(1, some/3)
 	case "2":
 		n = all
 	}
@@ -25,13 +25,13 @@ func seeds(some, all int) []uint64 {
 	return list
 }
 
-// little is few; half way to many with NETSQL_LONG=1; many with NETSQL_LONG=2.
+// little is few; a third of the way to many with NETSQL_LONG=1; many with NETSQL_LONG=2.
 func little(few, many int) int {
 	switch long {
 	case "":
 		return few
 	case "1":
-		return (few + many + 1) / 2
+		return (2*few + many + 2) / 3
 	}
 	return many
 }
