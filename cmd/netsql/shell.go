@@ -152,9 +152,14 @@ func shell(f *flags) runner {
 		defer s.Close()
 		switch {
 		case interactive:
-			stuck := func() { restart(s) }
+			stuck := func(shell context.Context) {
+				if shell.Err() != nil { // its terminal is gone
+					exit(exitInterrupted)
+				}
+				restart(s)
+			}
 			if records {
-				stuck = func() {} // the recorder within must end first
+				stuck = func(context.Context) {} // the recorder within must end first
 			}
 			err = interact(ctx, s, r, out, bool(config.Colour), stuck, std)
 		case len(words) > 0:
@@ -339,8 +344,8 @@ func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio)
 }
 
 // interact is the interactive shell. Ctrl-C cancels a statement and never ends it; SIGTERM and a terminal that
-// is gone do. stuck is called when a cancelled statement does not end.
-func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *patientWriter, coloured bool, stuck func(), std stdio) error {
+// is gone do. stuck is called, with a context that ends with the shell, when a cancelled statement does not end.
+func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *patientWriter, coloured bool, stuck func(context.Context), std stdio) error {
 	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	interrupts := make(chan os.Signal, 1)
@@ -395,30 +400,43 @@ func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *pati
 	}
 }
 
-// answer runs one input, until an interrupt cancels it.
-func answer(ctx context.Context, s *query.Shell, text string, interrupts <-chan os.Signal, out *patientWriter, stuck func(), std stdio) error {
+// interruptible is a context that an interrupt cancels. After stop nothing of it takes an interrupt any more: the next one is meant for what comes then.
+func interruptible(ctx context.Context, interrupts <-chan os.Signal) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	defer cancel()
-	defer close(ended)
+	watched := make(chan struct{})
 	go func() {
+		defer close(watched)
 		select {
 		case <-interrupts:
 			cancel()
-		case <-ended:
-			return
+		case <-ctx.Done():
 		}
+	}()
+	return ctx, func() {
+		cancel()
+		<-watched
+	}
+}
+
+// answer runs one input, until an interrupt cancels it. stuck is called, with the shell's context, when it was cancelled and does not end.
+func answer(shell context.Context, s *query.Shell, text string, interrupts <-chan os.Signal, out *patientWriter, stuck func(context.Context), std stdio) error {
+	ctx, stop := interruptible(shell, interrupts)
+	defer stop()
+	ended := make(chan struct{})
+	watch := context.AfterFunc(ctx, func() {
 		for {
 			select {
 			case <-time.After(stuckAfter):
 				if s.InSQLite() {
-					stuck()
+					stuck(shell)
 				}
 			case <-ended:
 				return
 			}
 		}
-	}()
+	})
+	defer watch()
+	defer close(ended)
 	err := s.Script(ctx, text)
 	if derr := out.drain(ctx); err == nil {
 		err = derr
@@ -443,13 +461,8 @@ const promptWait = time.Second
 func promptInTime(ctx context.Context, s *query.Shell, interrupts <-chan os.Signal) string {
 	ctx, cancel := context.WithTimeout(ctx, promptWait)
 	defer cancel()
-	go func() {
-		select {
-		case <-interrupts:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	ctx, stop := interruptible(ctx, interrupts)
+	defer stop()
 	return s.Prompt(ctx, time.Now())
 }
 

@@ -1,7 +1,12 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +25,83 @@ func (c *ptyConsole) waitRunning() {
 		}
 	}
 	c.t.Fatal("waited in vain for the statement to run")
+}
+
+// sendEndlessCall returns when a call of a function that takes hours runs: nothing else makes the program work once what stands before it is on the screen.
+func (c *ptyConsole) sendEndlessCall() {
+	c.t.Helper()
+	c.send("SELECT 'be' || 'gun'; SELECT replace(hex(zeroblob(2000000)), '0', 'a') LIKE '%' || replace(hex(zeroblob(20000)), '0', 'a') || 'b';\r")
+	c.waitFor("begun")
+	begin := c.worked()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-tick.C {
+		if c.worked()-begin > 200*time.Millisecond {
+			return
+		}
+	}
+	c.t.Fatal("waited in vain for the function to run")
+}
+
+// worked is the CPU time of the program, from /proc/PID/schedstat of its threads.
+func (c *ptyConsole) worked() (total time.Duration) {
+	c.t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", c.cmd.Process.Pid))
+	if err != nil || len(files) == 0 {
+		c.t.Fatal(err, files)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil { // a thread that has ended
+			continue
+		}
+		if ns, _, ok := strings.Cut(string(text), " "); ok {
+			n, _ := strconv.ParseInt(ns, 10, 64)
+			total += time.Duration(n)
+		}
+	}
+	return total
+}
+
+// An interrupt that comes when a statement has ended, or its prompt is made, is taken by what comes then and never lost to what watched before.
+func TestInterruptIsNotTakenByWhatHasEnded(t *testing.T) {
+	t.Parallel()
+	interrupts := make(chan os.Signal, 1)
+	for range 1000 {
+		_, stop := interruptible(t.Context(), interrupts)
+		stop()
+		interrupts <- os.Interrupt
+		runtime.Gosched()
+		select {
+		case <-interrupts:
+		default:
+			t.Fatal("taken")
+		}
+	}
+	ctx, stop := interruptible(t.Context(), interrupts)
+	defer stop()
+	interrupts <- os.Interrupt
+	<-ctx.Done()
+}
+
+// A terminal that goes away ends the shell even when a function of SQLite would run for hours.
+func TestHangUpEndsAnEndlessCall(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "night.db")
+	if err := night(path); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_STATE_HOME", "")
+	c := startConsole(t, 100, 30, "netsql", path)
+	c.waitPrompt()
+	c.sendEndlessCall()
+	if err := c.cmd.Process.Signal(unix.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.cmd.Wait()
+	if code := c.cmd.ProcessState.ExitCode(); code != exitInterrupted {
+		t.Errorf("exit code %d", code)
+	}
 }
 
 // The real program on a real terminal: statements over several lines, completion, a query that Ctrl-C
@@ -70,8 +152,7 @@ func TestShellOnATerminal(t *testing.T) {
 	c.waitFor("│ 10.0.0.254 │")
 	c.waitPrompt()
 	// Nor does one call of a function that takes hours: a new shell with the same settings stands in its place.
-	c.send("SELECT replace(hex(zeroblob(2000000)), '0', 'a') LIKE '%' || replace(hex(zeroblob(20000)), '0', 'a') || 'b';\r")
-	c.waitRunning()
+	c.sendEndlessCall()
 	c.send("\x03")
 	c.waitFor("cancelled: the shell was restarted")
 	c.waitPromptOf("at 11-23 03:16:00, ")
