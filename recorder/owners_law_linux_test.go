@@ -22,7 +22,6 @@ import (
 
 	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/owners"
-	"netsql/store"
 )
 
 // The law of owners, over a random history of sockets that are opened, closed, duplicated, put in the place of others, inherited
@@ -170,12 +169,7 @@ func (h *history) run(steps int) {
 	}
 	r := newRecording(h.t)
 	s := newSockets(r.Writer, here(h.t)).(*sockets)
-	db, err := sql.Open("sqlite", store.DSN(r.path)) // once: to read all views again takes longer than a sample
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	defer db.Close()
-	db.SetMaxOpenConns(1)
+	db := r.reader()
 	s.owners.Small, s.owners.Budget = h.size.small, h.size.budget
 	if h.threads && h.size.budget >= owners.VerifyBudget {
 		s.owners.Budget *= 16 // with copies of everything there are more places

@@ -20,6 +20,9 @@ type testRecording struct {
 	t    testing.TB
 	path string
 	tick int
+
+	db     *sql.DB // see reader
+	dbFile os.FileInfo
 }
 
 func newRecording(t testing.TB) *testRecording {
@@ -55,15 +58,32 @@ func (r *testRecording) sample(sources ...source) {
 	}
 }
 
-// rows asks the recording and returns every row as a map from column to value; NULL is nil.
-func (r *testRecording) rows(query string, args ...any) []map[string]any {
+// reader is one connection for all questions, as to read the views again takes longer than a sample; a new one when the path names another file.
+func (r *testRecording) reader() *sql.DB {
 	r.t.Helper()
-	db, err := sql.Open("sqlite", store.DSN(r.path))
+	file, err := os.Stat(r.path)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	defer db.Close()
-	got, err := db.QueryContext(r.t.Context(), query, args...)
+	if r.db != nil && os.SameFile(file, r.dbFile) {
+		return r.db
+	}
+	if r.db != nil {
+		r.db.Close()
+	}
+	if r.db, err = sql.Open("sqlite", store.DSN(r.path)); err != nil {
+		r.t.Fatal(err)
+	}
+	r.db.SetMaxOpenConns(1)
+	r.dbFile = file
+	r.t.Cleanup(func() { r.db.Close() })
+	return r.db
+}
+
+// rows asks the recording and returns every row as a map from column to value; NULL is nil.
+func (r *testRecording) rows(query string, args ...any) []map[string]any {
+	r.t.Helper()
+	got, err := r.reader().QueryContext(r.t.Context(), query, args...)
 	if err != nil {
 		r.t.Fatalf("%s: %v", query, err)
 	}
