@@ -4,8 +4,11 @@
 package migrations
 
 import (
+	"bytes"
+	"compress/gzip"
 	"embed"
 	"fmt"
+	"io"
 	"io/fs"
 )
 
@@ -18,6 +21,19 @@ const (
 
 //go:embed *.sql
 var files embed.FS
+
+//go:embed empty.db.gz
+var empty []byte
+
+// Empty returns a database file that all steps have made of an empty one, and which holds nothing else. The test that holds the two equal writes it:
+// go test ./store -run TestEmptyIsWhatTheStepsMake -update.
+func Empty() ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(empty))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
 
 // All returns the steps in order: the first turns an empty file into version 1, the
 // second that into version 2.

@@ -205,19 +205,55 @@ func latestVersion() (int, error) {
 // little happens, and half where much does. What is kept takes 1.5 % more, and reading as long.
 const newPageSize = 1024
 
-// blank makes the file, if it is empty, a database with such pages, which must be before all else that is asked of it. It
-// does so in one transaction: a reader sees nothing half made.
+// blank makes the file, if it is empty, a recording in which nothing has been recorded. It does so in one transaction: a reader sees nothing half made.
+// What all migrations make of an empty file is at hand: to take each of them is five times the work.
 func blank(ctx context.Context, path string) error {
 	if size, err := sizeOf(path); err != nil || size > 0 {
 		return err
 	}
-	db, err := sql.Open("sqlite", dsn(path, "rw", fmt.Sprintf("page_size=%d", newPageSize)))
+	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		return err
 	}
-	db.SetMaxOpenConns(1)
-	_, err = db.ExecContext(ctx, "PRAGMA busy_timeout = 10000; PRAGMA auto_vacuum = incremental; BEGIN IMMEDIATE; CREATE TABLE page (size); DROP TABLE page; COMMIT")
-	return errors.Join(err, db.Close())
+	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	empty, err := migrations.Empty()
+	if err != nil {
+		return err
+	}
+	if err := conn.Raw(func(c any) error { return c.(interface{ Deserialize([]byte) error }).Deserialize(empty) }); err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, newIdentity()+"PRAGMA writable_schema = on"); err != nil {
+		return err
+	}
+	for _, v := range makeViews() { // SQLite would read the text of each twice
+		if _, err := conn.ExecContext(ctx, "INSERT INTO sqlite_schema (type, name, tbl_name, rootpage, sql) VALUES ('view', ?1, ?1, 0, ?2)", v.Name, v.create()); err != nil {
+			return err
+		}
+	}
+	if _, err := conn.ExecContext(ctx, "UPDATE recording SET views = ?", viewsSum()); err != nil {
+		return err
+	}
+	return conn.Raw(func(c any) error {
+		backup, err := c.(interface {
+			NewBackup(uri string) (*sqlite.Backup, error)
+		}).NewBackup(dsn(path, "rw", "busy_timeout=10000"))
+		if err != nil {
+			return err
+		}
+		_, err = backup.Step(-1)
+		return errors.Join(err, backup.Finish())
+	})
+}
+
+// newIdentity gives a recording its name.
+func newIdentity() string {
+	return fmt.Sprintf("INSERT INTO recording (id, uuid, created) VALUES (1, '%s', %f);", uuid.NewString(), unixSeconds(time.Now()))
 }
 
 // touch makes the file, so that it is ours alone to open up: command lines and addresses
@@ -325,7 +361,7 @@ func migrate(ctx context.Context, q *sql.Conn, version int, steps []string) erro
 	}
 	mark := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", ApplicationID, len(steps))
 	if version == 0 {
-		mark += fmt.Sprintf("INSERT INTO recording (id, uuid, created) VALUES (1, '%s', %f);", uuid.NewString(), unixSeconds(time.Now()))
+		mark += newIdentity()
 	}
 	_, err := q.ExecContext(ctx, mark)
 	return err

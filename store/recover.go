@@ -164,10 +164,7 @@ func (s *salvage) run(ctx context.Context, path string) error {
 	if err := touchAs(path, 0o600); err != nil {
 		return err
 	}
-	if err := blank(ctx, path); err != nil {
-		return err
-	}
-	db, err := sql.Open("sqlite", dsn(path, "rw", "auto_vacuum=incremental", "journal_mode=off", "synchronous=off", "cache_size=-32000", "temp_store=file"))
+	db, err := sql.Open("sqlite", dsn(path, "rw", fmt.Sprintf("page_size=%d", newPageSize), "journal_mode=off", "synchronous=off", "cache_size=-32000", "temp_store=file"))
 	if err != nil {
 		return err
 	}
@@ -177,8 +174,8 @@ func (s *salvage) run(ctx context.Context, path string) error {
 		return err
 	}
 	defer s.conn.Close()
-	// Without a journal there is no way back, and none is needed: an unfinished file is removed.
-	if _, err := s.conn.ExecContext(ctx, "BEGIN;"+strings.Join(s.steps[:s.format], "\n")); err != nil {
+	// The size of pages must be said before all else. Without a journal there is no way back, and none is needed: an unfinished file is removed.
+	if _, err := s.conn.ExecContext(ctx, "PRAGMA auto_vacuum = incremental; BEGIN;"+strings.Join(s.steps[:s.format], "\n")); err != nil {
 		return err
 	}
 	for _, step := range []func(context.Context) error{

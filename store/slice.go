@@ -9,8 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-
-	"netsql/migrations"
 )
 
 // A SliceResult is what stands in a slice.
@@ -69,17 +67,13 @@ type slicer struct {
 }
 
 func (s *slicer) write(ctx context.Context, recording, path string) error {
-	steps, err := migrations.All()
-	if err != nil {
-		return err
-	}
 	if err := touchAs(path, 0o600); err != nil {
 		return err
 	}
 	if err := blank(ctx, path); err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite", dsn(path, "rw", "auto_vacuum=incremental", "journal_mode=off", "synchronous=off", "cache_size=-32000", "temp_store=file"))
+	db, err := sql.Open("sqlite", dsn(path, "rw", "journal_mode=off", "synchronous=off", "cache_size=-32000", "temp_store=file"))
 	if err != nil {
 		return err
 	}
@@ -94,9 +88,6 @@ func (s *slicer) write(ctx context.Context, recording, path string) error {
 	}
 	// Without a journal there is no way back, and none is needed: an unfinished file is removed.
 	if err := s.do(ctx, "BEGIN"); err != nil {
-		return err
-	}
-	if err := migrate(ctx, s.conn, 0, steps); err != nil {
 		return err
 	}
 	for _, step := range []func(context.Context) error{s.frame, s.logs, s.spans, s.rollups} {
