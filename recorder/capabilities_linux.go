@@ -133,6 +133,11 @@ func (p *probes) socketOptions() {
 }
 
 func (p *probes) privileges() {
+	t, err := openTrace()
+	p.add("tracing of connections", err == nil, "closed_sockets has who opened or closed each TCP connection, when, and how it ended", traceMissing(err))
+	if err == nil {
+		t.reader.Close()
+	}
 	p.add("owners of all sockets", owners.MayReadDescriptors(), "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there", owners.Hidden)
 	p.add("all network namespaces", kernel.Capable(1<<unix.CAP_SYS_ADMIN), "CAP_SYS_ADMIN is there", "only the recorder's own network namespace is recorded: grant CAP_SYS_ADMIN")
 }

@@ -43,6 +43,7 @@ type closes struct {
 	gotErr  error
 
 	netlog  *debuglog.Log // nil: messages are not told of
+	trace   *trace        // nil: who opened what, and how it ended, is not known
 	monitor *monitor
 	fd      int    // of the netlink socket; -1 when it is not open
 	drops   uint32 // messages that the kernel has dropped so far for want of room
@@ -70,6 +71,7 @@ type closeEvent struct {
 	// counts.
 	forgotten bool
 	socket    *socket // if a sample has seen it
+	traced    *traced // if the trace has; nil: that tells nothing
 	number    uint32  // in the order of the log of closes
 }
 
@@ -195,9 +197,15 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 // date enters into the log of closes what was taken: it happened between since and now.
 func (c *closes) date(since time.Duration) (now time.Duration) {
 	now = kernel.SinceBoot()
+	if c.trace != nil && len(c.undated) > 0 {
+		c.trace.drain(nil, 0) // what happened to these sockets stands in its rings by now
+	}
 	for i := range c.undated {
 		end := &c.undated[i]
 		end.at, end.late = now, now-since
+		if end.proto == unix.IPPROTO_TCP {
+			end.traced = c.trace.claim(&end.rec)
+		}
 		c.events.add(end, c.sampled(end) != nil)
 	}
 	c.undated = c.undated[:0]

@@ -90,6 +90,18 @@ func (s *sockets) putClose(c *closes, end *closeEvent, e *socket) {
 	} else {
 		owner = s.listenerOf(p, r.Src, r.SPort)
 	}
+	if t := end.traced; t != nil {
+		if owner.how != byCookie && t.did != 0 {
+			owner = ownership{process: s.owners.Recorded(t.who), how: byTrace}
+		}
+		v.Outcome = t.outcome.String()
+		if t.opened != 0 {
+			v.LivedUS = store.Of(max(0, end.at-t.opened).Microseconds())
+		}
+		if t.established != 0 {
+			v.Connect = store.Of((t.established - t.opened).Microseconds())
+		}
+	}
 	v.Process, v.OwnerHow, v.Candidates = owner.process, owner.how.String(), owner.candidates()
 	if p.traffic != nil && c.before > 0 /* else it may have moved it before anybody looked */ && (end.forgotten || r.DPort != 0) {
 		var before sockdiag.Record
@@ -123,9 +135,13 @@ func (s *sockets) putClose(c *closes, end *closeEvent, e *socket) {
 			v.Lived = store.NonZero(max(0, min(end.lived, end.at-c.before)).Milliseconds())
 		}
 		v.NetNS, v.Proto, v.Family, v.Cookie = p.ns.id, p.proto, p.family, store.NonZero(r.Cookie)
-		v.LocalAddr, v.LocalPort = s.texts.address(r.Family, &r.Src), store.Of(r.SPort)
-		if !end.forgotten {
-			v.RemoteAddr, v.RemotePort = s.texts.address(r.Family, &r.Dst), store.Of(r.DPort)
+		ends, known := endpointsOf(r), !end.forgotten
+		if r.DPort == 0 && end.traced != nil { // the kernel has forgotten them, the trace has not
+			ends, known = end.traced.ends.endpoints, true
+		}
+		v.LocalAddr, v.LocalPort = s.texts.address(r.Family, &ends.src), store.Of(ends.sport)
+		if known {
+			v.RemoteAddr, v.RemotePort = s.texts.address(r.Family, &ends.dst), store.Of(ends.dport)
 		}
 	}
 	var last store.Socket

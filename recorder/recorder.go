@@ -147,12 +147,13 @@ type Config struct {
 }
 
 // SourceNames are the sources that can be switched off with Config.Without. "sockets" is all of tcp, udp, raw and unix, and with
-// them owners and traffic; "owners" is which processes hold the sockets, "closes" what the kernel tells of closed sockets, and
+// them owners and traffic; "owners" is which processes hold the sockets, "closes" what the kernel tells of closed sockets, "trace" who opened and closed
+// connections, and how they ended, and
 // "changes" what it tells of links, addresses, neighbours, nexthops, routes and rules between samples. Which network namespaces are
 // recorded, Config.NetNS says.
 var SourceNames = []string{
 	"addresses", "changes", "closes", "conntrack", "interfaces", "neighbors", "nexthops", "owners", "protocol_counters", "raw", "routes", "rules",
-	"settings", "sockets", "softnet", "tcp", "traffic", "udp", "unix",
+	"settings", "sockets", "softnet", "tcp", "trace", "traffic", "udp", "unix",
 }
 
 func (c Config) check() error {

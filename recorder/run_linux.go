@@ -113,6 +113,15 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 	if s.monitor, err = newMonitor(); err != nil {
 		return nil, err
 	}
+	if without(c.Without).has("trace") {
+		s.off = append(s.off, without(c.Without).off("trace", w.Source("trace")))
+	} else if t, err := openTrace(); err == nil { // else capabilities says what is missing
+		s.trace = t
+		if err := t.record(w, s.monitor); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
 	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace([]source{newSoftnet(w, own)}), trigger: newTrigger(), said: map[string]bool{}}
 	if r.monitor, err = newMonitor(); err != nil {
 		s.close()

@@ -36,6 +36,7 @@ type sockets struct {
 	traffic   []*traffic  // one for each namespace
 	dumped    []dumpTime  // when the last samples were, the oldest first
 	monitor   *monitor    // nil: closes are not heard
+	trace     *trace      // nil: connections are not traced
 	debug     debuglog.Logs
 	without   without  // sources that are not read
 	off       []source // those that stand for closes and traffic then
@@ -128,7 +129,7 @@ func (s *sockets) tcpOf(t *traffic) []*protocol {
 
 // subscribe begins to hear of the closed sockets of a namespace.
 func (s *sockets) subscribe(ns namespace) {
-	c := &closes{ns: ns, netlog: s.debug.Netlink, monitor: s.monitor, fd: -1, source: s.writer.SourceIn(ns.id, "closes"), budget: s.budget}
+	c := &closes{ns: ns, netlog: s.debug.Netlink, trace: s.trace, monitor: s.monitor, fd: -1, source: s.writer.SourceIn(ns.id, "closes"), budget: s.budget}
 	c.log, c.sums = store.NewLog(c.source, store.Closes), store.NewLog(c.source, store.CloseCounts)
 	for _, p := range s.protocols {
 		if p.ns.id == ns.id && (p.proto == "tcp" || p.proto == "udp") {
@@ -222,6 +223,7 @@ func (s *sockets) close() {
 	for _, c := range s.closes {
 		c.close()
 	}
+	s.trace.close()
 	if s.monitor != nil {
 		s.monitor.end()
 	}
@@ -271,6 +273,7 @@ func (s *sockets) read(ctx context.Context) {
 	for _, c := range s.closes {
 		c.source.Read(func() error { return s.reportCloses(c) })
 	}
+	s.trace.read()
 	readAll(ctx, s.off)
 	for _, t := range s.traffic {
 		t.source.Read(func() error {

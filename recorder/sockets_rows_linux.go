@@ -86,10 +86,11 @@ const (
 	byFD
 	byCookie
 	byListener
+	byTrace
 )
 
 // String is the word in owner_how.
-func (h how) String() string { return [...]string{"none", "fd", "cookie", "listener"}[h] }
+func (h how) String() string { return [...]string{"none", "fd", "cookie", "listener", "trace"}[h] }
 
 var nobody ownership
 

@@ -43,12 +43,18 @@ func LogTables() []*LogTable { return logTables }
 func (t *LogTable) Schema() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE %s (\n    %-20s REAL NOT NULL,\n    %-20s INTEGER NOT NULL", t.Name, "ts", "sample")
-	for _, c := range t.columns {
-		fmt.Fprintf(&b, ",\n    %-20s %s", c.stored, c.kind.sqlType())
+	columns := func(added bool) {
+		for _, c := range t.columns {
+			if c.added == added {
+				fmt.Fprintf(&b, ",\n    %-20s %s", c.stored, c.kind.sqlType())
+			}
+		}
 	}
+	columns(false)
 	if len(t.rare) > 0 {
 		fmt.Fprintf(&b, ",\n    %-20s INTEGER", "tuple")
 	}
+	columns(true)
 	b.WriteString(",\n    PRIMARY KEY (ts, sample)\n) STRICT, WITHOUT ROWID")
 	return b.String()
 }
@@ -131,11 +137,14 @@ type logWriter[V any] struct {
 }
 
 func newLogWriter[V any](w *Writer, t Log[V]) *logWriter[V] {
-	columns := 2 + len(t.columns)
-	if len(t.rare) > 0 {
-		columns++
+	names := []string{"ts", "sample"}
+	for _, c := range t.columns {
+		names = append(names, c.stored)
 	}
-	l := &logWriter[V]{writer: w, table: t, add: w.insert("INSERT INTO "+t.Name, columns)}
+	if len(t.rare) > 0 {
+		names = append(names, "tuple")
+	}
+	l := &logWriter[V]{writer: w, table: t, add: w.insert(fmt.Sprintf("INSERT INTO %s (%s)", t.Name, strings.Join(names, ", ")), len(names))}
 	if i := slices.IndexFunc(t.columns, func(c Column) bool { return c.stored == "late_ms" }); i >= 0 {
 		l.late = &t.columns[i]
 	}

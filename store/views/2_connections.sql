@@ -1,7 +1,7 @@
 -- Every connection that was there in the window: one row for the whole life of each, from samples and from the kernel's word when it was closed.
 --
--- opened (unix s): When it is known to have been there first: the first sample that saw it, or earlier, by the ages in its
--- last tcp_info.
+-- opened (unix s): When it is known to have been there first: when the kernel told that it was opened, the first sample that saw it, or earlier, by the
+-- ages in its last tcp_info.
 -- opened_after (unix s): The last sample that did not see it: it was opened between then and opened; NULL when the recorder
 -- began later, or that sample is not kept any more.
 -- closed (unix s): When the connection ended: when the kernel gave it up or it went into TIME_WAIT. Where its descriptor
@@ -28,8 +28,8 @@
 -- comm: Name of the program; of several that listen, what they have in common.
 -- exe: Path of the executable.
 -- cmdline: Its command line.
--- owner_how: How the process is known: fd, cookie (it held the socket in the last sample that saw it), listener (it listens on
--- the local port), none.
+-- owner_how: How the process is known: fd, cookie (it held the socket in the last sample that saw it), trace (the kernel told which process connected,
+-- or closed it), listener (it listens on the local port), none.
 -- owner_candidates (processes): How many listened on the local port, where owner_how is listener.
 -- user: Name of the user who made the socket; NULL when no sample saw it.
 -- bytes_sent (bytes): Payload sent, retransmits included: at the end, or when last seen; NULL where it is not known.
@@ -38,6 +38,9 @@
 -- retransmits (segments): Segments sent again.
 -- rtt_ms (ms): Smoothed round-trip time at the end, or when last seen.
 -- cookie: The kernel's number for the socket.
+-- outcome: How it ended: established (it came about, and was closed in order), refused, unanswered, reset by peer, reset by us, timed out; see closed_sockets.
+-- NULL while it is open, and where it is not known.
+-- connect_ms (ms): From connect to the answer of the other end; NULL where nobody saw that, and of what was accepted.
 WITH
 {spoke}w AS (
   SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a,
@@ -61,12 +64,12 @@ life AS (
     CROSS JOIN sample m ON m.id = l.last_sample CROSS JOIN run u ON u.id = m.run
     LEFT JOIN close c ON c.socket = l.id
    GROUP BY u.boot, s.netns, s.cookie, s.local_addr, s.local_port, s.remote_addr, s.remote_port, s.proto)
-SELECT min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended, c.ts, b.ts, l.since)) AS opened,
+SELECT coalesce(c.ts - c.lived_us / 1e6, min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended, c.ts, b.ts, l.since))) AS opened,
        (SELECT a.ts FROM sample a WHERE a.id = b.id - 1 AND a.run = b.run) AS opened_after,
        coalesce(c.ended, c.ts, t.ended) AS closed,
        CASE WHEN c.ts IS NOT NULL THEN c.ts WHEN t.ended IS NOT NULL AND NOT l.open THEN (SELECT ts FROM sample WHERE id = s.gone_sample) END AS released,
        e.ts AS last_seen,
-       round(coalesce(c.ended, c.ts, t.ended, e.ts) - min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended, c.ts, b.ts, l.since)), 6) AS duration_s,
+       round(coalesce(c.ended, c.ts, t.ended, e.ts) - coalesce(c.ts - c.lived_us / 1e6, min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended, c.ts, b.ts, l.since))), 6) AS duration_s,
        l.open AND c.ts IS NULL AND t.ended IS NULL AS open, iif(c.ts IS NULL, 'sample', 'both') AS seen_by, s.netns, s.proto, s.family,
        s.local_addr, s.local_port, s.remote_addr, s.remote_port, s.ifindex,
        CASE WHEN s.ifindex > 0 THEN coalesce(
@@ -77,7 +80,8 @@ SELECT min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended
        iif(c.ts IS NULL, t.owner_candidates, coalesce(c.owner_candidates, ct.owner_candidates)) AS owner_candidates, t.user,
        coalesce(c.bytes_sent, p.bytes_sent, o.bytes_sent) AS bytes_sent,
        coalesce(c.bytes_received, p.bytes_received, o.bytes_received) AS bytes_received,
-       coalesce(c.retransmits, t.retransmits) AS retransmits, coalesce(c.rtt_us, p.rtt_us, o.rtt_us) / 1000.0 AS rtt_ms, s.cookie
+       coalesce(c.retransmits, t.retransmits) AS retransmits, coalesce(c.rtt_us, p.rtt_us, o.rtt_us) / 1000.0 AS rtt_ms, s.cookie,
+       coalesce(c.outcome, ct.outcome) AS outcome, c.connect_us / 1000.0 AS connect_ms
   FROM life l CROSS JOIN socket s ON s.id = l.last & 4294967295
   CROSS JOIN sample e ON e.id = l.last >> 32
   LEFT JOIN sample b ON b.id = l.first_sample
@@ -88,12 +92,12 @@ SELECT min(coalesce(l.since, b.ts), coalesce(c.ts - c.lived_ms / 1000.0, c.ended
   LEFT JOIN socket_tuple t ON t.id = coalesce(p.tuple, o.tuple)
   LEFT JOIN process r ON r.id = coalesce(c.process, ct.process, t.process)
 UNION ALL
-SELECT c.ts - coalesce(c.lived_ms, 0) / 1000.0,
+SELECT coalesce(c.ts - c.lived_us / 1e6, c.ts - coalesce(c.lived_ms, 0) / 1000.0),
        (SELECT a.ts FROM sample a CROSS JOIN sample b ON b.id = c.sample AND a.run = b.run WHERE a.id = c.sample - 1 AND a.ts <= c.ts - coalesce(c.lived_ms, 0) / 1000.0),
-       coalesce(c.ended, c.ts), c.ts, NULL, round(coalesce(c.ended, c.ts) - (c.ts - coalesce(c.lived_ms, 0) / 1000.0), 6), 0, 'close', c.netns, c.proto, c.family,
+       coalesce(c.ended, c.ts), c.ts, NULL, round(coalesce(c.ended, c.ts) - coalesce(c.ts - c.lived_us / 1e6, c.ts - coalesce(c.lived_ms, 0) / 1000.0), 6), 0, 'close', c.netns, c.proto, c.family,
        c.local_addr, c.local_port, c.remote_addr, c.remote_port, NULL, NULL,
        NULL, r.pid, r.comm, r.exe, r.cmdline, c.owner_how, c.owner_candidates, NULL,
-       c.bytes_sent, c.bytes_received, c.retransmits, c.rtt_us / 1000.0, c.cookie
+       c.bytes_sent, c.bytes_received, c.retransmits, c.rtt_us / 1000.0, c.cookie, c.outcome, c.connect_us / 1000.0
   FROM w CROSS JOIN {closes|WHOLE_close c} ON {when|c.ts BETWEEN w.since AND w.beyond} AND c.ts - coalesce(c.lived_ms, 0) / 1000.0 <= w.until
   LEFT JOIN process r ON r.id = c.process
  WHERE c.socket IS NULL AND (c.remote_port > 0 OR c.incomplete)

@@ -66,3 +66,10 @@ func Command(t *testing.T, name string, args ...string) string {
 	}
 	return string(out)
 }
+
+// NeedTracing skips the test where tracepoints may not be read, for that reason: a plain user may not, nor may root of a user namespace or of many a
+// container.
+func NeedTracing(t *testing.T, reason error) {
+	t.Helper()
+	t.Skipf("tracepoints cannot be read here: %v", reason)
+}

@@ -54,6 +54,7 @@ type Owners struct {
 	recheck   time.Duration // the longest that a holder may go unnoticed
 
 	ByPID      map[int32]*Process
+	lately     map[int32]*Process // processes of the recording that have ended since the last sample
 	unknown    []store.ProcessID  // processes of the recording that may be there still, and are to be found again; see recognize
 	first      bool               // nothing is known yet of what the last run left
 	resting    int                // processes that are there and hold no socket any more, in the last sample
@@ -194,7 +195,10 @@ func (o *Owners) StartOver() {
 }
 
 // Begin begins a sample. What a dump from firstDump on has shown is alive.
-func (o *Owners) Begin(sample, firstDump uint32) { o.Gen, o.FirstDump = sample, firstDump }
+func (o *Owners) Begin(sample, firstDump uint32) {
+	o.Gen, o.FirstDump = sample, firstDump
+	clear(o.lately)
+}
 
 // Look brings the holders of all sockets up to date and reports the processes.
 func (o *Owners) Look(ctx context.Context) error {
@@ -781,6 +785,12 @@ func (o *Owners) forget(p *Process) {
 	}
 	if o.ByPID[p.PID] == p {
 		delete(o.ByPID, p.PID)
+	}
+	if p.subject != nil {
+		if o.lately == nil {
+			o.lately = map[int32]*Process{}
+		}
+		o.lately[p.PID] = p
 	}
 }
 

@@ -52,6 +52,7 @@ const (
 // States of include/net/tcp_states.h. udp, raw and unix sockets use them too.
 const (
 	StateEstablished = 1
+	StateSynSent     = 2
 	stateSynRecv     = 3
 	stateFinWait2    = 5
 	StateTimeWait    = 6
@@ -66,7 +67,7 @@ const (
 
 var StateNames = [...]string{
 	StateEstablished: "ESTABLISHED",
-	2:                "SYN_SENT",
+	StateSynSent:     "SYN_SENT",
 	stateSynRecv:     "SYN_RECV",
 	4:                "FIN_WAIT1",
 	stateFinWait2:    "FIN_WAIT2",

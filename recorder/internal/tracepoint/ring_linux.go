@@ -1,0 +1,233 @@
+package tracepoint
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// An Event is a tracepoint to be read.
+type Event struct {
+	ID     int
+	Filter string // as in tracefs, of those that are to be told of; "": all
+}
+
+// A Sample is one occurrence of an event.
+type Sample struct {
+	ID       int           // of the event
+	Time     time.Duration // CLOCK_MONOTONIC
+	PID, TID uint32        // of the process and the thread that ran on the CPU, in the PID namespace of this program; not always whose doing it is
+	Raw      []byte        // valid until the function that it was given to returns
+}
+
+// Interrupt reports whether the event happened in a hard or soft interrupt, so that the process is a bystander.
+func (s *Sample) Interrupt() bool {
+	const hardIRQ, softIRQ = 0x08, 0x10 // TRACE_FLAG_*, of common_flags
+	return s.Raw[2]&(hardIRQ|softIRQ) != 0
+}
+
+// rawHeader is how long the fields are that each event begins with: common_type, common_flags, common_preempt_count, common_pid.
+const rawHeader = 8
+
+// A Reader reads events of all CPUs.
+type Reader struct {
+	rings []*ring
+	fds   []int // of all events; those that have a ring first
+}
+
+// Open begins to read the events on all CPUs. Each ring has so many pages, a power of two.
+func Open(events []Event, pages int) (*Reader, error) {
+	cpus, err := online()
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{}
+	for _, cpu := range cpus {
+		if err := r.open(cpu, events, pages); err != nil {
+			r.Close()
+			return nil, err
+		}
+	}
+	for _, fd := range r.fds {
+		if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
+			r.Close()
+			return nil, fmt.Errorf("enable a tracepoint: %w", err)
+		}
+	}
+	return r, nil
+}
+
+func (r *Reader) open(cpu int, events []Event, pages int) error {
+	first := -1
+	for _, e := range events {
+		attr := unix.PerfEventAttr{
+			Type: unix.PERF_TYPE_TRACEPOINT, Config: uint64(e.ID), Sample: 1,
+			Sample_type: unix.PERF_SAMPLE_TID | unix.PERF_SAMPLE_TIME | unix.PERF_SAMPLE_RAW,
+			Bits:        unix.PerfBitDisabled | unix.PerfBitWatermark | unix.PerfBitUseClockID,
+			Wakeup:      uint32(pages * os.Getpagesize() / 2),
+			Clockid:     unix.CLOCK_MONOTONIC,
+		}
+		attr.Size = uint32(unsafe.Sizeof(attr))
+		if first < 0 {
+			attr.Bits |= unix.PerfBitComm
+		}
+		fd, err := unix.PerfEventOpen(&attr, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
+		if errors.Is(err, unix.ENODEV) && first < 0 { // taken off meanwhile
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("open a tracepoint: %w", err)
+		}
+		r.fds = append(r.fds, fd)
+		if e.Filter != "" {
+			text, err := unix.BytePtrFromString(e.Filter)
+			if err != nil {
+				return err
+			}
+			if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.PERF_EVENT_IOC_SET_FILTER, uintptr(unsafe.Pointer(text))); errno != 0 {
+				return fmt.Errorf("filter a tracepoint by %q: %w", e.Filter, errno)
+			}
+		}
+		if first >= 0 {
+			if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_OUTPUT, first); err != nil {
+				return fmt.Errorf("share the ring of a tracepoint: %w", err)
+			}
+			continue
+		}
+		first = fd
+		memory, err := unix.Mmap(fd, 0, (1+pages)*os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err != nil {
+			return fmt.Errorf("map the ring of a tracepoint: %w", err)
+		}
+		r.rings = append(r.rings, newRing(fd, memory))
+	}
+	return nil
+}
+
+// FDs are descriptors that become readable when a ring is half full.
+func (r *Reader) FDs() []int {
+	fds := make([]int, len(r.rings))
+	for i, ring := range r.rings {
+		fds[i] = ring.fd
+	}
+	return fds
+}
+
+// A Taker takes what is in the rings.
+type Taker interface {
+	Take(*Sample)
+	// Ran is called for each process that began to run another program, or gave itself another name.
+	Ran(pid uint32, comm []byte)
+}
+
+// Drain gives what is in the rings to t, of each CPU in the order of time, and returns how many events were lost for want of room and how many
+// made no sense.
+func (r *Reader) Drain(t Taker) (lost, garbled uint64) {
+	for _, ring := range r.rings {
+		l, g := ring.drain(t)
+		lost, garbled = lost+l, garbled+g
+	}
+	return lost, garbled
+}
+
+// Close ends it.
+func (r *Reader) Close() {
+	for _, ring := range r.rings {
+		unix.Munmap(ring.memory)
+	}
+	for _, fd := range r.fds {
+		unix.Close(fd)
+	}
+	r.rings, r.fds = nil, nil
+}
+
+// A ring is what the kernel writes into: a page that says how far it is, and the data.
+type ring struct {
+	fd     int
+	memory []byte
+	page   *unix.PerfEventMmapPage
+	data   []byte
+	wrap   []byte // a record that goes on at the begin of the data
+	sample Sample
+}
+
+func newRing(fd int, memory []byte) *ring {
+	page := (*unix.PerfEventMmapPage)(unsafe.Pointer(&memory[0]))
+	return &ring{fd: fd, memory: memory, page: page, data: memory[os.Getpagesize():]}
+}
+
+const (
+	recordLost   = unix.PERF_RECORD_LOST
+	recordComm   = unix.PERF_RECORD_COMM
+	recordSample = unix.PERF_RECORD_SAMPLE
+	recordHeader = 8
+)
+
+func (r *ring) drain(t Taker) (lost, garbled uint64) {
+	head := atomic.LoadUint64(&r.page.Data_head)
+	tail := r.page.Data_tail
+	size := uint64(len(r.data))
+	for tail < head {
+		at := tail % size
+		length := uint64(binary.NativeEndian.Uint16(r.data[at+6:])) // records are multiples of 8 bytes: a header never wraps
+		if length < recordHeader || length > head-tail || length%8 != 0 {
+			garbled++
+			tail = head
+			break
+		}
+		record := r.data[at:min(at+length, size)]
+		if uint64(len(record)) < length {
+			r.wrap = append(append(r.wrap[:0], record...), r.data[:length-uint64(len(record))]...)
+			record = r.wrap
+		}
+		switch binary.NativeEndian.Uint32(record) {
+		case recordSample:
+			if r.decode(record[recordHeader:]) {
+				t.Take(&r.sample)
+			} else {
+				garbled++
+			}
+		case recordComm:
+			if len(record) < recordHeader+8 {
+				garbled++
+				break
+			}
+			native := binary.NativeEndian
+			if pid, tid := native.Uint32(record[recordHeader:]), native.Uint32(record[recordHeader+4:]); pid == tid {
+				comm, _, _ := bytes.Cut(record[recordHeader+8:], []byte{0})
+				t.Ran(pid, comm)
+			}
+		case recordLost:
+			if len(record) >= recordHeader+16 {
+				lost += binary.NativeEndian.Uint64(record[recordHeader+8:])
+			}
+		}
+		tail += length
+	}
+	atomic.StoreUint64(&r.page.Data_tail, tail)
+	return lost, garbled
+}
+
+// decode reads a sample: the process, the thread, the time, and the raw data with its length.
+func (r *ring) decode(b []byte) bool {
+	if len(b) < 20 {
+		return false
+	}
+	native := binary.NativeEndian
+	n := int(native.Uint32(b[16:]))
+	if n < rawHeader || n > len(b)-20 {
+		return false
+	}
+	r.sample = Sample{
+		PID: native.Uint32(b), TID: native.Uint32(b[4:]), Time: time.Duration(native.Uint64(b[8:])),
+		Raw: b[20 : 20+n], ID: int(native.Uint16(b[20:])),
+	}
+	return true
+}

@@ -1,0 +1,530 @@
+package recorder
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/owners"
+	"netsql/recorder/internal/sockdiag"
+	"netsql/recorder/internal/tracepoint"
+	"netsql/store"
+)
+
+// A trace knows who opened or closed each TCP connection, and how it ended, from tracepoints of the kernel: sock:inet_sock_set_state (Linux 4.16), which
+// runs in the process that connects or closes; tcp:tcp_receive_reset; and tcp:tcp_destroy_sock, which tells the cookie of a socket whose other end the
+// kernel has forgotten. It keeps what they tell until the close of the socket is told, and gives it to that.
+//
+// A socket is known by the address of its struct sock in the kernel while it lives, and by its two ends when its close is told. Where two network
+// namespaces have the same ends at once, nothing is guessed.
+type trace struct {
+	source  *store.Source
+	events  traceEvents
+	monitor *monitor
+
+	mu       sync.Mutex
+	reader   *tracepoint.Reader
+	toBoot   time.Duration // from CLOCK_MONOTONIC to the clock that also counts suspension
+	live     map[uint64]*traced
+	byEnds   map[tracedEnds][]*traced
+	byCookie map[uint64]*traced
+	batch    []traceEvent
+	ran      map[uint32]string     // the last names of processes, as they took them
+	peeked   map[uint32]peekedProc // processes that were looked at a moment ago
+	lost     uint64
+	garbled  uint64
+}
+
+// tracePages is the size of a ring: a quarter of a megabyte for each CPU, 2,500 events.
+const tracePages = 64
+
+const (
+	// tracedMost is how many ends of connections are remembered at most.
+	tracedMost = 1 << 16
+	// tracedFor is how long one is that has ended and whose close is not told: its process may keep it half closed.
+	tracedFor = 10 * time.Minute
+	// ranMost is how many names of processes are remembered.
+	ranMost = 4096
+	// peekedFor is for how long a process is taken to be the same: no number is used again within so short a time.
+	peekedFor = time.Second
+)
+
+// A traced is one end of a TCP connection.
+type traced struct {
+	sock                       uint64
+	ends                       tracedEnds
+	who                        owners.Peeked // that connected, or else that closed it
+	did                        time.Duration // since boot: when it did that; 0: no process did
+	opened, established, ended time.Duration // since boot; 0: that was not told
+	reset                      bool          // by the other end
+	outcome                    outcome
+	twice                      bool // another one had the same ends while it lived
+}
+
+// tracedEnds are both ends of a connection, as sock_diag has them too.
+type tracedEnds struct {
+	endpoints
+	family uint8
+}
+
+type peekedProc struct {
+	proc owners.Peeked
+	at   time.Duration
+}
+
+// An outcome is how a connection ended.
+type outcome uint8
+
+const (
+	outcomeUnknown outcome = iota
+	outcomeEstablished
+	outcomeRefused
+	outcomeUnanswered
+	outcomeResetByPeer
+	outcomeResetByUs
+	outcomeTimedOut
+)
+
+// String is the word in the column outcome; "" when it is not known.
+func (o outcome) String() string {
+	return [...]string{"", "established", "refused", "unanswered", "reset by peer", "reset by us", "timed out"}[o]
+}
+
+// traceEvents say which events are read, and where their parts are.
+type traceEvents struct {
+	list                        []tracepoint.Event
+	state, reset, destroy       int // numbers of the events
+	stateAt, resetAt, destroyAt sockFields
+	oldstate, newstate, cookie  int
+}
+
+// sockFields are the offsets of what all of these events tell of a socket.
+type sockFields struct{ sock, sport, dport, family, saddr, daddr, saddr6, daddr6 int }
+
+// traceFilter keeps what says who and how: connect, its answer, one's own close, and what ends a connection at once. By number: 1 ESTABLISHED,
+// 2 SYN_SENT, 4 FIN_WAIT1, 7 CLOSE, 8 CLOSE_WAIT, 9 LAST_ACK.
+const traceFilter = "protocol==6&&(newstate==2||newstate==4||newstate==9||oldstate==2||(newstate==7&&(oldstate==1||oldstate==8)))"
+
+func newTraceEvents(fs *tracepoint.Filesystem) (traceEvents, error) {
+	var t traceEvents
+	for _, e := range []struct {
+		group, name, filter string
+		id                  *int
+		at                  *sockFields
+		more                map[string]*int
+		size                int
+	}{
+		{"sock", "inet_sock_set_state", traceFilter, &t.state, &t.stateAt, map[string]*int{"oldstate": &t.oldstate, "newstate": &t.newstate}, 4},
+		{"tcp", "tcp_receive_reset", "", &t.reset, &t.resetAt, nil, 0},
+		{"tcp", "tcp_destroy_sock", "dport==0", &t.destroy, &t.destroyAt, map[string]*int{"sock_cookie": &t.cookie}, 8},
+	} {
+		f, err := fs.Format(e.group, e.name)
+		if err != nil {
+			return t, err
+		}
+		*e.id = f.ID
+		t.list = append(t.list, tracepoint.Event{ID: f.ID, Filter: e.filter})
+		for name, at := range e.more {
+			if *at, err = f.Offset(name, e.size); err != nil {
+				return t, fmt.Errorf("tracepoint %s:%s: %w", e.group, e.name, err)
+			}
+		}
+		for _, field := range []struct {
+			name string
+			size int
+			at   *int
+		}{
+			{"skaddr", 8, &e.at.sock}, {"sport", 2, &e.at.sport}, {"dport", 2, &e.at.dport}, {"family", 2, &e.at.family},
+			{"saddr", 4, &e.at.saddr}, {"daddr", 4, &e.at.daddr}, {"saddr_v6", 16, &e.at.saddr6}, {"daddr_v6", 16, &e.at.daddr6},
+		} {
+			if *field.at, err = f.Offset(field.name, field.size); err != nil {
+				return t, fmt.Errorf("tracepoint %s:%s: %w", e.group, e.name, err)
+			}
+		}
+	}
+	return t, nil
+}
+
+// openTrace begins to trace. The error says what is missing.
+func openTrace() (*trace, error) {
+	fs, err := tracepoint.OpenFilesystem()
+	if err != nil {
+		return nil, err
+	}
+	defer fs.Close()
+	events, err := newTraceEvents(fs)
+	if err != nil {
+		return nil, err
+	}
+	t := newTrace(events)
+	if t.reader, err = tracepoint.Open(events.list, tracePages); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func newTrace(events traceEvents) *trace {
+	return &trace{events: events, live: map[uint64]*traced{}, byEnds: map[tracedEnds][]*traced{}, byCookie: map[uint64]*traced{},
+		ran: map[uint32]string{}, peeked: map[uint32]peekedProc{}}
+}
+
+// record has the losses of the trace told in the recording, and its rings emptied before they are full.
+func (t *trace) record(w *store.Writer, m *monitor) error {
+	t.source, t.monitor = w.Source("trace"), m
+	for _, fd := range t.reader.FDs() {
+		if err := m.addFile(fd, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *trace) close() {
+	if t == nil {
+		return
+	}
+	for _, fd := range t.reader.FDs() {
+		t.monitor.remove(fd)
+	}
+	t.reader.Close()
+}
+
+// read tells what was lost, and forgets what nobody has asked for.
+func (t *trace) read() {
+	if t == nil {
+		return
+	}
+	t.source.Read(func() error {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.drainLocked()
+		if lost := t.lost + t.garbled; lost > 0 {
+			t.source.Lost(fmt.Sprintf("%d events of the trace were lost: who opened some connections, and how they ended, is not known", lost))
+		}
+		t.lost, t.garbled = 0, 0
+		t.prune(kernel.SinceBoot())
+		return nil
+	})
+}
+
+// drain takes what is in the rings.
+func (t *trace) drain([]byte, time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.drainLocked()
+}
+
+// drainLocked applies what has happened by now in the order of time: the events of a connection may be in the rings of several CPUs. What comes while the
+// rings are read waits: it may follow what is in a ring that was read before.
+func (t *trace) drainLocked() {
+	now := t.lookAtClocks()
+	lost, garbled := t.reader.Drain(t)
+	t.lost, t.garbled = t.lost+lost, t.garbled+garbled
+	t.settle(now)
+}
+
+// lookAtClocks works out how far the clock of the events is from that since boot, which differ by the time that the machine was suspended, and returns
+// the time since boot. We may be kept waiting between two looks: what was worked out before stands as long as it can be true.
+func (t *trace) lookAtClocks() (now time.Duration) {
+	before := monotonic()
+	boot := kernel.SinceBoot()
+	after := monotonic()
+	t.toBoot = min(max(t.toBoot, boot-after), boot-before)
+	return before + t.toBoot
+}
+
+func monotonic() time.Duration {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // it cannot fail
+	return time.Duration(now.Nano())
+}
+
+// settle applies what stands in the batch and happened by then.
+func (t *trace) settle(now time.Duration) {
+	slices.SortStableFunc(t.batch, func(a, b traceEvent) int { return cmp.Compare(a.at, b.at) })
+	n := 0
+	for n < len(t.batch) && t.batch[n].at <= now {
+		t.apply(&t.batch[n])
+		n++
+	}
+	t.batch = slices.Delete(t.batch, 0, n)
+	if len(t.batch) == 0 && cap(t.batch) > tracePages*64 {
+		t.batch = nil // the crowd is gone
+	}
+}
+
+// Ran remembers the name of a process that may be gone before it can be looked at.
+func (t *trace) Ran(pid uint32, comm []byte) {
+	if len(t.ran) >= ranMost {
+		clear(t.ran)
+	}
+	t.ran[pid] = kernel.Printable(comm)
+	delete(t.peeked, pid)
+}
+
+// A traceEvent is one event.
+type traceEvent struct {
+	at        time.Duration // since boot
+	sock      uint64
+	ends      tracedEnds
+	id        int
+	from, to  uint32 // states
+	cookie    uint64
+	pid       uint32
+	interrupt bool
+}
+
+// Take takes one event out of a ring.
+func (t *trace) Take(s *tracepoint.Sample) {
+	e := traceEvent{at: s.Time + t.toBoot, id: s.ID, pid: s.PID, interrupt: s.Interrupt()}
+	native, ok := binary.NativeEndian, false
+	switch s.ID {
+	case t.events.state:
+		e.sock, e.ends, ok = t.events.stateAt.decode(s.Raw)
+		if ok = ok && len(s.Raw) >= max(t.events.oldstate, t.events.newstate)+4; ok {
+			e.from, e.to = native.Uint32(s.Raw[t.events.oldstate:]), native.Uint32(s.Raw[t.events.newstate:])
+		}
+	case t.events.reset:
+		e.sock, e.ends, ok = t.events.resetAt.decode(s.Raw)
+	case t.events.destroy:
+		e.sock, e.ends, ok = t.events.destroyAt.decode(s.Raw)
+		if ok = ok && len(s.Raw) >= t.events.cookie+8; ok {
+			e.cookie = native.Uint64(s.Raw[t.events.cookie:])
+		}
+	}
+	if !ok {
+		t.garbled++
+		return
+	}
+	t.batch = append(t.batch, e)
+}
+
+func (t *trace) apply(v *traceEvent) {
+	switch v.id {
+	case t.events.state:
+		t.turned(v)
+	case t.events.reset:
+		e := t.of(v)
+		e.reset = true
+		if e.outcome == outcomeEstablished {
+			e.outcome, e.ended = outcomeResetByPeer, v.at
+		}
+	case t.events.destroy:
+		if e := t.live[v.sock]; e != nil && e.ended != 0 {
+			t.forget(e)
+			if len(t.byCookie) < tracedMost {
+				t.byCookie[v.cookie] = e
+			}
+		}
+	}
+}
+
+func (f *sockFields) decode(raw []byte) (sock uint64, ends tracedEnds, ok bool) {
+	if len(raw) < max(f.sock+8, f.sport+2, f.dport+2, f.family+2, f.saddr+4, f.daddr+4, f.saddr6+16, f.daddr6+16) {
+		return 0, ends, false
+	}
+	native := binary.NativeEndian
+	ends.family, ends.sport, ends.dport = uint8(native.Uint16(raw[f.family:])), native.Uint16(raw[f.sport:]), native.Uint16(raw[f.dport:])
+	if ends.family == unix.AF_INET {
+		copy(ends.src[:], raw[f.saddr:f.saddr+4])
+		copy(ends.dst[:], raw[f.daddr:f.daddr+4])
+	} else {
+		copy(ends.src[:], raw[f.saddr6:f.saddr6+16])
+		copy(ends.dst[:], raw[f.daddr6:f.daddr6+16])
+	}
+	return native.Uint64(raw[f.sock:]), ends, true
+}
+
+// turned takes a change of state. Where it happened in an interrupt, the process that ran is a bystander.
+func (t *trace) turned(v *traceEvent) {
+	switch {
+	case v.to == sockdiag.StateSynSent:
+		t.leave(v.sock)
+		if len(t.live) < tracedMost {
+			e := &traced{sock: v.sock, ends: v.ends, opened: v.at}
+			t.did(e, v)
+			t.live[v.sock] = e
+		}
+	case v.from == sockdiag.StateSynSent:
+		if e := t.live[v.sock]; e != nil && e.ended == 0 && e.established == 0 { // else it was there before the trace
+			t.forget(e)
+			t.live[v.sock], e.ends = e, v.ends // it has a port of its own by now
+			t.index(e)
+			e.answered(v)
+		}
+	default:
+		t.of(v).closed(t, v)
+	}
+}
+
+// answered takes the end of a connect.
+func (e *traced) answered(v *traceEvent) {
+	switch {
+	case v.to == sockdiag.StateEstablished:
+		e.established = v.at
+	case v.to != sockdiag.StateClose:
+	case e.reset:
+		e.ended, e.outcome = v.at, outcomeRefused
+	case !v.interrupt, v.at-e.opened >= firstSYNRetry:
+		e.ended, e.outcome = v.at, outcomeUnanswered
+	default:
+		e.ended = v.at
+	}
+}
+
+// closed takes the close by this end, or what ends the connection at once.
+func (e *traced) closed(t *trace, v *traceEvent) {
+	e.ended = v.at
+	if !v.interrupt && e.did == 0 {
+		t.did(e, v)
+	}
+	switch {
+	case e.reset:
+		e.outcome = outcomeResetByPeer
+	case v.to != sockdiag.StateClose:
+		e.outcome = outcomeEstablished
+	case v.interrupt:
+		e.outcome = outcomeTimedOut
+	default:
+		e.outcome = outcomeResetByUs
+	}
+}
+
+// firstSYNRetry is when a SYN that nobody has answered is sent again: a connect that fails earlier, without a reset, does so by a word of a router.
+const firstSYNRetry = 900 * time.Millisecond
+
+// of is the end of a connection that is at that address now.
+func (t *trace) of(v *traceEvent) *traced {
+	if e := t.live[v.sock]; e != nil {
+		connecting := e.opened != 0 && e.established == 0 && e.ended == 0 && e.ends.dst == v.ends.dst && e.ends.dport == v.ends.dport
+		if e.ends == v.ends || connecting {
+			return e
+		}
+		t.leave(v.sock)
+	}
+	e := &traced{sock: v.sock, ends: v.ends}
+	if len(t.live) < tracedMost && len(t.byEnds) < tracedMost {
+		t.live[v.sock] = e
+		t.index(e)
+	}
+	return e
+}
+
+// index makes e known by its ends.
+func (t *trace) index(e *traced) {
+	list := t.byEnds[e.ends]
+	for _, o := range list {
+		if o == e {
+			return
+		}
+		if o.ended == 0 || e.opened != 0 && e.opened < o.ended {
+			o.twice, e.twice = true, true
+		}
+	}
+	t.byEnds[e.ends] = append(list, e)
+}
+
+// leave says that another socket is at that address by now. The close of the one that was there may still be told.
+func (t *trace) leave(sock uint64) {
+	if e := t.live[sock]; e != nil && e.ended == 0 {
+		t.forget(e)
+	}
+	delete(t.live, sock)
+}
+
+// forget gives up what is known of e by its address and by its ends.
+func (t *trace) forget(e *traced) {
+	if t.live[e.sock] == e {
+		delete(t.live, e.sock)
+	}
+	list := t.byEnds[e.ends]
+	kept := list[:0]
+	for _, o := range list {
+		if o != e {
+			kept = append(kept, o)
+		}
+	}
+	clear(list[len(kept):])
+	if len(kept) == 0 {
+		delete(t.byEnds, e.ends)
+	} else {
+		t.byEnds[e.ends] = kept
+	}
+}
+
+// claim is what is known of a socket whose close is told; nil: nothing is, or not which of two it was.
+func (t *trace) claim(r *sockdiag.Record) *traced {
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.DPort == 0 {
+		e := t.byCookie[r.Cookie]
+		delete(t.byCookie, r.Cookie)
+		return e
+	}
+	for _, e := range t.byEnds[tracedEnds{endpointsOf(r), r.Family}] {
+		if e.ended == 0 {
+			continue
+		}
+		t.forget(e)
+		if e.twice {
+			return nil
+		}
+		return e
+	}
+	return nil
+}
+
+// prune forgets what has ended long ago.
+func (t *trace) prune(now time.Duration) {
+	for _, list := range t.byEnds {
+		for _, e := range slices.Clone(list) {
+			if e.ended != 0 && now-e.ended > tracedFor {
+				t.forget(e)
+			}
+		}
+	}
+	for cookie, e := range t.byCookie {
+		if now-e.ended > tracedFor {
+			delete(t.byCookie, cookie)
+		}
+	}
+	for pid, p := range t.peeked {
+		if now-p.at > peekedFor {
+			delete(t.peeked, pid)
+		}
+	}
+}
+
+// did notes the process that connected or closed.
+func (t *trace) did(e *traced, v *traceEvent) {
+	if v.pid == 0 { // of another PID namespace
+		return
+	}
+	now := kernel.SinceBoot()
+	p, ok := t.peeked[v.pid]
+	if !ok || now-p.at > peekedFor {
+		p = peekedProc{at: now, proc: owners.Peek(int32(v.pid), v.at)}
+		if p.proc.Comm == "" {
+			p.proc.Comm = t.ran[v.pid]
+		}
+		t.peeked[v.pid] = p
+	}
+	e.who, e.did = p.proc, v.at
+}
+
+// traceMissing says why connections are not traced.
+func traceMissing(err error) string {
+	if err == nil {
+		return ""
+	}
+	return "who opens connections that live between two samples, and how each one ends, is not known: " + err.Error() + ": grant CAP_PERFMON and CAP_SYS_ADMIN (Linux 5.8)"
+}

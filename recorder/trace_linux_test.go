@@ -1,0 +1,398 @@
+package recorder
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/sockdiag"
+	"netsql/recorder/internal/tracepoint"
+)
+
+const (
+	testState = 1 + iota
+	testReset
+	testDestroy
+)
+
+// A play is what tracepoints tell, a millisecond after the other.
+type play struct {
+	*trace
+	at time.Duration
+}
+
+func newPlay() *play {
+	return &play{trace: newTrace(traceEvents{state: testState, reset: testReset, destroy: testDestroy}), at: time.Hour}
+}
+
+var here1 = tracedEnds{endpoints{[16]byte{10, 0, 0, 1}, [16]byte{10, 0, 0, 2}, 40000, 443}, unix.AF_INET}
+
+// unbound are the ends as connect tells them: it has no port of its own yet.
+func (e tracedEnds) unbound() tracedEnds {
+	e.sport = 0
+	return e
+}
+
+func (p *play) tell(v traceEvent) *play {
+	p.at += time.Millisecond
+	v.at = cmp.Or(v.at, p.at)
+	p.at = v.at
+	p.batch = append(p.batch, v)
+	return p
+}
+
+func (p *play) turn(sock uint64, ends tracedEnds, from, to uint32, interrupt bool) *play {
+	return p.tell(traceEvent{id: testState, sock: sock, ends: ends, from: from, to: to, interrupt: interrupt, pid: uint32(os.Getpid())})
+}
+
+func (p *play) resets(sock uint64, ends tracedEnds) *play {
+	return p.tell(traceEvent{id: testReset, sock: sock, ends: ends, interrupt: true})
+}
+
+func (p *play) connects(sock uint64) *play {
+	return p.turn(sock, here1.unbound(), sockdiag.StateClose, sockdiag.StateSynSent, false)
+}
+
+func (p *play) answered(sock uint64) *play {
+	return p.turn(sock, here1, sockdiag.StateSynSent, sockdiag.StateEstablished, true)
+}
+
+// asked is what is known of the socket with those ends and that cookie.
+func (p *play) asked(ends tracedEnds, cookie uint64) string {
+	p.settle(p.at)
+	e := p.claim(&sockdiag.Record{Family: ends.family, Src: ends.src, Dst: ends.dst, SPort: ends.sport, DPort: ends.dport, Cookie: cookie})
+	if e == nil {
+		return "nothing"
+	}
+	text := cmp.Or(e.outcome.String(), "unknown")
+	if e.did != 0 {
+		text += fmt.Sprintf(", by %d", e.who.PID)
+	}
+	if e.established != 0 {
+		text += fmt.Sprintf(", in %v", e.established-e.opened)
+	}
+	return text
+}
+
+// What the tracepoints tell is put together to how a connection ended, and who made it. States by number: 1 ESTABLISHED, 2 SYN_SENT, 4 FIN_WAIT1,
+// 7 CLOSE, 8 CLOSE_WAIT, 9 LAST_ACK.
+func TestTraceOutcomes(t *testing.T) {
+	t.Parallel()
+	me := fmt.Sprintf(", by %d", os.Getpid())
+	const sock, other = 0xffff8881, 0xffff8882
+	forgotten := tracedEnds{family: unix.AF_INET}
+	for _, c := range []struct {
+		name string
+		play func(p *play)
+		ends tracedEnds
+		want string
+	}{
+		{"closed here first", func(p *play) { p.connects(sock).answered(sock).turn(sock, here1, 1, 4, false) }, here1, "established" + me + ", in 1ms"},
+		{"closed there first", func(p *play) { p.connects(sock).answered(sock).turn(sock, here1, 8, 9, false) }, here1, "established" + me + ", in 1ms"},
+		{"accepted", func(p *play) { p.turn(sock, here1, 8, 9, false) }, here1, "established" + me},
+		{"the FIN of a process that is gone", func(p *play) { p.turn(sock, here1, 8, 9, true) }, here1, "established"},
+		{"refused", func(p *play) { p.connects(sock).resets(sock, here1).turn(sock, here1, 2, 7, true) }, here1, "refused" + me},
+		{"refused while the process was at work in the kernel", func(p *play) { p.connects(sock).resets(sock, here1).turn(sock, here1, 2, 7, false) }, here1, "refused" + me},
+		{"nobody answered", func(p *play) { p.connects(sock).at += 3 * time.Second; p.turn(sock, here1, 2, 7, true) }, here1, "unanswered" + me},
+		{"given up", func(p *play) { p.connects(sock).turn(sock, here1, 2, 7, false) }, here1, "unanswered" + me},
+		{"a router said that there is no way", func(p *play) { p.connects(sock).turn(sock, here1, 2, 7, true) }, here1, "unknown" + me},
+		{"reset there", func(p *play) { p.connects(sock).answered(sock).resets(sock, here1).turn(sock, here1, 1, 7, true) }, here1, "reset by peer" + me + ", in 1ms"},
+		{"reset there, accepted", func(p *play) { p.resets(sock, here1).turn(sock, here1, 1, 7, true) }, here1, "reset by peer"},
+		{"reset there after the close", func(p *play) { p.turn(sock, here1, 1, 4, false).resets(sock, here1) }, here1, "reset by peer" + me},
+		{"reset here", func(p *play) { p.turn(sock, here1, 1, 7, false) }, here1, "reset by us" + me},
+		{"reset here after the other end's FIN", func(p *play) { p.turn(sock, here1, 8, 7, false) }, here1, "reset by us" + me},
+		{"nothing came back", func(p *play) { p.turn(sock, here1, 1, 7, true) }, here1, "timed out"},
+		{"still connecting", func(p *play) { p.connects(sock) }, here1, "nothing"},
+		{"still there", func(p *play) { p.connects(sock).answered(sock) }, here1, "nothing"},
+		{"the kernel has forgotten the ends", func(p *play) {
+			p.connects(sock).resets(sock, here1).turn(sock, here1, 2, 7, true).tell(traceEvent{id: testDestroy, sock: sock, ends: forgotten, cookie: 7})
+		}, forgotten, "refused" + me},
+		{"another cookie", func(p *play) {
+			p.turn(sock, here1, 1, 7, false).tell(traceEvent{id: testDestroy, sock: sock, ends: forgotten, cookie: 8})
+		}, forgotten, "nothing"},
+		{"never connected", func(p *play) { p.tell(traceEvent{id: testDestroy, sock: sock, ends: forgotten, cookie: 7}) }, forgotten, "nothing"},
+		{"another socket at its address before its close is told", func(p *play) {
+			next := here1
+			next.sport++
+			p.connects(sock).answered(sock).turn(sock, here1, 1, 4, false).connects(sock).turn(sock, next, 2, 1, true)
+		}, here1, "established" + me + ", in 1ms"},
+		{"two namespaces have the same ends at once", func(p *play) {
+			p.connects(sock).answered(sock).connects(other).answered(other).turn(sock, here1, 1, 4, false).turn(other, here1, 1, 7, false)
+		}, here1, "nothing"},
+		{"the same ends one after the other", func(p *play) {
+			p.connects(sock).answered(sock).turn(sock, here1, 1, 4, false).connects(other).answered(other).turn(other, here1, 1, 7, false)
+		}, here1, "established" + me + ", in 1ms"},
+		{"the rings were read one after the other", func(p *play) {
+			p.connects(sock).answered(sock).turn(sock, here1, 1, 4, false)
+			slices.Reverse(p.batch)
+		}, here1, "established" + me + ", in 1ms"},
+	} {
+		p := newPlay()
+		c.play(p)
+		if got := p.asked(c.ends, 7); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+		if c.want != "nothing" && c.name != "the same ends one after the other" {
+			if got := p.asked(c.ends, 7); got != "nothing" {
+				t.Errorf("%s: told twice, the second time %s", c.name, got)
+			}
+		}
+	}
+}
+
+// What nobody asks for is forgotten in time, and there is never more than a bound of it.
+func TestTraceForgets(t *testing.T) {
+	t.Parallel()
+	p := newPlay()
+	for i := range uint64(3 * tracedMost / 2) {
+		ends := here1
+		binary.NativeEndian.PutUint64(ends.src[:], i)
+		p.turn(i, ends, 1, 4, false)
+		if i%1000 == 0 {
+			p.settle(p.at)
+		}
+	}
+	p.settle(p.at)
+	for i := range uint64(tracedMost + 10) {
+		p.turn(i, here1, 1, 7, false).tell(traceEvent{id: testDestroy, sock: i, cookie: i})
+		p.settle(p.at)
+	}
+	if len(p.live) > tracedMost || len(p.byEnds) > tracedMost || len(p.byCookie) > tracedMost {
+		t.Errorf("%d by address, %d by ends, %d by cookie", len(p.live), len(p.byEnds), len(p.byCookie))
+	}
+	p.prune(p.at + tracedFor + time.Second)
+	if len(p.live)+len(p.byEnds)+len(p.byCookie)+len(p.batch) != 0 {
+		t.Errorf("later: %d by address, %d by ends, %d by cookie, %d events", len(p.live), len(p.byEnds), len(p.byCookie), len(p.batch))
+	}
+}
+
+// Events that this kernel does not make, too short or of an unknown number, are counted and do nothing.
+func FuzzTraceEvents(f *testing.F) {
+	f.Add(uint16(testState), make([]byte, 72))
+	f.Add(uint16(testDestroy), make([]byte, 9))
+	f.Fuzz(func(t *testing.T, id uint16, raw []byte) {
+		if len(raw) < 8 {
+			return
+		}
+		at := sockFields{8, 24, 26, 28, 32, 36, 40, 56}
+		tr := newTrace(traceEvents{state: testState, reset: testReset, destroy: testDestroy, stateAt: at, resetAt: at, destroyAt: at, oldstate: 16, newstate: 20, cookie: 64})
+		tr.Take(&tracepoint.Sample{ID: int(id), Raw: raw, PID: 0})
+		tr.settle(time.Hour)
+		if whole := len(raw) >= 72; (tr.garbled == 0) != (whole && id >= testState && id <= testDestroy) {
+			t.Errorf("%d bytes of event %d: %d make no sense", len(raw), id, tr.garbled)
+		}
+	})
+}
+
+// traced begins to record the sockets of this namespace with their closes and the trace.
+func tracedSockets(t *testing.T, r *testRecording) *sockets {
+	t.Helper()
+	s := newSockets(r.Writer).(*sockets)
+	var err error
+	if s.trace, err = openTrace(); err != nil {
+		kerneltest.NeedTracing(t, err)
+	}
+	if s.monitor, err = newMonitor(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.trace.record(r.Writer, s.monitor); err != nil {
+		t.Fatal(err)
+	}
+	s.budget = 1 << 16
+	s.enter(here(t))
+	t.Cleanup(s.close)
+	return s
+}
+
+// A server on the loopback address that ends each of its connections in that way.
+func server(t *testing.T, end func(net.Conn)) (port int) {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			end(c)
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// blockingConnect connects as a plain program does, and closes.
+func blockingConnect(t *testing.T, port int) error {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	return unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port})
+}
+
+// unused is a port on which nobody listens: it is bound, and stays so.
+func unused(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name.(*unix.SockaddrInet4).Port
+}
+
+// Of a thousand connections that live between two samples, each end has its process, the time at which it was opened, and how it ended.
+func TestTraceOfConnections(t *testing.T) {
+	t.Parallel()
+	r := newRecording(t)
+	s := tracedSockets(t, r)
+	r.sampleNow(s)
+
+	linger := func(c net.Conn) { c.(*net.TCPConn).SetLinger(0); c.Close() }
+	closeAll := func(c net.Conn) { c.Close() }
+	drain := func(c net.Conn) { io.Copy(io.Discard, c); c.Close() }
+	untilClosed := func(c net.Conn) { c.Read(make([]byte, 1)); c.Close() }
+	const each = 100
+	type mix struct {
+		port           int
+		client, server string
+		connect        func(port int)
+	}
+	dial := func(end func(net.Conn)) func(int) {
+		return func(port int) {
+			c, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+			if errors.Is(err, unix.ECONNRESET) { // so soon
+				return
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			end(c)
+		}
+	}
+	mixes := []mix{
+		{server(t, closeAll), "established", "established", dial(drain)},
+		{server(t, drain), "established", "established", dial(closeAll)},
+		{unused(t), "refused", "", func(port int) {
+			if err := blockingConnect(t, port); !errors.Is(err, unix.ECONNREFUSED) {
+				t.Errorf("connect: %v", err)
+			}
+		}},
+		{unused(t), "refused", "", func(port int) {
+			if _, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); !errors.Is(err, unix.ECONNREFUSED) {
+				t.Errorf("connect: %v", err)
+			}
+		}},
+		{server(t, linger), "reset by peer", "reset by us", dial(untilClosed)},
+		{server(t, untilClosed), "reset by us", "reset by peer", dial(linger)},
+	}
+	begin := time.Now()
+	for _, m := range mixes {
+		for range each {
+			m.connect(m.port)
+		}
+	}
+	end := time.Now()
+
+	type row struct {
+		Side string
+		Port int
+	}
+	found := func() map[row]map[string]int {
+		r.sampleNow(s)
+		got := map[row]map[string]int{}
+		for _, m := range mixes {
+			for side, where := range map[string]string{"client": "remote_port = ? AND outcome <> ''", "server": "local_port = ? AND remote_port > 0"} {
+				rows := r.rows("SELECT outcome, pid, owner_how, opened, connect_ms, ts FROM closed_sockets WHERE proto = 'tcp' AND "+where, m.port)
+				for _, v := range rows {
+					k := row{side, m.port}
+					if got[k] == nil {
+						got[k] = map[string]int{}
+					}
+					got[k][text(v["outcome"])]++
+					if v["pid"] != int64(os.Getpid()) && !(side == "server" && m.server == "reset by peer") {
+						t.Errorf("port %d, %s: process %v by %v", m.port, side, v["pid"], v["owner_how"])
+					}
+					opened := v["opened"].(float64)
+					if side == "client" && (opened < float64(begin.UnixMicro())/1e6-0.002 || opened > float64(end.UnixMicro())/1e6+0.002) {
+						t.Errorf("port %d: opened at %f, not from %v to %v", m.port, opened, begin, end)
+					}
+					if answered := side == "client" && m.client != "refused"; answered != (v["connect_ms"] != nil) {
+						t.Errorf("port %d, %s: connect took %v", m.port, side, v["connect_ms"])
+					}
+				}
+			}
+		}
+		return got
+	}
+	want := map[row]map[string]int{}
+	for _, m := range mixes {
+		want[row{"client", m.port}] = map[string]int{m.client: each}
+		if m.server != "" {
+			want[row{"server", m.port}] = map[string]int{m.server: each}
+		}
+	}
+	var got map[row]map[string]int
+	for range 50 { // the last of them may still be on its way through the kernel
+		if got = found(); gocmp.Equal(want, got) || t.Failed() {
+			break
+		}
+	}
+	t.Log(r.rows("SELECT outcome,owner_how,remote_port,local_port,count(*) FROM closed_sockets WHERE proto='tcp' AND ?1 IN (local_port, remote_port) GROUP BY 1,2,local_port=?1", mixes[5].port))
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("(-planted +recorded):\n%s", diff)
+	}
+	if gaps := r.rows("SELECT * FROM gaps WHERE source = 'trace'"); len(gaps) > 0 {
+		t.Errorf("gaps: %v", gaps)
+	}
+}
+
+// A program that connects and is gone before anybody looks keeps its number and its name; so does one that gives up.
+func TestTraceOfAShortLife(t *testing.T) {
+	t.Parallel()
+	r := newRecording(t)
+	s := tracedSockets(t, r)
+	r.sampleNow(s)
+	port := server(t, func(c net.Conn) { io.Copy(io.Discard, c); c.Close() })
+	cmd := exec.CommandContext(context.Background(), "bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/127.0.0.1/%d", port))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var rows []map[string]any
+	for range 50 {
+		r.sampleNow(s)
+		if rows = r.rows("SELECT pid, comm, owner_how, outcome FROM connections WHERE remote_port = ?", port); len(rows) > 0 {
+			break
+		}
+	}
+	want := []map[string]any{{"pid": int64(cmd.Process.Pid), "comm": "bash", "owner_how": "trace", "outcome": "established"}}
+	if diff := gocmp.Diff(want, rows); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
