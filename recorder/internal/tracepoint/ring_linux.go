@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"sync/atomic"
 	"time"
@@ -42,12 +43,13 @@ type Reader struct {
 	fds   []int // of all events; those that have a ring first
 }
 
-// Open begins to read the events on all CPUs. Each ring has so many pages, a power of two.
-func Open(events []Event, pages int) (*Reader, error) {
+// Open begins to read the events on all CPUs. The rings take so many bytes together, or less, and each has 64 KiB at least.
+func Open(events []Event, room int) (*Reader, error) {
 	cpus, err := online()
 	if err != nil {
 		return nil, err
 	}
+	pages := pagesOf(room/len(cpus), os.Getpagesize())
 	r := &Reader{}
 	for _, cpu := range cpus {
 		if err := r.open(cpu, events, pages); err != nil {
@@ -62,6 +64,12 @@ func Open(events []Event, pages int) (*Reader, error) {
 		}
 	}
 	return r, nil
+}
+
+// pagesOf is how many pages a ring of so many bytes has: a power of two.
+func pagesOf(bytes, page int) int {
+	n := max(bytes, 64<<10) / page
+	return 1 << max(bits.Len(uint(n))-1, 0)
 }
 
 func (r *Reader) open(cpu int, events []Event, pages int) error {

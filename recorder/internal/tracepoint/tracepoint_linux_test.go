@@ -81,6 +81,15 @@ func TestCPUs(t *testing.T) {
 	}
 }
 
+func TestPages(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ bytes, page, want int }{{1 << 20, 4096, 256}, {(1 << 20) - 1, 4096, 128}, {0, 4096, 16}, {1 << 20, 65536, 16}, {0, 65536, 1}, {0, 1 << 20, 1}} {
+		if got := pagesOf(c.bytes, c.page); got != c.want {
+			t.Errorf("%d bytes in pages of %d: %d, want %d", c.bytes, c.page, got, c.want)
+		}
+	}
+}
+
 // told is what was taken out of rings.
 type told struct {
 	samples []Sample
@@ -194,7 +203,7 @@ func TestKernelTellsOfConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open([]Event{{ID: format.ID, Filter: "newstate==2"}}, 16)
+	r, err := Open([]Event{{ID: format.ID, Filter: "newstate==2"}}, 1<<17)
 	if err != nil {
 		kerneltest.NeedTracing(t, err)
 	}
