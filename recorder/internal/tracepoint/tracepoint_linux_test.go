@@ -143,9 +143,10 @@ func TestRing(t *testing.T) {
 	t.Parallel()
 	raw := []byte{7, 1, 0x10, 0, 0, 0, 0, 0, 'a', 'b', 'c', 'd'}
 	comm := binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, 9), 9)
+	thread := binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, 9), 10) // that names itself is no other program
 	lost := binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, 1), 42)
-	for from := uint64(0); from < 512; from += 8 {
-		r := madeRing(256, from, sampleRecord(5, 1000, raw), record(unix.PERF_RECORD_COMM, append(comm, "curl\x00\x00\x00\x00"...)), record(unix.PERF_RECORD_LOST, lost), sampleRecord(6, 2000, raw))
+	for from := uint64(0); from < 640; from += 8 {
+		r := madeRing(320, from, sampleRecord(5, 1000, raw), record(unix.PERF_RECORD_COMM, append(comm, "curl\x00\x00\x00\x00"...)), record(unix.PERF_RECORD_COMM, append(thread, "worker\x00\x00"...)), record(unix.PERF_RECORD_LOST, lost), sampleRecord(6, 2000, raw))
 		var got told
 		lost, garbled := r.drain(&got)
 		want := told{ran: []string{"curl"}, samples: []Sample{
