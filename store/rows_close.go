@@ -34,9 +34,9 @@ type Close struct {
 	Late       Int     `col:"late_ms"`    // ts may be late by so much; NULL: by a millisecond at most
 	Incomplete Int     `col:"incomplete"` // 1: the kernel had forgotten the numbers, which are those of the last sample, or NULL
 
-	Outcome string `col:"outcome,rare" since:"12"` // how the connection ended; "": not known
-	LivedUS Int    `col:"lived_us" since:"12"`     // since it was opened, where that is known
-	Connect Int    `col:"connect_us" since:"12"`   // from connect to the answer
+	Outcome string `col:"outcome,rare" since:"13"` // how the connection ended; "": not known
+	LivedUS Int    `col:"lived_us" since:"13"`     // since it was opened, where that is known
+	Connect Int    `col:"connect_us" since:"13"`   // from connect to the answer
 }
 
 // varies says in which order the rare columns vary: the port that the other end was given for this connection alone, then
