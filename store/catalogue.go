@@ -75,7 +75,7 @@ type Table struct {
 	ageing      ageing // what its changes leave out
 	asSpans     bool   // there is a view of its spans
 	counterRows string // which rows have counters, as SQL; "": all
-	countsAnew  bool   // a subject whose rare columns changed counts from the beginning
+	recounts    bool   // a subject whose rare columns changed counts from the beginning
 	amounts     bool   // its values are what happened since the sample before
 }
 
@@ -156,9 +156,9 @@ func countersWhere[ID, V comparable](condition string, t Spans[ID, V]) Spans[ID,
 	return t
 }
 
-// countingAnew is t, of which a subject whose rare columns changed counts from the beginning: how far its counters grew then is not known.
-func countingAnew[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
-	t.countsAnew = true
+// recounting is t, of which a subject whose rare columns changed counts from the beginning: how far its counters grew then is not known.
+func recounting[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
+	t.recounts = true
 	return t
 }
 

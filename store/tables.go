@@ -28,7 +28,7 @@ var (
 	InterfaceCountersTable = define[InterfaceID, InterfaceCounters]("interface_counters", "interface_counter", 60,
 		"Bytes, packets, errors and drops of every interface since it was made.")
 	// One of another kind that takes the handle of one that went counts from the beginning.
-	Qdiscs = countingAnew(withChanges(define[QdiscID, Qdisc]("qdiscs", "qdisc", 60,
+	Qdiscs = recounting(withChanges(define[QdiscID, Qdisc]("qdiscs", "qdisc", 60,
 		"Queueing disciplines of the interfaces, and what each sent, holds back and dropped, as tc -s qdisc shows them; not noqueue, which counts nothing.")))
 	Addresses = define[AddressID, Address]("addresses", "address", 240,
 		"IP addresses of the interfaces.")

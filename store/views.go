@@ -269,7 +269,7 @@ func (t *Table) changesName() string {
 // by primary key; if there is none (first seen, not read then, another boot) the growth is
 // not known: NULL. If any counter of the subject fell it was reset or made again, and none
 // of the others can be trusted either: then the span before it is taken for none. So it is where the subject counts from the
-// beginning; see countingAnew.
+// beginning; see recounting.
 func (t *Table) deltasView() View { return t.deltasOf(t.Counters()) }
 
 // deltasOf is deltasView for some of the counters.
@@ -309,12 +309,12 @@ func (t *Table) deltasOf(counters []Column) View {
 		c.Doc = "Growth since the sample before: " + lowerFirst(c.Doc)
 		v.Columns = append(v.Columns, c)
 	}
-	if len(inTuple) > 0 || t.countsAnew {
+	if len(inTuple) > 0 || t.recounts {
 		inSpan = append(inSpan, "tuple AS tuple_was")
 	}
 	joins := fmt.Sprintf("\n  LEFT JOIN (SELECT id, %s FROM %s_span) q ON q.id = CASE WHEN still IS NULL THEN before << 32 | s.id END\n   AND (%s) IS NOT TRUE",
 		strings.Join(inSpan, ", "), t.Subject, strings.Join(fell, " OR "))
-	if t.countsAnew {
+	if t.recounts {
 		joins += " AND tuple_was = tuple"
 	}
 	if len(inTuple) > 0 {

@@ -230,8 +230,8 @@ func all(oneValue) bool { return true }
 // moves reports whether the value changes by itself: that is no change of the thing.
 func (v oneValue) moves() bool { return v.role == "value" || v.role == "counter" }
 
-// anew reports whether it counts from the beginning since that step, because it is another one.
-func (r *oneRow) anew(step int) bool {
+// recounts reports whether it counts from the beginning since that step, because it is another one.
+func (r *oneRow) recounts(step int) bool {
 	before := r.values(step - 1)
 	return r.table.Name == "qdiscs" && slices.ContainsFunc(r.values(step), func(v oneValue) bool { return v.name == "kind" && v.val != before[0].val })
 }
@@ -272,7 +272,7 @@ func (d *oneOfEach) checkSamples(r *oneRow) {
 					continue
 				}
 				delta[v.name], rate[v.name+"_per_s"] = nil, nil
-				if steps[step-1].grown > 0 && !r.anew(step) {
+				if steps[step-1].grown > 0 && !r.recounts(step) {
 					grown := v.val.(int64) - r.values(step - 1)[i].val.(int64)
 					delta[v.name], rate[v.name+"_per_s"] = grown, float64(grown)/float64(elapsed)
 				}
@@ -386,7 +386,7 @@ func (d *oneOfEach) period(r *Rollup, of *oneRow, in []int) map[string]any {
 			case steps[step].grown == 0:
 				least = 0 // what is not there moves nothing
 				continue
-			case r.kind == counter && (steps[step-1].grown == 0 || of.anew(step)):
+			case r.kind == counter && (steps[step-1].grown == 0 || of.recounts(step)):
 				continue // first seen
 			case r.kind == counter:
 				grown -= value(step - 1)
