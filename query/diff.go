@@ -26,14 +26,18 @@ var comparedTables = []struct {
 	object  string
 	ignored []string
 	what    string // SQL
+	where   string // SQL: which rows are compared; "": all
 }{
 	{store.Routes.Table, "route", nil, `CASE WHEN type <> 'unicast' THEN type || ' ' ELSE '' END || CASE dst WHEN '0.0.0.0/0' THEN 'default' WHEN '::/0' THEN 'default (IPv6)' ELSE dst END ||
 		coalesce(' from ' || src_net, '') || coalesce(' dev ' || dev, '') || CASE WHEN metric > 0 THEN ' metric ' || metric ELSE '' END ||
-		CASE WHEN table_id <> 254 THEN ' table ' || coalesce(table_name, table_id) ELSE '' END`},
-	{store.Rules.Table, "rule", nil, `'priority ' || priority || CASE family WHEN 6 THEN ' (IPv6)' ELSE '' END`},
-	{store.Interfaces.Table, "interface", []string{"carrier_changes"}, "name"},
-	{store.Addresses.Table, "address", nil, "addr || '/' || prefix_len || coalesce(' dev ' || dev, '')"},
-	{store.Settings.Table, "setting", nil, "name"},
+		CASE WHEN table_id <> 254 THEN ' table ' || coalesce(table_name, table_id) ELSE '' END`, ""},
+	{store.Rules.Table, "rule", nil, `'priority ' || priority || CASE family WHEN 6 THEN ' (IPv6)' ELSE '' END`, ""},
+	{store.Interfaces.Table, "interface", []string{"carrier_changes"}, "name", ""},
+	// Those that the kernel puts on interfaces by itself come and go with them.
+	{store.Qdiscs.Table, "qdisc", []string{"bytes_sent", "packets_sent", "dropped", "overlimits", "requeues", "backlog_bytes", "qlen"},
+		"handle || ' dev ' || dev || coalesce(' parent ' || parent, '')", "handle <> '0:'"},
+	{store.Addresses.Table, "address", nil, "addr || '/' || prefix_len || coalesce(' dev ' || dev, '')", ""},
+	{store.Settings.Table, "setting", nil, "name", ""},
 }
 
 // diff is .diff T1 T2: what differs between two moments.
@@ -136,7 +140,7 @@ func (r *Recording) differences(ctx context.Context, first, last float64) ([]hap
 	}
 	for _, t := range comparedTables {
 		if err := compare(t.object, func(ts float64) (map[string]thing, error) {
-			return r.thingsOf(ctx, ts, t.table, t.ignored, t.what)
+			return r.thingsOf(ctx, ts, t.table, t.ignored, t.what, t.where)
 		}); err != nil {
 			return nil, err
 		}
@@ -208,7 +212,7 @@ func nullIfEmpty(text string) any {
 }
 
 // thingsOf are the rows of a recorded table at a sample.
-func (r *Recording) thingsOf(ctx context.Context, ts float64, t *store.Table, ignored []string, what string) (map[string]thing, error) {
+func (r *Recording) thingsOf(ctx context.Context, ts float64, t *store.Table, ignored []string, what, where string) (map[string]thing, error) {
 	var names []string
 	var identity int
 	for _, role := range []bool{true, false} {
@@ -222,7 +226,10 @@ func (r *Recording) thingsOf(ctx context.Context, ts float64, t *store.Table, ig
 		}
 	}
 	things := map[string]thing{}
-	err := r.each(ctx, fmt.Sprintf("SELECT %s, netns, %s FROM %s WHERE ts = ?", what, strings.Join(names, ", "), t.Name), []any{ts}, func(row []any) {
+	if where != "" {
+		where = " AND " + where
+	}
+	err := r.each(ctx, fmt.Sprintf("SELECT %s, netns, %s FROM %s WHERE ts = ?%s", what, strings.Join(names, ", "), t.Name, where), []any{ts}, func(row []any) {
 		v := thing{what: fmt.Sprint(row[0]), values: map[string]string{}, netns: row[1]}
 		row = row[2:]
 		for i := identity; i < len(row); i++ {

@@ -2,10 +2,13 @@ package query
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"netsql/store"
 )
@@ -69,6 +72,54 @@ func TestDiffLeavesOutWhatMoves(t *testing.T) {
 	}
 	if !strings.Contains(row, "changed") || !strings.Contains(row, "mtu=1500") || !strings.Contains(row, "mtu=9000") || strings.Contains(row, "carrier") || strings.Contains(row, "UP") {
 		t.Errorf("an MTU that was set:\n%s", out)
+	}
+}
+
+// Queueing disciplines that somebody set up came, went and changed; that they sent is no difference, and the kernel's own are none.
+func TestDiffOfQdiscs(t *testing.T) {
+	t.Parallel()
+	d := newDiary(t, began)
+	d.start()
+	source := d.w.Source("qdiscs")
+	qdiscs := store.NewSet(source, store.Qdiscs)
+	put := func(dev, handle, kind string, n int) {
+		qdiscs.Put(store.QdiscID{NetNS: store.Of(1), Dev: dev, IfIndex: store.Of(2), Handle: handle, Parent: "root"}, store.Qdisc{
+			Kind: kind, Bytes: store.Of(n), Packets: store.Of(n), Dropped: store.Of(n), Overlimits: store.Of(n), Requeues: store.Of(n), Backlog: store.Of(n), QLen: store.Of(n)})
+	}
+	for _, fill := range []func(){
+		func() {
+			put("eth0", "1:", "tbf", 1)
+			put("eth1", "2:", "sfq", 1)
+			put("eth2", "0:", "pfifo_fast", 1)
+			put("eth3", "3:", "fq", 1)
+		},
+		func() {
+			put("eth0", "1:", "pfifo", 2)
+			put("eth1", "2:", "sfq", 2)
+			put("eth4", "0:", "mq", 2)
+			put("eth5", "5:", "fq", 2)
+		},
+	} {
+		d.wall, d.uptime = d.wall.Add(10*time.Second), d.uptime+10*time.Second
+		d.w.Begin(store.Clock{Wall: d.wall, Uptime: d.uptime, Awake: d.uptime})
+		source.Read(func() error { fill(); return nil })
+		if err := d.w.Commit(t.Context(), store.Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.stop()
+	out, notes := said(t, openRecording(t, d.path), ".diff '2026-03-14 01:00:10.2' '2026-03-14 01:00:20.2'")
+	var got []string
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, "qdisc") {
+			_, line, _ = strings.Cut(line, "qdisc")
+			got = append(got, strings.Trim(strings.ReplaceAll(line, ",", " "), " \n"))
+		}
+	}
+	slices.Sort(got)
+	want := []string{"added 5: dev eth5 parent root  kind=fq 1", "changed 1: dev eth0 parent root kind=tbf kind=pfifo 1", "removed 3: dev eth3 parent root kind=fq  1"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s\n%s%s", diff, out, notes)
 	}
 }
 

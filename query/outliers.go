@@ -114,16 +114,26 @@ func bytesCounter(what string) bool {
 }
 
 // counterTables are those whose counters are compared, and what people call a counter of theirs.
-var counterTables = []struct {
-	table  *store.Table
-	deltas string
-	netns  string // SQL: its network namespace
-	what   string // SQL: what people call its subject
-}{
-	{store.ProtocolCounters.Table, "protocol_deltas", "netns", "proto || ' ' || name"},
-	{store.InterfaceCountersTable.Table, "interface_deltas", "netns", "name"},
-	{store.SoftnetCounters.Table, "softnet_deltas", "NULL", "'softnet'"},
-	{store.Conntracks.Table, "conntrack_deltas", "netns", "'conntrack'"},
+var counterTables = []counterTable{
+	{store.ProtocolCounters.Table, "protocol_deltas", "netns", "proto || ' ' || name", nil},
+	{store.InterfaceCountersTable.Table, "interface_deltas", "netns", "name", nil},
+	// What a queueing discipline sends, its interface sends.
+	{store.Qdiscs.Table, "qdisc_deltas", "netns", "'qdisc ' || kind || ' ' || dev || ' ' || coalesce(parent, handle)", []string{"bytes_sent", "packets_sent"}},
+	{store.SoftnetCounters.Table, "softnet_deltas", "NULL", "'softnet'", nil},
+	{store.Conntracks.Table, "conntrack_deltas", "netns", "'conntrack'", nil},
+}
+
+type counterTable struct {
+	table    *store.Table
+	deltas   string
+	netns    string   // SQL: its network namespace
+	what     string   // SQL: what people call its subject
+	leaveOut []string // counters that say what others say
+}
+
+// counters are those that are compared.
+func (t *counterTable) counters() []store.Column {
+	return slices.DeleteFunc(t.table.Counters(), func(c store.Column) bool { return slices.Contains(t.leaveOut, c.Name) })
 }
 
 // comparison is a window of one boot and the stretch before it.
@@ -233,7 +243,7 @@ func (o outlier) surprise(c comparison) float64 {
 // sums adds up each counter of a table: its growth over a window, or all its CPUs at a sample.
 func (r *Recording) sums(ctx context.Context, table int, from string) (map[counterKey]float64, error) {
 	t := counterTables[table]
-	columns := t.table.Counters()
+	columns := t.counters()
 	var list strings.Builder
 	for _, c := range columns {
 		fmt.Fprintf(&list, ", sum(%s)", c.Name)
@@ -275,7 +285,7 @@ func counterName(what, column string) string {
 // whenLargest finds the sample in which each grew most.
 func (r *Recording) whenLargest(ctx context.Context, c comparison, found []outlier) error {
 	for i, t := range counterTables {
-		for _, column := range t.table.Counters() {
+		for _, column := range t.counters() {
 			at := map[counterKey]*outlier{}
 			var names []any
 			for k := range found {

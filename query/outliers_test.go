@@ -27,6 +27,8 @@ var growth = map[string]map[int]int{
 	"softnet dropped of 0":   {81: 2},                               // both CPUs are one counter
 	"softnet dropped of 1":   {82: 3},                               //
 	"conntrack early_drops":  {0: 7, 81: 8, 82: 12},                 //
+	"qdisc dropped":          {0: 7, 82: 11},                        //
+	"qdisc bytes_sent":       {0: 7, 82: 1 << 30},                   // which those of its interface say
 	"udp 10.0.0.5 53":        {0: 10, 81: 12, 82: 14},               // drops of sockets
 	"tcp :: 443":             {0: 0, 82: 3},                         //
 	"udp 10.0.0.5 54":        {81: 2},                               // made in the window
@@ -69,6 +71,7 @@ func outlying(t *testing.T) (r *Recording, minute func(m float64) float64) {
 	d.start()
 	protocol, softnet := store.NewSet(d.net, store.ProtocolCounters), store.NewSet(d.net, store.SoftnetCounters)
 	conntrack, sockets := store.NewSet(d.net, store.Conntracks), store.NewSet(d.net, store.Sockets)
+	qdiscs := store.NewSet(d.net, store.Qdiscs)
 	for _, m := range []int{0, 20, 70, 80, 81, 82, 83} {
 		sample(m, func() {
 			at := func(name string) store.Int { return store.Of(stands(name, m)) }
@@ -89,6 +92,8 @@ func outlying(t *testing.T) (r *Recording, minute func(m float64) float64) {
 			for cpu := range 2 {
 				softnet.Put(store.SoftnetID{CPU: store.Of(cpu)}, store.Softnet{Dropped: at(fmt.Sprintf("softnet dropped of %d", cpu))})
 			}
+			qdiscs.Put(store.QdiscID{NetNS: store.Of(1), Dev: "eth0", IfIndex: store.Of(2), Handle: "1:", Parent: "root"},
+				store.Qdisc{Kind: "tbf", Dropped: at("qdisc dropped"), Bytes: at("qdisc bytes_sent"), Packets: at("qdisc bytes_sent")})
 			conntrack.Put(store.ConntrackID{NetNS: store.Of(7)}, store.Conntrack{EarlyDrops: at("conntrack early_drops")})
 			for i, name := range []string{"udp 10.0.0.5 53", "tcp :: 443", "udp 10.0.0.5 54"} {
 				var id store.SocketID
@@ -123,6 +128,7 @@ func TestOutliers(t *testing.T) {
 			"0 eth0 rx_dropped at 81: 0 in the 1h before, +5 in 2m",
 			"0 softnet dropped at 82: 0 in the 1h before, +5 in 2m",
 			"0 drops of udp 10.0.0.5:53 at 81: 0 in the 1h before, +4 in 2m, by named 10",
+			"0 qdisc tbf eth0 root dropped at 82: 0 in the 1h before, +4 in 2m",
 			"0 drops of tcp [::]:443 at 82: 0 in the 1h before, +3 in 2m, by named 10",
 			"0 eth1 rx_errors at 82: not known before, +3 in 2m",
 			"0 drops of udp 10.0.0.5:54 at 81: 0 in the 1h before, +2 in 2m, by named 10",
@@ -212,7 +218,7 @@ func aroundTellsOfCounters(t *testing.T, r *Recording, minute func(m float64) fl
 		}
 	}
 	want := []string{"81.0 eth0 rx_dropped in 1", "81.0 drops of udp 10.0.0.5:53 in 1", "81.0 drops of udp 10.0.0.5:54 in 1", "81.5 note 1 in ", "82.0 eth1 tx_errors in 1",
-		"82.0 Tcp RetransSegs in 1", "82.0 conntrack early_drops in 7", "82.0 softnet dropped in ", "82.0 drops of tcp [::]:443 in 1", "82.0 eth1 rx_errors in 1",
+		"82.0 Tcp RetransSegs in 1", "82.0 conntrack early_drops in 7", "82.0 softnet dropped in ", "82.0 qdisc tbf eth0 root dropped in 1", "82.0 drops of tcp [::]:443 in 1", "82.0 eth1 rx_errors in 1",
 		"82.0 Tcp PassiveOpens in 1", "82.0 eth0 rx_bytes in 1"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -225,7 +231,7 @@ func aroundTellsOfCounters(t *testing.T, r *Recording, minute func(m float64) fl
 		not    string
 	}{
 		{75, "10s", 0, "note: nothing happened from ", "error:"},
-		{82, "10s", 5, "", "nothing happened"}, // no event, but counters
+		{82, "10s", 6, "", "nothing happened"}, // no event, but counters
 		{83, "10s", 12, "note: 1 counter more stood out less: ", "nothing happened"},
 		{60, "10s", aroundRows + 1, "", "summed up"}, // each has its own words
 		{65, "10s", aroundMost, "note: 201 events; these are the first 200 lines: ", "summed up"},

@@ -14,7 +14,7 @@
 //	interfaces, routes, rules …       one file for each other source
 //	changes, monitor, trigger         what happens between samples
 //	internal/sockdiag                 sockets as the kernel tells them (sock_diag)
-//	internal/rtnl                     links, addresses, neighbours, nexthops, routes and rules as the kernel tells them (rtnetlink)
+//	internal/rtnl                     links, qdiscs, addresses, neighbours, nexthops, routes and rules as the kernel tells them (rtnetlink)
 //	internal/owners                   which processes hold which sockets
 //	internal/kernel, internal/debuglog, internal/kerneltest, internal/crowd
 //	                                  the clock and capabilities, NETSQL_DEBUG, help for tests, and sockets to measure with
@@ -152,7 +152,7 @@ type Config struct {
 // "changes" what it tells of links, addresses, neighbours, nexthops, routes and rules between samples. Which network namespaces are
 // recorded, Config.NetNS says.
 var SourceNames = []string{
-	"addresses", "changes", "closes", "conntrack", "interfaces", "neighbors", "nexthops", "owners", "protocol_counters", "raw", "routes", "rules",
+	"addresses", "changes", "closes", "conntrack", "interfaces", "neighbors", "nexthops", "owners", "protocol_counters", "qdiscs", "raw", "routes", "rules",
 	"settings", "sockets", "softnet", "tcp", "trace", "traffic", "udp", "unix",
 }
 

@@ -29,11 +29,14 @@ func TestSourcesAfterLostSample(t *testing.T) {
 	ip(t, "addr add 10.1.0.1/24 dev d0")
 	ip(t, "neigh add 10.1.0.50 lladdr 02:00:00:00:00:50 dev d0 nud permanent")
 	ip(t, "neigh add 10.1.0.51 lladdr 02:00:00:00:00:51 dev d0 nud permanent")
+	kerneltest.Command(t, "tc", strings.Fields("qdisc add dev d0 root handle 1: pfifo")...)
+	kerneltest.Command(t, "tc", strings.Fields("qdisc add dev d0p root handle 1: bfifo")...)
 	r := newRecording(t)
 	ns := here(t)
 	sources := map[string]source{
 		"interfaces": newInterfaces(r.Writer, ns), "addresses": newAddresses(r.Writer, ns), "neighbors": newNeighbors(r.Writer, ns),
 		"routes": newRoutes(r.Writer, ns), "rules": newRules(r.Writer, ns), "protocol_counters": newProtocolCounters(r.Writer, ns),
+		"qdiscs": newQdiscs(r.Writer, ns),
 	}
 	lose := func() {
 		t.Helper()
@@ -110,7 +113,7 @@ func (m manySources) read(ctx context.Context) {
 // BenchmarkLinkSources is what a sample costs on this machine, without sockets and processes.
 func BenchmarkLinkSources(b *testing.B) {
 	constructors := map[string]func(*store.Writer, namespace) source{
-		"interfaces": newInterfaces, "addresses": newAddresses, "neighbors": newNeighbors, "routes": newRoutes, "rules": newRules,
+		"interfaces": newInterfaces, "qdiscs": newQdiscs, "addresses": newAddresses, "neighbors": newNeighbors, "routes": newRoutes, "rules": newRules,
 		"protocol_counters": newProtocolCounters, "softnet": newSoftnet, "conntrack": newConntrack, "settings": newSettings,
 	}
 	for name, constructor := range constructors {

@@ -24,6 +24,7 @@ func sources(w *store.Writer, ns namespace) []source {
 	ways.(*routes).nextHops = hops.(*nextHops)
 	return []source{
 		newInterfaces(w, ns),
+		newQdiscs(w, ns),
 		newAddresses(w, ns),
 		newNeighbors(w, ns),
 		hops, // before the routes that go by them

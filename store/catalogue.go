@@ -75,6 +75,7 @@ type Table struct {
 	ageing      ageing // what its changes leave out
 	asSpans     bool   // there is a view of its spans
 	counterRows string // which rows have counters, as SQL; "": all
+	recounts    bool   // a subject whose rare columns changed counts from the beginning
 	amounts     bool   // its values are what happened since the sample before
 }
 
@@ -152,6 +153,12 @@ func withSpans[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
 // countersWhere is t, of which only the rows that the condition, in SQL, holds for are counters.
 func countersWhere[ID, V comparable](condition string, t Spans[ID, V]) Spans[ID, V] {
 	t.counterRows = condition
+	return t
+}
+
+// recounting is t, of which a subject whose rare columns changed counts from the beginning: how far its counters grew then is not known.
+func recounting[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
+	t.recounts = true
 	return t
 }
 

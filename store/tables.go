@@ -27,6 +27,9 @@ var (
 		"Network interfaces and their state, as ip link shows them.")
 	InterfaceCountersTable = define[InterfaceID, InterfaceCounters]("interface_counters", "interface_counter", 60,
 		"Bytes, packets, errors and drops of every interface since it was made.")
+	// One of another kind that takes the handle of one that went counts from the beginning.
+	Qdiscs = recounting(withChanges(define[QdiscID, Qdisc]("qdiscs", "qdisc", 60,
+		"Queueing disciplines of the interfaces, and what each sent, holds back and dropped, as tc -s qdisc shows them; not noqueue, which counts nothing.")))
 	Addresses = define[AddressID, Address]("addresses", "address", 240,
 		"IP addresses of the interfaces.")
 	// An entry ages while it is used and while it is not, and one that cannot be found is looked for again and again.
@@ -63,6 +66,9 @@ var (
 		[]string{"netns", "name"},
 		[]string{"rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped"},
 		"Traffic of each interface")
+	_ = rollUp("qdisc_rates", "qdisc_rate", Qdiscs.Table, counter,
+		[]string{"netns", "dev", "parent"}, []string{"bytes_sent", "packets_sent", "dropped"},
+		"What each queueing discipline sent and dropped")
 	_ = rollUp("traffic_rates", "traffic_rate", TrafficTable.Table, amount,
 		[]string{"netns", "comm", "exe"}, []string{"bytes_sent", "bytes_received", "retransmits", "closed", "closed_unknown"},
 		"What each program moved over TCP")

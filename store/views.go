@@ -268,7 +268,8 @@ func (t *Table) changesName() string {
 // begins with it, the span before it, if it ended with the sample before, is one look-up
 // by primary key; if there is none (first seen, not read then, another boot) the growth is
 // not known: NULL. If any counter of the subject fell it was reset or made again, and none
-// of the others can be trusted either: then the span before it is taken for none.
+// of the others can be trusted either: then the span before it is taken for none. So it is where the subject counts from the
+// beginning; see recounting.
 func (t *Table) deltasView() View { return t.deltasOf(t.Counters()) }
 
 // deltasOf is deltasView for some of the counters.
@@ -308,11 +309,14 @@ func (t *Table) deltasOf(counters []Column) View {
 		c.Doc = "Growth since the sample before: " + lowerFirst(c.Doc)
 		v.Columns = append(v.Columns, c)
 	}
-	if len(inTuple) > 0 {
+	if len(inTuple) > 0 || t.recounts {
 		inSpan = append(inSpan, "tuple AS tuple_was")
 	}
 	joins := fmt.Sprintf("\n  LEFT JOIN (SELECT id, %s FROM %s_span) q ON q.id = CASE WHEN still IS NULL THEN before << 32 | s.id END\n   AND (%s) IS NOT TRUE",
 		strings.Join(inSpan, ", "), t.Subject, strings.Join(fell, " OR "))
+	if t.recounts {
+		joins += " AND tuple_was = tuple"
+	}
 	if len(inTuple) > 0 {
 		joins += fmt.Sprintf("\n   AND NOT EXISTS (SELECT 1 FROM %s_tuple w WHERE w.id = tuple_was AND tuple_was <> tuple AND (%s))",
 			t.Subject, strings.Join(rareFell, " OR ")) +

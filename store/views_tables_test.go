@@ -75,7 +75,7 @@ func (d *oneOfEach) filled(into reflect.Value, even, odd, plus int) (values []on
 			*field, v.val = float64(n)+0.5, float64(n)+0.5
 		case *string:
 			*field = fmt.Sprintf("%s-%d", name, n)
-			if name == "kind" {
+			if name == "kind" && into.Type() == reflect.TypeFor[ProtocolCounter]() {
 				*field = "counter" // others have no growth
 			}
 			v.val = *field
@@ -131,6 +131,7 @@ func TestViewsOfEveryTable(t *testing.T) {
 	one(d, Namespaces)
 	one(d, Interfaces)
 	one(d, InterfaceCountersTable)
+	one(d, Qdiscs)
 	one(d, Addresses)
 	one(d, Neighbors)
 	one(d, NextHops)
@@ -226,6 +227,15 @@ func (d *oneOfEach) row(r *oneRow, step int, keep func(v oneValue) bool) map[str
 
 func all(oneValue) bool { return true }
 
+// moves reports whether the value changes by itself: that is no change of the thing.
+func (v oneValue) moves() bool { return v.role == "value" || v.role == "counter" }
+
+// recounts reports whether it counts from the beginning since that step, because it is another one.
+func (r *oneRow) recounts(step int) bool {
+	before := r.values(step - 1)
+	return r.table.Name == "qdiscs" && slices.ContainsFunc(r.values(step), func(v oneValue) bool { return v.name == "kind" && v.val != before[0].val })
+}
+
 func (v oneValue) counter() bool { return strings.Contains(v.role, "counter") }
 
 func (d *oneOfEach) checkNow(step int) {
@@ -262,7 +272,7 @@ func (d *oneOfEach) checkSamples(r *oneRow) {
 					continue
 				}
 				delta[v.name], rate[v.name+"_per_s"] = nil, nil
-				if steps[step-1].grown > 0 {
+				if steps[step-1].grown > 0 && !r.recounts(step) {
 					grown := v.val.(int64) - r.values(step - 1)[i].val.(int64)
 					delta[v.name], rate[v.name+"_per_s"] = grown, float64(grown)/float64(elapsed)
 				}
@@ -284,18 +294,18 @@ func (d *oneOfEach) checkChanges(r *oneRow) {
 		var list []string
 		before := r.values(other)
 		for i, v := range r.values(step) {
-			if v.val != before[i].val && v.role != "value" {
+			if v.val != before[i].val && !v.moves() {
 				list = append(list, fmt.Sprintf("%s=%v", v.name, v.val))
 			}
 		}
 		return strings.Join(list, " ")
 	}
 	change := func(what string, step, shows int, was, now any) map[string]any {
-		row := d.row(r, shows, func(v oneValue) bool { return v.role != "value" }) // which move by themselves
+		row := d.row(r, shows, func(v oneValue) bool { return !v.moves() })
 		row["ts"], row["after"], row["change"], row["learnt"], row["exact"], row["was"], row["now"] = d.ts(step), d.ts(step-1), what, "dump", int64(0), was, now
 		return row
 	}
-	if len(r.values(1)) == 1 { // what has one value did not change with the odd ones
+	if len(slices.DeleteFunc(r.values(1), oneValue.moves)) == 1 { // what has one value did not change with the odd ones
 		d.check(r.table.Subject+"_changes", "1",
 			change("added", 1, 1, nil, said(1, 0)), change("changed", 4, 4, said(1, 4), said(4, 1)), change("removed", 5, 4, said(4, 0), nil))
 		return
@@ -376,7 +386,7 @@ func (d *oneOfEach) period(r *Rollup, of *oneRow, in []int) map[string]any {
 			case steps[step].grown == 0:
 				least = 0 // what is not there moves nothing
 				continue
-			case r.kind == counter && steps[step-1].grown == 0:
+			case r.kind == counter && (steps[step-1].grown == 0 || of.recounts(step)):
 				continue // first seen
 			case r.kind == counter:
 				grown -= value(step - 1)

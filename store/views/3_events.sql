@@ -2,7 +2,7 @@
 --
 -- ts (unix s): When it happened; where exact is 0, it happened at ts at the latest: the sample that first saw it so, or when
 -- the kernel's word was read.
--- object: What it happened to: socket, listener, process, interface, address, route, rule, nexthop, neighbor, setting, gap or note.
+-- object: What it happened to: socket, listener, process, interface, qdisc, address, route, rule, nexthop, neighbor, setting, gap or note.
 -- event: What happened: opened, state, closed or released (socket: closed is the end of a connection, released that its process
 -- closed the descriptor, where that came later), up or down (listener; an unconnected udp socket with a port that the kernel gives out by
 -- itself is a socket, as maybe_client of listeners has it), seen, exec or gone (process: it was first seen with
@@ -152,10 +152,13 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
    WHERE looked OR listens
   UNION ALL
   SELECT m.ts, 'process', event, what, was, now, pid, comm, 1, 0, netns
-    FROM ran r CROSS JOIN sample m ON m.id = r.sample CROSS JOIN sample b ON b.id = r.sample - 1 AND b.run = m.run
-    LEFT JOIN process_tuple t ON t.id = r.tuple
+    FROM ran x CROSS JOIN sample m ON m.id = x.sample CROSS JOIN sample b ON b.id = x.sample - 1 AND b.run = m.run
+    LEFT JOIN process_tuple t ON t.id = x.tuple
   UNION ALL
   SELECT ts, 'interface', change, name, was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_interfaces)
+  UNION ALL
+  -- Not those that the kernel puts on every interface by itself.
+  SELECT ts, 'qdisc', change, coalesce(kind || ' ', '') || handle || ' dev ' || dev || coalesce(' parent ' || parent, ''), was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_qdiscs) WHERE handle <> '0:'
   UNION ALL
   SELECT ts, 'address', change, addr || '/' || prefix_len || ' dev ' || dev, was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_addresses)
   UNION ALL

@@ -151,6 +151,16 @@ func (n *LinkNames) Of(index int32) string {
 	return name
 }
 
+// Now is the name that the interface has now, which is asked for once; nothing when there is no such interface any more.
+func (n *LinkNames) Now(index int32) string {
+	name, known := n.ByIndex[index]
+	if !known {
+		name = n.Conn.linkName(index)
+		n.ByIndex[index] = name
+	}
+	return name
+}
+
 // Same reports whether the interfaces still have the names that of gave.
 func (n *LinkNames) Same() bool {
 	for index, name := range n.ByIndex {
