@@ -13,8 +13,10 @@
 //	sockets*, closes*, traffic        sockets, from the dump to the row
 //	interfaces, routes, rules …       one file for each other source
 //	changes, monitor, trigger         what happens between samples
+//	trace                             who opened and closed each TCP connection, and how it ended
 //	internal/sockdiag                 sockets as the kernel tells them (sock_diag)
 //	internal/rtnl                     links, qdiscs, addresses, neighbours, nexthops, routes and rules as the kernel tells them (rtnetlink)
+//	internal/tracepoint               tracepoints of the kernel, through perf_event_open
 //	internal/owners                   which processes hold which sockets
 //	internal/kernel, internal/debuglog, internal/kerneltest, internal/crowd
 //	                                  the clock and capabilities, NETSQL_DEBUG, help for tests, and sockets to measure with
