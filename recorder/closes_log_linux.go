@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -42,6 +43,8 @@ type groupKey struct {
 	family, proto uint8
 	port          uint16
 	addr, peer    [16]byte
+	pid           int32 // of the process that the trace told; 0: of any
+	start         uint64
 }
 
 // A scope says what of a groupKey is meant.
@@ -57,40 +60,57 @@ const (
 )
 
 func (e *closeEvent) key(s scope) groupKey {
-	k, r := groupKey{scope: s, family: e.rec.Family, proto: e.proto}, &e.rec
+	k := groupKey{scope: s, family: e.rec.Family, proto: e.proto}
+	ends, _ := e.between()
 	switch s {
 	case ofListener, anyListener:
-		k.addr, k.port = r.Src, r.SPort
+		k.addr, k.port = ends.src, ends.sport
 	case ofService, anyService:
-		k.addr, k.port = r.Dst, r.DPort
+		k.addr, k.port = ends.dst, ends.dport
 	case ofPeer:
-		k.addr = r.Src
+		k.addr = ends.src
 	}
 	switch s {
 	case ofListener, ofPeer:
-		k.peer = r.Dst
+		k.peer = ends.dst
 	case ofService:
-		k.peer = r.Src
+		k.peer = ends.src
 	}
 	return k
+}
+
+// between are both ends of the connection, and whether the other one is known: the kernel may have forgotten it, and the trace not.
+func (e *closeEvent) between() (ends endpoints, known bool) {
+	if e.rec.DPort == 0 && e.traced != nil {
+		return e.traced.ends.endpoints, true
+	}
+	return endpointsOf(&e.rec), !e.forgotten
 }
 
 // odd reports whether the close is one of those that people look for: it failed, sent again, or its numbers are forgotten.
 func (e *closeEvent) odd() bool {
 	r := &e.rec
+	if t := e.traced; t != nil && t.outcome > outcomeEstablished {
+		return true
+	}
 	return e.forgotten || r.Retransmits > 0 || r.Has&sockdiag.HasInfo != 0 && r.RTT == 0
 }
 
 // failed reports whether the close is of a TCP connection that never came about: nothing was ever acknowledged.
 func (e *closeEvent) failed() bool {
 	r := &e.rec
+	if t := e.traced; t != nil && t.outcome != outcomeUnknown {
+		return t.outcome == outcomeRefused || t.outcome == outcomeUnanswered
+	}
 	return !e.forgotten && r.Has&sockdiag.HasInfo != 0 && r.RTT == 0 && r.BytesSent == 0 && r.BytesRecv == 0
 }
 
 // A closeGroup is the sum of some closes.
 type closeGroup struct {
 	first, last          time.Duration
-	count, unknown       int64 // unknown: of these the kernel has forgotten the numbers
+	count, unknown       int64         // unknown: of these the kernel has forgotten the numbers
+	nameless             int64         // of these it is not known where they went
+	who                  owners.Peeked // whose they were; nobody: that is not known, or not the same of all
 	bytesSent, bytesRecv uint64
 	segsOut, segsIn      uint64
 	retransmits          uint64
@@ -195,7 +215,7 @@ func (l *closeLog) countEnds() {
 	l.ends = map[groupKey]int{}
 	for i := range l.single {
 		l.ends[l.single[i].key(anyListener)]++
-		if !l.single[i].forgotten { // the kernel does not know the other end
+		if _, known := l.single[i].between(); known {
 			l.ends[l.single[i].key(anyService)]++
 		}
 	}
@@ -209,11 +229,23 @@ func (l *closeLog) countEnds() {
 // sum adds the close to what it has most in common with, as long as there are not too many of these.
 func (l *closeLog) sum(e *closeEvent) {
 	narrow, wide := ofPeer, anyProtocol
+	_, known := e.between()
 	switch here, there := l.ends[e.key(anyListener)], l.ends[e.key(anyService)]; {
-	case here > 0 && (here >= there || e.forgotten):
+	case here > 0 && (here >= there || !known):
 		narrow, wide = ofListener, anyListener
-	case there > 0 && !e.forgotten:
+	case there > 0 && known:
 		narrow, wide = ofService, anyService
+	}
+	// Processes are told apart as long as there are few: else half of the room is for who talked to whom alone.
+	if t := e.traced; t != nil && t.did != 0 {
+		k := e.key(narrow)
+		k.pid, k.start = t.who.PID, t.who.Start
+		if l.groups[k] != nil || len(l.groups) < l.budget/2 {
+			g := l.group(k)
+			g.who = t.who
+			l.enter(g, e)
+			return
+		}
 	}
 	for _, s := range [...]scope{narrow, wide} {
 		k := e.key(s)
@@ -250,6 +282,9 @@ func (l *closeLog) enter(g *closeGroup, e *closeEvent) {
 	g.count++
 	if e.forgotten {
 		g.unknown++
+	}
+	if _, known := e.between(); !known {
+		g.nameless++
 	}
 	g.has |= r.Has
 	g.bytesSent += r.BytesSent

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -135,10 +136,7 @@ func (s *sockets) putClose(c *closes, end *closeEvent, e *socket) {
 			v.Lived = store.NonZero(max(0, min(end.lived, end.at-c.before)).Milliseconds())
 		}
 		v.NetNS, v.Proto, v.Family, v.Cookie = p.ns.id, p.proto, p.family, store.NonZero(r.Cookie)
-		ends, known := endpointsOf(r), !end.forgotten
-		if r.DPort == 0 && end.traced != nil { // the kernel has forgotten them, the trace has not
-			ends, known = end.traced.ends.endpoints, true
-		}
+		ends, known := end.between()
 		v.LocalAddr, v.LocalPort = s.texts.address(r.Family, &ends.src), store.Of(ends.sport)
 		if known {
 			v.RemoteAddr, v.RemotePort = s.texts.address(r.Family, &ends.dst), store.Of(ends.dport)
@@ -196,7 +194,7 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 		owner := s.listenerOf(p, key.addr, key.port)
 		v.Process, v.OwnerHow, v.Candidates = owner.process, owner.how.String(), owner.candidates()
 	case ofService, anyService:
-		if g.unknown == 0 {
+		if g.nameless == 0 {
 			v.RemoteAddr, v.RemotePort = s.texts.address(key.family, &key.addr), store.Of(key.port)
 		}
 	case ofPeer:
@@ -205,8 +203,11 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 	switch {
 	case key.scope == ofService:
 		v.LocalAddr = s.texts.address(key.family, &key.peer)
-	case (key.scope == ofListener || key.scope == ofPeer) && g.unknown == 0:
+	case (key.scope == ofListener || key.scope == ofPeer) && g.nameless == 0:
 		v.RemoteAddr = s.texts.address(key.family, &key.peer)
+	}
+	if g.who != (owners.Peeked{}) {
+		v.Process, v.OwnerHow, v.Candidates = s.owners.Recorded(g.who), byTrace.String(), store.Int{}
 	}
 	if g.has&sockdiag.HasBytesSent != 0 {
 		v.BytesSent, v.BytesReceived = store.Of(g.bytesSent), store.Of(g.bytesRecv)

@@ -22,9 +22,9 @@ type scale struct {
 	b    testing.TB
 	heap uint64 // before it began
 
-	each   uint64  // bytes of heap for each thing, after the first sample
-	allocs float64 // for each, of the last sample
-	n      int
+	each uint64  // bytes of heap for each thing, after the first sample
+	rest float64 // allocations for each in a sample at rest, the fewest: the kernel may still be at work after what the test did
+	n    int
 }
 
 // newScale begins to record. What stands there has been built before, so that it does not count.
@@ -56,8 +56,11 @@ func (s *scale) take(what string) {
 	s.sample()
 	wall, cost := time.Since(begun), ownCost()
 	runtime.ReadMemStats(&after)
-	s.allocs = float64(after.Mallocs-before.Mallocs) / float64(s.n)
-	s.b.Logf("%-28s %6.2f s CPU %6.2f s wall %5d MB resident %8.2f allocations for each", what, (cost.CPU - cpu).Seconds(), wall.Seconds(), cost.RSS>>20, s.allocs)
+	allocs := float64(after.Mallocs-before.Mallocs) / float64(s.n)
+	if what == "at rest" && (s.rest == 0 || allocs < s.rest) {
+		s.rest = allocs
+	}
+	s.b.Logf("%-28s %6.2f s CPU %6.2f s wall %5d MB resident %8.2f allocations for each", what, (cost.CPU - cpu).Seconds(), wall.Seconds(), cost.RSS>>20, allocs)
 }
 
 // settle does what the recorder does after its first sample, and says what is kept in memory.

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/recorder/internal/tracepoint"
 )
@@ -432,5 +433,81 @@ func TestTraceOfAShortLife(t *testing.T) {
 	want := []map[string]any{{"pid": int64(cmd.Process.Pid), "comm": "bash", "owner_how": "trace", "outcome": "established"}}
 	if diff := gocmp.Diff(want, rows); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Closes that are only counted have their process, as long as these are few; and where they are many, it is still told who talked to whom.
+func TestCountedClosesHaveTheirProcess(t *testing.T) {
+	t.Parallel()
+	close := func(pid, n int) *closeEvent {
+		ends := here1
+		ends.sport = uint16(20000 + n%40000)
+		who := owners.Peeked{PID: int32(pid), Start: uint64(pid), Comm: "shop"}
+		return &closeEvent{
+			at: time.Duration(n), proto: unix.IPPROTO_TCP, traced: &traced{ends: ends, who: who, did: 1, outcome: outcomeEstablished},
+			rec: sockdiag.Record{Family: unix.AF_INET, Src: ends.src, Dst: ends.dst, SPort: ends.sport, DPort: ends.dport, Has: sockdiag.HasInfo, RTT: 9},
+		}
+	}
+	for _, c := range []struct {
+		processes int
+		apart     bool
+	}{{3, true}, {5000, false}} {
+		l := newCloseLog(64)
+		const all = 30_000
+		want, got, total := map[int32]int64{}, map[int32]int64{}, 0
+		for n := range all {
+			e := close(1000+n%c.processes, n)
+			want[e.traced.who.PID]++
+			l.add(e, false)
+		}
+		for i := range l.single {
+			got[l.single[i].traced.who.PID]++
+			total++
+		}
+		for k, g := range l.groups {
+			got[g.who.PID] += g.count
+			total += int(g.count)
+			if k.scope != ofService || k.addr != here1.dst || k.port != here1.dport || k.peer != here1.src {
+				t.Errorf("%d processes: a sum of %+v", c.processes, k)
+			}
+		}
+		if total != all || len(l.groups) > 64+8+1 {
+			t.Errorf("%d processes: %d closes of %d in %d sums", c.processes, total, all, len(l.groups))
+		}
+		if c.apart {
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Errorf("%d processes (-planted +told):\n%s", c.processes, diff)
+			}
+		}
+	}
+}
+
+// A connect that failed is counted as such, with where it was meant to go, also where the kernel's word of its close has neither.
+func TestCountedFailures(t *testing.T) {
+	t.Parallel()
+	l := newCloseLog(8)
+	const all = 1000
+	for n := range all {
+		e := &closeEvent{proto: unix.IPPROTO_TCP, rec: sockdiag.Record{Family: unix.AF_INET}, traced: &traced{ends: here1, outcome: outcomeRefused}}
+		e.traced.ends.sport = uint16(20000 + n)
+		if n%2 == 1 {
+			e.traced.outcome = outcomeResetByPeer
+		}
+		l.add(e, false)
+	}
+	var failed, nameless int64
+	for i := range l.single {
+		if l.single[i].failed() {
+			failed++
+		}
+	}
+	for k, g := range l.groups {
+		failed, nameless = failed+g.failed, nameless+g.nameless
+		if k.addr != here1.dst || k.port != here1.dport {
+			t.Errorf("a sum of %+v", k)
+		}
+	}
+	if failed != all/2 || nameless != 0 {
+		t.Errorf("%d of %d failed, of %d it is not known where they went", failed, all, nameless)
 	}
 }

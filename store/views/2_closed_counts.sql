@@ -9,11 +9,11 @@
 -- local_port: Local port that they share: the listener's; NULL where they differ.
 -- remote_addr: Address of the other end that they share; NULL where they differ.
 -- remote_port: Port of the other end that they share: the service's; NULL where they differ.
--- pid: Process that had them, or that listened on the local port; NULL where none is known.
+-- pid: Process that had them, where there were few, or that listened on the local port; NULL where none is known.
 -- comm: Name of the program.
 -- exe: Path of the executable.
 -- cmdline: Its command line.
--- owner_how: How the process is known: cookie, listener or none; see closed_sockets.
+-- owner_how: How the process is known: cookie, trace, listener or none; see closed_sockets.
 -- owner_candidates (processes): How many listened there, where owner_how is listener.
 -- count (sockets): Sockets that were closed.
 -- closed_unknown (sockets): Of these, sockets whose numbers the kernel had forgotten (SO_LINGER 0): they are missing in the sums.
