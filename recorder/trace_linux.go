@@ -131,7 +131,7 @@ func newTraceEvents(fs *tracepoint.Filesystem) (traceEvents, error) {
 			return t, err
 		}
 		*e.id = f.ID
-		t.list = append(t.list, tracepoint.Event{ID: f.ID, Filter: e.filter})
+		t.list = append(t.list, tracepoint.Event{ID: f.ID, Filter: e.filter, Ran: true})
 		for name, at := range e.more {
 			if *at, err = f.Offset(name, e.size); err != nil {
 				return t, fmt.Errorf("tracepoint %s:%s: %w", e.group, e.name, err)

@@ -139,6 +139,7 @@ func TestViewsOfEveryTable(t *testing.T) {
 	one(d, Rules)
 	one(d, ProtocolCounters)
 	one(d, SoftnetCounters)
+	one(d, PacketDrops)
 	one(d, Conntracks)
 	one(d, Settings)
 	for _, table := range Tables() {

@@ -18,6 +18,7 @@ import (
 type Event struct {
 	ID     int
 	Filter string // as in tracefs, of those that are to be told of; "": all
+	Ran    bool   // tell also which processes begin to run another program; of the first event
 }
 
 // A Sample is one occurrence of an event.
@@ -83,7 +84,7 @@ func (r *Reader) open(cpu int, events []Event, pages int) error {
 			Clockid:     unix.CLOCK_MONOTONIC,
 		}
 		attr.Size = uint32(unsafe.Sizeof(attr))
-		if first < 0 {
+		if first < 0 && e.Ran {
 			attr.Bits |= unix.PerfBitComm
 		}
 		fd, err := unix.PerfEventOpen(&attr, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
@@ -143,6 +144,36 @@ func (r *Reader) Drain(t Taker) (lost, garbled uint64) {
 		lost, garbled = lost+l, garbled+g
 	}
 	return lost, garbled
+}
+
+// Rings is how many rings there are, one for each CPU.
+func (r *Reader) Rings() int { return len(r.rings) }
+
+// DrainRing is Drain for one ring. It reports also whether the ring was nearly full: more may have been lost than the kernel has told of by now.
+func (r *Reader) DrainRing(i int, t Taker) (lost, garbled uint64, full bool) {
+	ring := r.rings[i]
+	waiting := atomic.LoadUint64(&ring.page.Data_head) - ring.page.Data_tail
+	lost, garbled = ring.drain(t)
+	return lost, garbled, waiting >= uint64(len(ring.data))/8*7
+}
+
+// Count is how many times the first event has happened on the CPU of a ring, whether it was sampled, lost or neither.
+func (r *Reader) Count(i int) (uint64, error) {
+	var b [8]byte
+	if _, err := unix.Read(r.rings[i].fd, b[:]); err != nil {
+		return 0, fmt.Errorf("read the count of a tracepoint: %w", err)
+	}
+	return binary.NativeEndian.Uint64(b[:]), nil
+}
+
+// SetPeriod has only one of so many of the first event written into the rings, on each CPU. All of them are still counted.
+func (r *Reader) SetPeriod(period uint64) error {
+	for _, ring := range r.rings {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(ring.fd), unix.PERF_EVENT_IOC_PERIOD, uintptr(unsafe.Pointer(&period))); errno != 0 {
+			return fmt.Errorf("set the period of a tracepoint: %w", errno)
+		}
+	}
+	return nil
 }
 
 // Close ends it.

@@ -204,7 +204,7 @@ func TestKernelTellsOfConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open([]Event{{ID: format.ID, Filter: "newstate==2"}}, 1<<17)
+	r, err := Open([]Event{{ID: format.ID, Filter: "newstate==2", Ran: true}}, 1<<17)
 	if err != nil {
 		kerneltest.NeedTracing(t, err)
 	}
