@@ -115,6 +115,13 @@ func newDropEvents(f tracepoint.Format) (d dropEvents, err error) {
 
 // openDrops begins to have drops told of. The error says what is missing.
 func openDrops() (d dropEvents, err error) {
+	if d, err = lookUpDrops(); err != nil {
+		return d, err
+	}
+	return d, d.open()
+}
+
+func lookUpDrops() (d dropEvents, err error) {
 	fs, err := tracepoint.OpenFilesystem()
 	if err != nil {
 		return d, err
@@ -124,16 +131,17 @@ func openDrops() (d dropEvents, err error) {
 	if err != nil {
 		return d, err
 	}
-	if d, err = newDropEvents(f); err != nil {
-		return d, err
-	}
+	return newDropEvents(f)
+}
+
+func (d *dropEvents) open() (err error) {
 	// Who has no CAP_IPC_LOCK gets kernel.perf_event_mlock_kb for each CPU.
 	for room := dropRoom; ; room /= 2 {
 		if d.reader, err = tracepoint.Open([]tracepoint.Event{d.event}, room); err == nil {
-			return d, nil
+			return nil
 		}
 		if !errors.Is(err, unix.EPERM) || room < 64<<10 {
-			return d, err
+			return err
 		}
 	}
 }

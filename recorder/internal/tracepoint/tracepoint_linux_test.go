@@ -56,8 +56,29 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+// The names of values are in the line that says how the event is printed.
+func TestSymbols(t *testing.T) {
+	t.Parallel()
+	const more = `print fmt: "a=%s reason: %s", __print_symbolic(REC->family, { 2, "AF_INET" }, { 10, "AF_INET6" }), ` +
+		`__print_symbolic(REC->reason, { 2, "NOT_SPECIFIED" }, { 0x3, "NO_SOCKET" }, { UNRESOLVED, "X" }, { 5, "SOCKET_FILTER" })` + "\n"
+	f, err := parseFormat(strings.NewReader(stateFormat + more))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[uint32]string{2: "NOT_SPECIFIED", 3: "NO_SOCKET", 5: "SOCKET_FILTER"}, f.Symbols("reason")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[uint32]string{2: "AF_INET", 10: "AF_INET6"}, f.Symbols("family")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if f.Symbols("protocol") != nil {
+		t.Error("a field has names that it has not")
+	}
+}
+
 func FuzzFormat(f *testing.F) {
 	f.Add(stateFormat)
+	f.Add("ID: 1\nprint fmt: __print_symbolic(REC->a, { 1, \"A\" }, {")
 	f.Fuzz(func(t *testing.T, text string) {
 		format, err := parseFormat(strings.NewReader(text))
 		if err != nil {
