@@ -275,7 +275,8 @@ func (d *drops) drainRing(i int) {
 	for _, weight := range r.samples {
 		n += weight
 	}
-	whole := !sampled && lost == 0
+	// The kernel tells of a loss only when there is room again. The count knows of it now.
+	whole := !sampled && lost == 0 && !(full && !r.counted && count > r.told+n)
 	if whole {
 		for key, weight := range r.samples {
 			d.add(key, weight, 0)
