@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -92,8 +91,8 @@ func (s *sockets) putClose(c *closes, end *closeEvent, e *socket) {
 		owner = s.listenerOf(p, r.Src, r.SPort)
 	}
 	if t := end.traced; t != nil {
-		if owner.how != byCookie && t.did != 0 {
-			owner = ownership{process: s.owners.Recorded(t.who), how: byTrace}
+		if owner.how != byCookie && t.who != nil {
+			owner = ownership{process: s.owners.Recorded(*t.who), how: byTrace}
 		}
 		v.Outcome = t.outcome.String()
 		if t.opened != 0 {
@@ -206,8 +205,8 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 	case (key.scope == ofListener || key.scope == ofPeer) && g.nameless == 0:
 		v.RemoteAddr = s.texts.address(key.family, &key.peer)
 	}
-	if g.who != (owners.Peeked{}) {
-		v.Process, v.OwnerHow, v.Candidates = s.owners.Recorded(g.who), byTrace.String(), store.Int{}
+	if g.who != nil {
+		v.Process, v.OwnerHow, v.Candidates = s.owners.Recorded(*g.who), byTrace.String(), store.Int{}
 	}
 	if g.has&sockdiag.HasBytesSent != 0 {
 		v.BytesSent, v.BytesReceived = store.Of(g.bytesSent), store.Of(g.bytesRecv)

@@ -33,11 +33,13 @@ type trace struct {
 	reader   *tracepoint.Reader
 	toBoot   time.Duration // from CLOCK_MONOTONIC to the clock that also counts suspension
 	live     map[uint64]*traced
-	byEnds   map[tracedEnds][]*traced
+	byEnds   map[tracedEnds]*traced // the earliest of those that had them
 	byCookie map[uint64]*traced
 	batch    []traceEvent
-	ran      map[uint32]string     // the last names of processes, as they took them
-	peeked   map[uint32]peekedProc // processes that were looked at a moment ago
+	order    []int32            // of the batch
+	now      time.Duration      // since boot: what happened by then is applied
+	ran      map[uint32]string  // the last names of processes, as they took them
+	peeked   map[uint32]*peeked // processes that were looked at a moment ago
 	lost     uint64
 	garbled  uint64
 }
@@ -61,12 +63,12 @@ const (
 type traced struct {
 	sock                       uint64
 	ends                       tracedEnds
-	who                        owners.Peeked // that connected, or else that closed it
-	did                        time.Duration // since boot: when it did that; 0: no process did
-	opened, established, ended time.Duration // since boot; 0: that was not told
-	reset                      bool          // by the other end
+	who                        *owners.Peeked // that connected, or else that closed it; nil: no process did
+	opened, established, ended time.Duration  // since boot; 0: that was not told
+	reset                      bool           // by the other end
 	outcome                    outcome
-	twice                      bool // another one had the same ends while it lived
+	twice                      bool    // another one had the same ends while it lived
+	next                       *traced // that had the same ends
 }
 
 // tracedEnds are both ends of a connection, as sock_diag has them too.
@@ -75,9 +77,9 @@ type tracedEnds struct {
 	family uint8
 }
 
-type peekedProc struct {
-	proc owners.Peeked
-	at   time.Duration
+type peeked struct {
+	owners.Peeked
+	at time.Duration
 }
 
 // An outcome is how a connection ended.
@@ -177,8 +179,8 @@ func openTrace() (*trace, error) {
 }
 
 func newTrace(events traceEvents) *trace {
-	return &trace{events: events, live: map[uint64]*traced{}, byEnds: map[tracedEnds][]*traced{}, byCookie: map[uint64]*traced{},
-		ran: map[uint32]string{}, peeked: map[uint32]peekedProc{}}
+	return &trace{events: events, live: map[uint64]*traced{}, byEnds: map[tracedEnds]*traced{}, byCookie: map[uint64]*traced{},
+		ran: map[uint32]string{}, peeked: map[uint32]*peeked{}}
 }
 
 // record has the losses of the trace told in the recording, and its rings emptied before they are full.
@@ -254,15 +256,21 @@ func monotonic() time.Duration {
 
 // settle applies what stands in the batch and happened by then.
 func (t *trace) settle(now time.Duration) {
-	slices.SortStableFunc(t.batch, func(a, b traceEvent) int { return cmp.Compare(a.at, b.at) })
-	n := 0
-	for n < len(t.batch) && t.batch[n].at <= now {
-		t.apply(&t.batch[n])
-		n++
+	t.now = now
+	for i := range t.batch {
+		t.order = append(t.order, int32(i))
 	}
-	t.batch = slices.Delete(t.batch, 0, n)
+	// Events are long, and those of a ring in order already.
+	slices.SortFunc(t.order, func(i, j int32) int { return cmp.Or(cmp.Compare(t.batch[i].at, t.batch[j].at), cmp.Compare(i, j)) })
+	for _, i := range t.order {
+		if v := &t.batch[i]; v.at <= now {
+			t.apply(v)
+		}
+	}
+	t.order = t.order[:0]
+	t.batch = slices.DeleteFunc(t.batch, func(v traceEvent) bool { return v.at <= now })
 	if len(t.batch) == 0 && cap(t.batch) > 4096 {
-		t.batch = nil // the crowd is gone
+		t.batch, t.order = nil, nil // the crowd is gone
 	}
 }
 
@@ -388,7 +396,7 @@ func (e *traced) answered(v *traceEvent) {
 // closed takes the close by this end, or what ends the connection at once.
 func (e *traced) closed(t *trace, v *traceEvent) {
 	e.ended = v.at
-	if !v.interrupt && e.did == 0 {
+	if !v.interrupt && e.who == nil {
 		t.did(e, v)
 	}
 	switch {
@@ -425,16 +433,20 @@ func (t *trace) of(v *traceEvent) *traced {
 
 // index makes e known by its ends.
 func (t *trace) index(e *traced) {
-	list := t.byEnds[e.ends]
-	for _, o := range list {
-		if o == e {
-			return
-		}
+	o := t.byEnds[e.ends]
+	if o == nil {
+		t.byEnds[e.ends] = e
+		return
+	}
+	for ; o != e; o = o.next {
 		if o.ended == 0 || e.opened != 0 && e.opened < o.ended {
 			o.twice, e.twice = true, true
 		}
+		if o.next == nil {
+			o.next = e
+			return
+		}
 	}
-	t.byEnds[e.ends] = append(list, e)
 }
 
 // leave says that another socket is at that address by now. The close of the one that was there may still be told.
@@ -450,19 +462,19 @@ func (t *trace) forget(e *traced) {
 	if t.live[e.sock] == e {
 		delete(t.live, e.sock)
 	}
-	list := t.byEnds[e.ends]
-	kept := list[:0]
-	for _, o := range list {
-		if o != e {
-			kept = append(kept, o)
+	switch first := t.byEnds[e.ends]; {
+	case first == e && e.next == nil:
+		delete(t.byEnds, e.ends)
+	case first == e:
+		t.byEnds[e.ends] = e.next
+	default:
+		for o := first; o != nil; o = o.next {
+			if o.next == e {
+				o.next = e.next
+			}
 		}
 	}
-	clear(list[len(kept):])
-	if len(kept) == 0 {
-		delete(t.byEnds, e.ends)
-	} else {
-		t.byEnds[e.ends] = kept
-	}
+	e.next = nil
 }
 
 // claim is what is known of a socket whose close is told; nil: nothing is, or not which of two it was.
@@ -477,26 +489,29 @@ func (t *trace) claim(r *sockdiag.Record) *traced {
 		delete(t.byCookie, r.Cookie)
 		return e
 	}
-	for _, e := range t.byEnds[tracedEnds{endpointsOf(r), r.Family}] {
-		if e.ended == 0 {
-			continue
-		}
-		t.forget(e)
-		if e.twice {
-			return nil
-		}
-		return e
+	e := t.byEnds[tracedEnds{endpointsOf(r), r.Family}]
+	for e != nil && e.ended == 0 {
+		e = e.next
 	}
-	return nil
+	if e == nil {
+		return nil
+	}
+	t.forget(e)
+	if e.twice {
+		return nil
+	}
+	return e
 }
 
 // prune forgets what has ended long ago.
 func (t *trace) prune(now time.Duration) {
-	for _, list := range t.byEnds {
-		for _, e := range slices.Clone(list) {
+	for _, e := range t.byEnds {
+		for e != nil {
+			next := e.next
 			if e.ended != 0 && now-e.ended > tracedFor {
 				t.forget(e)
 			}
+			e = next
 		}
 	}
 	for cookie, e := range t.byCookie {
@@ -516,16 +531,15 @@ func (t *trace) did(e *traced, v *traceEvent) {
 	if v.pid == 0 { // of another PID namespace
 		return
 	}
-	now := kernel.SinceBoot()
-	p, ok := t.peeked[v.pid]
-	if !ok || now-p.at > peekedFor {
-		p = peekedProc{at: now, proc: owners.Peek(int32(v.pid), v.at)}
-		if p.proc.Comm == "" {
-			p.proc.Comm = t.ran[v.pid]
+	p := t.peeked[v.pid]
+	if p == nil || t.now-p.at > peekedFor {
+		p = &peeked{at: t.now, Peeked: owners.Peek(int32(v.pid), v.at)}
+		if p.Comm == "" {
+			p.Comm = t.ran[v.pid]
 		}
 		t.peeked[v.pid] = p
 	}
-	e.who, e.did = p.proc, v.at
+	e.who = &p.Peeked
 }
 
 // traceMissing says why connections are not traced.
