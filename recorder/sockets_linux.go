@@ -51,6 +51,12 @@ func newSockets(w *store.Writer, namespaces ...namespace) source {
 	users := owners.NewUsers()
 	s := &sockets{writer: w, users: users, cgroups: owners.NewCgroups(), owners: owners.New(w, users), buf: sockdiag.NewBuffer(), fresh: true}
 	s.owners.Gone = s.isGone
+	s.owners.Opener = func(e *owners.Held) int32 {
+		if who := s.trace.whose(&e.Rec); who != nil {
+			return who.PID
+		}
+		return 0
+	}
 	for _, ns := range namespaces {
 		s.enter(ns)
 	}
@@ -254,6 +260,7 @@ func (s *sockets) read(ctx context.Context) {
 			p.source.Read(func() error { return err })
 		}
 	}
+	s.trace.read()
 	owned := s.owners.Source.Read(func() error {
 		if off := s.without.first("owners", "sockets"); off != "" {
 			return s.without.reason(off)
@@ -273,7 +280,6 @@ func (s *sockets) read(ctx context.Context) {
 	for _, c := range s.closes {
 		c.source.Read(func() error { return s.reportCloses(c) })
 	}
-	s.trace.read()
 	readAll(ctx, s.off)
 	for _, t := range s.traffic {
 		t.source.Read(func() error {

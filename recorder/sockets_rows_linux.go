@@ -36,7 +36,7 @@ func (s *sockets) reportSocket(p *protocol, e *socket, owned bool) {
 	}
 	if owned {
 		p.reportHolders(e)
-		if owner.how != byListener {
+		if owner.how != byListener && owner.how != byTrace {
 			e.last = owner.process
 		}
 	}
@@ -105,6 +105,9 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 		return ownership{process: e.last, how: byCookie}
 	case e.Rec.Inode == 0:
 		// Not accepted yet, or closed before a sample saw it.
+		if o := s.traced(p, e); o != nobody {
+			return o
+		}
 		if o := s.ownerOf(p.listeners.at(e.Rec.Src, e.Rec.SPort)); o != nobody || e.shown.how != byListener {
 			return o
 		}
@@ -112,6 +115,38 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 	case !owned:
 	case e.Lost == s.gen && e.last != 0 && !e.OnItsWay:
 		return ownership{process: e.last, how: byCookie} // closed between the dump and the search for its owner
+	}
+	if e.last == 0 {
+		return s.traced(p, e) // nobody was ever seen to hold it
+	}
+	return nobody
+}
+
+// traced is the process that opened e, or closed it, as the trace tells.
+func (s *sockets) traced(p *protocol, e *socket) ownership {
+	if e.shown.how == byTrace {
+		return e.shown
+	}
+	if p.number != unix.IPPROTO_TCP || !e.dirty && e.subject != nil { // else it has been asked before
+		return nobody
+	}
+	return s.ofTrace(s.trace.whose(&e.Rec))
+}
+
+// nameByTrace gives e to the process that closed it or opened it, while the trace tells.
+func (s *sockets) nameByTrace(e *socket, who *owners.Peeked) {
+	if o := s.ofTrace(who); o != nobody {
+		e.shown, e.dirty = o, true
+	}
+}
+
+// ofTrace is what stands for a process that the trace told; nobody where processes are not recorded.
+func (s *sockets) ofTrace(who *owners.Peeked) ownership {
+	if who == nil {
+		return nobody
+	}
+	if process := s.owners.Recorded(*who); process != 0 {
+		return ownership{process: process, how: byTrace}
 	}
 	return nobody
 }

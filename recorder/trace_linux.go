@@ -503,6 +503,20 @@ func (t *trace) claim(r *sockdiag.Record) *traced {
 	return e
 }
 
+// whose is the process that opened the connection of that socket, or closed it; nil: that is not known, or not which of two it was.
+func (t *trace) whose(r *sockdiag.Record) *owners.Peeked {
+	if t == nil || r.DPort == 0 {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.byEnds[tracedEnds{endpointsOf(r), r.Family}]
+	if e == nil || e.twice || e.next != nil {
+		return nil
+	}
+	return e.who
+}
+
 // prune forgets what has ended long ago.
 func (t *trace) prune(now time.Duration) {
 	for _, e := range t.byEnds {

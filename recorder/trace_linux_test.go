@@ -437,6 +437,76 @@ func TestTraceOfAShortLife(t *testing.T) {
 	}
 }
 
+// Where no descriptor leads to a socket, the process that opened or closed it is named: its descriptor is closed and the connection not over, or
+// it is being passed on.
+func TestTraceOfSampledSockets(t *testing.T) {
+	t.Parallel()
+	r := newRecording(t)
+	s := tracedSockets(t, r)
+	r.sampleNow(s)
+	var kept []net.Conn // those of clients
+	dial := func(port int) net.Conn {
+		c, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, c)
+		return c
+	}
+	t.Cleanup(func() {
+		for _, c := range kept {
+			c.Close()
+		}
+	})
+	half := server(t, func(c net.Conn) { c.Close() })
+	io.Copy(io.Discard, dial(half)) // the client does not close: FIN_WAIT1 or FIN_WAIT2
+	waits := server(t, func(c net.Conn) { c.Close() })
+	io.Copy(io.Discard, dial(waits))
+	kept[1].Close() // TIME_WAIT
+	hold := make(chan struct{})
+	t.Cleanup(func() { close(hold) })
+	passes := server(t, func(c net.Conn) { <-hold })
+	ask := func() []map[string]any {
+		return r.rows(`SELECT iif(local_port IN (?1, ?2, ?3), 'server', 'client') AS side, iif(state LIKE 'FIN_WAIT%', 'FIN_WAIT', state) AS state, pid, owner_how FROM sockets_now
+			WHERE proto = 'tcp' AND sockets_now.state <> 'LISTEN' AND (local_port IN (?1, ?2, ?3) OR remote_port IN (?1, ?2, ?3)) ORDER BY state, side`, half, waits, passes)
+	}
+	me := int64(os.Getpid())
+	want := []map[string]any{
+		{"side": "client", "state": "CLOSE_WAIT", "pid": me, "owner_how": "fd"},
+		{"side": "server", "state": "FIN_WAIT", "pid": me, "owner_how": "trace"},
+		{"side": "server", "state": "TIME_WAIT", "pid": me, "owner_how": "trace"},
+	}
+	for n := range 3 { // and it stays so
+		r.sampleNow(s)
+		if diff := gocmp.Diff(want, ask()); diff != "" {
+			t.Errorf("sample %d (-want +got):\n%s", n, diff)
+		}
+	}
+	// A descriptor that is on its way to another process is in nobody's hands.
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(
+		unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: passes}),
+		unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(fd), nil, 0),
+		unix.Close(fd),
+	); err != nil {
+		t.Fatal(err)
+	}
+	r.sampleNow(s)
+	rows := r.rows("SELECT state, pid, owner_how FROM sockets_now WHERE remote_port = ?", passes)
+	if diff := gocmp.Diff([]map[string]any{{"state": "ESTABLISHED", "pid": me, "owner_how": "trace"}}, rows); diff != "" {
+		t.Errorf("on its way (-want +got):\n%s", diff)
+	}
+}
+
 // Closes that are only counted have their process, as long as these are few; and where they are many, it is still told who talked to whom.
 func TestCountedClosesHaveTheirProcess(t *testing.T) {
 	t.Parallel()
