@@ -42,6 +42,12 @@ type trace struct {
 	peeked   map[uint32]*peeked // processes that were looked at a moment ago
 	lost     uint64
 	garbled  uint64
+
+	most   int           // events in a second; more switch the trace off,
+	rest   time.Duration // for so long
+	second time.Duration // since boot: when this second began,
+	told   int           // and how many events were told in it
+	off    time.Duration // since boot: when the trace was switched off; 0: it is not
 }
 
 // traceRoom is how much the rings of all CPUs take together, in bytes, save where there are very many: memory of the kernel. A megabyte is 10,000 events.
@@ -49,6 +55,10 @@ type trace struct {
 const traceRoom = 2 << 20
 
 const (
+	// tracedEvents is how many events may be told of in a second, on all CPUs: some 6 % of one. They are 4 of a connection that has both ends here.
+	tracedEvents = 150_000
+	// traceRest is for how long the trace is off when there were more.
+	traceRest = time.Minute
 	// tracedMost is how many ends of connections are remembered at most.
 	tracedMost = 1 << 16
 	// tracedFor is how long one is that has ended and whose close is not told: its process may keep it half closed.
@@ -180,7 +190,7 @@ func openTrace() (*trace, error) {
 
 func newTrace(events traceEvents) *trace {
 	return &trace{events: events, live: map[uint64]*traced{}, byEnds: map[tracedEnds]*traced{}, byCookie: map[uint64]*traced{},
-		ran: map[uint32]string{}, peeked: map[uint32]*peeked{}}
+		ran: map[uint32]string{}, peeked: map[uint32]*peeked{}, most: tracedEvents, rest: traceRest}
 }
 
 // record has the losses of the trace told in the recording, and its rings emptied before they are full.
@@ -213,12 +223,23 @@ func (t *trace) read() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.drainLocked()
+		var off error
+		if t.off != 0 {
+			off = &store.PartialError{Missing: fmt.Sprintf("the trace is switched off for %v: connections made more than %d events in a second. "+
+				"Who opens connections that live between two samples, and how they end, is not known", t.rest, t.most)}
+		}
 		if lost := t.lost + t.garbled; lost > 0 {
 			t.source.Lost(fmt.Sprintf("%d events of the trace were lost: who opened some connections, and how they ended, is not known", lost))
 		}
 		t.lost, t.garbled = 0, 0
-		t.prune(kernel.SinceBoot())
-		return nil
+		t.prune(t.now)
+		if t.off != 0 && t.now-t.off >= t.rest {
+			if err := t.reader.Enable(); err != nil {
+				return err
+			}
+			t.off = 0
+		}
+		return off
 	})
 }
 
@@ -235,7 +256,31 @@ func (t *trace) drainLocked() {
 	now := t.lookAtClocks()
 	lost, garbled := t.reader.Drain(t)
 	t.lost, t.garbled = t.lost+lost, t.garbled+garbled
+	if t.off != 0 { // these were told before
+		t.batch, t.now = t.batch[:0], now
+		return
+	}
+	told := len(t.batch)
 	t.settle(now)
+	t.spend(told - len(t.batch))
+}
+
+// spend counts events, and switches the trace off when there are too many. What it knows is forgotten then: what happens to these connections is not told
+// any more, and another socket may take the place of one.
+func (t *trace) spend(events int) {
+	if t.now-t.second > time.Second {
+		t.second, t.told = t.now, 0
+	}
+	if t.told += events; t.told <= t.most {
+		return
+	}
+	if t.reader.Disable() == nil {
+		t.off = t.now
+		clear(t.live)
+		clear(t.byEnds)
+		clear(t.byCookie)
+		t.batch = t.batch[:0]
+	}
 }
 
 // lookAtClocks works out how far the clock of the events is from that since boot, which differ by the time that the machine was suspended, and returns

@@ -507,6 +507,59 @@ func TestTraceOfSampledSockets(t *testing.T) {
 	}
 }
 
+// More events than may be told of in a second switch the trace off for a while: that is said, and nothing is known of what happens meanwhile.
+func TestTraceBudget(t *testing.T) {
+	t.Parallel()
+	r := newRecording(t)
+	s := tracedSockets(t, r)
+	r.sampleNow(s)
+	port := server(t, func(c net.Conn) { io.Copy(io.Discard, c); c.Close() })
+	connect := func() (local int) {
+		t.Helper()
+		c, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.LocalAddr().(*net.TCPAddr).Port
+	}
+	outcome := func(local int) any {
+		t.Helper()
+		for range 1000 { // until its close is told
+			r.sampleNow(s)
+			if rows := r.rows("SELECT outcome FROM closed_sockets WHERE local_port = ? AND remote_port = ?", local, port); len(rows) > 0 {
+				return rows[0]["outcome"]
+			}
+		}
+		t.Fatal("no close")
+		return nil
+	}
+	said := func() bool {
+		return len(r.rows("SELECT detail FROM gaps WHERE source = 'trace' AND until IS NULL AND detail LIKE 'the trace is switched off for 1h%more than 10 events in a second%'")) > 0
+	}
+	want := func(when string, want any, off bool) {
+		t.Helper()
+		if got := outcome(connect()); got != want || said() != off {
+			t.Errorf("%s: %v, want %v; said that it is off: %v", when, got, want, said())
+		}
+	}
+	want("at first", "established", false)
+	s.trace.mu.Lock()
+	s.trace.most, s.trace.rest = 10, time.Hour
+	s.trace.mu.Unlock()
+	for range 100 {
+		connect()
+	}
+	r.sampleNow(s)
+	want("after too many", nil, true)
+	want("and still", nil, true)
+	s.trace.mu.Lock()
+	s.trace.most, s.trace.rest = tracedEvents, 0
+	s.trace.mu.Unlock()
+	r.sampleNow(s)
+	want("on again", "established", false)
+}
+
 // Closes that are only counted have their process, as long as these are few; and where they are many, it is still told who talked to whom.
 func TestCountedClosesHaveTheirProcess(t *testing.T) {
 	t.Parallel()

@@ -57,13 +57,26 @@ func Open(events []Event, room int) (*Reader, error) {
 			return nil, err
 		}
 	}
-	for _, fd := range r.fds {
-		if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
-			r.Close()
-			return nil, fmt.Errorf("enable a tracepoint: %w", err)
-		}
+	if err := r.Enable(); err != nil {
+		r.Close()
+		return nil, err
 	}
 	return r, nil
+}
+
+// Enable has the events told of from now on.
+func (r *Reader) Enable() error { return r.control(unix.PERF_EVENT_IOC_ENABLE, "enable") }
+
+// Disable has no more events told of, until Enable: they cost nothing then. What is in the rings stays.
+func (r *Reader) Disable() error { return r.control(unix.PERF_EVENT_IOC_DISABLE, "disable") }
+
+func (r *Reader) control(request uint, verb string) error {
+	for _, fd := range r.fds {
+		if err := unix.IoctlSetInt(fd, request, 0); err != nil {
+			return fmt.Errorf("%s a tracepoint: %w", verb, err)
+		}
+	}
+	return nil
 }
 
 // pagesOf is how many pages a ring of so many bytes has: a power of two.
