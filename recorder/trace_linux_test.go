@@ -507,6 +507,43 @@ func TestTraceOfSampledSockets(t *testing.T) {
 	}
 }
 
+// Of a connection whose other end takes nothing any more until the patience of TCP_USER_TIMEOUT is over, the outcome is that it timed out.
+func TestTraceOfATimeout(t *testing.T) {
+	t.Parallel()
+	r := newRecording(t)
+	s := tracedSockets(t, r)
+	r.sampleNow(s)
+	hold := make(chan struct{})
+	defer close(hold)
+	port := server(t, func(c net.Conn) { <-hold; c.Close() })
+	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		outside := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 100) })
+		return errors.Join(outside, err)
+	}}
+	c, err := d.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for err == nil {
+		_, err = c.Write(make([]byte, 1<<20))
+	}
+	if !errors.Is(err, unix.ETIMEDOUT) {
+		t.Fatal(err)
+	}
+	c.Close()
+	var rows []map[string]any
+	for range 1000 { // until its close is told
+		r.sampleNow(s)
+		if rows = r.rows("SELECT outcome, owner_how FROM closed_sockets WHERE remote_port = ?", port); len(rows) > 0 {
+			break
+		}
+	}
+	if diff := gocmp.Diff([]map[string]any{{"outcome": "timed out", "owner_how": "trace"}}, rows); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // More events than may be told of in a second switch the trace off for a while: that is said, and nothing is known of what happens meanwhile.
 func TestTraceBudget(t *testing.T) {
 	t.Parallel()
