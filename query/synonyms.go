@@ -39,7 +39,8 @@ drops: dropped drop
 rx_dropped: rx_drops rx_drop
 tx_dropped: tx_drops tx_drop
 operstate: oper_state status state up
-connections: connection conns conn flows
+connections: connection conns conn
+conntrack_flows: flows flow nat masquerade snat dnat nf_conntrack netflow
 sockets: socket connections connection conns conn netstat ss tcp udp sock inet_diag established lsof
 processes: process procs proc ps tasks task pids programs
 routes: route ip_route routing routing_table fib

@@ -30,6 +30,15 @@ func probeCapabilities(ctx context.Context) []store.Capability {
 	return p.found
 }
 
+// flowsCapability says whether this run records the flows of connection tracking.
+func flowsCapability(recorded bool) store.Capability {
+	c := store.Capability{Name: "flows of connection tracking", Available: recorded, Detail: "conntrack_flows has who talks to whom through this machine, with NAT"}
+	if !recorded {
+		c.Detail = "who talks to whom through this machine is not recorded: netsql record --conntrack does"
+	}
+	return c
+}
+
 // maskCapability says whether the command lines of this run are masked.
 func maskCapability(noMask bool) store.Capability {
 	if noMask {

@@ -38,6 +38,9 @@ func (r *run) enter(ns namespace) {
 	}
 	r.sockets.enter(ns)
 	all, off := sources(r.writer, ns), without(r.Without)
+	if r.Conntrack {
+		all = append(all, newFlows(r.writer, ns, r.CloseBudget))
+	}
 	net := &network{ns: ns, own: ns.id == r.ownNS.id, sources: off.replace(all)}
 	if off.has("changes") {
 		net.sources = append(net.sources, off.off("changes", r.writer.SourceIn(ns.id, "changes")))

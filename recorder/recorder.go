@@ -15,6 +15,7 @@
 //	changes, monitor, trigger         what happens between samples
 //	trace                             who opened and closed each TCP connection, and how it ended
 //	internal/sockdiag                 sockets as the kernel tells them (sock_diag)
+//	internal/ctnetlink                the flows of connection tracking
 //	internal/rtnl                     links, qdiscs, addresses, neighbours, nexthops, routes and rules as the kernel tells them (rtnetlink)
 //	internal/tracepoint               tracepoints of the kernel, through perf_event_open
 //	internal/owners                   which processes hold which sockets
@@ -130,6 +131,9 @@ type Config struct {
 	// Without names sources that are not to be read: see SourceNames. The recording says for as long that they were switched
 	// off; what they would have told is unknown.
 	Without []string
+
+	// Conntrack has the flows of connection tracking recorded (conntrack_flows). Of new ones no more in a sample than CloseBudget.
+	Conntrack bool
 
 	// NoMask has command lines recorded as they are. Otherwise passwords, keys and tokens in them are replaced by ***.
 	NoMask bool

@@ -51,6 +51,8 @@ var (
 		"How each CPU copes with received packets.")
 	Conntracks = define[ConntrackID, Conntrack]("conntrack", "conntrack_table", 120,
 		"How many connections are tracked, and how many may be.")
+	ConntrackFlows = define[FlowID, Flow]("conntrack_flows", "conntrack_flow", 120,
+		"Flows that connection tracking knows, with NAT both ways: who talks to whom through this machine. Recorded with netsql record --conntrack only.")
 	Settings = readBy("settings", withChanges(define[SettingID, Setting]("settings", "setting", 240,
 		"The net sysctls that explain the rest; where sources says kept, as they were last read.")))
 	Sources = define[SourceID, SourceOutcome]("sources", "source", 120,

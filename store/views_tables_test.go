@@ -140,6 +140,7 @@ func TestViewsOfEveryTable(t *testing.T) {
 	one(d, ProtocolCounters)
 	one(d, SoftnetCounters)
 	one(d, Conntracks)
+	one(d, ConntrackFlows)
 	one(d, Settings)
 	for _, table := range Tables() {
 		if d.rows[table.Name] == nil && table != Sources.Table { // the writer fills that one
