@@ -413,8 +413,7 @@ func (t *trace) turned(v *traceEvent) {
 		}
 	case v.from == sockdiag.StateSynSent:
 		if e := t.live[v.sock]; e != nil && e.ended == 0 && e.established == 0 { // else it was there before the trace
-			t.forget(e)
-			t.live[v.sock], e.ends = e, v.ends // it has a port of its own by now
+			e.ends = v.ends // it has a port of its own by now, and can be known by its ends
 			t.index(e)
 			e.answered(v)
 		}
@@ -503,11 +502,14 @@ func (t *trace) leave(sock uint64) {
 }
 
 // forget gives up what is known of e by its address and by its ends.
-func (t *trace) forget(e *traced) {
+func (t *trace) forget(e *traced) { t.forgetOf(t.byEnds[e.ends], e) }
+
+// forgetOf is forget for who knows the first of those that had its ends.
+func (t *trace) forgetOf(first, e *traced) {
 	if t.live[e.sock] == e {
 		delete(t.live, e.sock)
 	}
-	switch first := t.byEnds[e.ends]; {
+	switch {
 	case first == e && e.next == nil:
 		delete(t.byEnds, e.ends)
 	case first == e:
@@ -534,14 +536,15 @@ func (t *trace) claim(r *sockdiag.Record) *traced {
 		delete(t.byCookie, r.Cookie)
 		return e
 	}
-	e := t.byEnds[tracedEnds{endpointsOf(r), r.Family}]
+	first := t.byEnds[tracedEnds{endpointsOf(r), r.Family}]
+	e := first
 	for e != nil && e.ended == 0 {
 		e = e.next
 	}
 	if e == nil {
 		return nil
 	}
-	t.forget(e)
+	t.forgetOf(first, e)
 	if e.twice {
 		return nil
 	}
