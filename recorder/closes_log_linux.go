@@ -100,7 +100,7 @@ func (e *closeEvent) odd() bool {
 func (e *closeEvent) failed() bool {
 	r := &e.rec
 	if t := e.traced; t != nil && t.outcome != outcomeUnknown {
-		return t.outcome == outcomeRefused || t.outcome == outcomeUnanswered
+		return t.outcome == outcomeRefused || t.outcome == outcomeUnanswered || t.outcome == outcomeNoPort
 	}
 	return !e.forgotten && r.Has&sockdiag.HasInfo != 0 && r.RTT == 0 && r.BytesSent == 0 && r.BytesRecv == 0
 }

@@ -100,6 +100,7 @@ const (
 	outcomeEstablished
 	outcomeRefused
 	outcomeUnanswered
+	outcomeNoPort // all local ports to that address are taken (EADDRNOTAVAIL): nothing was sent
 	outcomeResetByPeer
 	outcomeResetByUs
 	outcomeTimedOut
@@ -107,7 +108,7 @@ const (
 
 // String is the word in the column outcome; "" when it is not known.
 func (o outcome) String() string {
-	return [...]string{"", "established", "refused", "unanswered", "reset by peer", "reset by us", "timed out"}[o]
+	return [...]string{"", "established", "refused", "unanswered", "no local port", "reset by peer", "reset by us", "timed out"}[o]
 }
 
 // traceEvents say which events are read, and where their parts are.
@@ -413,23 +414,28 @@ func (t *trace) turned(v *traceEvent) {
 		}
 	case v.from == sockdiag.StateSynSent:
 		if e := t.live[v.sock]; e != nil && e.ended == 0 && e.established == 0 { // else it was there before the trace
+			bound := e.ends.sport != 0
 			e.ends = v.ends // it has a port of its own by now, and can be known by its ends
 			t.index(e)
-			e.answered(v)
+			e.answered(v, bound)
 		}
 	default:
 		t.of(v).closed(t, v)
 	}
 }
 
-// answered takes the end of a connect.
-func (e *traced) answered(v *traceEvent) {
+// answered takes the end of a connect. bound: the process had chosen the local port before.
+func (e *traced) answered(v *traceEvent, bound bool) {
 	switch {
 	case v.to == sockdiag.StateEstablished:
 		e.established = v.at
 	case v.to != sockdiag.StateClose:
 	case e.reset:
 		e.ended, e.outcome = v.at, outcomeRefused
+	case !v.interrupt && v.ends.sport == 0:
+		e.ended, e.outcome = v.at, outcomeNoPort
+	case !v.interrupt && bound && v.at-e.opened < soonGivenUp:
+		e.ended = v.at // such a connection is there already, so that nothing was sent; or it was given up at once
 	case !v.interrupt, v.at-e.opened >= firstSYNRetry:
 		e.ended, e.outcome = v.at, outcomeUnanswered
 	default:
@@ -457,6 +463,9 @@ func (e *traced) closed(t *trace, v *traceEvent) {
 
 // firstSYNRetry is when a SYN that nobody has answered is sent again: a connect that fails earlier, without a reset, does so by a word of a router.
 const firstSYNRetry = 900 * time.Millisecond
+
+// soonGivenUp is within what time the kernel finds that a chosen local port is taken.
+const soonGivenUp = 10 * time.Millisecond
 
 // of is the end of a connection that is at that address now.
 func (t *trace) of(v *traceEvent) *traced {

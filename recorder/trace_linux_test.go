@@ -18,6 +18,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"netsql/recorder/internal/crowd"
 	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/owners"
@@ -111,6 +112,13 @@ func TestTraceOutcomes(t *testing.T) {
 		{"refused while the process was at work in the kernel", func(p *play) { p.connects(sock).resets(sock, here1).turn(sock, here1, 2, 7, false) }, here1, "refused" + me},
 		{"nobody answered", func(p *play) { p.connects(sock).at += 3 * time.Second; p.turn(sock, here1, 2, 7, true) }, here1, "unanswered" + me},
 		{"given up", func(p *play) { p.connects(sock).turn(sock, here1, 2, 7, false) }, here1, "unanswered" + me},
+		{"no local port", func(p *play) { p.connects(sock).turn(sock, here1.unbound(), 2, 7, false) }, here1.unbound(), "no local port" + me},
+		{"its own port, and given up", func(p *play) {
+			p.turn(sock, here1, 7, 2, false).at += 20 * time.Millisecond
+			p.turn(sock, here1, 2, 7, false)
+		}, here1, "unanswered" + me},
+		{"its own port, taken or given up at once", func(p *play) { p.turn(sock, here1, 7, 2, false).turn(sock, here1, 2, 7, false) }, here1, "unknown" + me},
+		{"its own port, and nobody answered", func(p *play) { p.turn(sock, here1, 7, 2, false).at += 3 * time.Second; p.turn(sock, here1, 2, 7, true) }, here1, "unanswered" + me},
 		{"a router said that there is no way", func(p *play) { p.connects(sock).turn(sock, here1, 2, 7, true) }, here1, "unknown" + me},
 		{"reset there", func(p *play) { p.connects(sock).answered(sock).resets(sock, here1).turn(sock, here1, 1, 7, true) }, here1, "reset by peer" + me + ", in 1ms"},
 		{"reset there, accepted", func(p *play) { p.resets(sock, here1).turn(sock, here1, 1, 7, true) }, here1, "reset by peer"},
@@ -476,6 +484,11 @@ func TestTraceOfSampledSockets(t *testing.T) {
 		{"side": "server", "state": "FIN_WAIT", "pid": me, "owner_how": "trace"},
 		{"side": "server", "state": "TIME_WAIT", "pid": me, "owner_how": "trace"},
 	}
+	for range 50 { // a sample may see its TIME_WAIT before its close is told
+		if r.sampleNow(s); len(ask()) == len(want) {
+			break
+		}
+	}
 	for n := range 3 { // and it stays so
 		r.sampleNow(s)
 		if diff := gocmp.Diff(want, ask()); diff != "" {
@@ -540,6 +553,72 @@ func TestTraceOfATimeout(t *testing.T) {
 		}
 	}
 	if diff := gocmp.Diff([]map[string]any{{"outcome": "timed out", "owner_how": "trace"}}, rows); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A connect for which no local port is left names who made it and where to, and it is no silence of the other end.
+func TestTraceWithoutALocalPort(t *testing.T) {
+	if !kerneltest.InNetNS(t) {
+		return
+	}
+	if err := crowd.LoopbackUp(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte("40000 40003"), 0); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r := newRecording(t)
+	s := tracedSockets(t, r)
+	r.sampleNow(s)
+	connect := func(port int) error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		if port != 0 {
+			err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}))
+		}
+		if err == nil {
+			err = unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: 443})
+		}
+		if err != nil {
+			unix.Close(fd)
+		}
+		return err
+	}
+	for _, port := range []int{40000, 0, 0, 0} {
+		if err := connect(port); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		if err := connect(0); !errors.Is(err, unix.EADDRNOTAVAIL) {
+			t.Fatalf("connect: %v", err)
+		}
+	}
+	if err := connect(40000); !errors.Is(err, unix.EADDRNOTAVAIL) {
+		t.Fatalf("connect from a taken port: %v", err)
+	}
+	var rows []map[string]any
+	for range 1000 { // until their closes are told
+		r.sampleNow(s)
+		rows = r.rows("SELECT pid, remote_addr, remote_port, outcome, count(*) AS n FROM closed_sockets GROUP BY 1, 2, 3, 4 ORDER BY 4 DESC")
+		if len(rows) == 2 && rows[0]["n"] == int64(3) {
+			break
+		}
+	}
+	me := int64(os.Getpid())
+	if diff := gocmp.Diff([]map[string]any{
+		{"pid": me, "remote_addr": "127.0.0.1", "remote_port": int64(443), "outcome": "no local port", "n": int64(3)},
+		{"pid": me, "remote_addr": "127.0.0.1", "remote_port": int64(443), "outcome": nil, "n": int64(1)},
+	}, rows); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
