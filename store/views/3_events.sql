@@ -173,7 +173,7 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
          coalesce(' oif ' || oif, '') || coalesce(' tun_id ' || tun_id, '') || coalesce(' ' || other, '') || ' ' || coalesce(action, '') || coalesce(' ' || table_name, ''),
          was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_rules)
   UNION ALL
-  SELECT ts, 'firewall', change, family || ' ' || table_name || coalesce(': ' || detail, ''), was, now, pid, comm, 1, exact, netns FROM (CHANGES_firewall)
+  SELECT ts, 'firewall', change, CASE backend WHEN 'legacy' THEN 'legacy ' ELSE '' END || family || ' ' || table_name || coalesce(': ' || detail, ''), was, now, pid, comm, 1, exact, netns FROM (CHANGES_firewall)
   UNION ALL
   SELECT ts, 'nexthop', change,
          'id ' || nhid || CASE WHEN type <> 'nexthop' THEN ' ' || type ELSE '' END || coalesce(' ' || members, '') || coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, ''),

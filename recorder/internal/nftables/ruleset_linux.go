@@ -126,7 +126,7 @@ func (c *Conn) ask(ctx context.Context, buf []byte, request, flags int, each fun
 }
 
 func (c *Conn) read(ctx context.Context, buf []byte) (map[Place]*Table, error) {
-	r := reader{tables: map[Place]*Table{}, chain: sha256.New()}
+	r := newReader()
 	for _, dump := range []struct {
 		request int
 		what    string
@@ -162,6 +162,8 @@ type reader struct {
 	chain hash.Hash
 	rules int
 }
+
+func newReader() *reader { return &reader{tables: map[Place]*Table{}, chain: sha256.New()} }
 
 func (r *reader) table(m *Message) *Table { return r.tables[Place{m.Family, string(m.Table)}] }
 
