@@ -237,6 +237,10 @@ func (s *firewall) close() {
 
 // gather takes what was told so far.
 func (s *firewall) gather() {
+	ready := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}
+	if n, _ := unix.Poll(ready, 0); s.fd >= 0 && n > 0 {
+		s.drain(make([]byte, longestMessage), s.monitor.notBefore())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.received = append(s.received, s.queue.list...)
