@@ -15,6 +15,7 @@
 //	changes, monitor, trigger         what happens between samples
 //	trace                             who opened and closed each TCP connection, and how it ended
 //	internal/sockdiag                 sockets as the kernel tells them (sock_diag)
+//	internal/nftables                 tables of the firewall as the kernel tells them (nf_tables)
 //	internal/rtnl                     links, qdiscs, addresses, neighbours, nexthops, routes and rules as the kernel tells them (rtnetlink)
 //	internal/tracepoint               tracepoints of the kernel, through perf_event_open
 //	internal/owners                   which processes hold which sockets
