@@ -120,7 +120,7 @@ func (t *tableChange) text(x *transaction) string {
 		words = append(words, fmt.Sprintf("%d more changes", t.more))
 	}
 	if x.partial {
-		words = append(words, "perhaps more, which was not heard of")
+		words = append(words, "perhaps more: messages were lost")
 	}
 	text := strings.Join(words, ", ")
 	if x.count > 1 {
@@ -212,7 +212,7 @@ type transactions struct {
 	room     allowance
 	overflow int    // transactions that found no room
 	lost     bool   // the kernel had none, or they made no sense
-	heard    uint32 // generation of the last one
+	latest   uint32 // generation of the last one
 
 	tables  map[nftables.Place]*tableChange // of the one that is being told
 	partial bool
@@ -266,7 +266,7 @@ func (q *transactions) end(m *nftables.Message, at, late time.Duration) {
 	x := transaction{
 		at: at, late: late, generation: m.Generation, pid: m.PID, comm: kernel.Printable(m.Comm), tables: q.tables, count: 1, partial: q.partial,
 	}
-	q.heard, q.tables, q.partial, q.urgent = m.Generation, nil, false, notUrgent
+	q.latest, q.tables, q.partial, q.urgent = m.Generation, nil, false, notUrgent
 	if len(x.tables) == 0 && !x.partial {
 		return
 	}

@@ -31,9 +31,9 @@ type firewall struct {
 	set    *store.Set[store.FirewallID, store.Firewall]
 	events *store.EventSet[store.FirewallID, store.Firewall]
 
-	monitor *monitor // nil: the transactions are not heard
+	monitor *monitor // nil: not subscribed to the transactions
 	trigger *trigger
-	fd      int // of the netlink socket that hears them; -1 when it is not open
+	fd      int // of the netlink socket that receives them; -1 when it is not open
 
 	generation uint32 // that was last read
 	seen       map[store.FirewallID]store.Firewall
@@ -51,14 +51,14 @@ type firewall struct {
 	mu     sync.Mutex // of what the monitor's goroutine writes
 	queue  transactions
 	empty  time.Duration // since boot: no message waited then
-	failed error         // why nothing more is heard
+	failed error         // why nothing more is received
 }
 
 // legacyEvery is how many samples go by until the names of legacy tables are read again: nothing tells of them.
 const legacyEvery = 12
 
-// hearWithin is how long the message about a transaction may take that the rule set shows already.
-const hearWithin = 50 * time.Millisecond
+// messageWithin is how long the message about a transaction may take that the rule set shows already.
+const messageWithin = 50 * time.Millisecond
 
 func newFirewall(w *store.Writer, ns namespace) source {
 	s := &firewall{writer: w, source: w.SourceIn(ns.id, "firewall"), ns: ns, fd: -1}
@@ -67,8 +67,8 @@ func newFirewall(w *store.Writer, ns namespace) source {
 	return s
 }
 
-// hear has the source listen to transactions.
-func (s *firewall) hear(m *monitor, t *trigger) { s.monitor, s.trigger = m, t }
+// follow has the source subscribe to transactions.
+func (s *firewall) follow(m *monitor, t *trigger) { s.monitor, s.trigger = m, t }
 
 func (s *firewall) read(ctx context.Context) {
 	s.reread = false
@@ -144,7 +144,7 @@ func (s *firewall) news(ctx context.Context, present bool) (bool, error) {
 		s.legacy = legacy
 	}
 	s.readings++
-	if news || !present || s.listens() {
+	if news || !present || s.subscribed() {
 		return news, nil
 	}
 	generation, err := s.conn.Generation(ctx)
@@ -154,8 +154,8 @@ func (s *firewall) news(ctx context.Context, present bool) (bool, error) {
 	return generation != s.generation, err
 }
 
-// listens reports whether the kernel would have told of a transaction.
-func (s *firewall) listens() bool {
+// subscribed reports whether the kernel would have told of a transaction.
+func (s *firewall) subscribed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fd >= 0 && s.failed == nil
@@ -206,7 +206,7 @@ const firewallBuffer = 16 << 20
 
 // subscribe opens the socket.
 func (s *firewall) subscribe() {
-	if s.monitor == nil || s.listens() {
+	if s.monitor == nil || s.subscribed() {
 		return
 	}
 	s.close()
@@ -222,7 +222,7 @@ func (s *firewall) subscribe() {
 	}
 }
 
-// close ends the hearing, and gives up the way into the namespace.
+// close ends the subscription, and gives up the way into the namespace.
 func (s *firewall) close() {
 	if s == nil {
 		return
@@ -260,21 +260,21 @@ func (s *firewall) await() {
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if int32(s.queue.heard-s.generation) < 0 { // it was lost, or came before we listened
-			s.queue.heard = s.generation
+		if int32(s.queue.latest-s.generation) < 0 { // it was lost, or came before we had subscribed
+			s.queue.latest = s.generation
 		}
 	}()
 	if !s.begun || s.lost {
 		return
 	}
 	buf := make([]byte, longestMessage)
-	for deadline := kernel.SinceBoot() + hearWithin; ; {
+	for deadline := kernel.SinceBoot() + messageWithin; ; {
 		s.drain(buf, s.monitor.notBefore())
 		s.mu.Lock()
-		heard := s.failed != nil || s.queue.lost || int32(s.queue.heard-s.generation) >= 0
+		received := s.failed != nil || s.queue.lost || int32(s.queue.latest-s.generation) >= 0
 		s.mu.Unlock()
 		left := deadline - kernel.SinceBoot()
-		if heard || left <= 0 {
+		if received || left <= 0 {
 			return
 		}
 		unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}, int(left/time.Millisecond)+1)
@@ -323,7 +323,7 @@ func (s *firewall) tell() error {
 	s.waiting = nil
 	switch {
 	case s.lost && s.begun:
-		s.source.Lost("some changes of the firewall were not heard of, or not by whom they were made: samples show what they led to")
+		s.source.Lost("some changes of the firewall were missed, or who made them: samples show what they led to")
 	case s.overflow > 0:
 		s.source.Lost(fmt.Sprintf("%d transactions of the firewall were too many to follow one by one: samples show what they led to", s.overflow))
 	}

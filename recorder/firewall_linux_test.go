@@ -182,7 +182,7 @@ func TestFirewallBurst(t *testing.T) {
 	}
 }
 
-// Where transactions are not heard, samples show what they led to, and nobody is blamed. The generation tells that there is something to read.
+// Without the messages, samples show what they led to, and nobody is blamed. The generation tells that there is something to read.
 func TestFirewallWithoutMessages(t *testing.T) {
 	if !needNFT(t) {
 		return
@@ -245,7 +245,7 @@ func TestFirewallMessagesLost(t *testing.T) {
 	if got := r.rows("SELECT rules FROM firewall_now"); len(got) != 1 || got[0]["rules"] != int64(501) {
 		t.Errorf("now: %v", got)
 	}
-	if got := r.rows("SELECT detail FROM gaps WHERE source = 'firewall' AND kind = 'lost'"); len(got) != 1 || !strings.Contains(text(got[0]["detail"]), "were not heard of") {
+	if got := r.rows("SELECT detail FROM gaps WHERE source = 'firewall' AND kind = 'lost'"); len(got) != 1 || !strings.Contains(text(got[0]["detail"]), "were missed") {
 		t.Errorf("gaps: %v", got)
 	}
 	if got := r.rows("SELECT change, rules FROM firewall_changes"); len(got) != 1 || got[0]["rules"] != int64(501) {
@@ -360,7 +360,7 @@ func TestFirewallTransactions(t *testing.T) {
 	// Part of one was lost.
 	q.take(rule[:20], time.Second, 0)
 	q.take(append(rule, nftGeneration(10, 2, "fw")...), 4*time.Second, 0)
-	if x := q.list[2]; !q.lost || x.tables[place].text(&x) != "1 rule added in c, perhaps more, which was not heard of" {
+	if x := q.list[2]; !q.lost || x.tables[place].text(&x) != "1 rule added in c, perhaps more: messages were lost" {
 		t.Errorf("lost: %v, %s", q.lost, x.tables[place].text(&x))
 	}
 	// Many chains.

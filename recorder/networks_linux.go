@@ -50,7 +50,7 @@ func (r *run) enter(ns namespace) {
 		if s, ok := s.(*firewall); ok {
 			net.firewall, s.conn.Log = s, r.debug.Netlink
 			if net.changes != nil {
-				s.hear(r.monitor, r.trigger)
+				s.follow(r.monitor, r.trigger)
 			}
 		}
 	}
