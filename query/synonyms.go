@@ -50,6 +50,7 @@ qdiscs: qdisc tc queueing_disciplines traffic_control shaping shaper
 addresses: address addrs addr ips ifaddr ip_addr ip_addresses
 neighbors: neighbours neighbor neighbour neigh arp ndp arp_table
 rules: rule ip_rule
+firewall: firewalls nft nftables nf_tables iptables ip6tables ruleset rule_set netfilter ufw firewalld
 nexthops: nexthop nhid nexthop_objects nexthop_groups
 route_hops: hops hop multipath ecmp
 protocol_counters: snmp nstat protocol_stats protocols counters statistics

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/nftables"
 	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
@@ -158,6 +160,27 @@ func (p *probes) files() {
 	p.add("control groups", owners.NewCgroups().Root != "", "cgroup2 is mounted", "cgroup2 is not mounted: sockets.cgroup is NULL")
 	_, err := os.Stat("/proc/sys/net/netfilter/nf_conntrack_count")
 	p.add("connection tracking", err == nil, "its table is recorded (conntrack)", "nf_conntrack is not loaded: the table conntrack is empty")
+	p.firewall()
 	text, err := os.ReadFile("/proc/net/if_inet6")
 	p.add("IPv6", err == nil, fmt.Sprintf("%d addresses", strings.Count(string(text), "\n")), "this kernel has no IPv6")
+}
+
+// firewall asks for the generation of the rule set, unless that would load the module.
+func (p *probes) firewall() {
+	const name, gives = "firewall", "tables of nftables and iptables-nft are recorded (firewall), and which process changed them (firewall_changes)"
+	if !nfTablesPresent() {
+		p.add(name, false, gives, "nf_tables is not loaded: the table firewall has legacy tables only, until it is")
+		return
+	}
+	var conn nftables.Conn
+	defer conn.Close()
+	_, err := conn.Generation(p.ctx)
+	lost := fmt.Sprintf("the table firewall is empty: %v", err)
+	switch {
+	case errors.Is(err, unix.EPERM):
+		lost = "the firewall cannot be read: grant CAP_NET_ADMIN"
+	case errors.Is(err, errNoNFTables):
+		lost = "this kernel has no nf_tables: the table firewall has legacy tables only"
+	}
+	p.add(name, err == nil, gives, lost)
 }

@@ -18,11 +18,12 @@ import (
 
 // A network is a network namespace that is being recorded.
 type network struct {
-	ns      namespace
-	own     bool // it is the one that the recorder runs in
-	sources []source
-	changes *changes // nil: they are not heard
-	shut    bool     // closed: no process is left in it, and we hold no descriptor
+	ns       namespace
+	own      bool // it is the one that the recorder runs in
+	sources  []source
+	changes  *changes  // nil: they are not heard
+	firewall *firewall // nil: it is switched off
+	shut     bool      // closed: no process is left in it, and we hold no descriptor
 
 	refused *refusal // it cannot be entered
 
@@ -48,6 +49,14 @@ func (r *run) enter(ns namespace) {
 		net.changes = newChanges(r.writer, ns, all, r.monitor, r.trigger)
 		net.changes.off, net.changes.log = off.changes(), r.debug.Netlink
 	}
+	for _, s := range net.sources {
+		if s, ok := s.(*firewall); ok {
+			net.firewall, s.conn.Log = s, r.debug.Netlink
+			if net.changes != nil {
+				s.follow(r.monitor, r.trigger)
+			}
+		}
+	}
 	r.networks = append(r.networks, net)
 }
 
@@ -55,6 +64,7 @@ func (r *run) enter(ns namespace) {
 func (r *run) leave(n *network) {
 	r.sockets.leave(n.ns)
 	n.changes.close()
+	n.firewall.close()
 	n.ns.close()
 	r.writer.Retire(n.ns.id)
 	if l := r.debug.Store; l != nil {
@@ -191,6 +201,7 @@ func (r *run) shut(net *network) {
 	net.shut = true
 	r.sockets.shut(net.ns)
 	net.changes.close()
+	net.firewall.close()
 	net.ns.close()
 }
 

@@ -16,6 +16,7 @@
 //	trace                             who opened and closed each TCP connection, and how it ended
 //	internal/sockdiag                 sockets as the kernel tells them (sock_diag)
 //	internal/ctnetlink                the flows of connection tracking
+//	internal/nftables                 tables of the firewall as the kernel tells them (nf_tables)
 //	internal/rtnl                     links, qdiscs, addresses, neighbours, nexthops, routes and rules as the kernel tells them (rtnetlink)
 //	internal/tracepoint               tracepoints of the kernel, through perf_event_open
 //	internal/owners                   which processes hold which sockets
@@ -158,7 +159,7 @@ type Config struct {
 // "changes" what it tells of links, addresses, neighbours, nexthops, routes and rules between samples. Which network namespaces are
 // recorded, Config.NetNS says.
 var SourceNames = []string{
-	"addresses", "changes", "closes", "conntrack", "interfaces", "neighbors", "nexthops", "owners", "protocol_counters", "qdiscs", "raw", "routes", "rules",
+	"addresses", "changes", "closes", "conntrack", "firewall", "interfaces", "neighbors", "nexthops", "owners", "protocol_counters", "qdiscs", "raw", "routes", "rules",
 	"settings", "sockets", "softnet", "tcp", "trace", "traffic", "udp", "unix",
 }
 

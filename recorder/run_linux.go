@@ -32,6 +32,7 @@ func sources(w *store.Writer, ns namespace) []source {
 		newRules(w, ns),
 		newProtocolCounters(w, ns),
 		newConntrack(w, ns),
+		newFirewall(w, ns),
 		newSettings(w, ns),
 	}
 }
@@ -299,6 +300,7 @@ func (r *run) sample(ctx context.Context) error {
 	}
 	for _, n := range r.networks {
 		n.changes.done()
+		n.firewall.done()
 	}
 	r.memory.look()
 	for _, t := range r.writer.Troubles() {
@@ -340,6 +342,7 @@ func (r *run) startOver() {
 		r.sockets.startOver()
 		for _, n := range r.networks {
 			n.changes.startOver()
+			n.firewall.startOver()
 		}
 	}
 }

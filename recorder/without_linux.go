@@ -70,6 +70,7 @@ func (s *routes) recorded() *store.Source           { return s.source }
 func (s *rules) recorded() *store.Source            { return s.source }
 func (s *protocolCounters) recorded() *store.Source { return s.source }
 func (s *conntrack) recorded() *store.Source        { return s.source }
+func (s *firewall) recorded() *store.Source         { return s.source }
 func (s *settings) recorded() *store.Source         { return s.source }
 func (s *softnet) recorded() *store.Source          { return s.source }
 

@@ -99,7 +99,7 @@ func TestWithoutIsUnknown(t *testing.T) {
 func TestWithoutWhat(t *testing.T) {
 	t.Parallel()
 	err := Run(t.Context(), Config{Path: filepath.Join(t.TempDir(), "never.db"), Interval: MinInterval, Without: []string{"routes", "weather"}})
-	if err == nil || !strings.Contains(err.Error(), `"weather"`) || !strings.Contains(err.Error(), "conntrack, interfaces") {
+	if err == nil || !strings.Contains(err.Error(), `"weather"`) || !strings.Contains(err.Error(), "conntrack, firewall, interfaces") {
 		t.Errorf("%v", err)
 	}
 }

@@ -45,6 +45,8 @@ var (
 		"Nexthop objects, which routes name by number (Linux 5.3).")
 	Rules = define[RuleID, Rule]("rules", "rule", 240,
 		"Rules of policy routing: which routing table is looked in, and when.")
+	Firewalls = withActor(define[FirewallID, Firewall]("firewall", "firewall_table", 240,
+		"Tables of the firewall, as nft list ruleset shows them: what is in each, and a hash of its rules. The rules themselves are not recorded."))
 	ProtocolCounters = countersWhere("kind = 'counter'", define[ProtocolCounterID, ProtocolCounter]("protocol_counters", "protocol_counter", 120,
 		"Every counter of IP, ICMP, TCP and UDP that netstat -s knows, and the rest."))
 	SoftnetCounters = define[SoftnetID, Softnet]("softnet", "softnet_cpu", 60,
@@ -91,4 +93,5 @@ var (
 	RouteEvents     = eventsOf(Routes)
 	RuleEvents      = eventsOf(Rules)
 	NextHopEvents   = eventsOf(NextHops)
+	FirewallEvents  = eventsOf(Firewalls)
 )
