@@ -13,6 +13,7 @@ var otherTools = []struct {
 }{
 	{regexp.MustCompile(`^netstat\b.*(-\w*r|--route)`), "SELECT * FROM routes_now"},
 	{regexp.MustCompile(`^netstat\b.*(-\w*i\b|--interfaces)`), "SELECT * FROM interface_counters_now"},
+	{regexp.MustCompile(`^netstat\b.*(\s-\w*g|--groups)`), "SELECT dev, users, addr FROM multicast_groups_now"},
 	{regexp.MustCompile(`^netstat\b.*(-\w*s\b|--statistics)`), "SELECT proto, name, value FROM protocol_counters_now WHERE value > 0"},
 	{regexp.MustCompile(`^(netstat|ss)\b.*(-\w*x|--unix)`), "SELECT state, path, pid, comm FROM sockets_now WHERE proto = 'unix'"},
 	{regexp.MustCompile(`^(netstat|ss)\b.*(-\w*l|--listen)`), "SELECT proto, local_addr, local_port, pid, comm FROM sockets_now WHERE state = 'LISTEN' OR proto = 'udp'"},
@@ -22,6 +23,7 @@ var otherTools = []struct {
 	{regexp.MustCompile(`^ip\s+(-\S+\s+)*rule?\b`), "SELECT * FROM rules_now"},
 	{regexp.MustCompile(`^ip\s+(-\S+\s+)*nexthop\b`), "SELECT * FROM nexthops_now"},
 	{regexp.MustCompile(`^(ip\s+(-\S+\s+)*n\w*|arp)\b`), "SELECT addr, mac, dev, state FROM neighbors_now"},
+	{regexp.MustCompile(`^ip\s+(-\S+\s+)*(m|ma\w*)\b`), "SELECT dev, users, addr FROM multicast_groups_now"},
 	{regexp.MustCompile(`^ip\s+(-\S+\s+)*(a|addr|address)\b`), "SELECT dev, addr, prefix_len, scope FROM addresses_now"},
 	{regexp.MustCompile(`^(ip\s+(-\S+\s+)*l(i|in|ink)?|ifconfig|ethtool)\b`), "SELECT name, operstate, mtu, mac FROM interfaces_now"},
 	{regexp.MustCompile(`^tc\b`), "SELECT dev, kind, handle, parent, bytes_sent, dropped, overlimits, backlog_bytes FROM qdiscs_now"},

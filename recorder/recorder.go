@@ -154,7 +154,7 @@ type Config struct {
 // "changes" what it tells of links, addresses, neighbours, nexthops, routes and rules between samples. Which network namespaces are
 // recorded, Config.NetNS says.
 var SourceNames = []string{
-	"addresses", "changes", "closes", "conntrack", "interfaces", "neighbors", "nexthops", "owners", "protocol_counters", "qdiscs", "raw", "routes", "rules",
+	"addresses", "changes", "closes", "conntrack", "interfaces", "multicast_groups", "neighbors", "nexthops", "owners", "protocol_counters", "qdiscs", "raw", "routes", "rules",
 	"settings", "sockets", "softnet", "tcp", "trace", "traffic", "udp", "unix",
 }
 

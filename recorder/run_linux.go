@@ -26,6 +26,7 @@ func sources(w *store.Writer, ns namespace) []source {
 		newInterfaces(w, ns),
 		newQdiscs(w, ns),
 		newAddresses(w, ns),
+		newMulticastGroups(w, ns),
 		newNeighbors(w, ns),
 		hops, // before the routes that go by them
 		ways,

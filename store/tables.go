@@ -32,6 +32,8 @@ var (
 		"Queueing disciplines of the interfaces, and what each sent, holds back and dropped, as tc -s qdisc shows them; not noqueue, which counts nothing.")))
 	Addresses = define[AddressID, Address]("addresses", "address", 240,
 		"IP addresses of the interfaces.")
+	MulticastGroups = withChanges(define[MulticastGroupID, MulticastGroup]("multicast_groups", "multicast_group", 240,
+		"Multicast groups that the interfaces have joined, as netstat -g and ip maddress show them; not groups of hardware addresses."))
 	// An entry ages while it is used and while it is not, and one that cannot be found is looked for again and again.
 	Neighbors = withAgeing(ageing{
 		column: "state",
