@@ -28,6 +28,7 @@ var otherTools = []struct {
 	{regexp.MustCompile(`^(ip\s+(-\S+\s+)*l(i|in|ink)?|ifconfig|ethtool)\b`), "SELECT name, operstate, mtu, mac FROM interfaces_now"},
 	{regexp.MustCompile(`^tc\b`), "SELECT dev, kind, handle, parent, bytes_sent, dropped, overlimits, backlog_bytes FROM qdiscs_now"},
 	{regexp.MustCompile(`^nstat\b`), "SELECT name, value FROM protocol_deltas WHERE ts = at() AND value > 0"},
+	{regexp.MustCompile(`^conntrack\b`), "SELECT * FROM conntrack_now"},
 	{regexp.MustCompile(`^sysctl\b`), "SELECT name, value FROM settings_now"},
 	{regexp.MustCompile(`^(ps|top)\b`), "SELECT pid, comm, user, fds, fd_limit FROM processes_now"},
 	{regexp.MustCompile(`^show\s+tables\b`), ".tables"},

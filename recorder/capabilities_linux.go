@@ -149,6 +149,8 @@ func (p *probes) files() {
 	p.add("control groups", owners.NewCgroups().Root != "", "cgroup2 is mounted", "cgroup2 is not mounted: sockets.cgroup is NULL")
 	_, err := os.Stat("/proc/sys/net/netfilter/nf_conntrack_count")
 	p.add("connection tracking", err == nil, "its table is recorded (conntrack)", "nf_conntrack is not loaded: the table conntrack is empty")
+	p.add("counters of neighbour tables", unix.Access(neighborStat("/proc/self", "arp_cache"), unix.R_OK) == nil,
+		"protocol_counters has arp_cache and ndisc_cache", "protocol_counters has no arp_cache and ndisc_cache: the kernel shows them in its first network namespace only")
 	text, err := os.ReadFile("/proc/net/if_inet6")
 	p.add("IPv6", err == nil, fmt.Sprintf("%d addresses", strings.Count(string(text), "\n")), "this kernel has no IPv6")
 }

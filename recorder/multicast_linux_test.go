@@ -103,11 +103,7 @@ func TestMulticastGroups(t *testing.T) {
 	check("left by all")
 	ip(t, "addr add 2001:db8::12:3456/64 dev d0 nodad")
 	// The kernel joins its group a little later.
-	for until := time.Now().Add(10 * time.Second); !strings.Contains(strings.Join(ipGroups(t), " "), "ff02::1:ff12:3456"); {
-		if time.Now().After(until) {
-			t.Fatal("the kernel does not join the group of an address")
-		}
-	}
+	eventually(t, "the group of an address", func() bool { return strings.Contains(strings.Join(ipGroups(t), " "), "ff02::1:ff12:3456") })
 	join(t, "224.0.0.251", "lo")
 	check("another address")
 	ip(t, "link del d0")

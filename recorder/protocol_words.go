@@ -16,6 +16,8 @@ func protocolWords(proto, name string) string {
 			proto = "Udp"
 		case "UDPLITE", "UDPLITE6", "RAW", "RAW6", "UDP6", "TCP6", "FRAG6":
 			proto = sockstatGroup[proto]
+		case "ndisc_cache":
+			proto = "arp_cache"
 		case "Ip":
 			proto = "IpExt" // Ip6 has in one group what IPv4 has in two
 		default:
@@ -286,6 +288,73 @@ var counterWords = map[string]string{
 	"MPTcpExt.MPJoinSynTx":           "Further subflows that we opened.",
 	"MPTcpExt.MPCurrEstab":           "Multipath connections established now.",
 	"MPTcpExt.MPCapableDataFallback": "Connections that fell back to plain TCP at the first data.",
+
+	// The tables of neighbours. All network namespaces share them.
+	"arp_cache.entries":             "Neighbours in the table, of all network namespaces together.",
+	"arp_cache.allocs":              "Entries made, on the whole machine.",
+	"arp_cache.destroys":            "Entries taken away, on the whole machine.",
+	"arp_cache.hash_grows":          "Times the table's hash was made larger, on the whole machine.",
+	"arp_cache.lookups":             "Times a neighbour was looked for in the table, on the whole machine.",
+	"arp_cache.hits":                "Times it was found there, on the whole machine.",
+	"arp_cache.res_failed":          "Neighbours that did not answer, on the whole machine.",
+	"arp_cache.rcv_probes_mcast":    "Requests that came by multicast or broadcast for a proxy, on the whole machine.",
+	"arp_cache.rcv_probes_ucast":    "Requests that came by unicast for a proxy, on the whole machine.",
+	"arp_cache.periodic_gc_runs":    "Times the table was cleaned in turn, on the whole machine.",
+	"arp_cache.forced_gc_runs":      "Times it was cleaned for want of room (gc_thresh2, gc_thresh3), on the whole machine.",
+	"arp_cache.unresolved_discards": "Packets dropped while the neighbour's hardware address was looked for, on the whole machine.",
+	"arp_cache.table_fulls":         "Entries refused because the table was full (gc_thresh3): of any namespace, it is one table for the machine.",
+
+	// Connection tracking; drop, early_drop and insert_failed are in the table conntrack.
+	"nf_conntrack.clashres":       "Packets that raced to enter one connection, which was resolved.",
+	"nf_conntrack.found":          "Entries found where one for new addresses and ports was looked for, as in NAT.",
+	"nf_conntrack.new":            "Entries for connections that were not expected; newer kernels leave it at 0.",
+	"nf_conntrack.invalid":        "Packets that belong to no connection and begin none: most rules drop them.",
+	"nf_conntrack.ignore":         "Packets that are not tracked, as they were already; newer kernels leave it at 0.",
+	"nf_conntrack.delete":         "Entries taken away; newer kernels leave it at 0.",
+	"nf_conntrack.chainlength":    "Connections not entered because too many share their place in the table (Linux 5.15).",
+	"nf_conntrack.insert":         "Entries that were put into the table through netlink; older kernels count all.",
+	"nf_conntrack.icmp_error":     "Packets that could not be tracked for an error, ICMP messages among them.",
+	"nf_conntrack.expect_new":     "Connections that came as a helper expected them, such as the data of FTP.",
+	"nf_conntrack.expect_create":  "Connections that helpers began to expect.",
+	"nf_conntrack.expect_delete":  "Connections that helpers ceased to expect.",
+	"nf_conntrack.search_restart": "Times a search was begun again because the table was changed meanwhile.",
+
+	// IPsec.
+	"Xfrm.XfrmInError":             "Arrived, and dropped for an error of no other kind here.",
+	"Xfrm.XfrmInBufferError":       "Arrived, and dropped for want of memory.",
+	"Xfrm.XfrmInHdrError":          "Arrived with a bad header.",
+	"Xfrm.XfrmInNoStates":          "Arrived, and no state has its address, protocol and SPI: keys of an old connection, or none.",
+	"Xfrm.XfrmInStateProtoError":   "Arrived, and what its protocol says is wrong: the key, say, or the checksum.",
+	"Xfrm.XfrmInStateModeError":    "Arrived, and what its mode, tunnel or transport, says is wrong.",
+	"Xfrm.XfrmInStateSeqError":     "Arrived with a sequence number outside the replay window.",
+	"Xfrm.XfrmInStateExpired":      "Arrived for a state that has expired.",
+	"Xfrm.XfrmInStateMismatch":     "Arrived for a state of other options, such as UDP encapsulation.",
+	"Xfrm.XfrmInStateInvalid":      "Arrived for a state that is not valid.",
+	"Xfrm.XfrmInTmplMismatch":      "Arrived, and the policy does not ask for its state: the states and the policy do not fit.",
+	"Xfrm.XfrmInNoPols":            "Arrived by a state for which there is no policy.",
+	"Xfrm.XfrmInPolBlock":          "Arrived, and the policy blocks it.",
+	"Xfrm.XfrmInPolError":          "Arrived, and the policy could not be read.",
+	"Xfrm.XfrmInStateDirError":     "Arrived for a state of the other direction.",
+	"Xfrm.XfrmOutError":            "To be sent, and dropped for an error of no other kind here.",
+	"Xfrm.XfrmOutBundleGenError":   "To be sent, and the states for it could not be put together.",
+	"Xfrm.XfrmOutBundleCheckError": "To be sent, and the states for it do not fit.",
+	"Xfrm.XfrmOutNoStates":         "To be sent, and there is no state for it: keys are not agreed on yet.",
+	"Xfrm.XfrmOutStateProtoError":  "To be sent, and its protocol failed.",
+	"Xfrm.XfrmOutStateModeError":   "To be sent, and its mode failed.",
+	"Xfrm.XfrmOutStateSeqError":    "To be sent, and the sequence numbers are used up.",
+	"Xfrm.XfrmOutStateExpired":     "To be sent by a state that has expired.",
+	"Xfrm.XfrmOutStateInvalid":     "To be sent by a state that is not valid.",
+	"Xfrm.XfrmOutStateDirError":    "To be sent by a state of the other direction.",
+	"Xfrm.XfrmOutPolBlock":         "To be sent, and the policy blocks it.",
+	"Xfrm.XfrmOutPolDead":          "To be sent by a policy that is dead.",
+	"Xfrm.XfrmOutPolError":         "To be sent, and the policy is wrong.",
+	"Xfrm.XfrmOutNoQueueSpace":     "To be sent, and there was no room in the queue.",
+	"Xfrm.XfrmFwdHdrError":         "Could not be passed on because its header is bad.",
+	"Xfrm.XfrmAcquireError":        "No daemon could be asked for a state.",
+
+	// Open files.
+	"files.allocated": "Files that all processes of the machine have open, sockets among them.",
+	"files.max":       "Most files that may be open on the whole machine (fs.file-max).",
 
 	// Sockets in use.
 	"sockets.used":      "Sockets of every kind in use in this namespace.",

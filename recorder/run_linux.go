@@ -124,7 +124,7 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 			return nil, err
 		}
 	}
-	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace([]source{newSoftnet(w, own)}), trigger: newTrigger(), said: map[string]bool{}}
+	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace([]source{newSoftnet(w, own), newMachineCounters(w, own)}), trigger: newTrigger(), said: map[string]bool{}}
 	if r.monitor, err = newMonitor(); err != nil {
 		s.close()
 		return nil, err
