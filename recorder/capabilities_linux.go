@@ -63,11 +63,14 @@ func (p *probes) diagnostics() {
 		{"tcp diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_TCP}, "tcp sockets cannot be read: modprobe tcp_diag"},
 		{"udp diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_UDP}, "udp sockets cannot be read: modprobe udp_diag"},
 		{"raw diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_RAW}, "raw sockets are read from /proc/net/raw, without cookie, mark and control group (CONFIG_INET_RAW_DIAG)"},
+		{"packet diagnostics", sockdiag.PacketRequest{}, "packet sockets are read from /proc/net/packet, without cookie, queues and drops: modprobe af_packet_diag"},
 		{"unix diagnostics", sockdiag.UnixRequest{}, "unix sockets cannot be read: modprobe unix_diag"},
 	} {
 		b := d.request.Serialize()
-		for i := range 4 {
-			b[4+i] = 0 // in no state
+		if b[0] != unix.AF_PACKET { // they have none
+			for i := range 4 {
+				b[4+i] = 0 // in no state
+			}
 		}
 		request := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
 		request.AddRawData(b)

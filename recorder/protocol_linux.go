@@ -240,7 +240,7 @@ func parseProtocols(text []byte, visit counterVisit) error {
 		line, text = nextLine(text)
 		kind, rest := nextField(line)
 		switch string(kind) {
-		case "PACKET", "NETLINK", "XDP", "UDP-Lite", "UDPLITEv6", "PING", "PINGv6", "MPTCP", "MPTCPv6", "SCTP", "SCTPv6":
+		case "NETLINK", "XDP", "PING", "PINGv6", "MPTCP", "MPTCPv6", "SCTP", "SCTPv6":
 		default:
 			continue
 		}
