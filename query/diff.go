@@ -38,6 +38,9 @@ var comparedTables = []struct {
 	{store.Qdiscs.Table, "qdisc", []string{"bytes_sent", "packets_sent", "dropped", "overlimits", "requeues", "backlog_bytes", "qlen"},
 		"handle || ' dev ' || dev || coalesce(' parent ' || parent, '')", "handle <> '0:'"},
 	{store.Addresses.Table, "address", nil, "addr || '/' || prefix_len || coalesce(' dev ' || dev, '')", ""},
+	// Those that the kernel joins by itself come and go with interfaces and addresses.
+	{store.MulticastGroups.Table, "multicast", nil, "addr || ' dev ' || dev",
+		"addr NOT IN ('224.0.0.1', 'ff01::1', 'ff02::1', 'ff01::2', 'ff02::2', 'ff05::2') AND addr NOT LIKE 'ff02::1:ff%'"},
 	{store.Settings.Table, "setting", nil, "name", ""},
 }
 
@@ -326,7 +329,7 @@ func (r *Recording) socketsAt(ctx context.Context, ts float64) (then socketsThen
 			what += " " + state
 		}
 		switch {
-		case proto == "unix" || proto == "raw":
+		case proto == "unix" || proto == "raw" || proto == "packet":
 		case listening[end{row[0], proto, local}]:
 			what += " " + serviceEnd(proto, int(local), 0)
 		default:

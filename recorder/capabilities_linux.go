@@ -74,11 +74,14 @@ func (p *probes) diagnostics() {
 		{"tcp diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_TCP}, "tcp sockets cannot be read: modprobe tcp_diag"},
 		{"udp diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_UDP}, "udp sockets cannot be read: modprobe udp_diag"},
 		{"raw diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_RAW}, "raw sockets are read from /proc/net/raw, without cookie, mark and control group (CONFIG_INET_RAW_DIAG)"},
+		{"packet diagnostics", sockdiag.PacketRequest{}, "packet sockets are read from /proc/net/packet, without cookie, queues and drops: modprobe af_packet_diag"},
 		{"unix diagnostics", sockdiag.UnixRequest{}, "unix sockets cannot be read: modprobe unix_diag"},
 	} {
 		b := d.request.Serialize()
-		for i := range 4 {
-			b[4+i] = 0 // in no state
+		if b[0] != unix.AF_PACKET { // they have none
+			for i := range 4 {
+				b[4+i] = 0 // in no state
+			}
 		}
 		request := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
 		request.AddRawData(b)
@@ -161,6 +164,8 @@ func (p *probes) files() {
 	_, err := os.Stat("/proc/sys/net/netfilter/nf_conntrack_count")
 	p.add("connection tracking", err == nil, "its table is recorded (conntrack)", "nf_conntrack is not loaded: the table conntrack is empty")
 	p.firewall()
+	p.add("counters of neighbour tables", unix.Access(neighborStat("/proc/self", "arp_cache"), unix.R_OK) == nil,
+		"protocol_counters has arp_cache and ndisc_cache", "protocol_counters has no arp_cache and ndisc_cache: the kernel shows them in its first network namespace only")
 	text, err := os.ReadFile("/proc/net/if_inet6")
 	p.add("IPv6", err == nil, fmt.Sprintf("%d addresses", strings.Count(string(text), "\n")), "this kernel has no IPv6")
 }

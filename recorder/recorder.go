@@ -153,14 +153,14 @@ type Config struct {
 	Sampled func()
 }
 
-// SourceNames are the sources that can be switched off with Config.Without. "sockets" is all of tcp, udp, raw and unix, and with
+// SourceNames are the sources that can be switched off with Config.Without. "sockets" is all of tcp, udp, raw, udplite, packet and unix, and with
 // them owners and traffic; "owners" is which processes hold the sockets, "closes" what the kernel tells of closed sockets, "trace" who opened and closed
 // connections, and how they ended, and
 // "changes" what it tells of links, addresses, neighbours, nexthops, routes and rules between samples. Which network namespaces are
 // recorded, Config.NetNS says.
 var SourceNames = []string{
-	"addresses", "changes", "closes", "conntrack", "firewall", "interfaces", "neighbors", "nexthops", "owners", "protocol_counters", "qdiscs", "raw", "routes", "rules",
-	"settings", "sockets", "softnet", "tcp", "trace", "traffic", "udp", "unix",
+	"addresses", "changes", "closes", "conntrack", "firewall", "interfaces", "multicast_groups", "neighbors", "nexthops", "owners", "packet", "protocol_counters", "qdiscs", "raw", "routes", "rules",
+	"settings", "sockets", "softnet", "tcp", "trace", "traffic", "udp", "udplite", "unix",
 }
 
 func (c Config) check() error {

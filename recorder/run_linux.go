@@ -26,6 +26,7 @@ func sources(w *store.Writer, ns namespace) []source {
 		newInterfaces(w, ns),
 		newQdiscs(w, ns),
 		newAddresses(w, ns),
+		newMulticastGroups(w, ns),
 		newNeighbors(w, ns),
 		hops, // before the routes that go by them
 		ways,
@@ -124,7 +125,7 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 			return nil, err
 		}
 	}
-	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace([]source{newSoftnet(w, own)}), trigger: newTrigger(), said: map[string]bool{}}
+	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace([]source{newSoftnet(w, own), newMachineCounters(w, own)}), trigger: newTrigger(), said: map[string]bool{}}
 	if r.monitor, err = newMonitor(); err != nil {
 		s.close()
 		return nil, err

@@ -229,6 +229,10 @@ func (s *sockets) socketID(p *protocol, e *socket) store.SocketID {
 		id.Type, id.Path, id.Peer = sockdiag.Named(sockdiag.KindNames[:], r.Kind), sockdiag.UnixPath([]byte(e.name)), store.NonZero(e.peer)
 		return id
 	}
+	if p.af == unix.AF_PACKET {
+		id.Type, id.LocalPort = sockdiag.Named(sockdiag.KindNames[:], r.Kind), store.Of(r.SPort)
+		return id
+	}
 	if r.Cookie == 0 && e.Unlisted {
 		return id // no dump has ever told its ends
 	}

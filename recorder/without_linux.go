@@ -64,6 +64,7 @@ func (w without) replace(sources []source) []source {
 func (s *interfaces) recorded() *store.Source       { return s.source }
 func (s *qdiscs) recorded() *store.Source           { return s.source }
 func (s *addresses) recorded() *store.Source        { return s.source }
+func (s *multicastGroups) recorded() *store.Source  { return s.source }
 func (s *neighbors) recorded() *store.Source        { return s.source }
 func (s *nextHops) recorded() *store.Source         { return s.source }
 func (s *routes) recorded() *store.Source           { return s.source }

@@ -77,6 +77,20 @@ type Address struct {
 	PreferredUntil float64 `col:"preferred_until,value" since:"11" unit:"unix s" doc:"When it is deprecated, to 2 s: no new connection takes it then; NULL for one that stays, and for one that was deprecated before it was seen."`
 }
 
+// MulticastGroupID names a multicast group that an interface has joined.
+type MulticastGroupID struct {
+	NetNS   Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
+	Dev     string `col:"dev" doc:"Interface that joined the group."`
+	IfIndex Int    `col:"ifindex" doc:"Index of that interface."`
+	Family  Int    `col:"family" doc:"4 for IPv4 (IGMP), 6 for IPv6 (MLD)."`
+	Addr    string `col:"addr" doc:"Address of the group."`
+}
+
+// MulticastGroup is what netstat -g shows of it.
+type MulticastGroup struct {
+	Users Int `col:"users,rare" doc:"How many use the group on this interface: sockets that joined it, and the kernel itself. Which sockets they are the kernel does not tell."`
+}
+
 // NeighborID names an entry of the ARP and neighbour discovery tables.
 type NeighborID struct {
 	NetNS   Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`

@@ -12,7 +12,7 @@ var (
 	Processes = showing("pid IS NOT NULL", resting(define[ProcessID, Process]("processes", "process", 120,
 		"Processes while they hold sockets, the first of each network namespace, and for one sample a program that such a process runs next.")))
 	Sockets = withSpans(define[SocketID, Socket]("sockets", "socket", 50,
-		"Every tcp, udp, raw and unix socket: both ends, state, queues, owner, and what TCP knows of the path. Not others: UDP-Lite, packet, netlink, vsock, SCTP, XDP, ping, MPTCP itself; how many of most of these there are is in protocol_counters, file protocols."))
+		"Every tcp, udp, raw, udplite, packet and unix socket: both ends, state, queues, owner, and what TCP knows of the path. Not others: netlink, vsock, SCTP, XDP, ping, MPTCP itself; how many of most of these there are is in protocol_counters, file protocols."))
 	SocketOwners = define[SocketOwnerID, SocketOwner]("socket_owners", "socket_owner", 240,
 		"Every process that has a socket open, where sockets shows only the first.")
 	SocketCounts = resting(define[SocketCountID, SocketCount]("socket_counts", "socket_count", 120,
@@ -32,6 +32,8 @@ var (
 		"Queueing disciplines of the interfaces, and what each sent, holds back and dropped, as tc -s qdisc shows them; not noqueue, which counts nothing.")))
 	Addresses = define[AddressID, Address]("addresses", "address", 240,
 		"IP addresses of the interfaces.")
+	MulticastGroups = withChanges(define[MulticastGroupID, MulticastGroup]("multicast_groups", "multicast_group", 240,
+		"Multicast groups that the interfaces have joined, as netstat -g and ip maddress show them; not groups of hardware addresses."))
 	// An entry ages while it is used and while it is not, and one that cannot be found is looked for again and again.
 	Neighbors = withAgeing(ageing{
 		column: "state",

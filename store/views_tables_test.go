@@ -133,6 +133,7 @@ func TestViewsOfEveryTable(t *testing.T) {
 	one(d, InterfaceCountersTable)
 	one(d, Qdiscs)
 	one(d, Addresses)
+	one(d, MulticastGroups)
 	one(d, Neighbors)
 	one(d, NextHops)
 	one(d, Firewalls)

@@ -2,7 +2,7 @@
 --
 -- ts (unix s): When it happened; where exact is 0, it happened at ts at the latest: the sample that first saw it so, or when
 -- the kernel's word was read.
--- object: What it happened to: socket, listener, process, interface, qdisc, address, route, rule, firewall, nexthop, neighbor, setting, gap or note.
+-- object: What it happened to: socket, listener, process, interface, qdisc, address, multicast, route, rule, firewall, nexthop, neighbor, setting, gap or note.
 -- event: What happened: opened, state, closed or released (socket: closed is the end of a connection, released that its process
 -- closed the descriptor, where that came later), up or down (listener; an unconnected udp socket with a port that the kernel gives out by
 -- itself is a socket, as maybe_client of listeners has it), seen, exec or gone (process: it was first seen with
@@ -142,6 +142,7 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
          CASE WHEN listens THEN CASE WHEN event = 'opened' OR now = 'LISTEN' THEN 'up' ELSE 'down' END ELSE event END AS event,
          CASE WHEN count > 1 THEN printf('%,d × ', count) ELSE '' END || proto || ' ' ||
          CASE WHEN proto = 'unix' THEN coalesce(path, type || ' inode ' || inode, 'without a name')
+              WHEN proto = 'packet' THEN printf('%s protocol 0x%04x', type, local_port)
               ELSE CASE WHEN local_addr LIKE '%:%' THEN '[' || local_addr || ']' ELSE coalesce(local_addr, '*') END || ':' || coalesce(local_port, '*') ||
                    CASE WHEN remote_port = 0 AND NOT count > 1 THEN ''
                         ELSE ' ↔ ' || CASE WHEN remote_addr LIKE '%:%' THEN '[' || remote_addr || ']' ELSE coalesce(remote_addr, '*') END || ':' || coalesce(remote_port, '*') END
@@ -161,6 +162,10 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
   SELECT ts, 'qdisc', change, coalesce(kind || ' ', '') || handle || ' dev ' || dev || coalesce(' parent ' || parent, ''), was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_qdiscs) WHERE handle <> '0:'
   UNION ALL
   SELECT ts, 'address', change, addr || '/' || prefix_len || ' dev ' || dev, was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_addresses)
+  UNION ALL
+  -- Not those that the kernel joins by itself: all nodes, all routers, and of each IPv6 address its solicited-node group.
+  SELECT ts, 'multicast', change, addr || ' dev ' || dev, was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_multicast_groups)
+   WHERE addr NOT IN ('224.0.0.1', 'ff01::1', 'ff02::1', 'ff01::2', 'ff02::2', 'ff05::2') AND addr NOT LIKE 'ff02::1:ff%'
   UNION ALL
   SELECT ts, 'route', change,
          CASE WHEN type <> 'unicast' THEN type || ' ' ELSE '' END || CASE dst WHEN '0.0.0.0/0' THEN 'default' WHEN '::/0' THEN 'default (IPv6)' ELSE dst END ||
