@@ -33,7 +33,7 @@ var comparedTables = []struct {
 		CASE WHEN table_id <> 254 THEN ' table ' || coalesce(table_name, table_id) ELSE '' END`, ""},
 	{store.Rules.Table, "rule", nil, `'priority ' || priority || CASE family WHEN 6 THEN ' (IPv6)' ELSE '' END`, ""},
 	{store.Firewalls.Table, "firewall", nil, "CASE backend WHEN 'legacy' THEN 'legacy ' ELSE '' END || family || ' ' || table_name", ""},
-	{store.Interfaces.Table, "interface", []string{"carrier_changes"}, "name", ""},
+	{store.Interfaces.Table, "interface", []string{"carrier_changes", "link_failures"}, "name", ""},
 	// Those that the kernel puts on interfaces by itself come and go with them.
 	{store.Qdiscs.Table, "qdisc", []string{"bytes_sent", "packets_sent", "dropped", "overlimits", "requeues", "backlog_bytes", "qlen"},
 		"handle || ' dev ' || dev || coalesce(' parent ' || parent, '')", "handle <> '0:'"},

@@ -55,7 +55,7 @@ func TestDiffLeavesOutWhatMoves(t *testing.T) {
 	eth := store.InterfaceID{NetNS: store.Of(1), IfIndex: store.Of(2), Name: "eth0"}
 	as := func(mtu, flaps int) func(*store.Source, *store.Set[store.InterfaceID, store.Interface]) {
 		return func(_ *store.Source, interfaces *store.Set[store.InterfaceID, store.Interface]) {
-			interfaces.Put(eth, store.Interface{MTU: store.Of(mtu), OperState: "UP", CarrierUp: store.Of(flaps)})
+			interfaces.Put(eth, store.Interface{MTU: store.Of(mtu), OperState: "UP", CarrierUp: store.Of(flaps), LinkFailures: store.Of(flaps)})
 		}
 	}
 	moments := " '2026-03-14 01:00:10.2' '2026-03-14 01:00:20.2'"
