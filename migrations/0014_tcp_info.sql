@@ -1,10 +1,9 @@
 -- Who holds a TCP connection back: this end, the other, or the path. Rows from before have none of it.
 
 ALTER TABLE socket_span ADD COLUMN busy INTEGER;
-ALTER TABLE socket_span ADD COLUMN unsent INTEGER;
 ALTER TABLE socket_open ADD COLUMN busy INTEGER;
-ALTER TABLE socket_open ADD COLUMN unsent INTEGER;
-ALTER TABLE socket_tuple ADD COLUMN app_limited INTEGER;
+ALTER TABLE socket_tuple ADD COLUMN sndbuf_limited_ms INTEGER;
+ALTER TABLE socket_tuple ADD COLUMN notsent INTEGER;
 ALTER TABLE socket_tuple ADD COLUMN min_rtt_us INTEGER;
 ALTER TABLE socket_tuple ADD COLUMN lost INTEGER;
 ALTER TABLE socket_tuple ADD COLUMN reordered INTEGER;

@@ -237,7 +237,7 @@ func (s *sockets) direction(p *protocol, e *socket) direction {
 	case e.subject != nil && !e.renamed || e.way != unknownWay:
 	case len(p.listeners.at(r.Src, r.SPort)) > 0:
 		e.way = incoming
-	case r.Src == r.Dst && len(p.listeners.at(r.Dst, r.DPort)) > 0: // both ends are here
+	case (r.Src == r.Dst || sockdiag.Address(r.Family, &r.Dst).Unmap().IsLoopback()) && len(p.listeners.at(r.Dst, r.DPort)) > 0: // both ends are here
 		e.way = outgoing
 	}
 	return e.way
@@ -252,21 +252,18 @@ func tcpValues(r *sockdiag.Record, v *store.Socket) {
 		v.Tries, v.Backoff = store.Of(r.Tries), store.Of(r.Backoff)
 	}
 	if r.Has&sockdiag.HasUnsent != 0 {
-		v.NotSent, v.MinRTT = store.Of(r.NotSent), store.NonZero(r.MinRTT.Number())
+		v.NotSent, v.MinRTT = store.Of(r.NotSent.Number()), store.NonZero(r.MinRTT.Number())
 	}
 	if r.Has&sockdiag.HasBusy != 0 {
 		v.Busy, v.RwndLimited, v.SndbufLimited = store.Of(r.Busy), store.Of(r.RwndLimited), store.Of(r.SndbufLimited)
-		if r.Has&sockdiag.HasInfo != 0 {
-			v.AppLimited = asBit(r.Has&sockdiag.IsAppLimited != 0)
-		}
 	}
 	if r.Has&sockdiag.HasReorder != 0 {
 		v.Reordered = store.Of(r.Reordered)
 	}
-	if r.Has&sockdiag.HasSndWnd != 0 {
+	if r.Has&sockdiag.HasSndWnd != 0 && r.SndWnd != sockdiag.Wide {
 		v.SndWnd = store.Of(r.SndWnd.Number())
 	}
-	if r.Has&sockdiag.HasRcvWnd != 0 {
+	if r.Has&sockdiag.HasRcvWnd != 0 && r.RcvWnd != sockdiag.Wide {
 		v.RcvWnd = store.Of(r.RcvWnd.Number())
 	}
 	if r.Has&(sockdiag.HasInfo|sockdiag.HasLast) != 0 {

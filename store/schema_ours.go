@@ -31,7 +31,7 @@ var schemaSums = [...]string{
 	"21f7609d73a1fc03bacbed1e761cf094",
 	"e7818c62cfcae46b426df3b5c520465f",
 	"5bdd6feec6ef2765da6be829203ba57e",
-	"5b2ec898ac85f347307c7aee67508764",
+	"cbe27b7a20cfd464b6c0034ab460d6ce",
 }
 
 // checkOurs refuses a recording of that format whose tables and indexes are not those that netsql makes, or which has triggers, before

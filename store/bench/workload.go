@@ -88,8 +88,8 @@ func (l *Workload) replace(i int) {
 		Congestion: "cubic", MSS: store.Of(1448), PMTU: store.Of(1500), RecvQ: store.Of(0), SendQ: store.Of(0),
 		BytesSent: store.Of(l.rand.IntN(1_000_000)), BytesReceived: store.Of(l.rand.IntN(100_000)), SegsOut: store.Of(l.rand.IntN(2000)), SegsIn: store.Of(l.rand.IntN(2000)),
 		Retransmits: store.Of(0), RTT: store.Of(200 + l.rand.IntN(30000)), RTTVar: store.Of(100 + l.rand.IntN(10000)), Cwnd: store.Of(10), Drops: store.Of(0),
-		Busy: store.Of(l.rand.IntN(2000)), RwndLimited: store.Of(0), SndbufLimited: store.Of(0), NotSent: store.Of(0), AppLimited: store.Of(1), Lost: store.Of(0), Reordered: store.Of(0),
-		Tries: store.Of(0), Backoff: store.Of(0), SndWnd: store.Of(49152 << l.rand.IntN(4)), RcvWnd: store.Of(49152), RcvBuf: store.Of(131072), SndBuf: store.Of(65536),
+		Busy: store.Of(l.rand.IntN(2000)), RwndLimited: store.Of(0), SndbufLimited: store.Of(0), NotSent: store.Of(0), Lost: store.Of(0), Reordered: store.Of(0),
+		Tries: store.Of(0), Backoff: store.Of(0), RcvBuf: store.Of(131072), SndBuf: store.Of(65536),
 		Options: []string{"ts sack wscale:7,7", "ts sack wscale:8,7", "sack wscale:8,7"}[l.rand.IntN(3)], TOS: store.Of(0), Direction: "in",
 	}
 	v := &l.vals[i]
@@ -133,10 +133,6 @@ func (l *Workload) move() {
 		v.RTTVar = store.Of(100 + l.rand.IntN(10000))
 		v.Busy = store.Of(v.Busy.Or(0) + int64(l.rand.IntN(200)))
 		v.RTO = store.Of((200 + v.RTT.Or(0)/1000) / 10 * 10)
-		if l.rand.IntN(10) == 0 {
-			v.AppLimited = store.Of(l.rand.IntN(2))
-			v.SndWnd = store.Of(49152 << l.rand.IntN(4))
-		}
 	}
 	l.uptime += l.options.Interval
 }

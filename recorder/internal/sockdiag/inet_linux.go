@@ -15,8 +15,8 @@ import (
 const (
 	InetDiagInfo       = 2
 	InetDiagCong       = 4
-	inetDiagTOS        = 5 // of IPv4; TCLASS of IPv6 comes with it
-	inetDiagTClass     = 6
+	inetDiagTOS        = 5 // of IPv4
+	inetDiagTClass     = 6 // of IPv6
 	InetDiagSKMemInfo  = 7
 	inetDiagShutdown   = 8
 	inetDiagSKV6Only   = 11
@@ -30,7 +30,7 @@ const (
 )
 
 // asked are the attributes that a dump asks for. What comes with every answer, or with these, is not among them.
-const asked = 1<<(InetDiagInfo-1) | 1<<(InetDiagCong-1) | 1<<(inetDiagTOS-1) | 1<<(InetDiagSKMemInfo-1)
+const asked = 1<<(InetDiagInfo-1) | 1<<(InetDiagCong-1) | 1<<(inetDiagTOS-1) | 1<<(inetDiagTClass-1) | 1<<(InetDiagSKMemInfo-1)
 
 // InetRequest asks for all sockets of a family (AF_INET, AF_INET6) and protocol: struct
 // inet_diag_req_v2.
@@ -194,7 +194,7 @@ func (r *Record) tcpInfo(v []byte, at time.Duration) {
 		r.Has |= HasSegs
 	}
 	if len(v) >= 152 {
-		r.NotSent = native.Uint32(v[144:])
+		r.NotSent = coarseOf(native.Uint32(v[144:]))
 		if min := native.Uint32(v[148:]); min != math.MaxUint32 { // measured at all
 			r.MinRTT = coarseOf(min)
 		}
@@ -203,9 +203,7 @@ func (r *Record) tcpInfo(v []byte, at time.Duration) {
 	if len(v) >= 192 {
 		ms := func(b []byte) uint32 { return uint32(min(native.Uint64(b)/1000, math.MaxUint32-1)) }
 		r.Busy, r.RwndLimited, r.SndbufLimited = ms(v[168:]), ms(v[176:]), ms(v[184:])
-		if r.Has |= HasBusy; isAppLimited(v[7]) {
-			r.Has |= IsAppLimited
-		}
+		r.Has |= HasBusy
 	}
 	if len(v) >= 208 {
 		r.BytesSent = native.Uint64(v[200:])
@@ -215,12 +213,10 @@ func (r *Record) tcpInfo(v []byte, at time.Duration) {
 		r.Has |= HasReorder
 	}
 	if len(v) >= 232 {
-		r.SndWnd = coarseOf(native.Uint32(v[228:]))
-		r.Has |= HasSndWnd
+		r.SndWnd, r.Has = r.narrow(native.Uint32(v[228:])), r.Has|HasSndWnd
 	}
 	if len(v) >= 236 {
-		r.RcvWnd = coarseOf(native.Uint32(v[232:]))
-		r.Has |= HasRcvWnd
+		r.RcvWnd, r.Has = r.narrow(native.Uint32(v[232:])), r.Has|HasRcvWnd
 	}
 	if at != 0 && r.Has&HasBytesSent != 0 {
 		r.Has |= HasHours
@@ -268,6 +264,16 @@ func (c Coarse) Number() uint32 {
 	return uint32(uint64(2+(c-1)%2) << ((c - 1) / 2) >> 1)
 }
 
+// Wide stands for a window that has room for a segment: how wide it is moves with the data, and holds nothing back.
+const Wide Coarse = math.MaxUint8
+
+func (r *Record) narrow(window uint32) Coarse {
+	if window >= r.MSS {
+		return Wide
+	}
+	return coarseOf(window)
+}
+
 // twoDigits is n rounded down to its two leading decimal digits.
 func twoDigits(n uint32) uint32 {
 	cut := uint32(1)
@@ -294,8 +300,6 @@ func wscaleOf(b byte) uint8 {
 	}
 	return b
 }
-
-func isAppLimited(b byte) bool { return b&1 != 0 && !upperFirst || b&0x80 != 0 && upperFirst }
 
 // tosOf is the attribute that tells how the packets of that family are marked.
 func tosOf(family uint8) uint16 {

@@ -28,12 +28,12 @@ type Record struct {
 
 	// Counters, in ms. The kernel counts in ticks.
 	Busy, RwndLimited, SndbufLimited uint32
-	NotSent, Lost, Reordered         uint32
+	Lost, Reordered                  uint32
 	SSThresh                         uint32 // 0: none yet
 	TimerEnds                        uint32 // of a timer that ran out before, in seconds since boot; 0: none
 	RcvBuf, SndBuf                   uint32 // of a TCP connection rounded as a Coarse
 	RTO                              uint32 // in ms, rounded: it moves seldom then
-	MinRTT, SndWnd, RcvWnd           Coarse
+	MinRTT, NotSent, SndWnd, RcvWnd  Coarse
 	LastSent, LastRecv               uint16 // the hour since boot, from 1, where that is an hour ago; 0: it is not
 
 	ULP                  [8]byte
@@ -65,7 +65,7 @@ const (
 	hasFIN   // the FIN of the other end has come, and is not in bytesRecv
 
 	HasUnsent   // tcpi_notsent_bytes and tcpi_min_rtt, Linux 4.6
-	HasBusy     // tcpi_busy_time and what limited it, and whether the application did, Linux 4.10
+	HasBusy     // tcpi_busy_time and what limited it, Linux 4.10
 	HasReorder  // tcpi_reord_seen, Linux 4.19
 	HasSndWnd   // Linux 5.4
 	HasRcvWnd   // Linux 6.2
@@ -74,7 +74,6 @@ const (
 	HasShutdown // Linux 2.6.36
 	HasV6Only   // INET_DIAG_SKV6ONLY, of what is not connected
 	IsV6Only
-	IsAppLimited
 	HasHours // LastSent and LastRecv are worked out
 )
 
