@@ -58,8 +58,8 @@ type Socket struct {
 	Reordered Int     `col:"reordered,rare counter" since:"14" unit:"events" doc:"How often segments arrived out of order (tcpi_reord_seen, Linux 4.19)."`
 	SSThresh  Int     `col:"ssthresh,rare" since:"14" unit:"segments" doc:"Congestion window at which slow start ends (tcpi_snd_ssthresh); NULL until something was lost."`
 	RTO       Int     `col:"rto_ms,rare" since:"14" unit:"ms" doc:"After how long what is not acknowledged is sent again (tcpi_rto), down to its two leading digits."`
-	Tries     Int     `col:"tries,rare" since:"14" doc:"How often in a row it was sent again, or probed, without an answer: the first number of netstat -o (tcpi_retransmits, tcpi_probes)."`
-	Backoff   Int     `col:"backoff,rare" since:"14" doc:"How often rto_ms was doubled (tcpi_backoff)."`
+	Tries     Int     `col:"tries,rare" since:"14" doc:"How often in a row it was sent again, or probed, without an answer, as netstat -o shows it (tcpi_retransmits, tcpi_probes)."`
+	Backoff   Int     `col:"backoff,rare" since:"14" doc:"How often the time of the timer, retransmit or probe, was doubled (tcpi_backoff)."`
 	TimerEnds float64 `col:"timer_ends,rare" since:"14" doc:"When the timer, retransmit or probe, runs out, to 2 s, where it ran out before (idiag_expires); else NULL."`
 	SndWnd    Int     `col:"snd_wnd,rare" since:"14" unit:"bytes" doc:"Window that the other end offers (tcpi_snd_wnd, Linux 5.4), where it has no room for a segment, down to the next of 1, 2, 3, 4, 6, 8, 12, 16 and so on; 0: it takes nothing. NULL where it is wider, or not known."`
 	RcvWnd    Int     `col:"rcv_wnd,rare" since:"14" unit:"bytes" doc:"Window that this end offers (tcpi_rcv_wnd, Linux 6.2), where it has no room for a segment, rounded like snd_wnd; NULL where it is wider, or not known."`

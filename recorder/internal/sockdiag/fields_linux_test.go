@@ -272,6 +272,7 @@ func TestMomentsStandStill(t *testing.T) {
 	const hour = time.Hour
 	message := func(timer, tries byte, expires, sent, received uint32) []byte {
 		info := kerneltest.TCPInfo(240)
+		info[4] = tries & 2 // tcpi_backoff
 		copy(info[44:], words(sent))
 		copy(info[52:], words(received))
 		b := kerneltest.InetMessage(1, 2, info)
@@ -289,6 +290,10 @@ func TestMomentsStandStill(t *testing.T) {
 		}
 		return r
 	}
+	answered := func(b []byte) []byte {
+		b[3] = 0 // the timer is backed off all the same
+		return b
+	}
 	const ms = uint32(1)
 	// 3 h less 1 ms ago, when the machine had been up for 5 h: the third hour had just begun. 20 s later, read 5 ms early.
 	first := decode(message(1, 1, 1500*ms, 10799999, 7200000), 5*hour, nil)
@@ -305,12 +310,13 @@ func TestMomentsStandStill(t *testing.T) {
 		"of a longer age":        decode(message(1, 1, 1500, 1<<32-1, 1<<32-1), 5*hour, nil),
 		"of a timer that waits":  decode(message(1, 0, 1500, 0, 0), 5*hour, nil),
 		"of a keepalive timer":   decode(message(2, 1, 1500, 0, 0), 5*hour, nil),
-		"of a probe of a window": decode(message(4, 2, 1500, 0, 0), 5*hour, nil),
+		"of a probe of a window": decode(message(4, 1, 1500, 0, 0), 5*hour, nil),
+		"of a probe, answered":   decode(answered(message(4, 2, 1500, 0, 0)), 5*hour, nil),
 	} {
 		got := [3]any{r.LastSent, r.LastRecv, r.TimerEnds}
 		want := [3]any{uint16(0), uint16(0), uint32(0)}
 		switch name {
-		case "of late", "of a probe of a window":
+		case "of late", "of a probe of a window", "of a probe, answered":
 			want[2] = uint32(18002)
 		case "of a longer age":
 			want = [3]any{uint16(1), uint16(1), uint32(18002)}

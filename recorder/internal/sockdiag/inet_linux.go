@@ -159,7 +159,7 @@ func DecodeInetAt(b []byte, at time.Duration) (Record, error) {
 	if r.Has&HasInfo != 0 { // the kernel tunes them
 		r.RcvBuf, r.SndBuf = coarseOf(r.RcvBuf).Number(), coarseOf(r.SndBuf).Number()
 	}
-	if at != 0 && (r.Timer == timerRetransmit || r.Timer == timerProbe) && b[3] > 0 && r.Has&HasInfo != 0 {
+	if at != 0 && (r.Timer == timerRetransmit || r.Timer == timerProbe) && (b[3] > 0 || r.Backoff > 0) && r.Has&HasInfo != 0 {
 		r.TimerEnds = uint32((at + time.Duration(native.Uint32(b[52:]))*time.Millisecond + time.Second/2) / time.Second)
 	}
 	// TIME_WAIT, SYN_RECV and what is left of an orphan have no struct socket: the kernel
