@@ -86,7 +86,9 @@ func (h *hashes[ID, V]) key(id ID) key {
 }
 
 // bytes makes a key of a tuple.
-func (h *hashes[ID, V]) bytes(b []byte) key { return key{maphash.Bytes(h[0], b), maphash.Bytes(h[1], b)} }
+func (h *hashes[ID, V]) bytes(b []byte) key {
+	return key{maphash.Bytes(h[0], b), maphash.Bytes(h[1], b)}
+}
 
 func (h *hashes[ID, V]) values(v V) uint64 { return maphash.Comparable(h[0], v) }
 

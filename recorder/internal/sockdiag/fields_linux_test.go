@@ -300,7 +300,7 @@ func TestMomentsStandStill(t *testing.T) {
 	if first.LastSent != 3 || first.LastRecv != 4 || first.TimerEnds != 18002 {
 		t.Errorf("got hours %d and %d, timer %d, want 3, 4, 18002", first.LastSent, first.LastRecv, first.TimerEnds)
 	}
-	second := decode(message(1, 1, 600*ms, 10799999+1000, 7200000+1000), 5*hour+time.Second-5*time.Millisecond, &first)
+	second := decode(message(1, 1, 400*ms, 10799999+1000, 7200000+1000), 5*hour+time.Second-5*time.Millisecond, &first)
 	if second != first {
 		t.Errorf("a second later:\ngot  %+v\nwant %+v", second, first)
 	}
@@ -324,6 +324,26 @@ func TestMomentsStandStill(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
+	}
+}
+
+// TestCountersOutliveTheConnection: in TIME_WAIT the kernel tells none of them.
+func TestCountersOutliveTheConnection(t *testing.T) {
+	t.Parallel()
+	last, err := DecodeInet(kerneltest.InetMessage(1, 2, kerneltest.TCPInfo(240)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := DecodeInet(kerneltest.InetMessage(6))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Remember(&last)
+	if r.Has&HasBusy == 0 || r.Has&HasReorder == 0 || r.Busy != last.Busy || r.RwndLimited != last.RwndLimited || r.SndbufLimited != last.SndbufLimited || r.Reordered != 56 {
+		t.Errorf("got %+v after %+v", r, last)
+	}
+	if r.Has&(HasUnsent|HasSndWnd|HasRcvWnd) != 0 {
+		t.Errorf("what was of the moment is remembered: %+v", r)
 	}
 }
 
