@@ -337,8 +337,8 @@ type protocol struct {
 	counted bool // since this recording is written: what the last run had counted has been looked through
 }
 
-// A socket is what is remembered of one from sample to sample. There are tens of thousands of these: at more than 288 bytes each
-// would take up 320.
+// A socket is what is remembered of one from sample to sample. There are tens of thousands of these: at more than 352 bytes each
+// would take up 384.
 type socket struct {
 	owners.Held
 	name    string // of a unix socket, as the kernel has it
@@ -352,6 +352,7 @@ type socket struct {
 	ended   float64       // when its connection ended, where the descriptor outlives it; else 0
 	waits   time.Duration // since boot: when its TIME_WAIT began; 0 where that is not known
 
+	way     direction
 	closed  bool // the kernel told of its end
 	dirty   bool // rec differs from what was last reported
 	renamed bool // and in what identifies the socket
@@ -504,7 +505,7 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.Netlink
 		case unix.AF_PACKET:
 			r, err = sockdiag.DecodePacket(msg)
 		default:
-			r, err = sockdiag.DecodeInet(msg)
+			r, err = sockdiag.DecodeInetAt(msg, p.diag.Filled)
 		}
 		if err != nil {
 			return err

@@ -297,14 +297,18 @@ func (t *Table) deltasOf(counters []Column) View {
 	}
 	var inSpan, inTuple, fell, rareFell []string
 	for _, c := range counters {
-		names += fmt.Sprintf(",\n       coalesce(%[1]s - %[1]s_was, %[1]s * still) AS %[1]s", c.stored)
-		was := fmt.Sprintf("%[1]s AS %[1]s_was", c.stored)
+		now := c.half.part(c.stored)
+		if c.half != whole {
+			now = "(" + now + ")"
+		}
+		names += fmt.Sprintf(",\n       coalesce(%[1]s - %[2]s_was, %[1]s * still) AS %[2]s", now, c.Name)
+		was := fmt.Sprintf("%s AS %s_was", now, c.Name)
 		if c.Role == Rare {
 			inTuple = append(inTuple, was)
 			rareFell = append(rareFell, fmt.Sprintf("t.%[1]s < w.%[1]s", c.stored))
 		} else {
 			inSpan = append(inSpan, was)
-			fell = append(fell, fmt.Sprintf("%[1]s < %[1]s_was", c.stored))
+			fell = append(fell, fmt.Sprintf("%s < %s_was", now, c.Name))
 		}
 		c.Doc = "Growth since the sample before: " + lowerFirst(c.Doc)
 		v.Columns = append(v.Columns, c)
