@@ -30,6 +30,9 @@ func TestHelpFitsTheScreen(t *testing.T) {
 	got, _ := screened(t, r, 80, 24, ".tables")
 	for _, v := range store.Views() {
 		stem := regexp.MustCompile(`_1[mhd]$`).ReplaceAllString(v.Name, "_1")
+		if of, ok := strings.CutSuffix(v.Name, "_rates"); ok {
+			stem = of + "_deltas/rates"
+		}
 		if !strings.HasSuffix(v.Name, nowSuffix) && !strings.Contains(got, stem) {
 			t.Errorf(".tables does not name %s", v.Name)
 		}

@@ -27,7 +27,7 @@ var otherTools = []struct {
 	{regexp.MustCompile(`^ip\s+(-\S+\s+)*(a|addr|address)\b`), "SELECT dev, addr, prefix_len, scope FROM addresses_now"},
 	{regexp.MustCompile(`^(ip\s+(-\S+\s+)*l(i|in|ink)?|ifconfig|ethtool)\b`), "SELECT name, operstate, mtu, mac FROM interfaces_now"},
 	{regexp.MustCompile(`^tc\b`), "SELECT dev, kind, handle, parent, bytes_sent, dropped, overlimits, backlog_bytes FROM qdiscs_now"},
-	{regexp.MustCompile(`^conntrack\b`), "SELECT proto, src_addr, dst_addr, dst_port, nat, reply_src_addr, reply_dst_addr, state FROM conntrack_flows_now"},
+	{regexp.MustCompile(`^conntrack\s+(-l|--dump)\b`), "SELECT proto, src_addr, dst_addr, dst_port, nat, reply_src_addr, reply_dst_addr, state FROM conntrack_flows_now"},
 	{regexp.MustCompile(`^(nft|iptables|ip6tables|ufw|firewall-cmd)\b`), "SELECT family, table_name, chains, rules, base_chains FROM firewall_now"},
 	{regexp.MustCompile(`^nstat\b`), "SELECT name, value FROM protocol_deltas WHERE ts = at() AND value > 0"},
 	{regexp.MustCompile(`^conntrack\b`), "SELECT * FROM conntrack_now"},

@@ -115,8 +115,8 @@ func (p *probes) attributes() {
 
 func (p *probes) destroyGroups() {
 	fd, err := multicast(unix.NETLINK_INET_DIAG, closesBuffer, destroyGroups...)
-	p.add("destroy groups", err == nil, "every close of a TCP or UDP socket is heard of (closed_sockets)",
-		fmt.Sprintf("closes between samples are not heard of: %v (Linux 4.4, modprobe tcp_diag udp_diag)", err))
+	p.add("destroy groups", err == nil, "the kernel tells of every close of a TCP or UDP socket (closed_sockets)",
+		fmt.Sprintf("the kernel does not tell of closes between samples: %v (Linux 4.4, modprobe tcp_diag udp_diag)", err))
 	if err != nil {
 		return
 	}

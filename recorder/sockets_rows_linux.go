@@ -256,7 +256,7 @@ const (
 
 func (d direction) String() string { return [...]string{"", "listen", "in", "out"}[d] }
 
-// direction tells which end opened the connection: by its state while it is opened, and by what listened on its port when it was first seen. Later
+// direction tells which end opened the connection: by its state while it is opened, by the trace, and by what listened on its port when it was first seen. Later
 // somebody else may listen there.
 func (s *sockets) direction(p *protocol, e *socket) direction {
 	r := &e.Rec
@@ -270,6 +270,8 @@ func (s *sockets) direction(p *protocol, e *socket) direction {
 	case r.State == sockdiag.StateSynSent:
 		e.way = outgoing
 	case e.subject != nil && !e.renamed || e.way != unknownWay:
+	case s.trace.madeHere(r):
+		e.way = outgoing
 	case len(p.listeners.at(r.Src, r.SPort)) > 0:
 		e.way = incoming
 	case (r.Src == r.Dst || sockdiag.Address(r.Family, &r.Dst).Unmap().IsLoopback()) && len(p.listeners.at(r.Dst, r.DPort)) > 0: // both ends are here

@@ -567,11 +567,30 @@ func (t *trace) whose(r *sockdiag.Record) *owners.Peeked {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if e := t.only(r); e != nil {
+		return e.who
+	}
+	return nil
+}
+
+// madeHere reports whether the trace has seen this end connect.
+func (t *trace) madeHere(r *sockdiag.Record) bool {
+	if t == nil || r.DPort == 0 {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.only(r)
+	return e != nil && e.opened != 0
+}
+
+// only is the one connection that has the ends of that socket; nil: there is none, or not only one.
+func (t *trace) only(r *sockdiag.Record) *traced {
 	e := t.byEnds[tracedEnds{endpointsOf(r), r.Family}]
 	if e == nil || e.twice || e.next != nil {
 		return nil
 	}
-	return e.who
+	return e
 }
 
 // prune forgets what has ended long ago.

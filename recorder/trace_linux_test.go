@@ -520,6 +520,44 @@ func TestTraceOfSampledSockets(t *testing.T) {
 	}
 }
 
+// A connection that was made from a port on which something listens, too, goes out: the trace has seen it.
+func TestTraceTellsTheDirection(t *testing.T) {
+	t.Parallel()
+	r := newRecording(t)
+	s := tracedSockets(t, r)
+	r.sampleNow(s)
+	hold := make(chan struct{})
+	t.Cleanup(func() { close(hold) })
+	port := server(t, func(c net.Conn) { <-hold; c.Close() })
+	shared := func(addr [4]byte, port int) (fd int) {
+		t.Helper()
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		if err := errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1), unix.Bind(fd, &unix.SockaddrInet4{Addr: addr, Port: port})); err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	client := shared([4]byte{127, 0, 0, 1}, 0)
+	name, err := unix.Getsockname(client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := name.(*unix.SockaddrInet4).Port
+	if err := errors.Join(unix.Connect(client, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}), unix.Listen(shared([4]byte{}, local), 1)); err != nil {
+		t.Fatal(err)
+	}
+	r.sampleNow(s)
+	rows := r.rows("SELECT local_port = ?1 AS client, direction FROM sockets_now WHERE state = 'ESTABLISHED' AND ? IN (local_port, remote_port) ORDER BY 1", local, port)
+	want := []map[string]any{{"client": int64(0), "direction": "in"}, {"client": int64(1), "direction": "out"}}
+	if diff := gocmp.Diff(want, rows); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Of a connection whose other end takes nothing any more until the patience of TCP_USER_TIMEOUT is over, the outcome is that it timed out.
 func TestTraceOfATimeout(t *testing.T) {
 	t.Parallel()
