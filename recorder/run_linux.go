@@ -120,7 +120,7 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 		s.off = append(s.off, without(c.Without).off("trace", w.Source("trace")))
 	} else if t, err := openTrace(); err == nil { // else capabilities says what is missing
 		s.trace = t
-		if err := t.record(w, s.monitor); err != nil {
+		if err := t.record(w); err != nil {
 			s.close()
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -25,9 +26,10 @@ import (
 // A socket is known by the address of its struct sock in the kernel while it lives, and by its two ends when its close is told. Where two network
 // namespaces have the same ends at once, nothing is guessed.
 type trace struct {
-	source  *store.Source
-	events  traceEvents
-	monitor *monitor
+	source *store.Source
+	events traceEvents
+	wakers []*os.File // the rings of the reader
+	awake  sync.WaitGroup
 
 	mu       sync.Mutex
 	reader   *tracepoint.Reader
@@ -195,12 +197,35 @@ func newTrace(events traceEvents) *trace {
 }
 
 // record has the losses of the trace told in the recording, and its rings emptied before they are full.
-func (t *trace) record(w *store.Writer, m *monitor) error {
-	t.source, t.monitor = w.Source("trace"), m
+func (t *trace) record(w *store.Writer) error {
+	t.source = w.Source("trace")
+	return t.watch()
+}
+
+// watch waits for the rings to be half full. It does so with Go's poller, not with a monitor: to ask a ring whether it is ready takes the answer away, and an
+// epoll in another asks twice.
+func (t *trace) watch() error {
 	for _, fd := range t.reader.FDs() {
-		if err := m.addFile(fd, t); err != nil {
-			return err
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("wait for the trace: %w", err)
 		}
+		if err := unix.SetNonblock(own, true); err != nil { // so that Go's poller takes it
+			unix.Close(own)
+			return fmt.Errorf("wait for the trace: %w", err)
+		}
+		file := os.NewFile(uintptr(own), "trace")
+		t.wakers = append(t.wakers, file)
+		conn, err := file.SyscallConn()
+		if err != nil {
+			return fmt.Errorf("wait for the trace: %w", err)
+		}
+		t.awake.Go(func() {
+			_ = conn.Read(func(uintptr) bool { // until it is closed
+				t.drain()
+				return false
+			})
+		})
 	}
 	return nil
 }
@@ -209,9 +234,10 @@ func (t *trace) close() {
 	if t == nil {
 		return
 	}
-	for _, fd := range t.reader.FDs() {
-		t.monitor.remove(fd)
+	for _, file := range t.wakers {
+		file.Close()
 	}
+	t.awake.Wait()
 	t.reader.Close()
 }
 
@@ -245,7 +271,7 @@ func (t *trace) read() {
 }
 
 // drain takes what is in the rings.
-func (t *trace) drain([]byte, time.Duration) {
+func (t *trace) drain() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.drainLocked()

@@ -219,7 +219,7 @@ func tracedSockets(t *testing.T, r *testRecording) *sockets {
 	if s.monitor, err = newMonitor(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.trace.record(r.Writer, s.monitor); err != nil {
+	if err := s.trace.record(r.Writer); err != nil {
 		t.Fatal(err)
 	}
 	s.budget = 1 << 16
@@ -518,6 +518,38 @@ func TestTraceOfSampledSockets(t *testing.T) {
 	if diff := gocmp.Diff([]map[string]any{{"state": "ESTABLISHED", "pid": me, "owner_how": "trace"}}, rows); diff != "" {
 		t.Errorf("on its way (-want +got):\n%s", diff)
 	}
+}
+
+// The rings are emptied before they are full, whether a close is told or a sample taken, or not.
+func TestTraceIsWoken(t *testing.T) {
+	t.Parallel()
+	tr, err := openTrace()
+	if err != nil {
+		kerneltest.NeedTracing(t, err)
+	}
+	tr.reader.Close()
+	if tr.reader, err = tracepoint.Open(tr.events.list, 0); err != nil { // the smallest rings
+		t.Fatal(err)
+	}
+	if err := tr.watch(); err != nil {
+		t.Fatal(err)
+	}
+	defer tr.close()
+	port := server(t, func(c net.Conn) { io.Copy(io.Discard, c); c.Close() })
+	readings := map[time.Duration]bool{}
+	eventually(t, "the rings are read", func() bool {
+		for range 100 {
+			c, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		}
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		readings[tr.now] = true
+		return len(readings) > 2+len(tr.wakers) // each is read once at the begin
+	})
 }
 
 // A connection that was made from a port on which something listens, too, goes out: the trace has seen it.
