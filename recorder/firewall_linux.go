@@ -129,7 +129,8 @@ const errNoNFTables = unix.EINVAL
 // explain says what to grant.
 func (s *firewall) explain(err error) error {
 	if errors.Is(err, unix.EPERM) {
-		s.denied = fmt.Errorf("%w; run as root, or grant CAP_NET_ADMIN (setcap cap_net_admin+ep netsql)", err)
+		// What an earlier run saw as root has not gone.
+		s.denied = &store.OffError{By: "a lack of CAP_NET_ADMIN: run as root, or grant it (setcap cap_net_admin+ep netsql)"}
 		return s.denied
 	}
 	return err
