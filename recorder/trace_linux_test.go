@@ -521,7 +521,7 @@ func TestTraceOfSampledSockets(t *testing.T) {
 }
 
 // The rings are emptied before they are full, whether a close is told or a sample taken, or not.
-func TestTraceIsWoken(t *testing.T) {
+func TestTraceReadsItsRings(t *testing.T) {
 	t.Parallel()
 	tr, err := openTrace()
 	if err != nil {
