@@ -55,6 +55,8 @@ func TestStandsOut(t *testing.T) {
 func TestClassOf(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]counterClass{
+		"table_fulls": troubleCounter, "unresolved_discards": troubleCounter, "XfrmInNoStates": troubleCounter, "invalid": troubleCounter, "forced_gc_runs": eventCounter,
+		"lookups": volumeCounter, "hits": volumeCounter, "found": volumeCounter, "TCPDelivered": volumeCounter,
 		"ListenDrops": troubleCounter, "rx_missed_errors": troubleCounter, "RetransSegs": troubleCounter, "tx_dropped": troubleCounter,
 		"OutRsts": troubleCounter, "InCsumErrors": troubleCounter, "time_squeeze": troubleCounter, "RcvbufErrors": troubleCounter, "early_drops": troubleCounter,
 		"PassiveOpens": eventCounter, "TW": eventCounter,

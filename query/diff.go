@@ -32,11 +32,15 @@ var comparedTables = []struct {
 		coalesce(' from ' || src_net, '') || coalesce(' dev ' || dev, '') || CASE WHEN metric > 0 THEN ' metric ' || metric ELSE '' END ||
 		CASE WHEN table_id <> 254 THEN ' table ' || coalesce(table_name, table_id) ELSE '' END`, ""},
 	{store.Rules.Table, "rule", nil, `'priority ' || priority || CASE family WHEN 6 THEN ' (IPv6)' ELSE '' END`, ""},
-	{store.Interfaces.Table, "interface", []string{"carrier_changes"}, "name", ""},
+	{store.Firewalls.Table, "firewall", nil, "CASE backend WHEN 'legacy' THEN 'legacy ' ELSE '' END || family || ' ' || table_name", ""},
+	{store.Interfaces.Table, "interface", []string{"carrier_changes", "link_failures"}, "name", ""},
 	// Those that the kernel puts on interfaces by itself come and go with them.
 	{store.Qdiscs.Table, "qdisc", []string{"bytes_sent", "packets_sent", "dropped", "overlimits", "requeues", "backlog_bytes", "qlen"},
 		"handle || ' dev ' || dev || coalesce(' parent ' || parent, '')", "handle <> '0:'"},
 	{store.Addresses.Table, "address", nil, "addr || '/' || prefix_len || coalesce(' dev ' || dev, '')", ""},
+	// Those that the kernel joins by itself come and go with interfaces and addresses.
+	{store.MulticastGroups.Table, "multicast", nil, "addr || ' dev ' || dev",
+		"addr NOT IN ('224.0.0.1', 'ff01::1', 'ff02::1', 'ff01::2', 'ff02::2', 'ff05::2') AND addr NOT LIKE 'ff02::1:ff%'"},
 	{store.Settings.Table, "setting", nil, "name", ""},
 }
 
@@ -325,7 +329,7 @@ func (r *Recording) socketsAt(ctx context.Context, ts float64) (then socketsThen
 			what += " " + state
 		}
 		switch {
-		case proto == "unix" || proto == "raw":
+		case proto == "unix" || proto == "raw" || proto == "packet":
 		case listening[end{row[0], proto, local}]:
 			what += " " + serviceEnd(proto, int(local), 0)
 		default:

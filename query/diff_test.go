@@ -55,7 +55,7 @@ func TestDiffLeavesOutWhatMoves(t *testing.T) {
 	eth := store.InterfaceID{NetNS: store.Of(1), IfIndex: store.Of(2), Name: "eth0"}
 	as := func(mtu, flaps int) func(*store.Source, *store.Set[store.InterfaceID, store.Interface]) {
 		return func(_ *store.Source, interfaces *store.Set[store.InterfaceID, store.Interface]) {
-			interfaces.Put(eth, store.Interface{MTU: store.Of(mtu), OperState: "UP", CarrierUp: store.Of(flaps)})
+			interfaces.Put(eth, store.Interface{MTU: store.Of(mtu), OperState: "UP", CarrierUp: store.Of(flaps), LinkFailures: store.Of(flaps)})
 		}
 	}
 	moments := " '2026-03-14 01:00:10.2' '2026-03-14 01:00:20.2'"
@@ -118,6 +118,47 @@ func TestDiffOfQdiscs(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{"added 5: dev eth5 parent root  kind=fq 1", "changed 1: dev eth0 parent root kind=tbf kind=pfifo 1", "removed 3: dev eth3 parent root kind=fq  1"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s\n%s%s", diff, out, notes)
+	}
+}
+
+// Multicast groups that programs joined and left are differences, and those that the kernel joins by itself are none.
+func TestDiffOfMulticastGroups(t *testing.T) {
+	t.Parallel()
+	d := newDiary(t, began)
+	d.start()
+	source := d.w.Source("multicast_groups")
+	groups := store.NewSet(source, store.MulticastGroups)
+	put := func(users int, addrs ...string) {
+		for _, addr := range addrs {
+			groups.Put(store.MulticastGroupID{NetNS: store.Of(1), Dev: "eth0", IfIndex: store.Of(2), Addr: addr}, store.MulticastGroup{Users: store.Of(users)})
+		}
+	}
+	for _, fill := range []func(){
+		func() { put(1, "239.1.1.1", "ff02::fb", "ff02::1:ff00:1", "224.0.0.1", "ff02::1", "ff01::1") },
+		func() {
+			put(2, "239.1.1.1", "224.0.0.1")
+			put(1, "239.1.1.2", "ff02::1:ff00:2", "ff02::2", "ff01::2", "ff05::2")
+		},
+	} {
+		d.wall, d.uptime = d.wall.Add(10*time.Second), d.uptime+10*time.Second
+		d.w.Begin(store.Clock{Wall: d.wall, Uptime: d.uptime, Awake: d.uptime})
+		source.Read(func() error { fill(); return nil })
+		if err := d.w.Commit(t.Context(), store.Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.stop()
+	out, notes := said(t, openRecording(t, d.path), ".diff '2026-03-14 01:00:10.2' '2026-03-14 01:00:20.2'")
+	var got []string
+	for line := range strings.Lines(out) {
+		if _, line, ok := strings.Cut(line, "multicast"); ok {
+			got = append(got, strings.Trim(strings.ReplaceAll(line, ",", " "), " \n"))
+		}
+	}
+	slices.Sort(got)
+	want := []string{"added 239.1.1.2 dev eth0  users=1 1", "changed 239.1.1.1 dev eth0 users=1 users=2 1", "removed ff02::fb dev eth0 users=1  1"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s\n%s%s", diff, out, notes)
 	}

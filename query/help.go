@@ -236,6 +236,10 @@ func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
 		var names []string
 		stems := map[string]int{} // of NAME_1m, NAME_1h …: its place in names
 		for _, v := range c.views {
+			if i := slices.Index(names, strings.TrimSuffix(v.Name, "_rates")+"_deltas"); i >= 0 && v.Rollup == nil {
+				names[i] += "/rates"
+				continue
+			}
 			if v.Rollup != nil {
 				stem := v.Name[:strings.LastIndexByte(v.Name, '_')]
 				if i, ok := stems[stem]; ok {

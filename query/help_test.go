@@ -30,6 +30,9 @@ func TestHelpFitsTheScreen(t *testing.T) {
 	got, _ := screened(t, r, 80, 24, ".tables")
 	for _, v := range store.Views() {
 		stem := regexp.MustCompile(`_1[mhd]$`).ReplaceAllString(v.Name, "_1")
+		if of, ok := strings.CutSuffix(v.Name, "_rates"); ok {
+			stem = of + "_deltas/rates"
+		}
 		if !strings.HasSuffix(v.Name, nowSuffix) && !strings.Contains(got, stem) {
 			t.Errorf(".tables does not name %s", v.Name)
 		}
@@ -38,7 +41,7 @@ func TestHelpFitsTheScreen(t *testing.T) {
 		".help TIME_WAIT":          "Harmless, unless",
 		".help recv_q":             "Bytes not yet read by the process",
 		".help ts()":               "unix seconds of any words",
-		".help sockets":            "Every tcp, udp, raw and unix socket",
+		".help sockets":            "Every tcp, udp, raw, udplite, packet and unix socket",
 		".help mode":               "how results look",
 		".help commands":           ".backup FILE",
 		".help functions":          "in_net(addr, nets)",

@@ -48,9 +48,9 @@ const (
 var (
 	harmlessWords = regexp.MustCompile(`(?i)coalesce|delayedacks|keepalive`)
 	troubleWords  = regexp.MustCompile(`(?i)err|drop|overflow|over_|fail|discard|noroutes|noports|unreach|retrans|timeout|abort|lost|loss|prune|collaps|collision|` +
-		`reset|rsts|csum|toobig|truncated|zerowindow|syncookies|reqqfull|unknownprotos|squeeze|flow_limit|missed|nohandler|reject|exc|pressure|reneging|paws`)
+		`reset|rsts|csum|toobig|truncated|zerowindow|syncookies|reqqfull|unknownprotos|squeeze|flow_limit|missed|nohandler|reject|exc|pressure|reneging|paws|table_full|^invalid$|^xfrm`)
 	volumeWords = regexp.MustCompile(`(?i)octets|bytes|packets|pkts|^(in|out)(receives|delivers|requests|segs|datagrams|msgs|transmits)$|transmits|hphits|acks|` +
-		`datasent|corking|processed|received_rps|multicast|delivered|ect|compressed|coalesce`)
+		`datasent|corking|processed|received_rps|multicast|delivered|ect|compressed|coalesce|^(allocs|destroys|lookups|hits|found|insert|new|delete|ignore|periodic_gc_runs)$`)
 )
 
 func classOf(name string) counterClass {

@@ -39,7 +39,8 @@ drops: dropped drop
 rx_dropped: rx_drops rx_drop
 tx_dropped: tx_drops tx_drop
 operstate: oper_state status state up
-connections: connection conns conn flows
+connections: connection conns conn
+conntrack_flows: flows flow nat masquerade snat dnat nf_conntrack netflow
 sockets: socket connections connection conns conn netstat ss tcp udp sock inet_diag established lsof
 processes: process procs proc ps tasks task pids programs
 routes: route ip_route routing routing_table fib
@@ -48,8 +49,10 @@ interface_counters: counters net_dev interface_stats traffic stats
 qdiscs: qdisc tc queueing_disciplines traffic_control shaping shaper
 packet_drops: dropwatch kfree_skb drop_reasons dropped_packets packet_drop packetdrops
 addresses: address addrs addr ips ifaddr ip_addr ip_addresses
+multicast_groups: multicast group groups mcast igmp mld igmp6 maddr maddress ip_maddress memberships
 neighbors: neighbours neighbor neighbour neigh arp ndp arp_table
 rules: rule ip_rule
+firewall: firewalls nft nftables nf_tables iptables ip6tables ruleset rule_set netfilter ufw firewalld
 nexthops: nexthop nhid nexthop_objects nexthop_groups
 route_hops: hops hop multipath ecmp
 protocol_counters: snmp nstat protocol_stats protocols counters statistics

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
+	"netsql/recorder/internal/nftables"
 	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
@@ -28,6 +30,15 @@ func probeCapabilities(ctx context.Context) []store.Capability {
 	p.privileges()
 	p.files()
 	return p.found
+}
+
+// flowsCapability says whether this run records the flows of connection tracking.
+func flowsCapability(recorded bool) store.Capability {
+	c := store.Capability{Name: "flows of connection tracking", Available: recorded, Detail: "conntrack_flows has who talks to whom through this machine, with NAT"}
+	if !recorded {
+		c.Detail = "who talks to whom through this machine is not recorded: netsql record --conntrack does"
+	}
+	return c
 }
 
 // maskCapability says whether the command lines of this run are masked.
@@ -63,11 +74,14 @@ func (p *probes) diagnostics() {
 		{"tcp diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_TCP}, "tcp sockets cannot be read: modprobe tcp_diag"},
 		{"udp diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_UDP}, "udp sockets cannot be read: modprobe udp_diag"},
 		{"raw diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_RAW}, "raw sockets are read from /proc/net/raw, without cookie, mark and control group (CONFIG_INET_RAW_DIAG)"},
+		{"packet diagnostics", sockdiag.PacketRequest{}, "packet sockets are read from /proc/net/packet, without cookie, queues and drops: modprobe af_packet_diag"},
 		{"unix diagnostics", sockdiag.UnixRequest{}, "unix sockets cannot be read: modprobe unix_diag"},
 	} {
 		b := d.request.Serialize()
-		for i := range 4 {
-			b[4+i] = 0 // in no state
+		if b[0] != unix.AF_PACKET { // they have none
+			for i := range 4 {
+				b[4+i] = 0 // in no state
+			}
 		}
 		request := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
 		request.AddRawData(b)
@@ -101,8 +115,8 @@ func (p *probes) attributes() {
 
 func (p *probes) destroyGroups() {
 	fd, err := multicast(unix.NETLINK_INET_DIAG, closesBuffer, destroyGroups...)
-	p.add("destroy groups", err == nil, "every close of a TCP or UDP socket is heard of (closed_sockets)",
-		fmt.Sprintf("closes between samples are not heard of: %v (Linux 4.4, modprobe tcp_diag udp_diag)", err))
+	p.add("destroy groups", err == nil, "the kernel tells of every close of a TCP or UDP socket (closed_sockets)",
+		fmt.Sprintf("the kernel does not tell of closes between samples: %v (Linux 4.4, modprobe tcp_diag udp_diag)", err))
 	if err != nil {
 		return
 	}
@@ -154,6 +168,29 @@ func (p *probes) files() {
 	p.add("control groups", owners.NewCgroups().Root != "", "cgroup2 is mounted", "cgroup2 is not mounted: sockets.cgroup is NULL")
 	_, err := os.Stat("/proc/sys/net/netfilter/nf_conntrack_count")
 	p.add("connection tracking", err == nil, "its table is recorded (conntrack)", "nf_conntrack is not loaded: the table conntrack is empty")
+	p.firewall()
+	p.add("counters of neighbour tables", unix.Access(neighborStat("/proc/self", "arp_cache"), unix.R_OK) == nil,
+		"protocol_counters has arp_cache and ndisc_cache", "protocol_counters has no arp_cache and ndisc_cache: the kernel shows them in its first network namespace only")
 	text, err := os.ReadFile("/proc/net/if_inet6")
 	p.add("IPv6", err == nil, fmt.Sprintf("%d addresses", strings.Count(string(text), "\n")), "this kernel has no IPv6")
+}
+
+// firewall asks for the generation of the rule set, unless that would load the module.
+func (p *probes) firewall() {
+	const name, gives = "firewall", "tables of nftables and iptables-nft are recorded (firewall), and which process changed them (firewall_changes)"
+	if !nfTablesPresent() {
+		p.add(name, false, gives, "nf_tables is not loaded: the table firewall has legacy tables only, until it is")
+		return
+	}
+	var conn nftables.Conn
+	defer conn.Close()
+	_, err := conn.Generation(p.ctx)
+	lost := fmt.Sprintf("the table firewall is empty: %v", err)
+	switch {
+	case errors.Is(err, unix.EPERM):
+		lost = "the firewall cannot be read: grant CAP_NET_ADMIN"
+	case errors.Is(err, errNoNFTables):
+		lost = "this kernel has no nf_tables: the table firewall has legacy tables only"
+	}
+	p.add(name, err == nil, gives, lost)
 }

@@ -24,7 +24,8 @@ type census struct {
 // censusNames are what a protocol is called there.
 var censusNames = map[string][]string{
 	"tcp4": {"TCP", "TCPv6"}, // one dump brings both
-	"udp4": {"UDP"}, "udp6": {"UDPv6"}, "raw4": {"RAW"}, "raw6": {"RAWv6"}, "unix": {"UNIX", "UNIX-STREAM" /* since Linux 5.15 */},
+	"udp4": {"UDP"}, "udp6": {"UDPv6"}, "raw4": {"RAW"}, "raw6": {"RAWv6"}, "udplite4": {"UDP-Lite"}, "udplite6": {"UDPLITEv6"}, "packet": {"PACKET"},
+	"unix": {"UNIX", "UNIX-STREAM" /* since Linux 5.15 */},
 }
 
 // take counts again, once in a sample.
@@ -65,8 +66,12 @@ func (c *census) of(p *protocol) int {
 	n := 0
 	for _, name := range censusNames[p.name] {
 		more, is := c.counts[name]
-		if !is && name != "TCPv6" && name != "UNIX-STREAM" {
-			return -1
+		switch name {
+		case "TCPv6", "UNIX-STREAM", "UDP-Lite", "UDPLITEv6", "PACKET": // not every kernel has them
+		default:
+			if !is {
+				return -1
+			}
 		}
 		n += more
 	}

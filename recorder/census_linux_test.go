@@ -38,12 +38,12 @@ func TestNothingIsDumpedWhereThereIsNothing(t *testing.T) {
 	}
 	r.sample(s) // looks for bound ones
 	r.sample(s)
-	const none = "tcp4 none, udp4 none, raw4 none, udp6 none, raw6 none, unix none, "
+	const none = "tcp4 none, udp4 none, raw4 none, udplite4 none, udp6 none, raw6 none, udplite6 none, unix none, packet none, "
 	if got := scopes(); got != none {
 		t.Errorf("of an empty namespace is asked: %s", got)
 	}
 	shows("an empty namespace", "1", 0)
-	for _, row := range r.rows("SELECT source, outcome, rows FROM sources_now WHERE source IN ('tcp4', 'tcp6', 'udp4', 'udp6', 'raw4', 'raw6', 'unix')") {
+	for _, row := range r.rows("SELECT source, outcome, rows FROM sources_now WHERE source IN ('tcp4', 'tcp6', 'udp4', 'udp6', 'raw4', 'raw6', 'udplite4', 'udplite6', 'packet', 'unix')") {
 		if row["outcome"] != "read" || row["rows"] != int64(0) {
 			t.Errorf("%v", row)
 		}

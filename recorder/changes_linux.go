@@ -508,7 +508,14 @@ func (c *changes) tell(m *change) (looked bool) {
 
 func (c *changes) tellLink(m *change, looked bool) {
 	l, err := rtnl.ParseLink(m.body)
-	if err != nil || !wholeLink(m.body, &l) {
+	if err != nil {
+		return
+	}
+	if ofPort(m.body, &l) {
+		c.tellPort(m, &l, looked)
+		return
+	}
+	if !wholeLink(m.body, &l) {
 		return
 	}
 	name, known := c.names.ByIndex[l.Index]
@@ -532,6 +539,24 @@ func (c *changes) tellLink(m *change, looked bool) {
 		v.Speed, v.Duplex = was.Speed, was.Duplex
 	}
 	c.linkSet.Tell(m.at, m.late, id, v, there)
+}
+
+// tellPort takes the state of a bridge port from a message of the bridge, which says nothing else of the link. No other message tells it.
+func (c *changes) tellPort(m *change, l *rtnl.Link, looked bool) {
+	id := store.InterfaceID{NetNS: c.ns.id, IfIndex: store.Of(l.Index), Name: string(l.Name)}
+	if !looked || m.kind != unix.RTM_NEWLINK {
+		return
+	}
+	if v, ok := c.linkSet.State(id); ok && v.Master != "" {
+		v.MemberState = l.Info.MemberText()
+		c.linkSet.Tell(m.at, m.late, id, v, true)
+	}
+}
+
+// ofPort reports whether a bridge tells of the state of a port.
+func ofPort(body []byte, l *rtnl.Link) bool {
+	_, known := l.Info.MemberState.Get()
+	return body[0] == unix.AF_BRIDGE && known
 }
 
 // wholeLink reports whether the message tells all of a link: those of bridge ports and of wireless events do not.
@@ -802,7 +827,18 @@ func (q *queue) sift(m *change) uint32 {
 		return triggers
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		l, err := rtnl.ParseLink(m.body)
-		if err != nil || !wholeLink(m.body, &l) {
+		switch {
+		case err != nil:
+			return notUrgent
+		case ofPort(m.body, &l):
+			if m.kind == unix.RTM_DELLINK {
+				delete(q.links, -l.Index)
+				return notUrgent // the link is told to have no master
+			}
+			// Beside the link itself, which has an index above 0.
+			state, _ := l.Info.MemberState.Get()
+			return urgencyOf(&q.links, -l.Index, uint64(state), true, triggers)
+		case !wholeLink(m.body, &l):
 			return notUrgent
 		}
 		return urgencyOf(&q.links, l.Index, l.Sum(q.seed), m.kind == unix.RTM_NEWLINK, triggers)

@@ -179,6 +179,11 @@ func TestChangesAreTold(t *testing.T) {
 	ip(t, "addr add 10.1.0.1/24 dev d0")
 	ip(t, "route add 10.2.0.0/16 via 10.1.0.2")
 	ip(t, "neigh add 10.1.0.77 lladdr 02:00:00:00:00:77 dev d0 nud reachable")
+	for _, line := range []string{"link add br0 type bridge", "link add p0 type veth peer name p1", "link set p0 addrgenmode none master br0", "link set p1 addrgenmode none",
+		"link set br0 addrgenmode none up", "link set p0 up", "link set p1 up", "link add x0 type vxlan id 5 remote 10.1.0.9 dstport 4789", "link set x0 addrgenmode none", "link set x0 up"} {
+		ip(t, line)
+	}
+	eventually(t, "the port forwards", func() bool { return strings.Contains(kerneltest.Command(t, "bridge", "link"), "state forwarding") })
 	eventually(t, "the links are up", func() bool {
 		return strings.Count(kerneltest.Command(t, "ip", "-6", "addr"), "inet6 fe80") == 2 && !strings.Contains(kerneltest.Command(t, "ip", "-6", "addr"), "tentative")
 	})
@@ -217,11 +222,22 @@ func TestChangesAreTold(t *testing.T) {
 		{"a link comes and goes", "link add v0 type veth peer name v1; link set v0 mtu 1400; link del v0",
 			"SELECT ts AS a, change || ' ' || name || coalesce(' ' || iif(change = 'changed', was || ' ' || now, ''), '') AS b, learnt AS c FROM interface_changes WHERE name = 'v0'",
 			[]string{"added v0  event", "changed v0 mtu=1500 mtu=1400 event", "removed v0  event"}},
+		{"a bridge port is shut, opened and shut", "bridge link set dev p0 state 0; bridge link set dev p0 state 3; bridge link set dev p0 state 0",
+			"SELECT ts AS a, change || ' ' || name || ' of ' || master || ' ' || was || ' ' || now AS b, learnt AS c FROM interface_changes WHERE name = 'p0'",
+			[]string{"changed p0 of br0 member_state=forwarding member_state=disabled event", "changed p0 of br0 member_state=disabled member_state=forwarding event",
+				"changed p0 of br0 member_state=forwarding member_state=disabled event"}},
+		{"a tunnel goes elsewhere", "link set x0 type vxlan remote 10.1.0.10",
+			"SELECT ts AS a, change || ' ' || name || ' ' || was || ' ' || now AS b, learnt AS c FROM interface_changes",
+			[]string{"changed x0 tunnel=id 5 remote 10.1.0.9 dstport 4789 tunnel=id 5 remote 10.1.0.10 dstport 4789 event"}},
 	} {
 		before := r.rows("SELECT max(ts) AS ts FROM samples")[0]["ts"]
 		done := during(func() {
 			for line := range strings.SplitSeq(step.commands, "; ") {
-				ip(t, line)
+				if words := strings.Fields(line); words[0] == "bridge" {
+					kerneltest.Command(t, "bridge", words[1:]...)
+				} else {
+					ip(t, line)
+				}
 			}
 		})
 		r.sample()
@@ -248,7 +264,7 @@ func TestChangesAreTold(t *testing.T) {
 
 // A tableOfChanges is a table whose changes, put together, must be what the samples show.
 var tablesOfChanges = map[string]struct{ table, names, values string }{
-	"interface_changes": {"interfaces", "ifindex, name", "type, mac, mtu, operstate, carrier, flags, speed_mbps, duplex, master, qdisc, txqlen, alias, link_ifindex, promiscuity, carrier_changes"},
+	"interface_changes": {"interfaces", "ifindex, name", "type, mac, mtu, operstate, carrier, flags, speed_mbps, duplex, master, qdisc, txqlen, alias, link_ifindex, promiscuity, carrier_changes, tunnel, member_state"},
 	"address_changes":   {"addresses", "dev, ifindex, family, addr, prefix_len, peer", "scope, flags, label, broadcast"},
 	"neighbor_changes":  {"neighbors", "dev, ifindex, family, addr, proxy", "mac, flags"},
 	"route_changes": {"routes", "family, table_id, dst, src_net, tos, metric, dev, nth",
@@ -303,6 +319,8 @@ func TestChangesLeadFromSampleToSample(t *testing.T) {
 	links(t, "d0", "d1")
 	ip(t, "addr add 10.1.0.1/24 dev d0")
 	ip(t, "addr add 10.2.0.1/24 dev d1")
+	ip(t, "link add br0 type bridge")
+	ip(t, "link set br0 up")
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -329,6 +347,7 @@ func TestChangesLeadFromSampleToSample(t *testing.T) {
 			fmt.Sprintf("link set d%d down", dev), fmt.Sprintf("link set d%d up", dev), fmt.Sprintf("link set d%d up", dev), fmt.Sprintf("addr add 10.%d.0.1/24 dev d%d", dev+1, dev),
 			fmt.Sprintf("link set d%d mtu %d", dev, 1400+n), fmt.Sprintf("link add x%d type veth", n), fmt.Sprintf("link del x%d", n),
 			fmt.Sprintf("link set x%d name y%d", n, other), fmt.Sprintf("link set y%d name x%d", other, n),
+			fmt.Sprintf("link set d%d master br0", dev), fmt.Sprintf("link set d%d nomaster", dev), fmt.Sprintf("link set d%d type bridge_slave cost %d", dev, n+1),
 		}
 		tryIP(commands[random.IntN(len(commands))])
 		if random.IntN(5) == 0 {

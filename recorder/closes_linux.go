@@ -198,7 +198,7 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 func (c *closes) date(since time.Duration) (now time.Duration) {
 	now = kernel.SinceBoot()
 	if c.trace != nil && len(c.undated) > 0 {
-		c.trace.drain(nil, 0) // what happened to these sockets stands in its rings by now
+		c.trace.drain() // what happened to these sockets stands in its rings by now
 	}
 	for i := range c.undated {
 		end := &c.undated[i]

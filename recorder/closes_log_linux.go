@@ -100,7 +100,7 @@ func (e *closeEvent) odd() bool {
 func (e *closeEvent) failed() bool {
 	r := &e.rec
 	if t := e.traced; t != nil && t.outcome != outcomeUnknown {
-		return t.outcome == outcomeRefused || t.outcome == outcomeUnanswered
+		return t.outcome == outcomeRefused || t.outcome == outcomeUnanswered || t.outcome == outcomeNoPort
 	}
 	return !e.forgotten && r.Has&sockdiag.HasInfo != 0 && r.RTT == 0 && r.BytesSent == 0 && r.BytesRecv == 0
 }
@@ -108,9 +108,9 @@ func (e *closeEvent) failed() bool {
 // A closeGroup is the sum of some closes.
 type closeGroup struct {
 	first, last          time.Duration
-	count, unknown       int64         // unknown: of these the kernel has forgotten the numbers
-	nameless             int64         // of these it is not known where they went
-	who                  owners.Peeked // whose they were; nobody: that is not known, or not the same of all
+	count, unknown       int64          // unknown: of these the kernel has forgotten the numbers
+	nameless             int64          // of these it is not known where they went
+	who                  *owners.Peeked // whose they were; nil: that is not known, or not the same of all
 	bytesSent, bytesRecv uint64
 	segsOut, segsIn      uint64
 	retransmits          uint64
@@ -237,7 +237,7 @@ func (l *closeLog) sum(e *closeEvent) {
 		narrow, wide = ofService, anyService
 	}
 	// Processes are told apart as long as there are few: else half of the room is for who talked to whom alone.
-	if t := e.traced; t != nil && t.did != 0 {
+	if t := e.traced; t != nil && t.who != nil {
 		k := e.key(narrow)
 		k.pid, k.start = t.who.PID, t.who.Start
 		if l.groups[k] != nil || len(l.groups) < l.budget/2 {

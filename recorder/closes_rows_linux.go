@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -18,8 +17,12 @@ func (s *sockets) collectCloses() {
 		}
 		for _, list := range [...][]closeEvent{c.got.sampled, c.got.single} {
 			for i := range list {
-				if e := list[i].socket; e != nil && e.Rec.IsRemains() {
+				e := list[i].socket
+				if e != nil && e.Rec.IsRemains() {
 					s.owners.Vanished(&e.Held) // its descriptor was open for longer
+				}
+				if e != nil && e.last == 0 && list[i].traced != nil {
+					s.nameByTrace(e, list[i].traced.who)
 				}
 			}
 		}
@@ -92,8 +95,8 @@ func (s *sockets) putClose(c *closes, end *closeEvent, e *socket) {
 		owner = s.listenerOf(p, r.Src, r.SPort)
 	}
 	if t := end.traced; t != nil {
-		if owner.how != byCookie && t.did != 0 {
-			owner = ownership{process: s.owners.Recorded(t.who), how: byTrace}
+		if o := s.ofTrace(t.who); owner.how != byCookie && o != nobody {
+			owner = o
 		}
 		v.Outcome = t.outcome.String()
 		if t.opened != 0 {
@@ -206,8 +209,8 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 	case (key.scope == ofListener || key.scope == ofPeer) && g.nameless == 0:
 		v.RemoteAddr = s.texts.address(key.family, &key.peer)
 	}
-	if g.who != (owners.Peeked{}) {
-		v.Process, v.OwnerHow, v.Candidates = s.owners.Recorded(g.who), byTrace.String(), store.Int{}
+	if o := s.ofTrace(g.who); o != nobody {
+		v.Process, v.OwnerHow, v.Candidates = o.process, o.how.String(), store.Int{}
 	}
 	if g.has&sockdiag.HasBytesSent != 0 {
 		v.BytesSent, v.BytesReceived = store.Of(g.bytesSent), store.Of(g.bytesRecv)

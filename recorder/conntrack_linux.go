@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"strconv"
 
-	"github.com/prometheus/procfs"
-
 	"netsql/store"
 )
 
@@ -54,22 +52,25 @@ func (s *conntrack) read(context.Context) {
 
 // statistics adds up what the CPUs count. Since Linux 4.6 kernels may be built without them.
 func (s *conntrack) statistics(v *store.Conntrack) error {
-	proc, err := procfs.NewFS(s.ns.proc)
-	if err != nil {
-		return fmt.Errorf("read the statistics of conntrack: %w", err)
-	}
-	cpus, err := proc.ConntrackStat()
+	text, err := s.file.read(s.ns.proc + "/net/stat/nf_conntrack")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err == nil {
+		err = parseCPUs(text, func(title []byte, value store.Int) {
+			switch string(title) {
+			case "drop":
+				v.Drops = value
+			case "early_drop":
+				v.EarlyDrops = value
+			case "insert_failed":
+				v.InsertFailed = value
+			}
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("read the statistics of conntrack: %w", err)
 	}
-	var drops, early, failed uint64
-	for _, cpu := range cpus {
-		drops, early, failed = drops+cpu.Drop, early+cpu.EarlyDrop, failed+cpu.InsertFailed
-	}
-	v.Drops, v.EarlyDrops, v.InsertFailed = store.Of(drops), store.Of(early), store.Of(failed)
 	return nil
 }
 

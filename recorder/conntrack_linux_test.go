@@ -38,6 +38,35 @@ func TestConntrack(t *testing.T) {
 	}
 }
 
+// TestConntrackStatistics: what the CPUs count is added up.
+func TestConntrackStatistics(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "net/stat"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := newRecording(t)
+	src := newConntrack(r.Writer, namespace{id: store.Of(7), proc: dir}).(*conntrack)
+	src.dir = dir
+	for name, text := range map[string]string{"nf_conntrack_count": "1\n", "nf_conntrack_max": "2\n",
+		"net/stat/nf_conntrack": "entries  insert_failed drop early_drop\n00000001 00000010 00000002 00000003\n00000001 00000001 0000000a 00000100\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.sample(src)
+	want := []map[string]any{{"drops": int64(12), "early_drops": int64(259), "insert_failed": int64(17)}}
+	if diff := cmp.Diff(want, r.rows("SELECT drops, early_drops, insert_failed FROM conntrack_now")); diff != "" {
+		t.Error(diff)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "net/stat/nf_conntrack"), []byte("entries drop\n1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r.sample(src)
+	if got := r.outcome("conntrack"); !strings.HasPrefix(got, "failed read the statistics") {
+		t.Errorf("of a short line: %s", got)
+	}
+}
+
 // TestConntrackModule: without the module there are no files, and that is no failure.
 func TestConntrackModule(t *testing.T) {
 	r := newRecording(t)

@@ -3,12 +3,9 @@ package recorder
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/tracepoint"
@@ -17,49 +14,47 @@ import (
 
 // drops records why the kernel threw packets away, from the tracepoint skb:kfree_skb, which has a reason since Linux 5.17.
 //
-// While there are few drops, the kernel tells of each. In a storm it tells of one in so many (the period), and of some it tells nothing, because the ring is
-// full. But it counts all of them: the count less what was looked at is shared out among the reasons as they were in what was looked at, and called estimated.
+// While there are few drops, the kernel tells of each. That costs who drops a packet, and us, so in a storm it tells of them in short windows only: what is
+// dropped between two windows is taken to be as what was in the second, and called estimated. The kernel has no count of all drops to hold it against.
 type drops struct {
 	source *store.Source
 	set    *store.Set[store.PacketDropID, store.PacketDrop]
 
-	mu      sync.Mutex
-	events  dropEvents
-	reader  dropReader
-	monitor *monitor
-	rings   []dropRing
-	taking  *dropRing // whose events are being taken
+	missing error // why nothing is read: what this machine lacks
 
-	period uint64        // one of so many drops is told of
-	looked time.Duration // since boot: when the rate was last worked out
-	since  uint64        // drops since then
-	again  *time.Timer   // looks at the rate while the period is more than 1: when a storm is over, nothing else may wake us
+	mu     sync.Mutex
+	events dropEvents
+	reader dropReader
+	turn   *time.Timer // the next thing to do in a storm
 	closed bool
+	dropPace
 
-	sums     map[dropKey]*dropSum
-	lost     uint64 // drops that the kernel had no room to tell of
-	garbled  uint64
-	unshared uint64 // drops of which nothing is known but their number
-	trouble  error
+	batch   map[dropKey]uint64 // what the rings told last
+	sums    map[dropKey]*dropSum
+	lost    uint64  // drops that the kernel had no room to tell of
+	losses  float64 // how many of these, and of those that they stood for, are not in the sums yet
+	garbled uint64
+	trouble error
 }
 
 // A dropReader is a tracepoint.Reader.
 type dropReader interface {
-	Rings() int
-	FDs() []int
-	DrainRing(i int, t tracepoint.Taker) (lost, garbled uint64, full bool)
-	Count(i int) (uint64, error)
-	SetPeriod(period uint64) error
+	Drain(tracepoint.Taker) (lost, garbled uint64)
+	Enable() error
+	Disable() error
 	Close()
 }
 
-// A dropRing is what is known of the drops on one CPU.
-type dropRing struct {
-	told    uint64 // drops that stand in the sums, or did, since the beginning
-	behind  uint64 // by how much the kernel's count was ahead of that when it was last read
-	counted bool   // the count must be read the next time too: the last drops may have been told of only in part
-	samples map[dropKey]uint64
-	shares  map[dropKey]uint64 // the last samples of a time when not all drops were told of
+// A dropPace says when drops are told of.
+type dropPace struct {
+	storm  bool
+	open   bool          // in a storm: a window is open
+	since  time.Duration // since boot: when this second began, or what the window tells of, or the last one told of
+	opened time.Duration // since boot: when the window was opened
+	told   uint64        // drops in this second or window
+	rate   float64       // drops a second, in a storm
+	scale  float64       // so many drops each one of the last window stood for; 1: each was told of
+	quiet  int           // windows in a row in which there were few
 }
 
 type dropKey struct {
@@ -68,23 +63,24 @@ type dropKey struct {
 }
 
 type dropSum struct {
-	packets, estimated uint64
-	subject            *store.Subject[store.PacketDropID, store.PacketDrop]
+	looked    uint64  // drops that were told of since the last sample
+	estimated float64 // and others
+	subject   *store.Subject[store.PacketDropID, store.PacketDrop]
 }
 
 const (
 	// dropRoom is how much the rings take together, in bytes. 64 KiB are 900 drops.
 	dropRoom = 256 << 10
-	// dropsMost is how many drops a second are told of, one by one, on all CPUs together. It takes 0.4 µs to read one.
-	dropsMost = 8000
-	// dropsSampled is how many are looked at in a storm.
-	dropsSampled = 2000
-	// mostPeriod bounds the period: beyond it, looking costs nothing that could be measured.
-	mostPeriod = 1 << 20
-	// rateOver is the shortest time over which a rate is worked out.
-	rateOver = 20 * time.Millisecond
-	// stormLook is how long after one look at a storm the next is.
-	stormLook = time.Second
+	// dropsMost is how many drops are told of in a second, on all CPUs together. One costs 1.4 µs where it is dropped, and 0.4 µs to read.
+	dropsMost = 5000
+	// between is how long a storm is not looked at, or longer, so that no more are told of.
+	between = 100 * time.Millisecond
+	// windowDrops is how many drops a window should have.
+	windowDrops = dropsMost * float64(between) / float64(time.Second)
+	// shortest and longest bound a window.
+	shortest, longest = time.Millisecond, 20 * time.Millisecond
+	// quietWindows is after how many windows with few drops in a row a storm is over.
+	quietWindows = 5
 )
 
 // dropEvents say which event is read, where its parts are, and what the reasons are called.
@@ -135,15 +131,8 @@ func lookUpDrops() (d dropEvents, err error) {
 }
 
 func (d *dropEvents) open() (err error) {
-	// Who has no CAP_IPC_LOCK gets kernel.perf_event_mlock_kb for each CPU.
-	for room := dropRoom; ; room /= 2 {
-		if d.reader, err = tracepoint.Open([]tracepoint.Event{d.event}, room); err == nil {
-			return nil
-		}
-		if !errors.Is(err, unix.EPERM) || room < 64<<10 {
-			return err
-		}
-	}
+	d.reader, err = tracepoint.Open([]tracepoint.Event{d.event}, dropRoom)
+	return err
 }
 
 // dropsMissing says why drops are not recorded.
@@ -155,58 +144,170 @@ func dropsMissing(err error) string {
 }
 
 func newDrops(w *store.Writer) *drops {
-	d := &drops{source: w.Source("drops"), sums: map[dropKey]*dropSum{}, period: 1}
+	d := &drops{source: w.Source("drops"), sums: map[dropKey]*dropSum{}, batch: map[dropKey]uint64{}}
 	d.set = store.NewSet(d.source, store.PacketDrops)
 	return d
 }
 
-// follow has the rings emptied before they are full.
-func (d *drops) follow(events dropEvents, m *monitor) error {
-	d.begin(events, events.reader)
-	d.monitor = m
-	for _, fd := range d.reader.FDs() {
-		if err := m.addFile(fd, d); err != nil {
-			return err
-		}
+// record begins to record drops; where that cannot be, the recording says so in every sample.
+func (d *drops) record() error {
+	events, err := openDrops()
+	if err != nil {
+		d.missing = &store.OffError{By: "a lack of CAP_PERFMON and CAP_SYS_ADMIN, or of Linux 5.17: " + err.Error()}
+		return nil
 	}
-	return nil
+	return d.follow(events)
 }
 
-func (d *drops) begin(events dropEvents, reader dropReader) {
-	d.events, d.reader, d.looked = events, reader, kernel.SinceBoot()
-	d.rings = make([]dropRing, reader.Rings())
-	for i := range d.rings {
-		d.rings[i].samples = map[dropKey]uint64{}
-	}
+// follow takes what the rings of these events tell, before they are full.
+func (d *drops) follow(events dropEvents) error {
+	d.begin(events, events.reader, kernel.SinceBoot())
+	return events.reader.Watch(func() { d.step(false) })
+}
+
+func (d *drops) begin(events dropEvents, reader dropReader, now time.Duration) {
+	d.events, d.reader, d.dropPace = events, reader, dropPace{since: now, scale: 1}
 }
 
 func (d *drops) close() {
-	if d == nil {
-		return
+	d.mu.Lock()
+	d.closed = true
+	if d.turn != nil {
+		d.turn.Stop()
 	}
-	for _, fd := range d.reader.FDs() {
-		d.monitor.remove(fd)
+	d.mu.Unlock()
+	if d.reader != nil {
+		d.reader.Close()
 	}
+}
+
+// step takes what is in the rings, or takes its turn in a storm.
+func (d *drops) step(turn bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.closed = true
-	if d.again != nil {
-		d.again.Stop()
+	if d.closed {
+		return
 	}
-	d.reader.Close()
+	now := kernel.SinceBoot()
+	var next time.Duration
+	if turn && d.storm {
+		next = d.takeTurn(now)
+	} else {
+		next = d.drain(now)
+	}
+	d.wait(next)
+}
+
+// wait has the next turn taken after that time; 0: not yet another.
+func (d *drops) wait(next time.Duration) {
+	switch {
+	case next == 0:
+	case d.turn == nil:
+		d.turn = time.AfterFunc(next, func() { d.step(true) })
+	default:
+		d.turn.Reset(next)
+	}
+}
+
+// drain takes what is in the rings. When there are too many, a storm begins, and it returns after what time its first turn is; else 0.
+func (d *drops) drain(now time.Duration) (next time.Duration) {
+	if d.take(); d.storm {
+		return 0 // they count with the others of their window
+	}
+	d.settle()
+	if now-d.since > time.Second {
+		d.since, d.told = now, 0
+	}
+	if d.told <= dropsMost {
+		return 0
+	}
+	d.control(d.reader.Disable)
+	d.take()
+	d.settle()
+	rate := float64(d.told) / max(now-d.since, shortest).Seconds()
+	d.dropPace = dropPace{storm: true, since: now, rate: rate, scale: 1}
+	return between
+}
+
+// takeTurn opens or closes a window, and returns after what time the next turn is; 0: the storm is over.
+func (d *drops) takeTurn(now time.Duration) (next time.Duration) {
+	if !d.open {
+		d.control(d.reader.Enable)
+		d.open, d.opened, d.told = true, now, 0
+		return min(max(time.Duration(windowDrops/max(d.rate, 1)*float64(time.Second)), shortest), longest)
+	}
+	d.control(d.reader.Disable)
+	d.open = false
+	d.take()
+	width := max(now-d.opened, 1)
+	d.scale = float64(now-d.since) / float64(width)
+	d.settle()
+	d.since = now
+	if d.rate = float64(d.told) / width.Seconds(); d.rate > dropsMost/2 {
+		d.quiet = 0
+	} else if d.quiet++; d.quiet == quietWindows {
+		d.control(d.reader.Enable)
+		d.dropPace = dropPace{since: now, scale: d.scale}
+		return 0
+	}
+	return max(between, time.Duration(d.told)*time.Second/dropsMost)
+}
+
+func (d *drops) control(do func() error) {
+	d.trouble = do()
+}
+
+// take takes what the rings tell into the batch. What the kernel had no room to tell of was lost before that, and stood for as many as what was told then.
+func (d *drops) take() {
+	lost, garbled := d.reader.Drain(d)
+	d.garbled += garbled
+	d.lost += lost
+	d.told += lost
+	d.losses += float64(lost) * d.scale
+}
+
+// settle adds the batch to the sums, and begins another.
+func (d *drops) settle() {
+	if !d.storm {
+		d.scale = 1
+	}
+	var all uint64
+	for _, n := range d.batch {
+		all += n
+	}
+	for key, n := range d.batch {
+		s := d.sums[key]
+		if s == nil {
+			s = &dropSum{}
+			d.sums[key] = s
+		}
+		s.looked += n
+		s.estimated += float64(n)*(d.scale-1) + d.losses*float64(n)/float64(all)
+	}
+	if all == 0 { // of what was lost nothing is known
+		return
+	}
+	d.told += all
+	d.losses = 0
+	clear(d.batch)
 }
 
 // read puts the sums into the recording and begins again. A kind of drops that there were none of rests.
 func (d *drops) read(context.Context) {
 	d.source.Read(func() error {
+		if d.missing != nil {
+			return d.missing
+		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.drainLocked(kernel.SinceBoot())
+		d.wait(d.drain(kernel.SinceBoot()))
 		if d.trouble != nil {
 			return d.trouble
 		}
 		for key, s := range d.sums {
-			if s.packets == 0 {
+			estimated := uint64(s.estimated)
+			packets := s.looked + estimated
+			if packets == 0 {
 				if !d.set.Rest(s.subject) {
 					delete(d.sums, key)
 				}
@@ -214,9 +315,9 @@ func (d *drops) read(context.Context) {
 			}
 			name, description := d.events.reasonOf(key.reason)
 			s.subject = d.set.Put(store.PacketDropID{Reason: name, Protocol: etherType(key.protocol)}, store.PacketDrop{
-				Description: description, Packets: store.Of(int64(s.packets)), Estimated: store.Of(int64(s.estimated)),
+				Description: description, Packets: store.Of(int64(packets)), Estimated: store.Of(int64(estimated)),
 			})
-			s.packets, s.estimated = 0, 0
+			s.looked, s.estimated = 0, s.estimated-float64(estimated)
 		}
 		if what := d.missed(); what != "" {
 			d.source.Lost(what)
@@ -228,181 +329,13 @@ func (d *drops) read(context.Context) {
 // missed says, in words, what was lost since it was last asked.
 func (d *drops) missed() (what string) {
 	switch {
-	case d.unshared+d.garbled > 0:
-		what = fmt.Sprintf("%d dropped packets are missing in packet_drops: why they were dropped is not known", d.unshared+d.garbled)
+	case d.garbled > 0:
+		what = fmt.Sprintf("%d dropped packets are missing in packet_drops: what the kernel told of them made no sense", d.garbled)
 	case d.lost > 0:
 		what = fmt.Sprintf("the kernel had no room to tell of %d dropped packets: their reasons are estimated", d.lost)
 	}
-	d.unshared, d.garbled, d.lost = 0, 0, 0
+	d.garbled, d.lost = 0, 0
 	return what
-}
-
-// drain takes what is in the rings.
-func (d *drops) drain([]byte, time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.closed {
-		d.drainLocked(kernel.SinceBoot())
-	}
-}
-
-func (d *drops) drainLocked(now time.Duration) {
-	for i := range d.rings {
-		d.drainRing(i)
-	}
-	d.pace(now)
-}
-
-// drainRing takes what is in a ring, and shares out the drops that the kernel counted but did not tell of. While it tells of each, its count is not read:
-// another CPU would have to be interrupted for that.
-func (d *drops) drainRing(i int) {
-	r := &d.rings[i]
-	sampled := d.period > 1
-	counts := sampled || r.counted
-	var count uint64
-	if counts { // before: what the count has, the ring has
-		count = d.count(i)
-	}
-	d.taking = r
-	lost, garbled, full := d.reader.DrainRing(i, d)
-	if (lost > 0 || full) && !counts {
-		counts, count = true, d.count(i)
-		l, g, _ := d.reader.DrainRing(i, d) // what came before the count
-		lost, garbled = lost+l, garbled+g
-	}
-	d.lost, d.garbled = d.lost+lost, d.garbled+garbled
-	var n uint64
-	for _, weight := range r.samples {
-		n += weight
-	}
-	// The kernel tells of a loss only when there is room again. The count knows of it now.
-	whole := !sampled && lost == 0 && !(full && !r.counted && count > r.told+n)
-	if whole {
-		for key, weight := range r.samples {
-			d.add(key, weight, 0)
-		}
-		r.told += n
-		d.since += n
-	}
-	if n > 0 && (!whole || full) {
-		r.shares = r.swap()
-	} else {
-		clear(r.samples)
-	}
-	if !counts {
-		return
-	}
-	var ahead uint64
-	if count > r.told {
-		ahead = count - r.told
-	}
-	owed := ahead
-	if whole { // what was counted a moment ago may be told of next; what was ahead before, never will be
-		owed = min(ahead, r.behind)
-	}
-	if owed > 0 {
-		d.share(r, owed)
-		r.told += owed
-		d.since += owed
-	}
-	r.behind = ahead - owed
-	// The kernel may not have told of its last losses yet, and a period that was changed is true of none of the drops in the ring.
-	r.counted = !whole || full || r.behind > 0
-}
-
-// swap are the samples, and leaves room for others.
-func (r *dropRing) swap() map[dropKey]uint64 {
-	samples := r.samples
-	if r.samples = r.shares; r.samples == nil {
-		r.samples = map[dropKey]uint64{}
-	}
-	clear(r.samples)
-	return samples
-}
-
-func (d *drops) count(i int) uint64 {
-	n, err := d.reader.Count(i)
-	if err != nil {
-		d.trouble = err
-	}
-	return n
-}
-
-// share adds so many drops to the reasons as they were in the last samples of the ring.
-func (d *drops) share(r *dropRing, owed uint64) {
-	var all uint64
-	for _, weight := range r.shares {
-		all += weight
-	}
-	if all == 0 {
-		d.unshared += owed
-		return
-	}
-	var seen, given uint64
-	for key, weight := range r.shares {
-		seen += weight
-		upto := uint64(float64(owed) * float64(seen) / float64(all))
-		if seen == all {
-			upto = owed
-		}
-		d.add(key, upto-given, upto-given)
-		given = upto
-	}
-}
-
-func (d *drops) add(key dropKey, packets, estimated uint64) {
-	s := d.sums[key]
-	if s == nil {
-		s = &dropSum{}
-		d.sums[key] = s
-	}
-	s.packets, s.estimated = s.packets+packets, s.estimated+estimated
-}
-
-// pace sets the period by how many drops there are in a second.
-func (d *drops) pace(now time.Duration) {
-	past := now - d.looked
-	if past < rateOver {
-		return
-	}
-	rate := float64(d.since) / past.Seconds()
-	d.since, d.looked = 0, now
-	if period := periodFor(rate, d.period); period != d.period {
-		if err := d.reader.SetPeriod(period); err != nil {
-			d.trouble = err
-			return
-		}
-		for i := range d.rings {
-			d.rings[i].counted = true // from here on it is not known how many of those in the ring stand for how many
-		}
-		d.period = period
-	}
-	if d.period > 1 {
-		if d.again == nil {
-			d.again = time.AfterFunc(stormLook, func() { d.drain(nil, 0) })
-		} else {
-			d.again.Reset(stormLook)
-		}
-	}
-}
-
-// periodFor is one of how many drops is to be told of, at that rate. It changes only when the rate has changed much.
-func periodFor(rate float64, now uint64) uint64 {
-	limit := float64(dropsMost)
-	if now > 1 {
-		limit /= 2
-	}
-	if rate <= limit {
-		return 1
-	}
-	period := uint64(1)
-	for period < mostPeriod && rate/float64(period) > dropsSampled {
-		period *= 2
-	}
-	if now > 1 && (period == now/2 || period == now*2) && rate/float64(now) < dropsMost/2 {
-		return now
-	}
-	return period
 }
 
 // Take takes one event out of a ring.
@@ -412,7 +345,7 @@ func (d *drops) Take(s *tracepoint.Sample) {
 		d.garbled++
 		return
 	}
-	d.taking.samples[key]++
+	d.batch[key]++
 }
 
 // Ran is told of processes, which do not matter here.

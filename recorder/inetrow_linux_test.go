@@ -16,6 +16,7 @@ func TestOlderTCPInfo(t *testing.T) {
 	long := func(offset int) store.Int {
 		return store.Of(binary.NativeEndian.Uint64(kerneltest.TCPInfo(280)[offset:]))
 	}
+	ms := func(offset int) store.Int { return store.Of(long(offset).Or(0) / 1000) }
 	for _, c := range []struct {
 		name string
 		size int
@@ -24,16 +25,18 @@ func TestOlderTCPInfo(t *testing.T) {
 		{"none", 0, store.Socket{}},
 		{"shorter than any kernel's", 100, store.Socket{}},
 		{"Linux 2.6", 104, store.Socket{
-			MSS: word(16), PMTU: word(60), RTT: word(68), RTTVar: word(72), Cwnd: word(80), Retransmits: word(100)}},
+			MSS: word(16), PMTU: word(60), RTT: word(68), RTTVar: word(72), Cwnd: word(80), Retransmits: word(100), Lost: word(32), SSThresh: word(76), RTO: store.Of(0), Tries: store.Of(0), Backoff: store.Of(2)}},
 		{"Linux 4.1", 136, store.Socket{
-			MSS: word(16), PMTU: word(60), RTT: word(68), RTTVar: word(72), Cwnd: word(80), Retransmits: word(100),
+			MSS: word(16), PMTU: word(60), RTT: word(68), RTTVar: word(72), Cwnd: word(80), Retransmits: word(100), Lost: word(32), SSThresh: word(76), RTO: store.Of(0), Tries: store.Of(0), Backoff: store.Of(2),
 			BytesSent: long(120), BytesReceived: long(128)}},
 		{"Linux 4.2", 144, store.Socket{
-			MSS: word(16), PMTU: word(60), RTT: word(68), RTTVar: word(72), Cwnd: word(80), Retransmits: word(100),
+			MSS: word(16), PMTU: word(60), RTT: word(68), RTTVar: word(72), Cwnd: word(80), Retransmits: word(100), Lost: word(32), SSThresh: word(76), RTO: store.Of(0), Tries: store.Of(0), Backoff: store.Of(2),
 			BytesSent: long(120), BytesReceived: long(128), SegsOut: word(136), SegsIn: word(140)}},
 		{"Linux 6.18", 280, store.Socket{
-			MSS: word(16), PMTU: word(60), RTT: word(68), RTTVar: word(72), Cwnd: word(80), Retransmits: word(100),
-			BytesSent: long(200), BytesReceived: long(128), SegsOut: word(136), SegsIn: word(140)}},
+			MSS: word(16), PMTU: word(60), RTT: word(68), RTTVar: word(72), Cwnd: word(80), Retransmits: word(100), Lost: word(32), SSThresh: word(76), RTO: store.Of(0), Tries: store.Of(0), Backoff: store.Of(2),
+			BytesSent: long(200), BytesReceived: long(128), SegsOut: word(136), SegsIn: word(140),
+			Busy: ms(168), RwndLimited: ms(176), SndbufLimited: ms(184), // of microseconds
+			NotSent: store.Of(32), MinRTT: store.Of(32), Reordered: store.Of(56)}}, // 37, 38 and 57, of which the low bits are left out
 	} {
 		r, err := sockdiag.DecodeInet(kerneltest.InetMessage(sockdiag.StateEstablished, sockdiag.InetDiagInfo, kerneltest.TCPInfo(c.size)))
 		if err != nil {

@@ -119,10 +119,11 @@ func (s *interfaces) put(k *knownLink) {
 // linkRow is the link as it is recorded.
 func linkRow(l *rtnl.Link, netns store.Int, master string, speed linkSpeed) (store.InterfaceID, store.Interface) {
 	v := store.Interface{
-		Type: string(l.Kind), MAC: hardwareAddr(l.MAC), MTU: l.MTU, Carrier: l.Carrier,
+		Type: string(l.Info.Kind), MAC: hardwareAddr(l.MAC), MTU: l.MTU, Carrier: l.Carrier,
 		Flags: flagText(l.Flags, linkFlags), Speed: speed.mbps, Duplex: speed.duplex, Master: master,
 		Qdisc: string(l.Qdisc), TxQLen: l.TxQLen, Alias: string(l.Alias),
 		Link: l.Below, Promisc: l.Promiscuity, CarrierUp: l.CarrierChanges, AltNames: l.AltNames,
+		VLAN: l.Info.VLAN, VRFTable: l.Info.VRFTable, Tunnel: l.Info.TunnelText(), MemberState: l.Info.MemberText(), LinkFailures: l.Info.LinkFailures,
 	}
 	if v.Type == "" {
 		v.Type = (&nl.IfInfomsg{IfInfomsg: unix.IfInfomsg{Type: l.Hardware}}).EncapType()

@@ -49,10 +49,18 @@ func ipLinks(t *testing.T) []map[string]any {
 			"operstate": m["operstate"], "master": m["master"], "qdisc": m["qdisc"], "txqlen": number(t, m["txqlen"]),
 			"alias": m["ifalias"], "type": m["link_type"], "flags": ipFlags(m["flags"]),
 			"speed_mbps": sysfsNumber(t, name, "speed"), "carrier": sysfsNumber(t, name, "carrier"),
-			"duplex": sysfsWord(name, "duplex"),
+			"duplex": sysfsWord(name, "duplex"), "member_state": nil, "tunnel": nil,
 		}
 		if info, ok := m["linkinfo"].(map[string]any); ok && info["info_kind"] != nil {
 			link["type"] = info["info_kind"]
+		}
+		if info, ok := m["linkinfo"].(map[string]any); ok {
+			if port, ok := info["info_slave_data"].(map[string]any); ok {
+				link["member_state"] = port["state"]
+			}
+			if data, ok := info["info_data"].(map[string]any); ok && info["info_kind"] == "vxlan" {
+				link["tunnel"] = fmt.Sprintf("id %v remote %v local %v dstport %v", data["id"], data["remote"], data["local"], data["port"])
+			}
 		}
 		links = append(links, link)
 	}
@@ -94,12 +102,13 @@ func TestInterfaces(t *testing.T) {
 		"link add br0 type bridge", "link set br0 up", "link set v0 master br0",
 		"link set d0 alias to-the-lab", "link set d0 txqueuelen 77", "link set d0p mtu 9000",
 		"link add idle0 type bridge", "link set d0 promisc on", "link set lo mtu 30000",
+		"link add x0 type vxlan id 42 remote 10.0.0.2 local 10.0.0.1 dstport 4789",
 	} {
 		ip(t, line)
 	}
 	r := newRecording(t)
 	src := newInterfaces(r.Writer, here(t))
-	const columns = "ifindex, name, type, mac, mtu, operstate, carrier, speed_mbps, duplex, master, qdisc, txqlen, alias, flags"
+	const columns = "ifindex, name, type, mac, mtu, operstate, carrier, speed_mbps, duplex, master, qdisc, txqlen, alias, flags, member_state, tunnel"
 	check := func(when string) {
 		t.Helper()
 		agree(t, r, src, when, func() []map[string]any { return ipLinks(t) }, func() []map[string]any {
@@ -119,7 +128,8 @@ func TestInterfaces(t *testing.T) {
 	eventually(t, "the bridge has carrier", func() bool { return strings.Contains(kerneltest.Command(t, "ip", "link", "show", "br0"), "state UP") })
 	check("at first")
 	for _, where := range []string{
-		"name = 'lo' AND type = 'loopback' AND mtu = 30000", "name = 'v0' AND type = 'veth' AND master = 'br0'",
+		"name = 'lo' AND type = 'loopback' AND mtu = 30000", "name = 'v0' AND type = 'veth' AND master = 'br0' AND member_state = 'forwarding'",
+		"name = 'x0' AND type = 'vxlan' AND tunnel = 'id 42 remote 10.0.0.2 local 10.0.0.1 dstport 4789' AND vlan_id IS NULL AND vrf_table IS NULL AND link_failures IS NULL",
 		"name = 'd0' AND alias = 'to-the-lab' AND txqlen = 77 AND flags LIKE '%PROMISC%' AND speed_mbps = 10000 AND duplex = 'full'",
 		"name = 'br0' AND type = 'bridge' AND operstate = 'UP'",
 		"name = 'idle0' AND type = 'bridge' AND operstate = 'DOWN' AND flags NOT LIKE '%UP%'",
@@ -134,6 +144,7 @@ func TestInterfaces(t *testing.T) {
 	ip(t, "link set br0 down")
 	ip(t, "link set br0 name br1") // the master of v0, too, is another now
 	ip(t, "link set lo alias home")
+	ip(t, "link set x0 type vxlan remote 10.0.0.3")
 	ip(t, "link set d0p down") // d0 loses its carrier and its speed
 	check("changed")
 	ip(t, "link set d0p up")

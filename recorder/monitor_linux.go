@@ -88,13 +88,6 @@ func (h *monitor) add(fd int, e subscriber) error {
 	return h.subscribe(fd, e)
 }
 
-// addFile is add for what is no socket.
-func (h *monitor) addFile(fd int, e subscriber) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.subscribe(fd, e)
-}
-
 func (h *monitor) subscribe(fd int, e subscriber) error {
 	h.subscribers[int32(fd)] = e
 	if err := h.watch(unix.EPOLL_CTL_ADD, fd); err != nil {

@@ -18,11 +18,12 @@ import (
 
 // A network is a network namespace that is being recorded.
 type network struct {
-	ns      namespace
-	own     bool // it is the one that the recorder runs in
-	sources []source
-	changes *changes // nil: they are not heard
-	shut    bool     // closed: no process is left in it, and we hold no descriptor
+	ns       namespace
+	own      bool // it is the one that the recorder runs in
+	sources  []source
+	changes  *changes  // nil: they are not heard
+	firewall *firewall // nil: it is switched off
+	shut     bool      // closed: no process is left in it, and we hold no descriptor
 
 	refused *refusal // it cannot be entered
 
@@ -38,12 +39,23 @@ func (r *run) enter(ns namespace) {
 	}
 	r.sockets.enter(ns)
 	all, off := sources(r.writer, ns), without(r.Without)
+	if r.Conntrack {
+		all = append(all, newFlows(r.writer, ns, r.CloseBudget))
+	}
 	net := &network{ns: ns, own: ns.id == r.ownNS.id, sources: off.replace(all)}
 	if off.has("changes") {
 		net.sources = append(net.sources, off.off("changes", r.writer.SourceIn(ns.id, "changes")))
 	} else {
 		net.changes = newChanges(r.writer, ns, all, r.monitor, r.trigger)
 		net.changes.off, net.changes.log = off.changes(), r.debug.Netlink
+	}
+	for _, s := range net.sources {
+		if s, ok := s.(*firewall); ok {
+			net.firewall, s.conn.Log = s, r.debug.Netlink
+			if net.changes != nil {
+				s.follow(r.monitor, r.trigger)
+			}
+		}
 	}
 	r.networks = append(r.networks, net)
 }
@@ -52,6 +64,7 @@ func (r *run) enter(ns namespace) {
 func (r *run) leave(n *network) {
 	r.sockets.leave(n.ns)
 	n.changes.close()
+	n.firewall.close()
 	n.ns.close()
 	r.writer.Retire(n.ns.id)
 	if l := r.debug.Store; l != nil {
@@ -188,6 +201,7 @@ func (r *run) shut(net *network) {
 	net.shut = true
 	r.sockets.shut(net.ns)
 	net.changes.close()
+	net.firewall.close()
 	net.ns.close()
 }
 

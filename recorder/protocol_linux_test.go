@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -30,8 +31,11 @@ func counted(t *testing.T) map[string]int64 {
 		all[file+" "+proto+" "+name] = n
 	}
 	group6 := regexp.MustCompile(`^(Ip6|Icmp6|UdpLite6|Udp6)(.+)$`)
-	for _, file := range []string{"snmp", "snmp6", "netstat", "sockstat", "sockstat6", "protocols"} {
+	for _, file := range []string{"snmp", "snmp6", "netstat", "sockstat", "sockstat6", "protocols", "xfrm_stat", "stat/nf_conntrack"} {
 		b, err := os.ReadFile("/proc/self/net/" + file)
+		if os.IsNotExist(err) && (file == "xfrm_stat" || file == "stat/nf_conntrack") {
+			continue // not of this kernel
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,8 +43,14 @@ func counted(t *testing.T) map[string]int64 {
 		for i, line := range lines {
 			words := strings.Fields(line)
 			switch file {
+			case "xfrm_stat":
+				add(file, "Xfrm", words[0], words[1])
+			case "stat/nf_conntrack":
+				if i > 0 {
+					addCPU(all, "nf_conntrack", strings.Fields(lines[0]), words)
+				}
 			case "protocols":
-				if i > 0 && !regexp.MustCompile(`^(UDP|TCP|RAW|UNIX|AF_VSOCK|protocol)(v6|-STREAM)?$`).MatchString(words[0]) {
+				if i > 0 && !regexp.MustCompile(`^(UDP|TCP|RAW|UNIX|AF_VSOCK|PACKET|UDP-Lite|UDPLITE|protocol)(v6|-STREAM)?$`).MatchString(words[0]) {
 					add(file, words[0], "sockets", words[2])
 				}
 			case "snmp6":
@@ -62,7 +72,25 @@ func counted(t *testing.T) map[string]int64 {
 			}
 		}
 	}
+	for _, name := range []string{"entries", "drop", "early_drop", "insert_failed"} { // of the table conntrack
+		delete(all, "nf_conntrack nf_conntrack "+name)
+	}
 	return all
+}
+
+// addCPU adds a line of a file of /proc/net/stat.
+func addCPU(all map[string]int64, file string, titles, words []string) {
+	for i, title := range titles {
+		n, err := strconv.ParseInt(words[i], 16, 64)
+		if err != nil {
+			panic(err)
+		}
+		name := file + " " + file + " " + title
+		if title == "entries" {
+			all[name] = 0 // each line has them all
+		}
+		all[name] += n
+	}
 }
 
 func recordedCounters(r *testRecording) map[string]int64 {
@@ -132,6 +160,167 @@ func TestProtocolCounters(t *testing.T) {
 		if len(row) != 1 || row[0]["kind"] != want.kind || !strings.Contains(text(row[0]["description"]), want.words) {
 			t.Errorf("%s: %v, want a %s with the words %q", name, row, want.kind, want.words)
 		}
+	}
+}
+
+// TestXfrmCounters: packets that an IPsec policy blocks are counted where netstat and nstat find them.
+func TestXfrmCounters(t *testing.T) {
+	if !kerneltest.InNamespace(t) {
+		return
+	}
+	quiet(t)
+	links(t, "d0")
+	ip(t, "addr add 10.1.0.1/24 dev d0")
+	if _, err := os.Stat("/proc/self/net/xfrm_stat"); err != nil {
+		kerneltest.NeedKernel(t, err.Error())
+	}
+	r := newRecording(t)
+	src := newProtocolCounters(r.Writer, here(t))
+	r.sample(src)
+	ip(t, "xfrm policy add src 10.1.0.1/32 dst 10.1.0.2/32 dir out action block")
+	const packets = 7
+	blocked := 0
+	for range packets {
+		c, err := net.Dial("udp4", "10.1.0.2:9")
+		if err != nil {
+			blocked++ // that it may not go there is said at once
+			continue
+		}
+		c.Close()
+	}
+	r.sample(src)
+	want := []map[string]any{{"file": "xfrm_stat", "proto": "Xfrm", "name": "XfrmOutPolBlock", "value": int64(blocked), "description": "To be sent, and the policy blocks it."}}
+	got := r.rows("SELECT file, proto, name, value, description FROM protocol_deltas WHERE proto = 'Xfrm' AND value > 0")
+	if diff := cmp.Diff(want, got); diff != "" || blocked != packets {
+		t.Errorf("%d blocked (-want +got):\n%s", blocked, diff)
+	}
+}
+
+// TestConntrackCounters: packets that belong to no connection are counted where conntrack -S finds them, in the namespace that they came to.
+func TestConntrackCounters(t *testing.T) {
+	if !kerneltest.InNamespace(t) {
+		return
+	}
+	loopback(t)
+	for _, line := range []string{"add table inet t", "add chain inet t c { type filter hook output priority 0 ; }", "add rule inet t c ct state invalid counter"} {
+		if out, err := exec.Command("nft", strings.Fields(line)...).CombinedOutput(); err != nil {
+			kerneltest.NeedKernel(t, string(out))
+		}
+	}
+	r := newRecording(t)
+	src := newProtocolCounters(r.Writer, here(t))
+	r.sample(src)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	const packets = 9
+	for range packets { // TCP without any flag
+		if err := unix.Sendto(fd, make([]byte, 20), 0, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.sample(src)
+	counted := kerneltest.Command(t, "nft", "list", "table", "inet", "t")
+	if !strings.Contains(counted, fmt.Sprintf("packets %d ", packets)) {
+		t.Fatalf("nft does not count %d invalid packets: %s", packets, counted)
+	}
+	got := r.rows("SELECT file, name, value > 0 AS grew, kind FROM protocol_deltas WHERE name = 'invalid' AND value >= ?", packets)
+	if diff := cmp.Diff([]map[string]any{{"file": "nf_conntrack", "name": "invalid", "grew": int64(1), "kind": "counter"}}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s\n%v", diff, r.rows("SELECT * FROM protocol_deltas WHERE file = 'nf_conntrack' AND value > 0"))
+	}
+}
+
+// TestMachineCounters: the tables of neighbours and the open files are counted for the whole machine, in which other programs work too: what is
+// recorded lies between two readings.
+func TestMachineCounters(t *testing.T) {
+	if !kerneltest.InNamespace(t) {
+		return
+	}
+	links(t)
+	read := func() map[string]int64 {
+		all := map[string]int64{}
+		for _, file := range []string{"arp_cache", "ndisc_cache"} {
+			b, err := os.ReadFile("/proc/1/net/stat/" + file) // the kernel shows it nowhere else
+			if err != nil {
+				kerneltest.NeedKernel(t, err.Error())
+			}
+			lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+			for _, line := range lines[1:] {
+				addCPU(all, file, strings.Fields(lines[0]), strings.Fields(line))
+			}
+		}
+		b, err := os.ReadFile("/proc/sys/fs/file-nr")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var unused int64
+		var open, most int64
+		if _, err := fmt.Sscan(string(b), &open, &unused, &most); err != nil {
+			t.Fatal(err)
+		}
+		all["file-nr files allocated"], all["file-nr files max"] = open, most
+		return all
+	}
+	r := newRecording(t)
+	src := newMachineCounters(r.Writer, here(t))
+	before := read()
+	r.sample(src)
+	after, got := read(), recordedCounters(r)
+	if len(got) != len(before) || len(got) < 2*12+2 {
+		t.Errorf("%d counters, the kernel has %d", len(got), len(before))
+	}
+	gauges := map[string]bool{"arp_cache arp_cache entries": true, "ndisc_cache ndisc_cache entries": true, "file-nr files allocated": true}
+	for name, n := range got {
+		switch low, high := before[name], after[name]; {
+		case gauges[name]: // it goes up and down
+			if n < min(low, high)/2 || n > 2*max(low, high) {
+				t.Errorf("%s is %d, and was %d and %d", name, n, low, high)
+			}
+		case n < low || n > high:
+			t.Errorf("%s is %d, not between %d and %d", name, n, low, high)
+		}
+	}
+	for _, row := range r.rows("SELECT name, kind, netns, description FROM protocol_counters_now") {
+		gauge := row["name"] == "entries" || row["name"] == "allocated" || row["name"] == "max"
+		if (row["kind"] == "gauge") != gauge || row["netns"] != nil || row["description"] == nil {
+			t.Errorf("%v", row)
+		}
+	}
+	if got := r.rows("SELECT outcome, netns FROM sources_now WHERE source = 'protocol_counters'"); len(got) != 1 || got[0]["outcome"] != "read" || got[0]["netns"] != nil {
+		t.Errorf("outcome %v", got)
+	}
+}
+
+// Counters of CPUs are added up, but for the entries, which every line says of all. Nothing is made up where a line is short.
+func TestParseCPUs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"two CPUs", "entries  found drop\n00000003  0000000a 1ffffffff\n00000003  00000001 00000002\n", []string{"entries=3", "found=11", "drop=8589934593"}},
+		{"no CPU", "entries found\n", nil},
+		{"a value missing", "entries found\n00000003\n", []string{"error"}},
+		{"a value more", "entries\n00000003 00000004\n", []string{"error"}},
+		{"no number", "entries\n0000000g\n", []string{"error"}},
+		{"too many", strings.Repeat("a ", 65) + "\n" + strings.Repeat("1 ", 65) + "\n", []string{"error"}},
+	} {
+		var got []string
+		if err := parseCPUs([]byte(c.text), func(title []byte, value store.Int) { got = append(got, fmt.Sprintf("%s=%d", title, value.Or(-1))) }); err != nil {
+			got = append(got, "error")
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+	var names []string
+	parseConntrackStat([]byte("entries clashres drop early_drop insert_failed\n1 2 3 4 5\n"), func(proto, name []byte, value store.Int) {
+		names = append(names, fmt.Sprintf("%s %s=%d", proto, name, value.Or(-1)))
+	})
+	if diff := cmp.Diff([]string{"nf_conntrack clashres=2"}, names); diff != "" {
+		t.Errorf("conntrack (-want +got):\n%s", diff)
 	}
 }
 
@@ -237,7 +426,7 @@ func FuzzProtocolFiles(f *testing.F) {
 	f.Add([]byte("Ip6InReceives   \t5\nUdpLite6NoPorts 18446744073709551615\n"))
 	f.Add([]byte("sockets: used 14\nTCP: inuse 1 orphan 0 tw 0\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, parse := range []func([]byte, counterVisit) error{parsePairs, parseSnmp6, parseSockstat} {
+		for _, parse := range []func([]byte, counterVisit) error{parsePairs, parseSnmp6, parseSockstat, parseXfrm, parseConntrackStat, parseFileNr} {
 			n := 0
 			parse(b, func(proto, name []byte, value store.Int) {
 				n++
@@ -304,12 +493,8 @@ func TestSocketsThatAreLeftOut(t *testing.T) {
 		domain, socket, protocol int
 		bind                     unix.Sockaddr
 	}{
-		{"PACKET", unix.AF_PACKET, unix.SOCK_DGRAM, 0, nil},
-		{"PACKET", unix.AF_PACKET, unix.SOCK_RAW, 0, nil},
 		{"NETLINK", unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE, nil},
 		{"XDP", unix.AF_XDP, unix.SOCK_RAW, 0, nil},
-		{"UDP-Lite", unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDPLITE, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}},
-		{"UDPLITEv6", unix.AF_INET6, unix.SOCK_DGRAM, unix.IPPROTO_UDPLITE, &unix.SockaddrInet6{Addr: [16]byte{15: 1}}},
 	} {
 		if _, known := before[c.kind]; !known {
 			continue // not of this kernel
@@ -326,7 +511,7 @@ func TestSocketsThatAreLeftOut(t *testing.T) {
 		}
 		want[c.kind]++
 	}
-	if want["PACKET"] != 2 || want["NETLINK"] != 1 {
+	if want["NETLINK"] != 1 {
 		t.Fatalf("this kernel counts %v", before)
 	}
 	r.sample(counters, all)

@@ -16,6 +16,8 @@
 //	trace                             who opened and closed each TCP connection, and how it ended
 //	drops                             why the kernel threw packets away
 //	internal/sockdiag                 sockets as the kernel tells them (sock_diag)
+//	internal/ctnetlink                the flows of connection tracking
+//	internal/nftables                 tables of the firewall as the kernel tells them (nf_tables)
 //	internal/rtnl                     links, qdiscs, addresses, neighbours, nexthops, routes and rules as the kernel tells them (rtnetlink)
 //	internal/tracepoint               tracepoints of the kernel, through perf_event_open
 //	internal/owners                   which processes hold which sockets
@@ -132,6 +134,9 @@ type Config struct {
 	// off; what they would have told is unknown.
 	Without []string
 
+	// Conntrack has the flows of connection tracking recorded (conntrack_flows). Of new ones no more in a sample than CloseBudget.
+	Conntrack bool
+
 	// NoMask has command lines recorded as they are. Otherwise passwords, keys and tokens in them are replaced by ***.
 	NoMask bool
 
@@ -149,14 +154,14 @@ type Config struct {
 	Sampled func()
 }
 
-// SourceNames are the sources that can be switched off with Config.Without. "sockets" is all of tcp, udp, raw and unix, and with
+// SourceNames are the sources that can be switched off with Config.Without. "sockets" is all of tcp, udp, raw, udplite, packet and unix, and with
 // them owners and traffic; "owners" is which processes hold the sockets, "closes" what the kernel tells of closed sockets, "trace" who opened and closed
 // connections, and how they ended, "drops" why the kernel threw packets away, and
 // "changes" what it tells of links, addresses, neighbours, nexthops, routes and rules between samples. Which network namespaces are
 // recorded, Config.NetNS says.
 var SourceNames = []string{
-	"addresses", "changes", "closes", "conntrack", "drops", "interfaces", "neighbors", "nexthops", "owners", "protocol_counters", "qdiscs", "raw", "routes", "rules",
-	"settings", "sockets", "softnet", "tcp", "trace", "traffic", "udp", "unix",
+	"addresses", "changes", "closes", "conntrack", "drops", "firewall", "interfaces", "multicast_groups", "neighbors", "nexthops", "owners", "packet", "protocol_counters", "qdiscs", "raw", "routes", "rules",
+	"settings", "sockets", "softnet", "tcp", "trace", "traffic", "udp", "udplite", "unix",
 }
 
 func (c Config) check() error {

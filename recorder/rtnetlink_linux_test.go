@@ -36,7 +36,7 @@ func TestSourcesAfterLostSample(t *testing.T) {
 	sources := map[string]source{
 		"interfaces": newInterfaces(r.Writer, ns), "addresses": newAddresses(r.Writer, ns), "neighbors": newNeighbors(r.Writer, ns),
 		"routes": newRoutes(r.Writer, ns), "rules": newRules(r.Writer, ns), "protocol_counters": newProtocolCounters(r.Writer, ns),
-		"qdiscs": newQdiscs(r.Writer, ns),
+		"qdiscs": newQdiscs(r.Writer, ns), "multicast_groups": newMulticastGroups(r.Writer, ns),
 	}
 	lose := func() {
 		t.Helper()
@@ -113,7 +113,7 @@ func (m manySources) read(ctx context.Context) {
 // BenchmarkLinkSources is what a sample costs on this machine, without sockets and processes.
 func BenchmarkLinkSources(b *testing.B) {
 	constructors := map[string]func(*store.Writer, namespace) source{
-		"interfaces": newInterfaces, "qdiscs": newQdiscs, "addresses": newAddresses, "neighbors": newNeighbors, "routes": newRoutes, "rules": newRules,
+		"interfaces": newInterfaces, "qdiscs": newQdiscs, "addresses": newAddresses, "multicast_groups": newMulticastGroups, "neighbors": newNeighbors, "routes": newRoutes, "rules": newRules,
 		"protocol_counters": newProtocolCounters, "softnet": newSoftnet, "conntrack": newConntrack, "settings": newSettings,
 	}
 	for name, constructor := range constructors {

@@ -26,12 +26,14 @@ func sources(w *store.Writer, ns namespace) []source {
 		newInterfaces(w, ns),
 		newQdiscs(w, ns),
 		newAddresses(w, ns),
+		newMulticastGroups(w, ns),
 		newNeighbors(w, ns),
 		hops, // before the routes that go by them
 		ways,
 		newRules(w, ns),
 		newProtocolCounters(w, ns),
 		newConntrack(w, ns),
+		newFirewall(w, ns),
 		newSettings(w, ns),
 	}
 }
@@ -58,7 +60,7 @@ func Run(ctx context.Context, c Config) error {
 	whole := context.WithoutCancel(ctx)
 	w, err := store.Create(whole, store.Options{
 		Path: c.Path, Boot: boot, Interval: c.Interval, Version: c.Version, UID: os.Geteuid(), Limits: c.Limits,
-		Capabilities: append(probeCapabilities(whole), maskCapability(c.NoMask)), Notice: c.Notice,
+		Capabilities: append(probeCapabilities(whole), maskCapability(c.NoMask), flowsCapability(c.Conntrack)), Notice: c.Notice,
 	})
 	if err != nil {
 		return err
@@ -94,7 +96,7 @@ type run struct {
 	sockets    *sockets   // of all network namespaces: they are read first, because they change fastest
 	networks   []*network // what else is in each
 	machine    []source   // what is of the whole machine
-	drops      *drops     // one of them; nil: it is not read
+	drops      *drops     // one of them
 	monitor    *monitor   // of changes: closes gather in another, and come far more often
 	trigger    *trigger   // changes bring the next sample forward
 	said       map[string]bool
@@ -119,24 +121,20 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 		s.off = append(s.off, without(c.Without).off("trace", w.Source("trace")))
 	} else if t, err := openTrace(); err == nil { // else capabilities says what is missing
 		s.trace = t
-		if err := t.record(w, s.monitor); err != nil {
+		if err := t.record(w); err != nil {
 			s.close()
 			return nil, err
 		}
 	}
-	machine := []source{newSoftnet(w, own)}
-	var dropped *drops
-	if without(c.Without).has("drops") {
-		machine = append(machine, newDrops(w))
-	} else if events, err := openDrops(); err == nil { // else capabilities says what is missing
-		dropped = newDrops(w)
-		if err := dropped.follow(events, s.monitor); err != nil {
+	dropped := newDrops(w)
+	if !without(c.Without).has("drops") {
+		if err := dropped.record(); err != nil {
 			dropped.close()
 			s.close()
 			return nil, err
 		}
-		machine = append(machine, dropped)
 	}
+	machine := []source{newSoftnet(w, own), newMachineCounters(w, own), dropped}
 	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace(machine), drops: dropped, trigger: newTrigger(), said: map[string]bool{}}
 	if r.monitor, err = newMonitor(); err != nil {
 		dropped.close()
@@ -316,6 +314,7 @@ func (r *run) sample(ctx context.Context) error {
 	}
 	for _, n := range r.networks {
 		n.changes.done()
+		n.firewall.done()
 	}
 	r.memory.look()
 	for _, t := range r.writer.Troubles() {
@@ -357,6 +356,7 @@ func (r *run) startOver() {
 		r.sockets.startOver()
 		for _, n := range r.networks {
 			n.changes.startOver()
+			n.firewall.startOver()
 		}
 	}
 }

@@ -51,6 +51,12 @@ func newSockets(w *store.Writer, namespaces ...namespace) source {
 	users := owners.NewUsers()
 	s := &sockets{writer: w, users: users, cgroups: owners.NewCgroups(), owners: owners.New(w, users), buf: sockdiag.NewBuffer(), fresh: true}
 	s.owners.Gone = s.isGone
+	s.owners.Opener = func(e *owners.Held) int32 {
+		if who := s.trace.whose(&e.Rec); who != nil {
+			return who.PID
+		}
+		return 0
+	}
 	for _, ns := range namespaces {
 		s.enter(ns)
 	}
@@ -66,7 +72,8 @@ func (s *sockets) enter(ns namespace) {
 		for _, p := range []*protocol{
 			{proto: "tcp", kind: "stream", number: unix.IPPROTO_TCP},
 			{proto: "udp", kind: "dgram", number: unix.IPPROTO_UDP},
-			{proto: "raw", kind: "raw", number: unix.IPPROTO_RAW},
+			{proto: "raw", kind: "raw", number: unix.IPPROTO_RAW, inProc: true},
+			{proto: "udplite", kind: "dgram", number: unix.IPPROTO_UDPLITE, inProc: true},
 		} {
 			p.family, p.af, p.name = store.Of(family), af, fmt.Sprintf("%s%d", p.proto, family)
 			p.request = sockdiag.InetRequest{Family: af, Protocol: p.number}.Message
@@ -81,6 +88,7 @@ func (s *sockets) enter(ns namespace) {
 		s.sumUp(ns, t)
 	}
 	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: sockdiag.UnixRequest{}.Message, census: counted}, ns, diag)
+	s.add(&protocol{proto: "packet", name: "packet", af: unix.AF_PACKET, request: sockdiag.PacketRequest{}.Message, census: counted, inProc: true}, ns, diag)
 	switch {
 	case s.monitor == nil:
 	case s.without.has("closes"):
@@ -254,6 +262,7 @@ func (s *sockets) read(ctx context.Context) {
 			p.source.Read(func() error { return err })
 		}
 	}
+	s.trace.read()
 	owned := s.owners.Source.Read(func() error {
 		if off := s.without.first("owners", "sockets"); off != "" {
 			return s.without.reason(off)
@@ -273,7 +282,6 @@ func (s *sockets) read(ctx context.Context) {
 	for _, c := range s.closes {
 		c.source.Read(func() error { return s.reportCloses(c) })
 	}
-	s.trace.read()
 	readAll(ctx, s.off)
 	for _, t := range s.traffic {
 		t.source.Read(func() error {
@@ -297,7 +305,8 @@ type protocol struct {
 	bound       *boundLook // of TCP
 	census      *census    // of the namespace; nil: dump it all
 	dumped      error      // how the last dump went
-	fromProc    bool       // the kernel has no dump for it: read /proc/net
+	inProc      bool       // it is in /proc/net too, for kernels that have no dump of it
+	fromProc    bool       // this is one: read /proc/net
 	source      *store.Source
 	sockets     *store.Set[store.SocketID, store.Socket]
 	holders     *store.Set[store.SocketOwnerID, store.SocketOwner]
@@ -328,8 +337,8 @@ type protocol struct {
 	counted bool // since this recording is written: what the last run had counted has been looked through
 }
 
-// A socket is what is remembered of one from sample to sample. There are tens of thousands of these: at more than 288 bytes each
-// would take up 320.
+// A socket is what is remembered of one from sample to sample. There are tens of thousands of these: at more than 352 bytes each
+// would take up 384.
 type socket struct {
 	owners.Held
 	name    string // of a unix socket, as the kernel has it
@@ -343,6 +352,7 @@ type socket struct {
 	ended   float64       // when its connection ended, where the descriptor outlives it; else 0
 	waits   time.Duration // since boot: when its TIME_WAIT began; 0 where that is not known
 
+	way     direction
 	closed  bool // the kernel told of its end
 	dirty   bool // rec differs from what was last reported
 	renamed bool // and in what identifies the socket
@@ -489,10 +499,13 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.Netlink
 		var r sockdiag.Record
 		var name []byte
 		var err error
-		if p.af == unix.AF_UNIX {
+		switch p.af {
+		case unix.AF_UNIX:
 			r, name, err = sockdiag.DecodeUnix(msg)
-		} else {
-			r, err = sockdiag.DecodeInet(msg)
+		case unix.AF_PACKET:
+			r, err = sockdiag.DecodePacket(msg)
+		default:
+			r, err = sockdiag.DecodeInetAt(msg, p.diag.Filled)
 		}
 		if err != nil {
 			return err
@@ -515,28 +528,31 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.Netlink
 		s.see(p, r.Cookie, &r, name)
 		return nil
 	})
-	// Without INET_RAW_DIAG there is no handler. Asking makes the kernel look for a module
+	// Without INET_RAW_DIAG or PACKET_DIAG there is no handler. Asking makes the kernel look for a module
 	// each time, so it is not asked again.
-	if p.proto == "raw" && errors.Is(err, unix.ENOENT) {
+	if p.inProc && errors.Is(err, unix.ENOENT) {
 		p.fromProc = true
 		return s.dumpProc(p)
 	}
 	return err
 }
 
-// dumpProc reads the raw sockets from /proc/net. They have no cookie there; the inode does
-// as well, because a raw socket has one for as long as it lives.
+// dumpProc reads the sockets from /proc/net. They have no cookie there; the inode does
+// as well, because a raw, UDP-Lite or packet socket has one for as long as it lives.
 func (s *sockets) dumpProc(p *protocol) error {
-	file := p.ns.proc + "/net/raw"
+	file := p.ns.proc + "/net/" + p.proto
 	if p.af == unix.AF_INET6 {
 		file += "6"
 	}
 	text, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) && p.af == unix.AF_INET6 {
-		return nil // a kernel without IPv6 has none
+	if errors.Is(err, os.ErrNotExist) && (p.af == unix.AF_INET6 || p.proto != "raw") {
+		return nil // a kernel without IPv6, UDP-Lite or packet sockets has none
 	}
 	if err != nil {
 		return err
+	}
+	if p.af == unix.AF_PACKET {
+		return sockdiag.ParseProcPacket(text, func(r sockdiag.Record) { s.see(p, uint64(r.Inode), &r, nil) })
 	}
 	return sockdiag.ParseProcRaw(text, p.af, func(r sockdiag.Record) { s.see(p, uint64(r.Inode), &r, nil) })
 }

@@ -75,6 +75,9 @@ func (s *sockets) settleRemains(p *protocol) {
 		e.waits = r.began
 		if end != nil {
 			end.socket, e.closed = e, true
+			if end.traced != nil {
+				s.nameByTrace(e, end.traced.who)
+			}
 		}
 	}
 	clear(p.remains)

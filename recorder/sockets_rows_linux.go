@@ -2,7 +2,11 @@ package recorder
 
 import (
 	"bytes"
+	"fmt"
+	"math"
 	"net/netip"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -36,7 +40,7 @@ func (s *sockets) reportSocket(p *protocol, e *socket, owned bool) {
 	}
 	if owned {
 		p.reportHolders(e)
-		if owner.how != byListener {
+		if owner.how != byListener && owner.how != byTrace {
 			e.last = owner.process
 		}
 	}
@@ -105,6 +109,9 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 		return ownership{process: e.last, how: byCookie}
 	case e.Rec.Inode == 0:
 		// Not accepted yet, or closed before a sample saw it.
+		if o := s.traced(p, e); o != nobody {
+			return o
+		}
 		if o := s.ownerOf(p.listeners.at(e.Rec.Src, e.Rec.SPort)); o != nobody || e.shown.how != byListener {
 			return o
 		}
@@ -112,6 +119,38 @@ func (s *sockets) owner(p *protocol, e *socket, owned bool) ownership {
 	case !owned:
 	case e.Lost == s.gen && e.last != 0 && !e.OnItsWay:
 		return ownership{process: e.last, how: byCookie} // closed between the dump and the search for its owner
+	}
+	if e.last == 0 {
+		return s.traced(p, e) // nobody was ever seen to hold it
+	}
+	return nobody
+}
+
+// traced is the process that opened e, or closed it, as the trace tells.
+func (s *sockets) traced(p *protocol, e *socket) ownership {
+	if e.shown.how == byTrace {
+		return e.shown
+	}
+	if p.number != unix.IPPROTO_TCP || !e.dirty && e.subject != nil { // else it has been asked before
+		return nobody
+	}
+	return s.ofTrace(s.trace.whose(&e.Rec))
+}
+
+// nameByTrace gives e to the process that closed it or opened it, while the trace tells.
+func (s *sockets) nameByTrace(e *socket, who *owners.Peeked) {
+	if o := s.ofTrace(who); o != nobody {
+		e.shown, e.dirty = o, true
+	}
+}
+
+// ofTrace is what stands for a process that the trace told; nobody where processes are not recorded.
+func (s *sockets) ofTrace(who *owners.Peeked) ownership {
+	if who == nil {
+		return nobody
+	}
+	if process := s.owners.Recorded(*who); process != 0 {
+		return ownership{process: process, how: byTrace}
 	}
 	return nobody
 }
@@ -146,6 +185,8 @@ func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 	if r.Has&sockdiag.HasDrops != 0 {
 		v.Drops = store.Of(r.Drops)
 	}
+	s.moreValues(p, r, &v)
+	v.Direction = s.direction(p, e).String()
 	tcpValues(r, &v)
 
 	if e.renamed || !p.sockets.Change(e.subject, v) {
@@ -161,11 +202,106 @@ func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 	e.dirty, e.renamed, e.moved = !resolved, false, false
 }
 
+// moreValues fills in what the other attributes told, and what needs a clock or a text.
+func (s *sockets) moreValues(p *protocol, r *sockdiag.Record, v *store.Socket) {
+	if r.Has&sockdiag.HasBuffers != 0 {
+		v.RcvBuf, v.SndBuf = store.Of(r.RcvBuf), store.Of(r.SndBuf)
+	}
+	if r.Has&sockdiag.HasTOS != 0 {
+		v.TOS = store.Of(r.TOS)
+	}
+	if r.Has&sockdiag.HasV6Only != 0 {
+		v.V6Only = asBit(r.Has&sockdiag.IsV6Only != 0)
+	}
+	if r.Has&sockdiag.HasShutdown != 0 {
+		v.Shutdown = sockdiag.Named(sockdiag.ShutdownNames[:], r.Shutdown)
+	}
+	v.ULP = s.texts.ulp(r.ULP)
+	if r.Has&sockdiag.HasInfo != 0 {
+		v.Options = s.texts.options(r.Options, r.WScale)
+	}
+	v.TimerEnds = s.moment(time.Duration(r.TimerEnds) * time.Second)
+	if r.LastSent != 0 {
+		v.LastSent = s.moment(time.Duration(r.LastSent-1)*time.Hour + 1)
+	}
+	if r.LastRecv != 0 {
+		v.LastRecv = s.moment(time.Duration(r.LastRecv-1)*time.Hour + 1)
+	}
+}
+
+// moment is a moment since boot in whole unix seconds, 0 for none.
+func (s *sockets) moment(at time.Duration) float64 {
+	if at == 0 {
+		return 0
+	}
+	return math.Round(s.writer.Moment(at))
+}
+
+func asBit(set bool) store.Int {
+	if set {
+		return store.Of(1)
+	}
+	return store.Of(0)
+}
+
+// direction says which end opened a connection.
+type direction uint8
+
+const (
+	unknownWay direction = iota
+	listens
+	incoming
+	outgoing
+)
+
+func (d direction) String() string { return [...]string{"", "listen", "in", "out"}[d] }
+
+// direction tells which end opened the connection: by its state while it is opened, by the trace, and by what listened on its port when it was first seen. Later
+// somebody else may listen there.
+func (s *sockets) direction(p *protocol, e *socket) direction {
+	r := &e.Rec
+	switch {
+	case p.proto != "tcp":
+		return unknownWay
+	case r.State == sockdiag.StateListen:
+		return listens
+	case r.DPort == 0:
+		return unknownWay
+	case r.State == sockdiag.StateSynSent:
+		e.way = outgoing
+	case e.subject != nil && !e.renamed || e.way != unknownWay:
+	case s.trace.madeHere(r):
+		e.way = outgoing
+	case len(p.listeners.at(r.Src, r.SPort)) > 0:
+		e.way = incoming
+	case (r.Src == r.Dst || sockdiag.Address(r.Family, &r.Dst).Unmap().IsLoopback()) && len(p.listeners.at(r.Dst, r.DPort)) > 0: // both ends are here
+		e.way = outgoing
+	}
+	return e.way
+}
+
 // tcpValues fills in what tcp_info told.
 func tcpValues(r *sockdiag.Record, v *store.Socket) {
 	if r.Has&sockdiag.HasInfo != 0 {
 		v.MSS, v.PMTU = store.NonZero(r.MSS), store.NonZero(r.PMTU)
 		v.Cwnd = store.Of(r.Cwnd)
+		v.Lost, v.SSThresh, v.RTO = store.Of(r.Lost), store.NonZero(r.SSThresh), store.Of(r.RTO)
+		v.Tries, v.Backoff = store.Of(r.Tries), store.Of(r.Backoff)
+	}
+	if r.Has&sockdiag.HasUnsent != 0 {
+		v.NotSent, v.MinRTT = store.Of(r.NotSent.Number()), store.NonZero(r.MinRTT.Number())
+	}
+	if r.Has&sockdiag.HasBusy != 0 {
+		v.Busy, v.RwndLimited, v.SndbufLimited = store.Of(r.Busy), store.Of(r.RwndLimited), store.Of(r.SndbufLimited)
+	}
+	if r.Has&sockdiag.HasReorder != 0 {
+		v.Reordered = store.Of(r.Reordered)
+	}
+	if r.Has&sockdiag.HasSndWnd != 0 && r.SndWnd != sockdiag.Wide {
+		v.SndWnd = store.Of(r.SndWnd.Number())
+	}
+	if r.Has&sockdiag.HasRcvWnd != 0 && r.RcvWnd != sockdiag.Wide {
+		v.RcvWnd = store.Of(r.RcvWnd.Number())
 	}
 	if r.Has&(sockdiag.HasInfo|sockdiag.HasLast) != 0 {
 		v.Retransmits = store.Of(r.Retransmits)
@@ -192,6 +328,10 @@ func (s *sockets) socketID(p *protocol, e *socket) store.SocketID {
 	}
 	if p.af == unix.AF_UNIX {
 		id.Type, id.Path, id.Peer = sockdiag.Named(sockdiag.KindNames[:], r.Kind), sockdiag.UnixPath([]byte(e.name)), store.NonZero(e.peer)
+		return id
+	}
+	if p.af == unix.AF_PACKET {
+		id.Type, id.LocalPort = sockdiag.Named(sockdiag.KindNames[:], r.Kind), store.Of(r.SPort)
 		return id
 	}
 	if r.Cookie == 0 && e.Unlisted {
@@ -326,6 +466,8 @@ func (p *protocol) group(id store.SocketCountID) *count {
 type texts struct {
 	addresses   map[netip.Addr]string
 	congestions map[[16]byte]string
+	optionsOf   map[[2]byte]string
+	ulps        map[[8]byte]string
 }
 
 // textLimit is how many addresses are kept: local ones are few, and of remote ones only
@@ -355,6 +497,49 @@ func (t *texts) congestion(name [16]byte) string {
 			t.congestions = map[[16]byte]string{}
 		}
 		t.congestions[name] = text
+	}
+	return text
+}
+
+// options are the TCP options as ss names them.
+func (t *texts) options(options, wscale uint8) string {
+	if options == 0 {
+		return ""
+	}
+	key := [2]byte{options, wscale}
+	text, ok := t.optionsOf[key]
+	if !ok {
+		var names []string
+		for i, name := range sockdiag.OptionNames {
+			switch {
+			case options&(1<<i) == 0:
+				continue
+			case 1<<i == sockdiag.OptionWScale:
+				// ss has first what the other end's window is scaled by.
+				name = fmt.Sprintf("wscale:%d,%d", wscale&15, wscale>>4)
+			}
+			names = append(names, name)
+		}
+		text = strings.Join(names, " ")
+		if t.optionsOf == nil {
+			t.optionsOf = map[[2]byte]string{}
+		}
+		t.optionsOf[key] = text
+	}
+	return text
+}
+
+func (t *texts) ulp(name [8]byte) string {
+	if name == ([8]byte{}) {
+		return ""
+	}
+	text, ok := t.ulps[name]
+	if !ok {
+		text = kernel.Printable(bytes.TrimRight(name[:], "\x00"))
+		if t.ulps == nil {
+			t.ulps = map[[8]byte]string{}
+		}
+		t.ulps[name] = text
 	}
 	return text
 }

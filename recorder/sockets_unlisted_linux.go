@@ -69,7 +69,8 @@ func (p *protocol) unlist(e *socket, now float64) {
 	if r.Has&sockdiag.HasInfo != 0 {
 		r.Has |= sockdiag.HasLast
 	}
-	r.Has &^= sockdiag.HasInfo | sockdiag.HasQueues
+	r.Has &^= sockdiag.HasInfo | sockdiag.HasQueues | sockdiag.HasUnsent | sockdiag.HasSndWnd | sockdiag.HasRcvWnd | sockdiag.HasBuffers | sockdiag.HasTOS | sockdiag.HasShutdown | sockdiag.HasV6Only
+	r.TimerEnds, r.LastSent, r.LastRecv = 0, 0, 0
 	r.State, r.Timer, r.Inode, r.RecvQ, r.SendQ = sockdiag.StateClose, 0, e.Inode, 0, 0
 	if e.ended == 0 && r.DPort != 0 && p.proto == "tcp" {
 		e.ended = now

@@ -3,7 +3,6 @@ package recorder
 import (
 	"cmp"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -25,21 +24,28 @@ import (
 // A socket is known by the address of its struct sock in the kernel while it lives, and by its two ends when its close is told. Where two network
 // namespaces have the same ends at once, nothing is guessed.
 type trace struct {
-	source  *store.Source
-	events  traceEvents
-	monitor *monitor
+	source *store.Source
+	events traceEvents
 
 	mu       sync.Mutex
 	reader   *tracepoint.Reader
 	toBoot   time.Duration // from CLOCK_MONOTONIC to the clock that also counts suspension
 	live     map[uint64]*traced
-	byEnds   map[tracedEnds][]*traced
+	byEnds   map[tracedEnds]*traced // the earliest of those that had them
 	byCookie map[uint64]*traced
 	batch    []traceEvent
-	ran      map[uint32]string     // the last names of processes, as they took them
-	peeked   map[uint32]peekedProc // processes that were looked at a moment ago
+	order    []int32            // of the batch
+	now      time.Duration      // since boot: what happened by then is applied
+	ran      map[uint32]string  // the last names of processes, as they took them
+	peeked   map[uint32]*peeked // processes that were looked at a moment ago
 	lost     uint64
 	garbled  uint64
+
+	most   int           // events in a second; more switch the trace off,
+	rest   time.Duration // for so long
+	second time.Duration // since boot: when this second began,
+	told   int           // and how many events were told in it
+	off    time.Duration // since boot: when the trace was switched off; 0: it is not
 }
 
 // traceRoom is how much the rings of all CPUs take together, in bytes, save where there are very many: memory of the kernel. A megabyte is 10,000 events.
@@ -47,6 +53,10 @@ type trace struct {
 const traceRoom = 2 << 20
 
 const (
+	// tracedEvents is how many events may be told of in a second, on all CPUs: some 6 % of one. They are 4 of a connection that has both ends here.
+	tracedEvents = 150_000
+	// traceRest is for how long the trace is off when there were more.
+	traceRest = time.Minute
 	// tracedMost is how many ends of connections are remembered at most.
 	tracedMost = 1 << 16
 	// tracedFor is how long one is that has ended and whose close is not told: its process may keep it half closed.
@@ -61,12 +71,12 @@ const (
 type traced struct {
 	sock                       uint64
 	ends                       tracedEnds
-	who                        owners.Peeked // that connected, or else that closed it
-	did                        time.Duration // since boot: when it did that; 0: no process did
-	opened, established, ended time.Duration // since boot; 0: that was not told
-	reset                      bool          // by the other end
+	who                        *owners.Peeked // that connected, or else that closed it; nil: no process did
+	opened, established, ended time.Duration  // since boot; 0: that was not told
+	reset                      bool           // by the other end
 	outcome                    outcome
-	twice                      bool // another one had the same ends while it lived
+	twice                      bool    // another one had the same ends while it lived
+	next                       *traced // that had the same ends
 }
 
 // tracedEnds are both ends of a connection, as sock_diag has them too.
@@ -75,9 +85,9 @@ type tracedEnds struct {
 	family uint8
 }
 
-type peekedProc struct {
-	proc owners.Peeked
-	at   time.Duration
+type peeked struct {
+	owners.Peeked
+	at time.Duration
 }
 
 // An outcome is how a connection ended.
@@ -88,6 +98,7 @@ const (
 	outcomeEstablished
 	outcomeRefused
 	outcomeUnanswered
+	outcomeNoPort // all local ports to that address are taken (EADDRNOTAVAIL): nothing was sent
 	outcomeResetByPeer
 	outcomeResetByUs
 	outcomeTimedOut
@@ -95,7 +106,7 @@ const (
 
 // String is the word in the column outcome; "" when it is not known.
 func (o outcome) String() string {
-	return [...]string{"", "established", "refused", "unanswered", "reset by peer", "reset by us", "timed out"}[o]
+	return [...]string{"", "established", "refused", "unanswered", "no local port", "reset by peer", "reset by us", "timed out"}[o]
 }
 
 // traceEvents say which events are read, and where their parts are.
@@ -165,39 +176,26 @@ func openTrace() (*trace, error) {
 		return nil, err
 	}
 	t := newTrace(events)
-	// Who has no CAP_IPC_LOCK gets kernel.perf_event_mlock_kb for each CPU.
-	for room := traceRoom; ; room /= 2 {
-		if t.reader, err = tracepoint.Open(events.list, room); err == nil {
-			return t, nil
-		}
-		if !errors.Is(err, unix.EPERM) || room < 64<<10 {
-			return nil, err
-		}
+	if t.reader, err = tracepoint.Open(events.list, traceRoom); err != nil {
+		return nil, err
 	}
+	return t, nil
 }
 
 func newTrace(events traceEvents) *trace {
-	return &trace{events: events, live: map[uint64]*traced{}, byEnds: map[tracedEnds][]*traced{}, byCookie: map[uint64]*traced{},
-		ran: map[uint32]string{}, peeked: map[uint32]peekedProc{}}
+	return &trace{events: events, live: map[uint64]*traced{}, byEnds: map[tracedEnds]*traced{}, byCookie: map[uint64]*traced{},
+		ran: map[uint32]string{}, peeked: map[uint32]*peeked{}, most: tracedEvents, rest: traceRest}
 }
 
 // record has the losses of the trace told in the recording, and its rings emptied before they are full.
-func (t *trace) record(w *store.Writer, m *monitor) error {
-	t.source, t.monitor = w.Source("trace"), m
-	for _, fd := range t.reader.FDs() {
-		if err := m.addFile(fd, t); err != nil {
-			return err
-		}
-	}
-	return nil
+func (t *trace) record(w *store.Writer) error {
+	t.source = w.Source("trace")
+	return t.reader.Watch(t.drain)
 }
 
 func (t *trace) close() {
 	if t == nil {
 		return
-	}
-	for _, fd := range t.reader.FDs() {
-		t.monitor.remove(fd)
 	}
 	t.reader.Close()
 }
@@ -211,17 +209,28 @@ func (t *trace) read() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.drainLocked()
+		var off error
+		if t.off != 0 {
+			off = &store.PartialError{Missing: fmt.Sprintf("the trace is switched off for %v: connections made more than %d events in a second. "+
+				"Who opens connections that live between two samples, and how they end, is not known", t.rest, t.most)}
+		}
 		if lost := t.lost + t.garbled; lost > 0 {
 			t.source.Lost(fmt.Sprintf("%d events of the trace were lost: who opened some connections, and how they ended, is not known", lost))
 		}
 		t.lost, t.garbled = 0, 0
-		t.prune(kernel.SinceBoot())
-		return nil
+		t.prune(t.now)
+		if t.off != 0 && t.now-t.off >= t.rest {
+			if err := t.reader.Enable(); err != nil {
+				return err
+			}
+			t.off = 0
+		}
+		return off
 	})
 }
 
 // drain takes what is in the rings.
-func (t *trace) drain([]byte, time.Duration) {
+func (t *trace) drain() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.drainLocked()
@@ -233,7 +242,31 @@ func (t *trace) drainLocked() {
 	now := t.lookAtClocks()
 	lost, garbled := t.reader.Drain(t)
 	t.lost, t.garbled = t.lost+lost, t.garbled+garbled
+	if t.off != 0 { // these were told before
+		t.batch, t.now = t.batch[:0], now
+		return
+	}
+	told := len(t.batch)
 	t.settle(now)
+	t.spend(told - len(t.batch))
+}
+
+// spend counts events, and switches the trace off when there are too many. What it knows is forgotten then: what happens to these connections is not told
+// any more, and another socket may take the place of one.
+func (t *trace) spend(events int) {
+	if t.now-t.second > time.Second {
+		t.second, t.told = t.now, 0
+	}
+	if t.told += events; t.told <= t.most {
+		return
+	}
+	if t.reader.Disable() == nil {
+		t.off = t.now
+		clear(t.live)
+		clear(t.byEnds)
+		clear(t.byCookie)
+		t.batch = t.batch[:0]
+	}
 }
 
 // lookAtClocks works out how far the clock of the events is from that since boot, which differ by the time that the machine was suspended, and returns
@@ -254,15 +287,21 @@ func monotonic() time.Duration {
 
 // settle applies what stands in the batch and happened by then.
 func (t *trace) settle(now time.Duration) {
-	slices.SortStableFunc(t.batch, func(a, b traceEvent) int { return cmp.Compare(a.at, b.at) })
-	n := 0
-	for n < len(t.batch) && t.batch[n].at <= now {
-		t.apply(&t.batch[n])
-		n++
+	t.now = now
+	for i := range t.batch {
+		t.order = append(t.order, int32(i))
 	}
-	t.batch = slices.Delete(t.batch, 0, n)
+	// Events are long, and those of a ring in order already.
+	slices.SortFunc(t.order, func(i, j int32) int { return cmp.Or(cmp.Compare(t.batch[i].at, t.batch[j].at), cmp.Compare(i, j)) })
+	for _, i := range t.order {
+		if v := &t.batch[i]; v.at <= now {
+			t.apply(v)
+		}
+	}
+	t.order = t.order[:0]
+	t.batch = slices.DeleteFunc(t.batch, func(v traceEvent) bool { return v.at <= now })
 	if len(t.batch) == 0 && cap(t.batch) > 4096 {
-		t.batch = nil // the crowd is gone
+		t.batch, t.order = nil, nil // the crowd is gone
 	}
 }
 
@@ -360,24 +399,28 @@ func (t *trace) turned(v *traceEvent) {
 		}
 	case v.from == sockdiag.StateSynSent:
 		if e := t.live[v.sock]; e != nil && e.ended == 0 && e.established == 0 { // else it was there before the trace
-			t.forget(e)
-			t.live[v.sock], e.ends = e, v.ends // it has a port of its own by now
+			bound := e.ends.sport != 0
+			e.ends = v.ends // it has a port of its own by now, and can be known by its ends
 			t.index(e)
-			e.answered(v)
+			e.answered(v, bound)
 		}
 	default:
 		t.of(v).closed(t, v)
 	}
 }
 
-// answered takes the end of a connect.
-func (e *traced) answered(v *traceEvent) {
+// answered takes the end of a connect. bound: the process had chosen the local port before.
+func (e *traced) answered(v *traceEvent, bound bool) {
 	switch {
 	case v.to == sockdiag.StateEstablished:
 		e.established = v.at
 	case v.to != sockdiag.StateClose:
 	case e.reset:
 		e.ended, e.outcome = v.at, outcomeRefused
+	case !v.interrupt && v.ends.sport == 0:
+		e.ended, e.outcome = v.at, outcomeNoPort
+	case !v.interrupt && bound && v.at-e.opened < soonGivenUp:
+		e.ended = v.at // such a connection is there already, so that nothing was sent; or it was given up at once
 	case !v.interrupt, v.at-e.opened >= firstSYNRetry:
 		e.ended, e.outcome = v.at, outcomeUnanswered
 	default:
@@ -388,7 +431,7 @@ func (e *traced) answered(v *traceEvent) {
 // closed takes the close by this end, or what ends the connection at once.
 func (e *traced) closed(t *trace, v *traceEvent) {
 	e.ended = v.at
-	if !v.interrupt && e.did == 0 {
+	if !v.interrupt && e.who == nil {
 		t.did(e, v)
 	}
 	switch {
@@ -405,6 +448,9 @@ func (e *traced) closed(t *trace, v *traceEvent) {
 
 // firstSYNRetry is when a SYN that nobody has answered is sent again: a connect that fails earlier, without a reset, does so by a word of a router.
 const firstSYNRetry = 900 * time.Millisecond
+
+// soonGivenUp is within what time the kernel finds that a chosen local port is taken.
+const soonGivenUp = 10 * time.Millisecond
 
 // of is the end of a connection that is at that address now.
 func (t *trace) of(v *traceEvent) *traced {
@@ -425,16 +471,20 @@ func (t *trace) of(v *traceEvent) *traced {
 
 // index makes e known by its ends.
 func (t *trace) index(e *traced) {
-	list := t.byEnds[e.ends]
-	for _, o := range list {
-		if o == e {
-			return
-		}
+	o := t.byEnds[e.ends]
+	if o == nil {
+		t.byEnds[e.ends] = e
+		return
+	}
+	for ; o != e; o = o.next {
 		if o.ended == 0 || e.opened != 0 && e.opened < o.ended {
 			o.twice, e.twice = true, true
 		}
+		if o.next == nil {
+			o.next = e
+			return
+		}
 	}
-	t.byEnds[e.ends] = append(list, e)
 }
 
 // leave says that another socket is at that address by now. The close of the one that was there may still be told.
@@ -446,23 +496,26 @@ func (t *trace) leave(sock uint64) {
 }
 
 // forget gives up what is known of e by its address and by its ends.
-func (t *trace) forget(e *traced) {
+func (t *trace) forget(e *traced) { t.forgetOf(t.byEnds[e.ends], e) }
+
+// forgetOf is forget for who knows the first of those that had its ends.
+func (t *trace) forgetOf(first, e *traced) {
 	if t.live[e.sock] == e {
 		delete(t.live, e.sock)
 	}
-	list := t.byEnds[e.ends]
-	kept := list[:0]
-	for _, o := range list {
-		if o != e {
-			kept = append(kept, o)
+	switch {
+	case first == e && e.next == nil:
+		delete(t.byEnds, e.ends)
+	case first == e:
+		t.byEnds[e.ends] = e.next
+	default:
+		for o := first; o != nil; o = o.next {
+			if o.next == e {
+				o.next = e.next
+			}
 		}
 	}
-	clear(list[len(kept):])
-	if len(kept) == 0 {
-		delete(t.byEnds, e.ends)
-	} else {
-		t.byEnds[e.ends] = kept
-	}
+	e.next = nil
 }
 
 // claim is what is known of a socket whose close is told; nil: nothing is, or not which of two it was.
@@ -477,26 +530,63 @@ func (t *trace) claim(r *sockdiag.Record) *traced {
 		delete(t.byCookie, r.Cookie)
 		return e
 	}
-	for _, e := range t.byEnds[tracedEnds{endpointsOf(r), r.Family}] {
-		if e.ended == 0 {
-			continue
-		}
-		t.forget(e)
-		if e.twice {
-			return nil
-		}
-		return e
+	first := t.byEnds[tracedEnds{endpointsOf(r), r.Family}]
+	e := first
+	for e != nil && e.ended == 0 {
+		e = e.next
+	}
+	if e == nil {
+		return nil
+	}
+	t.forgetOf(first, e)
+	if e.twice {
+		return nil
+	}
+	return e
+}
+
+// whose is the process that opened the connection of that socket, or closed it; nil: that is not known, or not which of two it was.
+func (t *trace) whose(r *sockdiag.Record) *owners.Peeked {
+	if t == nil || r.DPort == 0 {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.only(r); e != nil {
+		return e.who
 	}
 	return nil
 }
 
+// madeHere reports whether the trace has seen this end connect.
+func (t *trace) madeHere(r *sockdiag.Record) bool {
+	if t == nil || r.DPort == 0 {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.only(r)
+	return e != nil && e.opened != 0
+}
+
+// only is the one connection that has the ends of that socket; nil: there is none, or not only one.
+func (t *trace) only(r *sockdiag.Record) *traced {
+	e := t.byEnds[tracedEnds{endpointsOf(r), r.Family}]
+	if e == nil || e.twice || e.next != nil {
+		return nil
+	}
+	return e
+}
+
 // prune forgets what has ended long ago.
 func (t *trace) prune(now time.Duration) {
-	for _, list := range t.byEnds {
-		for _, e := range slices.Clone(list) {
+	for _, e := range t.byEnds {
+		for e != nil {
+			next := e.next
 			if e.ended != 0 && now-e.ended > tracedFor {
 				t.forget(e)
 			}
+			e = next
 		}
 	}
 	for cookie, e := range t.byCookie {
@@ -516,16 +606,15 @@ func (t *trace) did(e *traced, v *traceEvent) {
 	if v.pid == 0 { // of another PID namespace
 		return
 	}
-	now := kernel.SinceBoot()
-	p, ok := t.peeked[v.pid]
-	if !ok || now-p.at > peekedFor {
-		p = peekedProc{at: now, proc: owners.Peek(int32(v.pid), v.at)}
-		if p.proc.Comm == "" {
-			p.proc.Comm = t.ran[v.pid]
+	p := t.peeked[v.pid]
+	if p == nil || t.now-p.at > peekedFor {
+		p = &peeked{at: t.now, Peeked: owners.Peek(int32(v.pid), v.at)}
+		if p.Comm == "" {
+			p.Comm = t.ran[v.pid]
 		}
 		t.peeked[v.pid] = p
 	}
-	e.who, e.did = p.proc, v.at
+	e.who = &p.Peeked
 }
 
 // traceMissing says why connections are not traced.

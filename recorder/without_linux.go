@@ -64,12 +64,14 @@ func (w without) replace(sources []source) []source {
 func (s *interfaces) recorded() *store.Source       { return s.source }
 func (s *qdiscs) recorded() *store.Source           { return s.source }
 func (s *addresses) recorded() *store.Source        { return s.source }
+func (s *multicastGroups) recorded() *store.Source  { return s.source }
 func (s *neighbors) recorded() *store.Source        { return s.source }
 func (s *nextHops) recorded() *store.Source         { return s.source }
 func (s *routes) recorded() *store.Source           { return s.source }
 func (s *rules) recorded() *store.Source            { return s.source }
 func (s *protocolCounters) recorded() *store.Source { return s.source }
 func (s *conntrack) recorded() *store.Source        { return s.source }
+func (s *firewall) recorded() *store.Source         { return s.source }
 func (s *settings) recorded() *store.Source         { return s.source }
 func (s *softnet) recorded() *store.Source          { return s.source }
 func (s *drops) recorded() *store.Source            { return s.source }

@@ -36,8 +36,8 @@ func TestWithout(t *testing.T) {
 	}
 	all, noticed := record()
 	usual := outcomes(all)
-	reads := map[string][]string{"raw": {"raw4", "raw6"}, "tcp": {"tcp4", "tcp6", "traffic"}, "udp": {"udp4", "udp6"},
-		"sockets": {"tcp4", "tcp6", "udp4", "udp6", "raw4", "raw6", "unix", "owners", "traffic"}}
+	reads := map[string][]string{"raw": {"raw4", "raw6"}, "tcp": {"tcp4", "tcp6", "traffic"}, "udp": {"udp4", "udp6"}, "udplite": {"udplite4", "udplite6"},
+		"sockets": {"tcp4", "tcp6", "udp4", "udp6", "raw4", "raw6", "udplite4", "udplite6", "packet", "unix", "owners", "traffic"}}
 	for _, name := range SourceNames {
 		r, said := record(name)
 		off := reads[name]
@@ -99,7 +99,7 @@ func TestWithoutIsUnknown(t *testing.T) {
 func TestWithoutWhat(t *testing.T) {
 	t.Parallel()
 	err := Run(t.Context(), Config{Path: filepath.Join(t.TempDir(), "never.db"), Interval: MinInterval, Without: []string{"routes", "weather"}})
-	if err == nil || !strings.Contains(err.Error(), `"weather"`) || !strings.Contains(err.Error(), "conntrack, drops, interfaces") {
+	if err == nil || !strings.Contains(err.Error(), `"weather"`) || !strings.Contains(err.Error(), "conntrack, drops, firewall, interfaces") {
 		t.Errorf("%v", err)
 	}
 }

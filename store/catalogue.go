@@ -70,13 +70,14 @@ type Table struct {
 	rests          bool      // a subject may be there and show nothing for a while; see Set.Rest
 	events         *LogTable // of what happens to its subjects between samples; nil when nothing tells of that
 
-	changes     bool   // there is a view of its changes
-	readBy      string // the source that reads it, where changes come unannounced and not every sample reads; else ""
-	ageing      ageing // what its changes leave out
-	asSpans     bool   // there is a view of its spans
-	counterRows string // which rows have counters, as SQL; "": all
-	recounts    bool   // a subject whose rare columns changed counts from the beginning
-	amounts     bool   // its values are what happened since the sample before
+	actor       []Column // who made a change: they stand in the log of events only; none: the kernel does not tell
+	changes     bool     // there is a view of its changes
+	readBy      string   // the source that reads it, where changes come unannounced and not every sample reads; else ""
+	ageing      ageing   // what its changes leave out
+	asSpans     bool     // there is a view of its spans
+	counterRows string   // which rows have counters, as SQL; "": all
+	recounts    bool     // a subject whose rare columns changed counts from the beginning
+	amounts     bool     // its values are what happened since the sample before
 }
 
 // ageing is what a column does by itself: it is no change.
@@ -135,6 +136,12 @@ func withChanges[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
 // read it, not than the sample before.
 func readBy[ID, V comparable](source string, t Spans[ID, V]) Spans[ID, V] {
 	t.readBy = source
+	return t
+}
+
+// withActor is t, of whose changes the kernel says who made them.
+func withActor[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
+	t.actor = columnsOf(reflect.TypeFor[Actor](), t.Name)
 	return t
 }
 

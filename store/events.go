@@ -43,6 +43,7 @@ func eventsOf[ID, V comparable](t Spans[ID, V]) Events[ID, V] {
 			l.columns = append(l.columns, c)
 		}
 	}
+	l.columns = append(l.columns, t.actor...)
 	l.columns = append(append(l.columns, late), last...) // as they came: late_ms with format 6
 	typed := Events[ID, V]{l, t}
 	l.newWriter = func(w *Writer) tableWriter { return newEventWriter(w, typed) }
@@ -90,7 +91,8 @@ type event[ID, V comparable] struct {
 	id       ID
 	was, now *V // nil: it was not there
 	learnt   string
-	subject  Ref // of the last of a subject: its spans have nothing to add
+	subject  Ref   // of the last of a subject: its spans have nothing to add
+	by       Actor // where the kernel tells who it was
 }
 
 // NewEvents makes the set of what is told of set's subjects. Its rows are those of src, which is read after the source
@@ -140,7 +142,14 @@ func (e *EventSet[ID, V]) state(id ID) *toldState[V] {
 func (e *EventSet[ID, V]) Tell(at, late time.Duration, id ID, v V, there bool) {
 	w := e.table.writer
 	ts := w.Moment(at)
-	e.move(ts, w.lateness(ts, at, late), id, v, there, byEvent)
+	e.move(ts, w.lateness(ts, at, late), id, v, there, byEvent, Actor{})
+}
+
+// TellBy is Tell for a change of which the kernel says who made it. It is logged also when the values do not show it.
+func (e *EventSet[ID, V]) TellBy(at, late time.Duration, id ID, v V, there bool, by Actor) {
+	w := e.table.writer
+	ts := w.Moment(at)
+	e.move(ts, w.lateness(ts, at, late), id, v, there, byEvent, by)
 }
 
 // Try tells what tell does, if that leads to what this sample saw of all that it tells of; else it has told nothing.
@@ -175,13 +184,13 @@ func (e *EventSet[ID, V]) agrees(s *toldState[V], seen V, there bool) bool {
 	return same
 }
 
-func (e *EventSet[ID, V]) move(ts float64, late time.Duration, id ID, v V, there bool, learnt string) {
+func (e *EventSet[ID, V]) move(ts float64, late time.Duration, id ID, v V, there bool, learnt string, by Actor) {
 	s := e.state(id)
 	if e.trying {
 		e.undo = append(e.undo, undoTold[ID, V]{id, s, *s})
 	}
 	ts = max(ts, s.ts)
-	row := event[ID, V]{ts: ts, late: late, id: id, learnt: learnt}
+	row := event[ID, V]{ts: ts, late: late, id: id, learnt: learnt, by: by}
 	if s.there {
 		was := s.v
 		row.was = &was
@@ -192,6 +201,7 @@ func (e *EventSet[ID, V]) move(ts float64, late time.Duration, id ID, v V, there
 	same := !s.there && !there
 	if s.there && there {
 		_, same = e.alike(s.v, v)
+		same = same && by == Actor{}
 	}
 	s.there, s.v = there, v
 	if same {
@@ -214,7 +224,7 @@ func (e *EventSet[ID, V]) Settle() error {
 		}
 		switch agree := e.agrees(s, seen, there); {
 		case !agree:
-			e.move(e.table.writer.now.ts, 0, id, seen, there, byDump)
+			e.move(e.table.writer.now.ts, 0, id, seen, there, byDump, Actor{})
 		case there:
 			v, _ := e.alike(s.v, seen)
 			e.staged[s.row].now = &v
@@ -286,6 +296,9 @@ func newEventWriter[ID, V comparable](w *Writer, t Events[ID, V]) *eventWriter[I
 	values := t.spans.values()
 	names := []string{"ts", "sample", "change", "learnt", "was", "now", t.spans.Subject}
 	for _, c := range append(slices.Clone(t.spans.id), values...) {
+		names = append(names, c.stored)
+	}
+	for _, c := range t.spans.actor {
 		names = append(names, c.stored)
 	}
 	names = append(names, "late_ms") // the order of rowArgs
@@ -387,6 +400,7 @@ func (t *eventWriter[ID, V]) rowArgs(e *event[ID, V], m int64) []any {
 	args = append(args, change, e.learnt, was, now, subject)
 	args = appendArgs(args, reflect.ValueOf(&e.id).Elem(), t.table.spans.id)
 	args = appendArgs(args, reflect.ValueOf(v).Elem(), t.values)
+	args = appendArgs(args, reflect.ValueOf(&e.by).Elem(), t.table.spans.actor)
 	args = append(args, lateArg(e.late))
 	t.args = args[:0]
 	return args

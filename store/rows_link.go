@@ -25,6 +25,12 @@ type Interface struct {
 	Promisc   Int    `col:"promiscuity,rare" doc:"How many listen to all packets on it, sniffers and bridges; the flag PROMISC shows only what the administrator set."`
 	CarrierUp Int    `col:"carrier_changes,rare" unit:"times" doc:"Times the link got or lost its signal."`
 	AltNames  string `col:"altnames,rare" since:"11" doc:"Other names it answers to, parted by commas (Linux 5.5)."`
+
+	VLAN         Int    `col:"vlan_id,rare" since:"17" doc:"Number of the VLAN (802.1Q); link_ifindex is the interface below it."`
+	VRFTable     Int    `col:"vrf_table,rare" since:"17" doc:"Routing table of a VRF; its members name it in master."`
+	Tunnel       string `col:"tunnel,rare" since:"17" doc:"Ends of a tunnel and what tells it apart, as ip -d link shows it: id 42 remote 10.0.0.2 local 10.0.0.1 dstport 4789; ends that are not set are left out. Of WireGuard nothing."`
+	MemberState  string `col:"member_state,rare" since:"17" doc:"State in its master: of a bridge port forwarding, blocking, learning, listening or disabled; of a member of a bond active or backup, with mii down and so on where the bond holds its link not to be up."`
+	LinkFailures Int    `col:"link_failures,rare" since:"17" unit:"times" doc:"Times the bond saw the link of this member fail."`
 }
 
 // InterfaceCounters are the fields of rtnl_link_stats64 (linux/if_link.h), each by itself.
@@ -75,6 +81,20 @@ type Address struct {
 	Broadcast      string  `col:"broadcast,rare" doc:"Broadcast address."`
 	ValidUntil     float64 `col:"valid_until,value" since:"11" unit:"unix s" doc:"When it is removed, to 2 s; NULL for one that stays. That a router or a DHCP server put it off is no change."`
 	PreferredUntil float64 `col:"preferred_until,value" since:"11" unit:"unix s" doc:"When it is deprecated, to 2 s: no new connection takes it then; NULL for one that stays, and for one that was deprecated before it was seen."`
+}
+
+// MulticastGroupID names a multicast group that an interface has joined.
+type MulticastGroupID struct {
+	NetNS   Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
+	Dev     string `col:"dev" doc:"Interface that joined the group."`
+	IfIndex Int    `col:"ifindex" doc:"Index of that interface."`
+	Family  Int    `col:"family" doc:"4 for IPv4 (IGMP), 6 for IPv6 (MLD)."`
+	Addr    string `col:"addr" doc:"Address of the group."`
+}
+
+// MulticastGroup is what netstat -g shows of it.
+type MulticastGroup struct {
+	Users Int `col:"users,rare" doc:"How many use the group on this interface: sockets that joined it, and the kernel itself. Which sockets they are the kernel does not tell."`
 }
 
 // NeighborID names an entry of the ARP and neighbour discovery tables.

@@ -31,7 +31,12 @@ var schemaSums = [...]string{
 	"21f7609d73a1fc03bacbed1e761cf094",
 	"e7818c62cfcae46b426df3b5c520465f",
 	"5bdd6feec6ef2765da6be829203ba57e",
-	"6c51f979a767830309cd7602ff40d5c7",
+	"efab88635cbd28fc1468cbf8bdccb324",
+	"6804972d1c8333b996ec09c98106ab2c",
+	"7abc3a7163f783601cdb4b9a68ba6e53",
+	"1a81b1ebfc3f5f2275794401076b7dbd",
+	"9a779f61c1485d8dd07a99a94ad7b1bc",
+	"b44d4f405c27103162b6f0bbae5408af",
 }
 
 // checkOurs refuses a recording of that format whose tables and indexes are not those that netsql makes, or which has triggers, before

@@ -69,7 +69,7 @@ type change[ID, V comparable] struct {
 	tuple   int64  // the interned rare columns of val
 }
 
-// A key stands for an identity, which would take nine times as much. It is 128 bits of hash: that
+// A key stands for an identity or a tuple, which would take nine times as much. It is 128 bits of hash: that
 // any two of a million subjects have the same is as likely as 1 in 10^27.
 type key [2]uint64
 
@@ -83,6 +83,11 @@ func newHashes[ID, V comparable]() hashes[ID, V] {
 
 func (h *hashes[ID, V]) key(id ID) key {
 	return key{maphash.Comparable(h[0], id), maphash.Comparable(h[1], id)}
+}
+
+// bytes makes a key of a tuple.
+func (h *hashes[ID, V]) bytes(b []byte) key {
+	return key{maphash.Bytes(h[0], b), maphash.Bytes(h[1], b)}
 }
 
 func (h *hashes[ID, V]) values(v V) uint64 { return maphash.Comparable(h[0], v) }

@@ -42,7 +42,7 @@ type spanWriter[ID, V comparable] struct {
 	// cutQueue has the subjects at the places at which their spans are looked at; see cut.
 	cutQueue [][]*Subject[ID, V]
 
-	tuples      map[string]int64
+	tuples      map[key]int64
 	lastTuple   int64
 	tuplesKept  int64 // the last tuple that is in the file, or is going to be
 	lastSubject uint32
@@ -84,7 +84,7 @@ func newSpanWriter[ID, V comparable](w *Writer, t Spans[ID, V]) *spanWriter[ID, 
 		writer: w, table: t,
 		hashes:   newHashes[ID, V](),
 		cutQueue: make([][]*Subject[ID, V], t.K),
-		tuples:   map[string]int64{},
+		tuples:   map[key]int64{},
 
 		addSubject: w.insert(fmt.Sprintf("INSERT INTO %s (id, first_sample, last_sample, gone_sample%s)", name, stored(t.id)), 4+len(t.id)),
 		addTuple:   w.insert("INSERT INTO "+name+"_tuple", 1+len(t.rare)),
@@ -401,11 +401,12 @@ func (t *spanWriter[ID, V]) writeTuples(ctx context.Context, _ int64) error {
 	for _, c := range t.changes {
 		v := reflect.ValueOf(&c.val).Elem()
 		t.tuple = appendTuple(t.tuple[:0], v, t.table.rare)
-		number, known := t.tuples[string(t.tuple)]
+		k := t.hashes.bytes(t.tuple)
+		number, known := t.tuples[k]
 		if !known {
 			t.lastTuple++
 			number = t.lastTuple
-			t.tuples[string(t.tuple)] = number
+			t.tuples[k] = number
 			t.row = appendArgs(append(t.row[:0], number), v, t.table.rare)
 			if err := t.addTuple.add(ctx, t.row...); err != nil {
 				return err
@@ -509,7 +510,7 @@ func (t *spanWriter[ID, V]) rolledBack() {
 func (t *spanWriter[ID, V]) again() {
 	t.clear()
 	t.lastTuple = t.tuplesKept
-	maps.DeleteFunc(t.tuples, func(_ string, number int64) bool { return number > t.tuplesKept })
+	maps.DeleteFunc(t.tuples, func(_ key, number int64) bool { return number > t.tuplesKept })
 }
 
 func (t *spanWriter[ID, V]) forget() {

@@ -12,7 +12,7 @@ var (
 	Processes = showing("pid IS NOT NULL", resting(define[ProcessID, Process]("processes", "process", 120,
 		"Processes while they hold sockets, the first of each network namespace, and for one sample a program that such a process runs next.")))
 	Sockets = withSpans(define[SocketID, Socket]("sockets", "socket", 50,
-		"Every tcp, udp, raw and unix socket: both ends, state, queues, owner, and what TCP knows of the path. Not others: UDP-Lite, packet, netlink, vsock, SCTP, XDP, ping, MPTCP itself; how many of most of these there are is in protocol_counters, file protocols."))
+		"Every tcp, udp, raw, udplite, packet and unix socket: both ends, state, queues, owner, and what TCP knows of the path. Not others: netlink, vsock, SCTP, XDP, ping, MPTCP itself; how many of most of these there are is in protocol_counters, file protocols."))
 	SocketOwners = define[SocketOwnerID, SocketOwner]("socket_owners", "socket_owner", 240,
 		"Every process that has a socket open, where sockets shows only the first.")
 	SocketCounts = resting(define[SocketCountID, SocketCount]("socket_counts", "socket_count", 120,
@@ -32,6 +32,8 @@ var (
 		"Queueing disciplines of the interfaces, and what each sent, holds back and dropped, as tc -s qdisc shows them; not noqueue, which counts nothing.")))
 	Addresses = define[AddressID, Address]("addresses", "address", 240,
 		"IP addresses of the interfaces.")
+	MulticastGroups = withChanges(define[MulticastGroupID, MulticastGroup]("multicast_groups", "multicast_group", 240,
+		"Multicast groups that the interfaces have joined, as netstat -g and ip maddress show them; not groups of hardware addresses."))
 	// An entry ages while it is used and while it is not, and one that cannot be found is looked for again and again.
 	Neighbors = withAgeing(ageing{
 		column: "state",
@@ -45,6 +47,8 @@ var (
 		"Nexthop objects, which routes name by number (Linux 5.3).")
 	Rules = define[RuleID, Rule]("rules", "rule", 240,
 		"Rules of policy routing: which routing table is looked in, and when.")
+	Firewalls = withActor(define[FirewallID, Firewall]("firewall", "firewall_table", 240,
+		"Tables of the firewall, as nft list ruleset shows them: what is in each, and a hash of its rules. The rules themselves are not recorded."))
 	ProtocolCounters = countersWhere("kind = 'counter'", define[ProtocolCounterID, ProtocolCounter]("protocol_counters", "protocol_counter", 120,
 		"Every counter of IP, ICMP, TCP and UDP that netstat -s knows, and the rest."))
 	SoftnetCounters = define[SoftnetID, Softnet]("softnet", "softnet_cpu", 60,
@@ -53,6 +57,8 @@ var (
 		"Packets that the kernel threw away since the sample before, by reason; nothing of a kind in a sample is no row.")))
 	Conntracks = define[ConntrackID, Conntrack]("conntrack", "conntrack_table", 120,
 		"How many connections are tracked, and how many may be.")
+	ConntrackFlows = define[FlowID, Flow]("conntrack_flows", "conntrack_flow", 120,
+		"Flows that connection tracking knows, with NAT both ways: who talks to whom through this machine. Recorded with netsql record --conntrack only.")
 	Settings = readBy("settings", withChanges(define[SettingID, Setting]("settings", "setting", 240,
 		"The net sysctls that explain the rest; where sources says kept, as they were last read.")))
 	Sources = define[SourceID, SourceOutcome]("sources", "source", 120,
@@ -94,4 +100,5 @@ var (
 	RouteEvents     = eventsOf(Routes)
 	RuleEvents      = eventsOf(Rules)
 	NextHopEvents   = eventsOf(NextHops)
+	FirewallEvents  = eventsOf(Firewalls)
 )

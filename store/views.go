@@ -297,14 +297,18 @@ func (t *Table) deltasOf(counters []Column) View {
 	}
 	var inSpan, inTuple, fell, rareFell []string
 	for _, c := range counters {
-		names += fmt.Sprintf(",\n       coalesce(%[1]s - %[1]s_was, %[1]s * still) AS %[1]s", c.stored)
-		was := fmt.Sprintf("%[1]s AS %[1]s_was", c.stored)
+		now := c.half.part(c.stored)
+		if c.half != whole {
+			now = "(" + now + ")"
+		}
+		names += fmt.Sprintf(",\n       coalesce(%[1]s - %[2]s_was, %[1]s * still) AS %[2]s", now, c.Name)
+		was := fmt.Sprintf("%s AS %s_was", now, c.Name)
 		if c.Role == Rare {
 			inTuple = append(inTuple, was)
 			rareFell = append(rareFell, fmt.Sprintf("t.%[1]s < w.%[1]s", c.stored))
 		} else {
 			inSpan = append(inSpan, was)
-			fell = append(fell, fmt.Sprintf("%[1]s < %[1]s_was", c.stored))
+			fell = append(fell, fmt.Sprintf("%s < %s_was", now, c.Name))
 		}
 		c.Doc = "Growth since the sample before: " + lowerFirst(c.Doc)
 		v.Columns = append(v.Columns, c)
@@ -372,7 +376,7 @@ const changesSuffix = "_changes"
 // kernel told since the sample before, the log of events says it all: see Events.
 func (t *Table) changesView() View {
 	v := View{
-		Name: t.Subject + changesSuffix, From: t,
+		Name: strings.TrimSuffix(t.Subject, "_table") + changesSuffix, From: t,
 		Doc: "When " + t.Name + " came, went and changed, within one boot.",
 		Columns: []Column{
 			{Name: "ts", Unit: "unix s", kind: kindTime, Doc: "When it happened, if exact; else it happened at ts at the latest: the sample that first saw it so, or when the event was read."},
@@ -391,7 +395,7 @@ func (t *Table) changesView() View {
 	if t.ageing.column != "" {
 		v.Doc = strings.TrimSuffix(v.Doc, ".") + "; " + t.ageing.doc + "."
 	}
-	v.Columns = append(append(append(v.Columns, t.id...), t.rare...),
+	v.Columns = append(slices.Concat(v.Columns, t.id, t.rare, t.actor),
 		Column{Name: "was", Doc: "What it was before: of a change, the columns that changed."},
 		Column{Name: "now", Doc: "What it is since then."})
 	return v
@@ -408,7 +412,7 @@ type spansOfChanges struct {
 // since then, or what it was last if it went, u what it was before.
 func (t *Table) changesFrom(from spansOfChanges) string {
 	name := t.Subject
-	var is, old, was, wasNull, told, differs, before, said, unsaid []string
+	var is, old, was, wasNull, told, nobody, differs, before, said, unsaid []string
 	for _, c := range t.id {
 		is = append(is, t.selects("s", c))
 		told = append(told, t.selects("e", c))
@@ -422,6 +426,10 @@ func (t *Table) changesFrom(from spansOfChanges) string {
 		said = append(said, fmt.Sprintf("iif(%[1]s IS %[1]s_was, '', ' %[1]s=' || coalesce(%[1]s, 'NULL'))", c.Name))
 		unsaid = append(unsaid, fmt.Sprintf("iif(%[1]s IS %[1]s_was, '', ' %[1]s=' || coalesce(%[1]s_was, 'NULL'))", c.Name))
 	}
+	for _, c := range t.actor {
+		nobody = append(nobody, "NULL AS "+c.stored)
+		told = append(told, t.selects("e", c))
+	}
 	list := func(lists ...[]string) string { return strings.Join(slices.Concat(lists...), ", ") }
 	// The span before is nearly always the one that ended with the sample before. Where its
 	// source failed meanwhile it is further back.
@@ -433,7 +441,7 @@ func (t *Table) changesFrom(from spansOfChanges) string {
 		seenLearnt, toldLearnt = "'dump' AS learnt, ", "e.learnt, "
 		columns = "ts, after, change, learnt, exact, "
 	}
-	body := "SELECT " + columns + columnNames(t.id) + ", " + columnNames(t.rare) + fmt.Sprintf(`,
+	body := "SELECT " + columns + columnNames(slices.Concat(t.id, t.rare, t.actor)) + fmt.Sprintf(`,
        CASE change WHEN 'removed' THEN said WHEN 'changed' THEN coalesce(was, trim(%[10]s)) END AS was,
        CASE change WHEN 'removed' THEN NULL WHEN 'changed' THEN coalesce(now, said) ELSE said END AS now
   FROM (SELECT *, trim(%[9]s) AS said
@@ -454,7 +462,7 @@ func (t *Table) changesFrom(from spansOfChanges) string {
           CROSS JOIN sample b ON b.id = coalesce(q.id >> 32, m.id - 1) CROSS JOIN run br ON br.id = b.run%[13]s
          WHERE turn.tuple IS NOT q.tuple AND (u.id IS NULL OR (%[6]s) IS NOT (%[7]s))
            AND (turn.tuple IS NULL OR br.boot = mr.boot)%[8]s`,
-		name, list(is, was), from.closed, from.open, from.gone, list(differs), list(before), t.untold(),
+		name, list(is, nobody, was), from.closed, from.open, from.gone, list(differs), list(before), t.untold(),
 		strings.Join(said, " || "), strings.Join(unsaid, " || "), list(old), seenAfter, kept, seenLearnt)
 	if t.events != nil {
 		body += fmt.Sprintf(`

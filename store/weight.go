@@ -25,7 +25,7 @@ var told = map[int]string{
 	6: `retransmits rtt_ms drops rx_dropped tx_dropped rx_errors tx_errors oldest oldest_s duration_s goes_on netns metric prefix_len mac fds path backlog failed
 		error open max_count`,
 	5: `user unit container_id rx_packets tx_packets after first_count table_name src mtu description remote remote_count limit_name limit_used median_rtt_ms max_rtt_ms
-		master speed_mbps carrier processes own`,
+		master member_state speed_mbps carrier processes own`,
 	3: `exe cmdline family scope protocol elapsed_s exact learnt owner_how cwnd segs_out segs_in samples`,
 	2: `uid type flags ifindex closed_unknown cgroup started ppid owner_candidates first nth tos watched_s first_avg hours r2 opened_after seen_by`,
 	1: `inode cookie rttvar_ms min_rtt_ms mss pmtu mark timer congestion peer_inode link_ifindex txqlen netns_cookie released machine_id boot_id recording`,

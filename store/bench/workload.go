@@ -88,7 +88,24 @@ func (l *Workload) replace(i int) {
 		Congestion: "cubic", MSS: store.Of(1448), PMTU: store.Of(1500), RecvQ: store.Of(0), SendQ: store.Of(0),
 		BytesSent: store.Of(l.rand.IntN(1_000_000)), BytesReceived: store.Of(l.rand.IntN(100_000)), SegsOut: store.Of(l.rand.IntN(2000)), SegsIn: store.Of(l.rand.IntN(2000)),
 		Retransmits: store.Of(0), RTT: store.Of(200 + l.rand.IntN(30000)), RTTVar: store.Of(100 + l.rand.IntN(10000)), Cwnd: store.Of(10), Drops: store.Of(0),
+		Busy: store.Of(l.rand.IntN(2000)), RwndLimited: store.Of(0), SndbufLimited: store.Of(0), NotSent: store.Of(0), Lost: store.Of(0), Reordered: store.Of(0),
+		Tries: store.Of(0), Backoff: store.Of(0), RcvBuf: store.Of(131072), SndBuf: store.Of(65536),
+		Options: []string{"ts sack wscale:7,7", "ts sack wscale:8,7", "sack wscale:8,7"}[l.rand.IntN(3)], TOS: store.Of(0), Direction: "in",
 	}
+	v := &l.vals[i]
+	v.MinRTT, v.RTO = rounded(v.RTT.Or(0)), store.Of((200+v.RTT.Or(0)/1000)/10*10)
+}
+
+// rounded is n rounded down to the next power of two, or to that and a half.
+func rounded(n int64) store.Int {
+	step := int64(1)
+	for 2*step <= n {
+		step *= 2
+	}
+	if n >= step+step/2 {
+		step += step / 2
+	}
+	return store.Of(step)
 }
 
 // connected is a socket that does not listen.
@@ -114,6 +131,8 @@ func (l *Workload) move() {
 		v.SegsIn = store.Of(v.SegsIn.Or(0) + int64(1+sent/2896))
 		v.RTT = store.Of(v.RTT.Or(0) + int64(l.rand.IntN(41)) - 20)
 		v.RTTVar = store.Of(100 + l.rand.IntN(10000))
+		v.Busy = store.Of(v.Busy.Or(0) + int64(l.rand.IntN(200)))
+		v.RTO = store.Of((200 + v.RTT.Or(0)/1000) / 10 * 10)
 	}
 	l.uptime += l.options.Interval
 }

@@ -75,7 +75,7 @@ rest AS MATERIALIZED (
 -- but for what was off in the whole window: of that there is nothing in any sample.
 slot AS MATERIALIZED (
   SELECT s.*, (SELECT coalesce(sum(max(0, (SELECT count(*) FROM sample m WHERE m.ts > g.since AND m.ts < coalesce(g.until, 1e99) AND m.id BETWEEN s.a AND s.z))), 0)
-                 FROM gap g WHERE (g.kind IN ('failed', 'incomplete') OR g.kind = 'off' AND g.source IN ('tcp4', 'tcp6', 'udp4', 'udp6', 'raw4', 'raw6', 'unix', 'owners')
+                 FROM gap g WHERE (g.kind IN ('failed', 'incomplete') OR g.kind = 'off' AND g.source IN ('tcp4', 'tcp6', 'udp4', 'udp6', 'raw4', 'raw6', 'udplite4', 'udplite6', 'packet', 'unix', 'owners')
                          AND (g.since > (SELECT ts FROM sample WHERE id = (SELECT a FROM w)) OR g.until < (SELECT ts FROM sample WHERE id = (SELECT z FROM w))))
                     AND g.source IS NOT NULL AND g.since < s.until AND coalesce(g.until, 1e99) > s.since) AS failed
     FROM (SELECT k, a, z, n, (SELECT ts FROM sample WHERE id >= a ORDER BY id LIMIT 1) AS since, (SELECT ts FROM sample WHERE id <= z ORDER BY id DESC LIMIT 1) AS until

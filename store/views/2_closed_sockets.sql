@@ -20,8 +20,8 @@
 -- late_ms (ms): How much ts may be late: because the kernel's word was read later, or because the connection was reset, and its
 -- process may have closed the descriptor only later. NULL where it is known to a millisecond.
 -- incomplete: 1 where the kernel had forgotten the numbers (SO_LINGER 0): they are those of the last sample that saw it, else NULL.
--- outcome: How the connection ended: established (it came about, and was closed in order), refused, unanswered, reset by peer, reset by us (with
--- SO_LINGER 0, or with data that nobody had read), timed out. NULL where it is not known; always for udp.
+-- outcome: How the connection ended: established (it came about, and was closed in order), refused, unanswered, no local port (all of them were
+-- taken, and nothing was sent), reset by peer, reset by us (with SO_LINGER 0, or with data that nobody had read), timed out. NULL where it is not known; always for udp.
 -- opened (unix s): When it was opened, where outcome is known of a connection made here. Else when it is known to have been there at the latest: in the
 -- first sample that saw it, or by the ages in its tcp_info; it may have been opened earlier.
 -- connect_ms (ms): From connect to the answer of the other end; NULL where nobody saw that, and of what was accepted.

@@ -38,7 +38,7 @@
 -- retransmits (segments): Segments sent again.
 -- rtt_ms (ms): Smoothed round-trip time at the end, or when last seen.
 -- cookie: The kernel's number for the socket.
--- outcome: How it ended: established (it came about, and was closed in order), refused, unanswered, reset by peer, reset by us, timed out; see closed_sockets.
+-- outcome: How it ended: established (it came about, and was closed in order), refused, unanswered, no local port, reset by peer, reset by us, timed out; see closed_sockets.
 -- NULL while it is open, and where it is not known.
 -- connect_ms (ms): From connect to the answer of the other end; NULL where nobody saw that, and of what was accepted.
 WITH

@@ -2,7 +2,7 @@
 --
 -- ts (unix s): When it happened; where exact is 0, it happened at ts at the latest: the sample that first saw it so, or when
 -- the kernel's word was read.
--- object: What it happened to: socket, listener, process, interface, qdisc, address, route, rule, nexthop, neighbor, setting, gap or note.
+-- object: What it happened to: socket, listener, process, interface, qdisc, address, multicast, route, rule, firewall, nexthop, neighbor, setting, gap or note.
 -- event: What happened: opened, state, closed or released (socket: closed is the end of a connection, released that its process
 -- closed the descriptor, where that came later), up or down (listener; an unconnected udp socket with a port that the kernel gives out by
 -- itself is a socket, as maybe_client of listeners has it), seen, exec or gone (process: it was first seen with
@@ -11,7 +11,7 @@
 -- what: The thing in words: tcp 10.0.0.5:443 ↔ 10.0.7.9:51712, default via 10.0.0.1 dev eth0, eth0; the text of a note.
 -- was: What it was before.
 -- now: What it is since then.
--- pid: Process that holds or held it; NULL where none is known.
+-- pid: Process that holds or held it, or that changed it (firewall); NULL where none is known.
 -- comm: Name of the program.
 -- count: How many it stands for: 1, or the sockets of a row of closed_counts.
 -- exact: 1 when ts is known to a millisecond, as the kernel told it, or as a person gave it; else 0.
@@ -142,6 +142,7 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
          CASE WHEN listens THEN CASE WHEN event = 'opened' OR now = 'LISTEN' THEN 'up' ELSE 'down' END ELSE event END AS event,
          CASE WHEN count > 1 THEN printf('%,d × ', count) ELSE '' END || proto || ' ' ||
          CASE WHEN proto = 'unix' THEN coalesce(path, type || ' inode ' || inode, 'without a name')
+              WHEN proto = 'packet' THEN printf('%s protocol 0x%04x', type, local_port)
               ELSE CASE WHEN local_addr LIKE '%:%' THEN '[' || local_addr || ']' ELSE coalesce(local_addr, '*') END || ':' || coalesce(local_port, '*') ||
                    CASE WHEN remote_port = 0 AND NOT count > 1 THEN ''
                         ELSE ' ↔ ' || CASE WHEN remote_addr LIKE '%:%' THEN '[' || remote_addr || ']' ELSE coalesce(remote_addr, '*') END || ':' || coalesce(remote_port, '*') END
@@ -162,6 +163,10 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
   UNION ALL
   SELECT ts, 'address', change, addr || '/' || prefix_len || ' dev ' || dev, was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_addresses)
   UNION ALL
+  -- Not those that the kernel joins by itself: all nodes, all routers, and of each IPv6 address its solicited-node group.
+  SELECT ts, 'multicast', change, addr || ' dev ' || dev, was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_multicast_groups)
+   WHERE addr NOT IN ('224.0.0.1', 'ff01::1', 'ff02::1', 'ff01::2', 'ff02::2', 'ff05::2') AND addr NOT LIKE 'ff02::1:ff%'
+  UNION ALL
   SELECT ts, 'route', change,
          CASE WHEN type <> 'unicast' THEN type || ' ' ELSE '' END || CASE dst WHEN '0.0.0.0/0' THEN 'default' WHEN '::/0' THEN 'default (IPv6)' ELSE dst END ||
          coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '') || coalesce(' ' || nexthops, '') ||
@@ -172,6 +177,8 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
          'priority ' || priority || CASE WHEN invert THEN ' not' ELSE '' END || coalesce(' from ' || src, '') || coalesce(' to ' || dst, '') || coalesce(' fwmark ' || fwmark, '') || coalesce(' iif ' || iif, '') ||
          coalesce(' oif ' || oif, '') || coalesce(' tun_id ' || tun_id, '') || coalesce(' ' || other, '') || ' ' || coalesce(action, '') || coalesce(' ' || table_name, ''),
          was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_rules)
+  UNION ALL
+  SELECT ts, 'firewall', change, CASE backend WHEN 'legacy' THEN 'legacy ' ELSE '' END || family || ' ' || table_name || coalesce(': ' || detail, ''), was, now, pid, comm, 1, exact, netns FROM (CHANGES_firewall)
   UNION ALL
   SELECT ts, 'nexthop', change,
          'id ' || nhid || CASE WHEN type <> 'nexthop' THEN ' ' || type ELSE '' END || coalesce(' ' || members, '') || coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, ''),

@@ -21,21 +21,37 @@ import (
 // (as in .ci/run): then it fails.
 func InNamespace(t *testing.T) bool {
 	t.Helper()
+	return again(t, &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	})
+}
+
+// InNetNS is InNamespace for a test that needs the rights of the machine's root, such as to tracepoints: only the network namespace is a fresh one. Other
+// users skip the test.
+func InNetNS(t *testing.T) bool {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, for a network namespace")
+	}
+	return again(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET})
+}
+
+// again runs the test once more, in a process of its own.
+func again(t *testing.T, attr *syscall.SysProcAttr) bool {
+	t.Helper()
 	if os.Getenv("NETSQL_TEST_NAMESPACE") == t.Name() {
 		return true
 	}
 	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1")
 	cmd.Env = append(os.Environ(), "NETSQL_TEST_NAMESPACE="+t.Name())
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   syscall.SIGKILL,
-	}
+	attr.Pdeathsig = syscall.SIGKILL
+	cmd.SysProcAttr = attr
 	out, err := cmd.CombinedOutput()
 	if cmd.Process == nil {
-		NeedKernel(t, "no user and network namespaces here: "+err.Error())
+		NeedKernel(t, "no namespaces here: "+err.Error())
 	}
 	t.Logf("%s", out)
 	if err != nil {

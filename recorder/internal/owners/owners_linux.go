@@ -78,6 +78,8 @@ type Owners struct {
 	// gone asks whether a socket is closed by now; nil: it cannot be asked.
 	Gone  func(context.Context, *Held) bool
 	NetNS func(pid int32, start uint64) store.Int
+	// Opener is the process that opened a socket, which may not hold it any more; 0: that is not known.
+	Opener func(*Held) int32
 	// privileged: the recorder has the capabilities that should let it see everything.
 	privileged bool
 
@@ -460,7 +462,8 @@ func (o *Owners) seek(ctx context.Context) error {
 	if !o.missing() {
 		return nil
 	}
-	var near, far []*Table // those that hold sockets and have changed or cannot tell, and all others
+	openers := o.openers()
+	var first, near, far []*Table // of those that opened the missing sockets, those that hold sockets and have changed or cannot tell, and all others
 	for _, pid := range o.PIDs {
 		p := o.ByPID[pid]
 		if p == nil || p.kernel {
@@ -473,13 +476,18 @@ func (o *Owners) seek(ctx context.Context) error {
 			case t.freed > 0 && !t.ring:
 				o.readFreed(t)
 			}
-			if t.Held > 0 && t.changed || t.ring {
+			switch {
+			case openers[pid]:
+				o.count(t)
+				first = append(first, t)
+			case t.Held > 0 && t.changed || t.ring:
 				near = append(near, t)
-			} else {
+			default:
 				far = append(far, t)
 			}
 		}
 	}
+	near = append(first, near...)
 	if err := o.searchIn(ctx, near, probing); err != nil || !o.missing() {
 		return err
 	}
@@ -596,6 +604,20 @@ func (o *Owners) askParents() {
 			}
 		}
 	}
+}
+
+// openers are the processes that opened the new sockets, where that is known.
+func (o *Owners) openers() map[int32]bool {
+	if o.Opener == nil {
+		return nil
+	}
+	openers := map[int32]bool{}
+	for _, e := range o.unresolved {
+		if e.Lost == 0 {
+			openers[o.Opener(e)] = true
+		}
+	}
+	return openers
 }
 
 // searchIn looks for the missing sockets in these tables.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +57,8 @@ func TestHolderIsFound(t *testing.T) {
 	if got := e.FD(0); got != uint32(pair[0]) {
 		t.Errorf("it is descriptor %d, not %d", got, pair[0])
 	}
+	syscall.ForkLock.RLock() // a child that another test makes has it too, until it executes its program
+	defer syscall.ForkLock.RUnlock()
 	unix.Close(pair[0])
 	look()
 	if len(e.Holders) != 0 || e.Lost != sample {

@@ -261,6 +261,48 @@ func TestSeek(t *testing.T) {
 	}
 }
 
+// TestOpenersFirst: who opened a new socket, as far as that is known, is read before all others, whether it held anything or not.
+func TestOpenersFirst(t *testing.T) {
+	t.Parallel()
+	wo := newWorld(t)
+	known, knownInode := newSocket(t)
+	sought, soughtInode := newSocket(t)
+	near, opener := newActor(t, known), newActor(t, sought)
+	wo.shows(knownInode)
+	wo.PIDs = []int32{near.pid, opener.pid}
+	slices.Sort(wo.PIDs)
+	other, holder := &wo.meet(near).Table, &wo.meet(opener).Table
+	wo.Opener = func(e *Held) int32 {
+		if e.Inode == soughtInode {
+			return opener.pid
+		}
+		return 0
+	}
+	wo.next()
+	other.changed = true
+	e := wo.shows(soughtInode)
+	if err := wo.seek(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantHolds(t, "found", e, hold{opener.pid, 3, 1})
+	if holder.walked != wo.Gen || other.walked == wo.Gen {
+		t.Errorf("read: the opener %v, another %v", holder.walked == wo.Gen, other.walked == wo.Gen)
+	}
+	// It has passed the next one on: then all are read as ever.
+	passed, passedInode := newSocket(t)
+	taker := newActor(t, passed)
+	wo.PIDs = append(wo.PIDs, taker.pid)
+	slices.Sort(wo.PIDs)
+	wo.meet(taker)
+	wo.Opener = func(*Held) int32 { return opener.pid }
+	wo.next()
+	e = wo.shows(passedInode)
+	if err := wo.seek(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantHolds(t, "passed on", e, hold{taker.pid, 3, 1})
+}
+
 // TestClosedAside: the kernel says that a socket is closed; then nobody looks for it.
 func TestClosedAside(t *testing.T) {
 	t.Parallel()

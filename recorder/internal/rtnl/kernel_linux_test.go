@@ -111,7 +111,9 @@ func TestKernelAgrees(t *testing.T) {
 	}
 	// Not every kernel has these.
 	for _, line := range []string{"link add br0 type bridge", "link set d1 master br0", "link set br0 up", "link add link d0 name v7 type vlan id 7",
-		"link add x0 type vxlan id 5 remote 10.1.0.9 dev d0 dstport 4789", "link add u0 type dummy", "tuntap add t0 mode tun"} {
+		"link add x0 type vxlan id 5 remote 10.1.0.9 dev d0 dstport 4789",
+		"link add x1 type vxlan id 16777215 remote 2001:db8::9 local 2001:db8::1 dstport 8472", "link add x2 type vxlan id 6 group 239.1.1.1 dev d0 dstport 4789",
+		"link add x3 type vxlan id 7 group ff05::1 dev d0 dstport 4790", "link add u0 type dummy", "tuntap add t0 mode tun"} {
 		if out, err := ipMay(line); err != nil {
 			t.Logf("ip %s: %v, %s", line, err, out)
 		}
@@ -119,6 +121,12 @@ func TestKernelAgrees(t *testing.T) {
 	var r Conn
 	names := LinkNames{Conn: &r, ByIndex: map[int32]string{}}
 
+	type infoJSON struct {
+		ID                      int64
+		Remote, Local, Group    string
+		Remote6, Local6, Group6 string
+		Port                    int
+	}
 	type linkJSON struct {
 		Index                                              int32 `json:"ifindex"`
 		MTU                                                int64
@@ -126,14 +134,29 @@ func TestKernelAgrees(t *testing.T) {
 		Promisc                                            int64 `json:"promiscuity"`
 		IfName, Qdisc, OperState, Address, IfAlias, Master string
 		Info                                               struct {
-			Kind string `json:"info_kind"`
+			Kind  string   `json:"info_kind"`
+			Data  infoJSON `json:"info_data"`
+			Slave struct {
+				State string
+			} `json:"info_slave_data"`
 		} `json:"linkinfo"`
 		AltNames []string
 		Flags    []string
 	}
 	agree(t, "links", func() (rows []string) {
 		for _, l := range ipJSON[linkJSON](t, "link") {
-			rows = append(rows, row(l.Index, l.IfName, l.MTU, l.TxQLen, l.Qdisc, l.OperState, l.Address, l.Promisc, l.IfAlias, l.Master, l.Info.Kind, slices.Contains(l.Flags, "UP"), strings.Join(l.AltNames, ",")))
+			tunnel, d := []string{}, l.Info.Data
+			if l.Info.Kind == "vxlan" {
+				tunnel = append(tunnel, fmt.Sprintf("id %d", d.ID))
+				for _, end := range [][2]string{{"remote", d.Remote}, {"remote", d.Remote6}, {"group", d.Group}, {"group", d.Group6}, {"local", d.Local}, {"local", d.Local6}} {
+					if end[1] != "" {
+						tunnel = append(tunnel, end[0]+" "+end[1])
+					}
+				}
+				tunnel = append(tunnel, fmt.Sprintf("dstport %d", d.Port))
+			}
+			rows = append(rows, row(l.Index, l.IfName, l.MTU, l.TxQLen, l.Qdisc, l.OperState, l.Address, l.Promisc, l.IfAlias, l.Master, l.Info.Kind, slices.Contains(l.Flags, "UP"), strings.Join(l.AltNames, ","),
+				strings.Join(tunnel, " "), l.Info.Slave.State))
 		}
 		return rows
 	}, func() (rows []string) {
@@ -143,7 +166,7 @@ func TestKernelAgrees(t *testing.T) {
 				t.Errorf("%s: %d bytes of counters, carrier changes %v", l.Name, len(l.Stats), l.CarrierChanges)
 			}
 			rows = append(rows, row(l.Index, string(l.Name), number(l.MTU), number(l.TxQLen), string(l.Qdisc), states[number(l.Operstate)], net.HardwareAddr(l.MAC).String(),
-				number(l.Promiscuity), string(l.Alias), names.Of(l.Master), string(l.Kind), l.Flags&unix.IFF_UP != 0, l.AltNames))
+				number(l.Promiscuity), string(l.Alias), names.Of(l.Master), string(l.Info.Kind), l.Flags&unix.IFF_UP != 0, l.AltNames, l.Info.TunnelText(), l.Info.MemberText()))
 		}
 		return rows
 	})

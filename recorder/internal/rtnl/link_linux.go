@@ -16,7 +16,8 @@ type Link struct {
 	Below, Promiscuity              store.Int
 	Hardware                        uint16
 	Flags                           uint32
-	Name, Kind, MAC, Alias, Qdisc   []byte
+	Name, MAC, Alias, Qdisc         []byte
+	Info                            LinkInfo
 	AltNames                        string // parted by commas
 	MTU, TxQLen, Operstate, Carrier store.Int
 	CarrierChanges                  store.Int
@@ -76,13 +77,14 @@ func ParseLink(msg []byte) (Link, error) {
 				l.AltNames += name
 				return err
 			})
+		case unix.IFLA_PROTINFO:
+			if msg[0] == unix.AF_BRIDGE {
+				l.Info.MemberKind, l.Info.memberData = bridgeKind, v
+				err = l.Info.readPort()
+				l.Info.memberData = nil
+			}
 		case unix.IFLA_LINKINFO:
-			err = Attributes(v, func(kind uint16, v []byte) (err error) {
-				if kind == unix.IFLA_INFO_KIND {
-					l.Kind, err = TextOf(v)
-				}
-				return err
-			})
+			l.Info, err = parseLinkInfo(v)
 		}
 		return err
 	})
@@ -101,7 +103,7 @@ func ParseLink(msg []byte) (Link, error) {
 func (l *Link) Sum(seed maphash.Seed) uint64 {
 	var h maphash.Hash
 	h.SetSeed(seed)
-	for _, text := range [...][]byte{l.Name, l.Kind, l.MAC, l.Alias, l.Qdisc} {
+	for _, text := range [...][]byte{l.Name, l.Info.Kind, l.MAC, l.Alias, l.Qdisc, l.Info.MemberKind, l.Info.data} {
 		h.WriteByte(byte(len(text)))
 		h.Write(text)
 	}
@@ -112,7 +114,11 @@ func (l *Link) Sum(seed maphash.Seed) uint64 {
 		mtu, txqlen, operstate, carrier store.Int
 		carrierChanges                  store.Int
 		below, promiscuity              store.Int
+		vlan, vrfTable                  store.Int
+		memberState, miiStatus          store.Int
+		linkFailures                    store.Int
 		altNames                        string
-	}{l.Master, l.Hardware, l.Flags, l.MTU, l.TxQLen, l.Operstate, l.Carrier, l.CarrierChanges, l.Below, l.Promiscuity, l.AltNames})
+	}{l.Master, l.Hardware, l.Flags, l.MTU, l.TxQLen, l.Operstate, l.Carrier, l.CarrierChanges, l.Below, l.Promiscuity,
+		l.Info.VLAN, l.Info.VRFTable, l.Info.MemberState, l.Info.MIIStatus, l.Info.LinkFailures, l.AltNames})
 	return h.Sum64()
 }

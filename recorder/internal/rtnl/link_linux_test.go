@@ -34,7 +34,7 @@ func TestParseLink(t *testing.T) {
 	got, err := ParseLink(messageOf(linkHeader(flags), linkAttributes()...))
 	want := Link{
 		Index: 3, Master: 9, Below: store.Of(2), Promiscuity: store.Of(5), Hardware: unix.ARPHRD_ETHER, Flags: flags,
-		Name: []byte("eth0"), Kind: []byte("veth"), MAC: []byte{2, 0, 0, 0, 0, 1}, Alias: []byte("uplink"), Qdisc: []byte("noqueue"),
+		Name: []byte("eth0"), Info: LinkInfo{Kind: []byte("veth")}, MAC: []byte{2, 0, 0, 0, 0, 1}, Alias: []byte("uplink"), Qdisc: []byte("noqueue"),
 		MTU: store.Of(1400), TxQLen: store.Of(777), Operstate: store.Of(6), Carrier: store.Of(1), CarrierChanges: store.Of(4),
 		Stats: slices.Repeat([]byte{7}, 25*8),
 	}

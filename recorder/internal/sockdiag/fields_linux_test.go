@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -99,10 +100,11 @@ func TestInetAttributes(t *testing.T) {
 		change(&r)
 		return r
 	}
-	drops := with(func(r *Record) { r.Drops, r.Has = 9, r.Has|HasDrops })
+	limits := with(func(r *Record) { r.RcvBuf, r.SndBuf, r.Has = 2, 4, r.Has|HasBuffers })
+	drops := with(func(r *Record) { r.RcvBuf, r.SndBuf, r.Drops, r.Has = 2, 4, 9, r.Has|HasBuffers|HasDrops })
 	mark := with(func(r *Record) { r.Mark, r.Has = 0xa1b2c3d4, r.Has|HasMark })
 	cgroup := with(func(r *Record) { r.Cgroup, r.Has = twoWords(0x0a0b0c0d, 0x1a1b1c1d), r.Has|HasCgroup })
-	zeros := with(func(r *Record) { r.Has |= HasDrops | HasMark | HasCgroup })
+	zeros := with(func(r *Record) { r.Has |= HasBuffers | HasDrops | HasMark | HasCgroup })
 	long := with(func(r *Record) { copy(r.Congestion[:], "sixteen letters!") })
 	last := with(func(r *Record) { copy(r.Congestion[:], "bbr") })
 	subflow := kerneltest.Message(kerneltest.Attribute(1, []byte("mptcp\x00")...), kerneltest.Attribute(3, kerneltest.Attribute(2, 1, 2, 3, 4)...))
@@ -112,11 +114,19 @@ func TestInetAttributes(t *testing.T) {
 		want       Record
 	}{
 		{"none", nil, want},
-		{"unknown ones", []any{0, memory, 1, memory, 3, memory, 5, memory, 6, memory, 8, memory, 14, memory, 16, memory, 20, memory, 22, memory}, want},
+		{"unknown ones", []any{0, memory, 1, memory, 3, memory, 5, memory, 10, memory, 14, memory, 16, memory, 20, memory, 22, memory}, want},
 		{"SKMEMINFO of 9", []any{7, memory[:36]}, drops},
 		{"SKMEMINFO of 10", []any{7, memory}, drops},
-		{"SKMEMINFO one byte short", []any{7, memory[:35]}, want},
-		{"SKMEMINFO before Linux 4.7", []any{7, memory[:32]}, want},
+		{"SKMEMINFO one byte short", []any{7, memory[:35]}, limits},
+		{"SKMEMINFO before Linux 4.7", []any{7, memory[:32]}, limits},
+		{"SKMEMINFO without the send buffer", []any{7, memory[:15]}, want},
+		{"TCLASS", []any{5, []byte{0x10}, 6, []byte{0xb8}}, with(func(r *Record) { r.TOS, r.Has = 0xb8, r.Has|HasTOS })},
+		{"TCLASS of nothing", []any{6, []byte{}}, want},
+		{"SHUTDOWN", []any{8, []byte{2}}, with(func(r *Record) { r.Shutdown, r.Has = 2, r.Has|HasShutdown })},
+		{"SHUTDOWN of nothing", []any{8, []byte{}}, want},
+		{"SKV6ONLY", []any{11, []byte{1}}, with(func(r *Record) { r.Has |= HasV6Only | IsV6Only })},
+		{"SKV6ONLY, which is not set", []any{11, []byte{0}}, with(func(r *Record) { r.Has |= HasV6Only })},
+		{"SKV6ONLY of nothing", []any{11, []byte{}}, want},
 		{"MARK", []any{15, words(0xa1b2c3d4)}, mark},
 		{"MARK and more", []any{15, words(0xa1b2c3d4, 5)}, mark},
 		{"MARK one byte short", []any{15, words(0xa1b2c3d4)[:3]}, want},
@@ -130,8 +140,9 @@ func TestInetAttributes(t *testing.T) {
 		{"after an unknown one of 5 bytes", []any{99, memory[:5], 15, words(0xa1b2c3d4)}, mark},
 		{"with the flag NLA_F_NESTED", []any{0x8000 | 15, words(0xa1b2c3d4)}, mark},
 		{"with the flag NLA_F_NET_BYTEORDER", []any{0x4000 | 15, words(0xa1b2c3d4)}, mark},
-		{"ULP_INFO of a subflow", []any{19, subflow}, with(func(r *Record) { r.Has |= HasMPTCP })},
-		{"ULP_INFO of kTLS", []any{19, kerneltest.Attribute(1, []byte("tls\x00")...)}, want},
+		{"ULP_INFO of a subflow", []any{19, subflow}, with(func(r *Record) { r.ULP, r.Has = [8]byte{'m', 'p', 't', 'c', 'p'}, r.Has|HasMPTCP })},
+		{"ULP_INFO of kTLS", []any{19, kerneltest.Attribute(1, []byte("tls\x00")...)}, with(func(r *Record) { r.ULP = [8]byte{'t', 'l', 's'} })},
+		{"ULP_INFO of a long name", []any{19, kerneltest.Attribute(1, []byte("espintcp2\x00")...)}, with(func(r *Record) { r.ULP = [8]byte([]byte("espintcp")) })},
 		{"ULP_INFO with the name elsewhere", []any{19, kerneltest.Attribute(2, []byte("mptcp\x00")...)}, want},
 		{"ULP_INFO of nothing", []any{19, []byte{}}, want},
 	} {
@@ -152,6 +163,7 @@ func TestTCPInfoOfEveryKernel(t *testing.T) {
 				if size >= 104 { // up to tcpi_total_retrans
 					want.MSS, want.PMTU, want.RTT, want.RTTVar, want.Cwnd, want.Retransmits = 5, 16, 18, 19, 21, 26
 					want.Has |= HasInfo
+					want.Backoff, want.Lost, want.SSThresh = 2, 9, 20 // the other small ones are 0, and 3 µs are no ms
 				}
 				if size >= 136 { // tcpi_bytes_acked and tcpi_bytes_received
 					want.BytesSent, want.BytesRecv = twoWords(31, 32), twoWords(33, 34)
@@ -161,8 +173,28 @@ func TestTCPInfoOfEveryKernel(t *testing.T) {
 					want.SegsOut, want.SegsIn = 35, 36
 					want.Has |= HasSegs
 				}
+				if size >= 152 { // tcpi_notsent_bytes, 37, and tcpi_min_rtt, 38
+					want.NotSent, want.MinRTT = coarseOf(32), coarseOf(32)
+					want.Has |= HasUnsent
+				}
+				if size >= 192 { // tcpi_busy_time, tcpi_rwnd_limited and tcpi_sndbuf_limited
+					want.Busy, want.RwndLimited, want.SndbufLimited = uint32(twoWords(43, 44)/1000), uint32(twoWords(45, 46)/1000), uint32(twoWords(47, 48)/1000)
+					want.Has |= HasBusy
+				}
 				if size >= 208 { // tcpi_bytes_sent
 					want.BytesSent = twoWords(51, 52)
+				}
+				if size >= 224 { // tcpi_reord_seen
+					want.Reordered = 56
+					want.Has |= HasReorder
+				}
+				if size >= 232 { // tcpi_snd_wnd: 58, and segments have 5
+					want.SndWnd = Wide
+					want.Has |= HasSndWnd
+				}
+				if size >= 236 { // tcpi_rcv_wnd
+					want.RcvWnd = Wide
+					want.Has |= HasRcvWnd
 				}
 			}
 			message := kerneltest.AppendAttributes(everyField(unix.AF_INET, state), 2, kerneltest.TCPInfo(size))
@@ -170,6 +202,148 @@ func TestTCPInfoOfEveryKernel(t *testing.T) {
 				t.Errorf("tcp_info of %d bytes, state %d:\ngot  %+v, %v\nwant %+v", size, state, got, err, want)
 			}
 		}
+	}
+}
+
+func TestCoarse(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[uint32]uint32{0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 4, 6: 6, 7: 6, 8: 8, 11: 8, 12: 12, 15: 12, 16: 16, 65535: 49152, 65536: 65536, 98303: 65536, 98304: 98304,
+		1 << 31: 1 << 31, 3 << 30: 3 << 30, 1<<32 - 1: 3 << 30} {
+		if got := coarseOf(n).Number(); got != want {
+			t.Errorf("%d: got %d, want %d", n, got, want)
+		}
+	}
+	for n, want := range map[uint32]uint32{0: 0, 99: 99, 100: 100, 204: 200, 219: 210, 1999: 1900, 120000: 120000, 129999: 120000} {
+		if got := twoDigits(n); got != want {
+			t.Errorf("two digits of %d: got %d, want %d", n, got, want)
+		}
+	}
+}
+
+// TestSmallFieldsOfTCPInfo: the bytes and bits at the beginning of tcp_info, as a machine of this byte order has them.
+func TestSmallFieldsOfTCPInfo(t *testing.T) {
+	t.Parallel()
+	decode := func(change func(info []byte)) Record {
+		info := make([]byte, 240)
+		change(info)
+		r, err := DecodeInet(kerneltest.InetMessage(1, 2, info, 7, words(0, 131072, 0, 2626560, 0, 0, 0, 0, 0)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	word := func(info []byte, at int, n uint32) { copy(info[at:], words(n)) }
+	for _, c := range []struct {
+		name      string
+		change    func(info []byte)
+		got       func(r Record) any
+		want      any
+		otherwise any // of 0 everywhere
+	}{
+		{"tcpi_retransmits", func(b []byte) { b[2] = 3 }, func(r Record) any { return r.Tries }, uint8(3), uint8(0)},
+		{"tcpi_probes", func(b []byte) { b[3] = 4 }, func(r Record) any { return r.Tries }, uint8(4), uint8(0)},
+		{"tcpi_backoff", func(b []byte) { b[4] = 5 }, func(r Record) any { return r.Backoff }, uint8(5), uint8(0)},
+		{"tcpi_options", func(b []byte) { b[5] = 0xff }, func(r Record) any { return r.Options }, uint8(0x3f), uint8(0)},
+		{"tcpi_snd_wscale", func(b []byte) { b[6] = 7 }, func(r Record) any { return r.WScale & 15 }, uint8(7), uint8(0)},
+		{"tcpi_rcv_wscale", func(b []byte) { b[6] = 9 << 4 }, func(r Record) any { return r.WScale >> 4 }, uint8(9), uint8(0)},
+		{"tcpi_rto", func(b []byte) { word(b, 8, 204000) }, func(r Record) any { return r.RTO }, uint32(200), uint32(0)},
+		{"tcpi_snd_ssthresh", func(b []byte) { word(b, 76, 0x7ffffffe) }, func(r Record) any { return r.SSThresh }, uint32(0x7ffffffe), uint32(0)},
+		{"TCP_INFINITE_SSTHRESH", func(b []byte) { word(b, 76, 0x7fffffff) }, func(r Record) any { return r.SSThresh }, uint32(0), uint32(0)},
+		{"tcpi_min_rtt", func(b []byte) { word(b, 148, 100) }, func(r Record) any { return r.MinRTT.Number() }, uint32(96), uint32(0)},
+		{"tcpi_min_rtt not measured", func(b []byte) { word(b, 148, 1<<32-1) }, func(r Record) any { return r.MinRTT.Number() }, uint32(0), uint32(0)},
+		{"a shut window", func(b []byte) { word(b, 16, 1448); word(b, 228, 0) }, func(r Record) any { return r.SndWnd }, Coarse(0), Wide},
+		{"a narrow window", func(b []byte) { word(b, 16, 1448); word(b, 228, 1447) }, func(r Record) any { return r.SndWnd.Number() }, uint32(1024), Wide.Number()},
+		{"a wide window", func(b []byte) { word(b, 16, 1448); word(b, 228, 1448) }, func(r Record) any { return r.SndWnd }, Wide, Wide},
+		{"a narrow window of one's own", func(b []byte) { word(b, 16, 1448); word(b, 232, 1) }, func(r Record) any { return r.RcvWnd.Number() }, uint32(1), Wide.Number()},
+		{"buffers", func([]byte) {}, func(r Record) any { return [2]uint32{r.RcvBuf, r.SndBuf} }, [2]uint32{131072, 2097152}, [2]uint32{131072, 2097152}},
+	} {
+		if got := c.got(decode(c.change)); got != c.want && !upperFirst {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+		if got := c.got(decode(func([]byte) {})); got != c.otherwise {
+			t.Errorf("%s: got %v, want %v of nothing", c.name, got, c.otherwise)
+		}
+	}
+}
+
+// TestMomentsStandStill: an age and what is left of a timer are told in ms, as moments they do not move while nothing happens.
+func TestMomentsStandStill(t *testing.T) {
+	t.Parallel()
+	const hour = time.Hour
+	message := func(timer, tries byte, expires, sent, received uint32) []byte {
+		info := kerneltest.TCPInfo(240)
+		info[4] = tries & 2 // tcpi_backoff
+		copy(info[44:], words(sent))
+		copy(info[52:], words(received))
+		b := kerneltest.InetMessage(1, 2, info)
+		b[2], b[3] = timer, tries
+		copy(b[52:], words(expires))
+		return b
+	}
+	decode := func(b []byte, at time.Duration, last *Record) Record {
+		r, err := DecodeInetAt(b, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last != nil {
+			r.Remember(last)
+		}
+		return r
+	}
+	answered := func(b []byte) []byte {
+		b[3] = 0 // the timer is backed off all the same
+		return b
+	}
+	const ms = uint32(1)
+	// 3 h less 1 ms ago, when the machine had been up for 5 h: the third hour had just begun. 20 s later, read 5 ms early.
+	first := decode(message(1, 1, 1500*ms, 10799999, 7200000), 5*hour, nil)
+	if first.LastSent != 3 || first.LastRecv != 4 || first.TimerEnds != 18002 {
+		t.Errorf("got hours %d and %d, timer %d, want 3, 4, 18002", first.LastSent, first.LastRecv, first.TimerEnds)
+	}
+	second := decode(message(1, 1, 400*ms, 10799999+1000, 7200000+1000), 5*hour+time.Second-5*time.Millisecond, &first)
+	if second != first {
+		t.Errorf("a second later:\ngot  %+v\nwant %+v", second, first)
+	}
+	for name, r := range map[string]Record{
+		"without a clock":        decode(message(1, 1, 1500, 10799999, 7200000), 0, nil),
+		"of late":                decode(message(1, 1, 1500, 3599999, 0), 5*hour, nil),
+		"of a longer age":        decode(message(1, 1, 1500, 1<<32-1, 1<<32-1), 5*hour, nil),
+		"of a timer that waits":  decode(message(1, 0, 1500, 0, 0), 5*hour, nil),
+		"of a keepalive timer":   decode(message(2, 1, 1500, 0, 0), 5*hour, nil),
+		"of a probe of a window": decode(message(4, 1, 1500, 0, 0), 5*hour, nil),
+		"of a probe, answered":   decode(answered(message(4, 2, 1500, 0, 0)), 5*hour, nil),
+	} {
+		got := [3]any{r.LastSent, r.LastRecv, r.TimerEnds}
+		want := [3]any{uint16(0), uint16(0), uint32(0)}
+		switch name {
+		case "of late", "of a probe of a window", "of a probe, answered":
+			want[2] = uint32(18002)
+		case "of a longer age":
+			want = [3]any{uint16(1), uint16(1), uint32(18002)}
+		}
+		if got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestCountersOutliveTheConnection: in TIME_WAIT the kernel tells none of them.
+func TestCountersOutliveTheConnection(t *testing.T) {
+	t.Parallel()
+	last, err := DecodeInet(kerneltest.InetMessage(1, 2, kerneltest.TCPInfo(240)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := DecodeInet(kerneltest.InetMessage(6))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Remember(&last)
+	if r.Has&HasBusy == 0 || r.Has&HasReorder == 0 || r.Busy != last.Busy || r.RwndLimited != last.RwndLimited || r.SndbufLimited != last.SndbufLimited || r.Reordered != 56 {
+		t.Errorf("got %+v after %+v", r, last)
+	}
+	if r.Has&(HasUnsent|HasSndWnd|HasRcvWnd) != 0 {
+		t.Errorf("what was of the moment is remembered: %+v", r)
 	}
 }
 

@@ -3,6 +3,9 @@ package sockdiag
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
+	"math/bits"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -12,7 +15,11 @@ import (
 const (
 	InetDiagInfo       = 2
 	InetDiagCong       = 4
+	inetDiagTOS        = 5 // of IPv4
+	inetDiagTClass     = 6 // of IPv6
 	InetDiagSKMemInfo  = 7
+	inetDiagShutdown   = 8
+	inetDiagSKV6Only   = 11
 	inetDiagMark       = 15 // only with CAP_NET_ADMIN
 	inetDiagCgroupID   = 21 // Linux 5.8
 	InetDiagMsgSize    = 72
@@ -21,6 +28,9 @@ const (
 	attributeTypeMask  = 0x3fff // without the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER
 	attributeHeaderLen = 4
 )
+
+// asked are the attributes that a dump asks for. What comes with every answer, or with these, is not among them.
+const asked = 1<<(InetDiagInfo-1) | 1<<(InetDiagCong-1) | 1<<(inetDiagTOS-1) | 1<<(inetDiagTClass-1) | 1<<(InetDiagSKMemInfo-1)
 
 // InetRequest asks for all sockets of a family (AF_INET, AF_INET6) and protocol: struct
 // inet_diag_req_v2.
@@ -31,7 +41,7 @@ func (r InetRequest) Len() int { return 56 }
 func (r InetRequest) Serialize() []byte {
 	b := make([]byte, r.Len())
 	b[0], b[1] = r.Family, r.Protocol
-	b[2] = 1<<(InetDiagInfo-1) | 1<<(InetDiagCong-1) | 1<<(InetDiagSKMemInfo-1)
+	b[2] = asked
 	binary.NativeEndian.PutUint32(b[4:], EveryState)
 	return b
 }
@@ -54,7 +64,7 @@ func (TCPRequest) Len() int { return 60 }
 
 func (r TCPRequest) Serialize() []byte {
 	b := make([]byte, r.Len())
-	b[3] = 1<<(InetDiagInfo-1) | 1<<(InetDiagCong-1) | 1<<(InetDiagSKMemInfo-1)
+	b[3] = asked
 	binary.NativeEndian.PutUint32(b[52:], r.States)
 	return b
 }
@@ -66,8 +76,11 @@ func (r TCPRequest) Message() *nl.NetlinkRequest {
 }
 
 // DecodeInet reads one inet_diag_msg and its attributes. Older kernels send fewer of these
-// and a shorter tcp_info; a message that contradicts itself is an error.
-func DecodeInet(b []byte) (Record, error) {
+// and a shorter tcp_info; a message that contradicts itself is an error. The moments in it are left out; see DecodeInetAt.
+func DecodeInet(b []byte) (Record, error) { return DecodeInetAt(b, 0) }
+
+// DecodeInetAt is DecodeInet of a message that the kernel wrote then, since boot.
+func DecodeInetAt(b []byte, at time.Duration) (Record, error) {
 	if len(b) < InetDiagMsgSize {
 		return Record{}, fmt.Errorf("an inet_diag message of %d bytes", len(b))
 	}
@@ -96,11 +109,15 @@ func DecodeInet(b []byte) (Record, error) {
 	err := EachAttribute(b[InetDiagMsgSize:], func(kind uint16, v []byte) {
 		switch kind {
 		case InetDiagInfo:
-			r.tcpInfo(v)
+			r.tcpInfo(v, at)
 		case InetDiagCong:
 			r.Congestion = [16]byte{}
 			copy(r.Congestion[:], v)
 		case InetDiagSKMemInfo:
+			if len(v) >= 4*4 {
+				r.RcvBuf, r.SndBuf = native.Uint32(v[4:]), native.Uint32(v[12:])
+				r.Has |= HasBuffers
+			}
 			if len(v) >= 4*(SKMemInfoDrops+1) {
 				r.Drops = native.Uint32(v[4*SKMemInfoDrops:])
 				r.Has |= HasDrops
@@ -114,6 +131,23 @@ func DecodeInet(b []byte) (Record, error) {
 			if isSubflow(v) {
 				r.Has |= HasMPTCP
 			}
+			r.ULP = ulpOf(v)
+		case inetDiagTOS, inetDiagTClass:
+			if len(v) >= 1 && kind == tosOf(r.Family) {
+				r.TOS = v[0]
+				r.Has |= HasTOS
+			}
+		case inetDiagShutdown:
+			if len(v) >= 1 {
+				r.Shutdown = v[0]
+				r.Has |= HasShutdown
+			}
+		case inetDiagSKV6Only:
+			if len(v) >= 1 {
+				if r.Has |= HasV6Only; v[0] != 0 {
+					r.Has |= IsV6Only
+				}
+			}
 		case inetDiagCgroupID:
 			if len(v) >= 8 {
 				r.Cgroup = native.Uint64(v)
@@ -122,6 +156,12 @@ func DecodeInet(b []byte) (Record, error) {
 		}
 	})
 	r.leaveOutFIN()
+	if r.Has&HasInfo != 0 { // the kernel tunes them
+		r.RcvBuf, r.SndBuf = coarseOf(r.RcvBuf).Number(), coarseOf(r.SndBuf).Number()
+	}
+	if at != 0 && (r.Timer == timerRetransmit || r.Timer == timerProbe) && (b[3] > 0 || r.Backoff > 0) && r.Has&HasInfo != 0 {
+		r.TimerEnds = uint32((at + time.Duration(native.Uint32(b[52:]))*time.Millisecond + time.Second/2) / time.Second)
+	}
 	// TIME_WAIT, SYN_RECV and what is left of an orphan have no struct socket: the kernel
 	// says inode 0 and, for want of a better, uid 0. A root's socket has an inode.
 	if r.Inode != 0 || r.UID != 0 {
@@ -131,7 +171,7 @@ func DecodeInet(b []byte) (Record, error) {
 }
 
 // tcpInfo reads the struct tcp_info that so many bytes are the beginning of.
-func (r *Record) tcpInfo(v []byte) {
+func (r *Record) tcpInfo(v []byte, at time.Duration) {
 	native := binary.NativeEndian
 	if len(v) < 104 || r.State == StateListen { // a listener has no path: all is 0
 		return
@@ -139,6 +179,11 @@ func (r *Record) tcpInfo(v []byte) {
 	r.MSS, r.PMTU = native.Uint32(v[16:]), native.Uint32(v[60:])
 	r.RTT, r.RTTVar = native.Uint32(v[68:]), native.Uint32(v[72:])
 	r.Cwnd, r.Retransmits = native.Uint32(v[80:]), native.Uint32(v[100:])
+	r.Tries, r.Backoff, r.Options, r.WScale = max(v[2], v[3]), v[4], v[5]&optionsKnown, wscaleOf(v[6])
+	r.RTO, r.Lost = twoDigits(native.Uint32(v[8:])/1000), native.Uint32(v[32:])
+	if r.SSThresh = native.Uint32(v[76:]); r.SSThresh >= infiniteSSThresh {
+		r.SSThresh = 0
+	}
 	r.Has |= HasInfo
 	if len(v) >= 136 {
 		r.BytesSent, r.BytesRecv = native.Uint64(v[120:]), native.Uint64(v[128:])
@@ -148,9 +193,120 @@ func (r *Record) tcpInfo(v []byte) {
 		r.SegsOut, r.SegsIn = native.Uint32(v[136:]), native.Uint32(v[140:])
 		r.Has |= HasSegs
 	}
+	if len(v) >= 152 {
+		r.NotSent = coarseOf(native.Uint32(v[144:]))
+		if min := native.Uint32(v[148:]); min != math.MaxUint32 { // measured at all
+			r.MinRTT = coarseOf(min)
+		}
+		r.Has |= HasUnsent
+	}
+	if len(v) >= 192 {
+		ms := func(b []byte) uint32 { return uint32(min(native.Uint64(b)/1000, math.MaxUint32-1)) }
+		r.Busy, r.RwndLimited, r.SndbufLimited = ms(v[168:]), ms(v[176:]), ms(v[184:])
+		r.Has |= HasBusy
+	}
 	if len(v) >= 208 {
 		r.BytesSent = native.Uint64(v[200:])
 	}
+	if len(v) >= 224 {
+		r.Reordered = native.Uint32(v[220:])
+		r.Has |= HasReorder
+	}
+	if len(v) >= 232 {
+		r.SndWnd, r.Has = r.narrow(native.Uint32(v[228:])), r.Has|HasSndWnd
+	}
+	if len(v) >= 236 {
+		r.RcvWnd, r.Has = r.narrow(native.Uint32(v[232:])), r.Has|HasRcvWnd
+	}
+	if at != 0 && r.Has&HasBytesSent != 0 {
+		r.Has |= HasHours
+		if r.BytesSent > 0 {
+			r.LastSent = hourOf(at, native.Uint32(v[44:]))
+		}
+		if r.BytesRecv > 0 {
+			r.LastRecv = hourOf(at, native.Uint32(v[52:]))
+		}
+	}
+}
+
+const (
+	timerRetransmit  = 1 // as in idiag_timer
+	timerProbe       = 4
+	infiniteSSThresh = 0x7fffffff // TCP_INFINITE_SSTHRESH
+	optionsKnown     = 1<<6 - 1   // of tcpi_options, those that have a name; see OptionNames
+
+	// OptionWScale is the bit that says that windows are scaled.
+	OptionWScale = 1 << 2
+)
+
+// OptionNames are the bits of Options, as ss names them.
+var OptionNames = [...]string{"ts", "sack", "wscale", "ecn", "ecnseen", "fastopen"}
+
+// ShutdownNames says which ways are shut down.
+var ShutdownNames = [...]string{"", "recv", "send", "both"}
+
+// A Coarse is a number rounded down to its two leading binary digits: 0, 1, 2, 3, 4, 6, 8, 12, 16 … So it moves seldom, and many sockets share it.
+type Coarse uint8
+
+func coarseOf(n uint32) Coarse {
+	if n < 2 {
+		return Coarse(n)
+	}
+	digits := bits.Len32(n)
+	return Coarse(2*(digits-1) + int(n>>(digits-2)&1) + 1)
+}
+
+// Number is the rounded number.
+func (c Coarse) Number() uint32 {
+	if c == 0 {
+		return 0
+	}
+	return uint32(uint64(2+(c-1)%2) << ((c - 1) / 2) >> 1)
+}
+
+// Wide stands for a window that has room for a segment: how wide it is moves with the data, and holds nothing back.
+const Wide Coarse = math.MaxUint8
+
+func (r *Record) narrow(window uint32) Coarse {
+	if window >= r.MSS {
+		return Wide
+	}
+	return coarseOf(window)
+}
+
+// twoDigits is n rounded down to its two leading decimal digits.
+func twoDigits(n uint32) uint32 {
+	cut := uint32(1)
+	for n/cut >= 100 {
+		cut *= 10
+	}
+	return n / cut * cut
+}
+
+// hourOf is the hour since boot, from 1, of what was so many ms ago, if that is an hour or more; else 0.
+func hourOf(at time.Duration, ago uint32) uint16 {
+	if time.Duration(ago)*time.Millisecond < time.Hour {
+		return 0
+	}
+	return uint16(max(0, min((at-time.Duration(ago)*time.Millisecond)/time.Hour, math.MaxUint16-1))) + 1
+}
+
+// The bit fields of tcp_info stand the other way round where the machine has the upper byte first.
+var upperFirst = binary.NativeEndian.Uint16([]byte{1, 0}) != 1
+
+func wscaleOf(b byte) uint8 {
+	if upperFirst {
+		return b>>4 | b<<4
+	}
+	return b
+}
+
+// tosOf is the attribute that tells how the packets of that family are marked.
+func tosOf(family uint8) uint16 {
+	if family == unix.AF_INET {
+		return inetDiagTOS
+	}
+	return inetDiagTClass
 }
 
 // EachAttribute calls do for every netlink attribute in b.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +26,7 @@ func TestDecodeInet(t *testing.T) {
 	want := Record{
 		Family: unix.AF_INET, State: stateSynRecv, SPort: 443, Src: [16]byte{192, 0, 2, 1}, Cookie: 1<<32 | 5, Inode: 4711,
 		Drops: 81, Cgroup: 1<<40 + 7, Mark: binary.NativeEndian.Uint32([]byte{1, 0, 0, 0}),
-		Has: HasQueues | HasUID | HasDrops | HasCgroup | HasMark,
+		Has: HasQueues | HasUID | HasBuffers | HasDrops | HasCgroup | HasMark,
 	}
 	copy(want.Congestion[:], "cubic")
 	if got != want {
@@ -45,10 +46,18 @@ func TestDecodeInet(t *testing.T) {
 func FuzzDecodeInet(f *testing.F) {
 	f.Add(kerneltest.InetMessage(1, InetDiagInfo, kerneltest.TCPInfo(280), InetDiagSKMemInfo, make([]byte, 36), InetDiagCong, []byte("bbr\x00")))
 	f.Add(kerneltest.InetMessage(6))
+	f.Add(kerneltest.InetMessage(1, InetDiagInfo, kerneltest.TCPInfo(191), inetDiagTOS, []byte{8}, inetDiagShutdown, []byte{3}, inetDiagULPInfo, kerneltest.Attribute(1, []byte("tls\x00")...)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := DecodeInet(b)
+		r, err := DecodeInetAt(b, 5*time.Hour)
 		if err != nil {
 			return
+		}
+		if r.LastSent > 6 || r.LastRecv > 6 {
+			t.Errorf("%+v was last heard of in the future", r)
+		}
+		again := r
+		if again.Remember(&r); again != r {
+			t.Errorf("%+v becomes %+v when the same is told again", r, again)
 		}
 		if Named(StateNames[:], r.State) == "" && int(r.State) < len(StateNames) && r.State != 0 {
 			t.Errorf("%+v is in no state", r)

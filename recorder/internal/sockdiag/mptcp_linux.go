@@ -1,6 +1,7 @@
 package sockdiag
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,16 @@ func isSubflow(info []byte) bool {
 		found = found || kind == ulpName && string(v) == "mptcp\x00"
 	})
 	return found
+}
+
+// ulpOf is the name of what runs on top, if something does.
+func ulpOf(info []byte) (name [8]byte) {
+	EachAttribute(info, func(kind uint16, v []byte) {
+		if kind == ulpName {
+			copy(name[:], bytes.TrimRight(v, "\x00"))
+		}
+	})
+	return name
 }
 
 // SubflowToken is the token of the connection that an inet_diag message of a subflow tells; 0: none.

@@ -24,14 +24,30 @@ type Record struct {
 	RTT, RTTVar, Cwnd    uint32
 	SegsOut, SegsIn      uint32
 	Retransmits          uint32
-	SPort, DPort         uint16
 	Has                  Has
+
+	// Counters, in ms. The kernel counts in ticks.
+	Busy, RwndLimited, SndbufLimited uint32
+	Lost, Reordered                  uint32
+	SSThresh                         uint32 // 0: none yet
+	TimerEnds                        uint32 // of a timer that ran out before, in seconds since boot; 0: none
+	RcvBuf, SndBuf                   uint32 // of a TCP connection rounded as a Coarse
+	RTO                              uint32 // in ms, rounded: it moves seldom then
+	MinRTT, NotSent, SndWnd, RcvWnd  Coarse
+	LastSent, LastRecv               uint16 // the hour since boot, from 1, where that is an hour ago; 0: it is not
+
+	ULP                  [8]byte
+	SPort, DPort         uint16
 	Family, State, Timer uint8
 	Kind                 uint8 // SOCK_STREAM …; inet dumps do not tell it
+	Tries                uint8 // retransmits of what is not acknowledged, or probes that were not answered
+	Backoff              uint8
+	Options, WScale      uint8 // as in tcp_info; the scale of the other end in the lower four bits
+	TOS, Shutdown        uint8
 }
 
 // Has says which fields of a record the kernel gave.
-type Has uint16
+type Has uint32
 
 const (
 	HasInfo      Has = 1 << iota // the start of tcp_info, which every kernel sends
@@ -47,6 +63,18 @@ const (
 	HasMPTCP // it is a subflow of an MPTCP connection
 	HasLast  // retransmits and round-trip time are those of the last record that had tcp_info
 	hasFIN   // the FIN of the other end has come, and is not in bytesRecv
+
+	HasUnsent   // tcpi_notsent_bytes and tcpi_min_rtt, Linux 4.6
+	HasBusy     // tcpi_busy_time and what limited it, Linux 4.10
+	HasReorder  // tcpi_reord_seen, Linux 4.19
+	HasSndWnd   // Linux 5.4
+	HasRcvWnd   // Linux 6.2
+	HasBuffers  // SKMEMINFO
+	HasTOS      // INET_DIAG_TOS, or INET_DIAG_TCLASS
+	HasShutdown // Linux 2.6.36
+	HasV6Only   // INET_DIAG_SKV6ONLY, of what is not connected
+	IsV6Only
+	HasHours // LastSent and LastRecv are worked out
 )
 
 // States of include/net/tcp_states.h. udp, raw and unix sockets use them too.
@@ -99,16 +127,34 @@ func Named(names []string, i uint8) string {
 // Remember keeps what the connection had moved when tcp_info last told: in TIME_WAIT the kernel
 // tells nothing any more, and who closes first would seem to have sent nothing.
 func (r *Record) Remember(last *Record) {
+	if r.TimerEnds != 0 && last.TimerEnds != 0 && max(r.TimerEnds, last.TimerEnds)-min(r.TimerEnds, last.TimerEnds) <= 1 {
+		r.TimerEnds = last.TimerEnds // told in ms from now, it may fall on either side of a second
+	}
 	if r.Has&HasInfo != 0 {
+		r.rememberHours(last)
 		r.rememberFIN(last)
 		return
 	}
 	if last.Has&(HasInfo|HasLast) == 0 {
 		return
 	}
-	r.Has |= HasLast | last.Has&(HasBytesRecv|HasBytesSent|HasSegs|hasFIN)
+	r.Has |= HasLast | last.Has&(HasBytesRecv|HasBytesSent|HasSegs|HasBusy|HasReorder|hasFIN)
+	r.Busy, r.RwndLimited, r.SndbufLimited, r.Reordered = last.Busy, last.RwndLimited, last.SndbufLimited, last.Reordered
 	r.BytesSent, r.BytesRecv, r.SegsOut, r.SegsIn = last.BytesSent, last.BytesRecv, last.SegsOut, last.SegsIn
 	r.Retransmits, r.RTT, r.RTTVar = last.Retransmits, last.RTT, last.RTTVar
+}
+
+// rememberHours keeps the hours of what has not moved: an age told in ms may fall on either side of one.
+func (r *Record) rememberHours(last *Record) {
+	if r.Has&last.Has&HasHours == 0 {
+		return
+	}
+	if last.LastSent != 0 && r.LastSent != 0 && r.BytesSent == last.BytesSent {
+		r.LastSent = last.LastSent
+	}
+	if last.LastRecv != 0 && r.LastRecv != 0 && r.BytesRecv == last.BytesRecv {
+		r.LastRecv = last.LastRecv
+	}
 }
 
 // leaveOutFIN takes the FIN of the other end out of the bytes received, where the state says that it has come: the kernel counts

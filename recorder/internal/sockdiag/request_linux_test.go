@@ -23,15 +23,15 @@ func TestRequests(t *testing.T) {
 	tail := words(0x01020304, 0x11121314, 0x21222324)
 	header := binary.NativeEndian.AppendUint16(binary.NativeEndian.AppendUint16(nil, 8), 3) // INET_DIAG_REQ_PROTOCOL
 	const dump, one = unix.NLM_F_REQUEST | unix.NLM_F_DUMP, unix.NLM_F_REQUEST | unix.NLM_F_ACK
-	// 0x4a has the bits of INET_DIAG_INFO, CONG and SKMEMINFO, each counted from 1.
+	// 0x7a has the bits of INET_DIAG_INFO, CONG, TOS, TCLASS and SKMEMINFO, each counted from 1.
 	for _, c := range []struct {
 		name        string
 		request     *nl.NetlinkRequest
 		kind, flags uint16
 		want        []byte
 	}{
-		{"inet", InetRequest{unix.AF_INET6, unix.IPPROTO_UDP}.Message(), 20, dump, join([]byte{10, 17, 0x4a, 0}, every, make([]byte, 48))},
-		{"tcp", TCPRequest{0xa1b2c3d4}.Message(), 18, dump, join([]byte{0, 0, 0, 0x4a}, make([]byte, 48), words(0xa1b2c3d4, 0))},
+		{"inet", InetRequest{unix.AF_INET6, unix.IPPROTO_UDP}.Message(), 20, dump, join([]byte{10, 17, 0x7a, 0}, every, make([]byte, 48))},
+		{"tcp", TCPRequest{0xa1b2c3d4}.Message(), 18, dump, join([]byte{0, 0, 0, 0x7a}, make([]byte, 48), words(0xa1b2c3d4, 0))},
 		{"unix", UnixRequest{}.Message(), 20, dump, join([]byte{1, 0, 0, 0}, words(0xffffffff, 0, 0x55, 0, 0))},
 		{"one tcp socket", ExactInet(6, &local), 20, one,
 			join([]byte{10, 6, 0, 0}, every, []byte{0x12, 0x34, 0x56, 0x78}, from, to, tail)},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -40,12 +41,27 @@ const rawHeader = 8
 
 // A Reader reads events of all CPUs.
 type Reader struct {
-	rings []*ring
-	fds   []int // of all events; those that have a ring first
+	rings  []*ring
+	fds    []int      // of all events; those that have a ring first
+	wakers []*os.File // the rings once more
+	awake  sync.WaitGroup
 }
 
-// Open begins to read the events on all CPUs. The rings take so many bytes together, or less, and each has 64 KiB at least.
+// leastRing is how much a ring takes at least, in bytes.
+const leastRing = 64 << 10
+
+// Open begins to read the events on all CPUs. The rings take so many bytes together, save that each has 64 KiB at least; they take less where no more may be
+// locked: who has no CAP_IPC_LOCK gets kernel.perf_event_mlock_kb for each CPU.
 func Open(events []Event, room int) (*Reader, error) {
+	for ; ; room /= 2 {
+		r, err := open(events, room)
+		if err == nil || !errors.Is(err, unix.EPERM) || room < leastRing {
+			return r, err
+		}
+	}
+}
+
+func open(events []Event, room int) (*Reader, error) {
 	cpus, err := online()
 	if err != nil {
 		return nil, err
@@ -58,18 +74,31 @@ func Open(events []Event, room int) (*Reader, error) {
 			return nil, err
 		}
 	}
-	for _, fd := range r.fds {
-		if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
-			r.Close()
-			return nil, fmt.Errorf("enable a tracepoint: %w", err)
-		}
+	if err := r.Enable(); err != nil {
+		r.Close()
+		return nil, err
 	}
 	return r, nil
 }
 
+// Enable has the events told of from now on.
+func (r *Reader) Enable() error { return r.control(unix.PERF_EVENT_IOC_ENABLE, "enable") }
+
+// Disable has no more events told of, until Enable: they cost nothing then. What is in the rings stays.
+func (r *Reader) Disable() error { return r.control(unix.PERF_EVENT_IOC_DISABLE, "disable") }
+
+func (r *Reader) control(request uint, verb string) error {
+	for _, fd := range r.fds {
+		if err := unix.IoctlSetInt(fd, request, 0); err != nil {
+			return fmt.Errorf("%s a tracepoint: %w", verb, err)
+		}
+	}
+	return nil
+}
+
 // pagesOf is how many pages a ring of so many bytes has: a power of two.
 func pagesOf(bytes, page int) int {
-	n := max(bytes, 64<<10) / page
+	n := max(bytes, leastRing) / page
 	return 1 << max(bits.Len(uint(n))-1, 0)
 }
 
@@ -120,13 +149,32 @@ func (r *Reader) open(cpu int, events []Event, pages int) error {
 	return nil
 }
 
-// FDs are descriptors that become readable when a ring is half full.
-func (r *Reader) FDs() []int {
-	fds := make([]int, len(r.rings))
-	for i, ring := range r.rings {
-		fds[i] = ring.fd
+// Watch calls f whenever a ring is half full, until Close; several calls may be under way at once. It waits with Go's poller, not with an epoll of our own:
+// to ask a ring whether it is ready takes the answer away, and an epoll in another asks twice.
+func (r *Reader) Watch(f func()) error {
+	for _, ring := range r.rings {
+		own, err := unix.FcntlInt(uintptr(ring.fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("wait for a tracepoint: %w", err)
+		}
+		if err := unix.SetNonblock(own, true); err != nil { // so that Go's poller takes it
+			unix.Close(own)
+			return fmt.Errorf("wait for a tracepoint: %w", err)
+		}
+		file := os.NewFile(uintptr(own), "tracepoint")
+		r.wakers = append(r.wakers, file)
+		conn, err := file.SyscallConn()
+		if err != nil {
+			return fmt.Errorf("wait for a tracepoint: %w", err)
+		}
+		r.awake.Go(func() {
+			_ = conn.Read(func(uintptr) bool { // until it is closed
+				f()
+				return false
+			})
+		})
 	}
-	return fds
+	return nil
 }
 
 // A Taker takes what is in the rings.
@@ -149,35 +197,12 @@ func (r *Reader) Drain(t Taker) (lost, garbled uint64) {
 // Rings is how many rings there are, one for each CPU.
 func (r *Reader) Rings() int { return len(r.rings) }
 
-// DrainRing is Drain for one ring. It reports also whether the ring was nearly full: more may have been lost than the kernel has told of by now.
-func (r *Reader) DrainRing(i int, t Taker) (lost, garbled uint64, full bool) {
-	ring := r.rings[i]
-	waiting := atomic.LoadUint64(&ring.page.Data_head) - ring.page.Data_tail
-	lost, garbled = ring.drain(t)
-	return lost, garbled, waiting >= uint64(len(ring.data))/8*7
-}
-
-// Count is how many times the first event has happened on the CPU of a ring, whether it was sampled, lost or neither.
-func (r *Reader) Count(i int) (uint64, error) {
-	var b [8]byte
-	if _, err := unix.Read(r.rings[i].fd, b[:]); err != nil {
-		return 0, fmt.Errorf("read the count of a tracepoint: %w", err)
-	}
-	return binary.NativeEndian.Uint64(b[:]), nil
-}
-
-// SetPeriod has only one of so many of the first event written into the rings, on each CPU. All of them are still counted.
-func (r *Reader) SetPeriod(period uint64) error {
-	for _, ring := range r.rings {
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(ring.fd), unix.PERF_EVENT_IOC_PERIOD, uintptr(unsafe.Pointer(&period))); errno != 0 {
-			return fmt.Errorf("set the period of a tracepoint: %w", errno)
-		}
-	}
-	return nil
-}
-
-// Close ends it.
+// Close ends it, after what Watch has called has returned.
 func (r *Reader) Close() {
+	for _, file := range r.wakers {
+		file.Close()
+	}
+	r.awake.Wait()
 	for _, ring := range r.rings {
 		unix.Munmap(ring.memory)
 	}

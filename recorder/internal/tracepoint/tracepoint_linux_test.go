@@ -230,7 +230,7 @@ func TestKernelTellsOfConnections(t *testing.T) {
 		kerneltest.NeedTracing(t, err)
 	}
 	defer r.Close()
-	if n := len(r.FDs()); n < 1 || n > runtime.NumCPU()+64 {
+	if n := len(r.rings); n < 1 || n > runtime.NumCPU()+64 {
 		t.Errorf("%d rings", n)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
