@@ -143,6 +143,10 @@ func dropsMissing(err error) string {
 	return "packet_drops is empty, because why the kernel threw packets away is not known: " + err.Error() + ": grant CAP_PERFMON and CAP_SYS_ADMIN (Linux 5.17)"
 }
 
+func lackOfDrops(err error) error {
+	return &store.OffError{By: "a lack of CAP_PERFMON and CAP_SYS_ADMIN, or of Linux 5.17: " + err.Error()}
+}
+
 func newDrops(w *store.Writer) *drops {
 	d := &drops{source: w.Source("drops"), sums: map[dropKey]*dropSum{}, batch: map[dropKey]uint64{}}
 	d.set = store.NewSet(d.source, store.PacketDrops)
@@ -153,7 +157,7 @@ func newDrops(w *store.Writer) *drops {
 func (d *drops) record() error {
 	events, err := openDrops()
 	if err != nil {
-		d.missing = &store.OffError{By: "a lack of CAP_PERFMON and CAP_SYS_ADMIN, or of Linux 5.17: " + err.Error()}
+		d.missing = lackOfDrops(err)
 		return nil
 	}
 	return d.follow(events)

@@ -278,14 +278,14 @@ func TestDropsOfPlantedPackets(t *testing.T) {
 	})
 }
 
-// A deafSink is a socket that takes packets of a protocol, and whose buffer is full: the kernel drops them, and counts them.
-type deafSink struct {
+// A fullSink is a socket that takes packets of a protocol, and whose buffer is full: the kernel drops them, and counts them.
+type fullSink struct {
 	fd            int
 	sender        *packetSender
 	sent, dropped int
 }
 
-func newDeafSink(t *testing.T, protocol uint16) *deafSink {
+func newFullSink(t *testing.T, protocol uint16) *fullSink {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(protocol>>8|protocol<<8))
 	if err != nil {
@@ -295,7 +295,7 @@ func newDeafSink(t *testing.T, protocol uint16) *deafSink {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
 		t.Fatal(err)
 	}
-	k := &deafSink{fd: fd, sender: unheard(t, protocol)}
+	k := &fullSink{fd: fd, sender: unheard(t, protocol)}
 	k.drop(t, 9)
 	if k.dropped == 0 {
 		t.Fatal("the buffer is not full")
@@ -305,7 +305,7 @@ func newDeafSink(t *testing.T, protocol uint16) *deafSink {
 }
 
 // drop sends so many packets, and waits until the kernel has dropped them.
-func (k *deafSink) drop(t *testing.T, n int) {
+func (k *fullSink) drop(t *testing.T, n int) {
 	t.Helper()
 	k.sender.send(t, n)
 	k.sent += n
@@ -326,7 +326,7 @@ func TestDropsInAStorm(t *testing.T) {
 	t.Parallel()
 	needDrops(t)
 	inFreshNetwork(t, func() {
-		storm := newDeafSink(t, experimental2)
+		storm := newFullSink(t, experimental2)
 		r, d := dropsOf(t, fmt.Sprintf("protocol==%#x", experimental2))
 		d.mu.Lock()
 		d.closed = true // it has no turns of its own
@@ -569,6 +569,23 @@ func TestDropReasons(t *testing.T) {
 	if len(now.names) < 50 || now.event.Filter == "" {
 		t.Errorf("%d reasons, filter %q", len(now.names), now.event.Filter)
 	}
+}
+
+// Who may not be told of drops says so in every sample: no row is not no drop.
+func TestDropsThatAreNotTold(t *testing.T) {
+	t.Parallel()
+	r := newRecording(t)
+	d := newDrops(r.Writer)
+	d.missing = lackOfDrops(unix.EACCES)
+	r.sample(d)
+	r.sample(d)
+	if got := r.outcome("drops"); !strings.HasPrefix(got, "off a lack of CAP_PERFMON") || !strings.HasSuffix(got, "permission denied") {
+		t.Errorf("%q", got)
+	}
+	if gaps := r.rows("SELECT kind FROM gaps WHERE source = 'drops'"); len(gaps) != 1 || gaps[0]["kind"] != "off" {
+		t.Errorf("gaps: %v", gaps)
+	}
+	d.close()
 }
 
 // BenchmarkDrops prints what recording drops costs, while there are so few that the kernel tells of each and in a storm: the CPU time of a packet for who sends
