@@ -233,30 +233,35 @@ func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
 		}
 	}
 	for _, c := range chapters() {
-		var names []string
-		stems := map[string]int{} // of NAME_1m, NAME_1h …: its place in names
-		for _, v := range c.views {
-			if i := slices.Index(names, strings.TrimSuffix(v.Name, "_rates")+"_deltas"); i >= 0 && v.Rollup == nil {
-				names[i] += "/rates"
-				continue
-			}
-			if v.Rollup != nil {
-				stem := v.Name[:strings.LastIndexByte(v.Name, '_')]
-				if i, ok := stems[stem]; ok {
-					names[i] += v.Name[len(stem):]
-					continue
-				}
-				stems[stem] = len(names)
-			}
-			names = append(names, v.Name)
-		}
-		for i, name := range names { // socket_counts_1m_1h_1d
-			names[i] = strings.ReplaceAll(strings.ReplaceAll(name, "_1m_1h_1d", "_1m/1h/1d"), "_1h_1d", "_1h/1d")
-		}
-		group(c.title, names)
+		group(c.title, shortNames(c.views))
 	}
 	group("Made in this shell", s.ownTables(ctx))
-	b.WriteString("Each recorded table has its newest sample as …_now: sockets_now. With a sentence\neach: .tables all, .tables route. The columns: .describe sockets.\n")
+	b.WriteString("Read …_changes: route as route_changes. Each recorded table has its newest\nsample as …_now: sockets_now. With a sentence each: .tables all, .tables route.\nThe columns: .describe sockets.\n")
+}
+
+// shortNames are the names of views, those that differ in their end only in one: …_changes: route, rule; and traffic_rates_1m/1h/1d.
+func shortNames(views []store.View) []string {
+	var names, kinds, of []string
+	for _, v := range views {
+		at := strings.LastIndexByte(v.Name, '_')
+		switch stem, kind := v.Name[:max(at, 0)], v.Name[at+1:]; {
+		case v.Rollup != nil && len(names) > 0 && strings.HasPrefix(names[len(names)-1], stem+"_1"):
+			names[len(names)-1] += "/" + kind
+		case v.Rollup == nil && slices.Contains([]string{"changes", "deltas", "rates"}, kind):
+			if !slices.Contains(kinds, "…_"+kind) {
+				kinds = append(kinds, "…_"+kind)
+			}
+			if !slices.Contains(of, stem) {
+				of = append(of, stem)
+			}
+		default:
+			names = append(names, v.Name)
+		}
+	}
+	if len(of) > 0 {
+		of[0] = strings.Join(kinds, ", ") + ": " + of[0]
+	}
+	return append(names, of...)
 }
 
 // describe is .describe TABLE [COLUMN].

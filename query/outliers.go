@@ -115,12 +115,15 @@ func bytesCounter(what string) bool {
 
 // counterTables are those whose counters are compared, and what people call a counter of theirs.
 var counterTables = []counterTable{
-	{store.ProtocolCounters.Table, "protocol_deltas", "netns", "proto || ' ' || name", nil},
-	{store.InterfaceCountersTable.Table, "interface_deltas", "netns", "name", nil},
+	{store.ProtocolCounters.Table, "protocol_deltas", "netns", "proto || ' ' || name", nil, ""},
+	{store.InterfaceCountersTable.Table, "interface_deltas", "netns", "name", nil, ""},
 	// What a queueing discipline sends, its interface sends.
-	{store.Qdiscs.Table, "qdisc_deltas", "netns", "'qdisc ' || kind || ' ' || dev || ' ' || coalesce(parent, handle)", []string{"bytes_sent", "packets_sent"}},
-	{store.SoftnetCounters.Table, "softnet_deltas", "NULL", "'softnet'", nil},
-	{store.Conntracks.Table, "conntrack_deltas", "netns", "'conntrack'", nil},
+	{store.Qdiscs.Table, "qdisc_deltas", "netns", "'qdisc ' || kind || ' ' || dev || ' ' || coalesce(parent, handle)", []string{"bytes_sent", "packets_sent"}, ""},
+	{store.SoftnetCounters.Table, "softnet_deltas", "NULL", "'softnet'", nil, ""},
+	{store.Conntracks.Table, "conntrack_deltas", "netns", "'conntrack'", nil, ""},
+	// Not what is dropped when nothing is wrong.
+	{store.PacketDrops.Table, "(SELECT * FROM packet_drops WHERE reason NOT IN ('NOT_SPECIFIED', 'SOCKET_CLOSE', 'UNIX_DISCONNECT', 'QUEUE_PURGE', 'OTHERHOST', 'UNHANDLED_PROTO', 'TCP_OLD_ACK', 'TCP_OLD_DATA', 'TCP_OFOMERGE'))",
+		"NULL", "reason || coalesce(' ' || protocol, '') || ' dropped'", nil, "drops"},
 }
 
 type counterTable struct {
@@ -129,10 +132,14 @@ type counterTable struct {
 	netns    string   // SQL: its network namespace
 	what     string   // SQL: what people call its subject
 	leaveOut []string // counters that say what others say
+	amounts  string   // its rows are what happened since the sample before, as the source of that name told; "": they are counters
 }
 
 // counters are those that are compared.
 func (t *counterTable) counters() []store.Column {
+	if t.amounts != "" {
+		return slices.DeleteFunc(t.table.Shown(), func(c store.Column) bool { return c.Name != "packets" })
+	}
 	return slices.DeleteFunc(t.table.Counters(), func(c store.Column) bool { return slices.Contains(t.leaveOut, c.Name) })
 }
 
@@ -196,22 +203,12 @@ func (r *Recording) outliers(ctx context.Context, c comparison) (found []outlier
 		if err != nil {
 			return nil, 0, err
 		}
-		first, err := r.sums(ctx, i, "FROM "+t.table.Name+" WHERE ts = "+bits(c.first))
-		if err != nil {
-			return nil, 0, err
-		}
-		last, err := r.sums(ctx, i, "FROM "+t.table.Name+" WHERE ts = "+bits(c.begin))
+		before, err := r.before(ctx, i, c)
 		if err != nil {
 			return nil, 0, err
 		}
 		for key, n := range grown {
-			o := outlier{key: key, table: i, class: classOf(key.what[strings.LastIndexByte(key.what, ' ')+1:]), grown: n, before: math.NaN()}
-			// One that was not there, or that fell, says nothing of before.
-			if a, ok := first[key]; ok && c.first < c.begin {
-				if z, ok := last[key]; ok && z >= a {
-					o.before = z - a
-				}
-			}
+			o := outlier{key: key, table: i, class: classOf(key.what[strings.LastIndexByte(key.what, ' ')+1:]), grown: n, before: before(key)}
 			if standsOut(o.class, o.bytes(), o.grown, o.before, c.times()) {
 				found = append(found, o)
 			}
@@ -229,6 +226,38 @@ func (r *Recording) outliers(ctx context.Context, c comparison) (found []outlier
 		more, found = len(found)-outliersShown, found[:outliersShown]
 	}
 	return found, more, r.whenLargest(ctx, c, found)
+}
+
+// before tells how much each counter of a table grew in the stretch before; NaN where that is not known.
+func (r *Recording) before(ctx context.Context, table int, c comparison) (func(counterKey) float64, error) {
+	t := counterTables[table]
+	unknown := func(counterKey) float64 { return math.NaN() }
+	if c.first >= c.begin {
+		return unknown, nil
+	}
+	if t.amounts != "" {
+		var read int
+		err := r.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM sources WHERE ts IN (%s, %s) AND source = ? AND outcome = 'read'", bits(c.first), bits(c.begin)), t.amounts).Scan(&read)
+		if err != nil || read < 2 {
+			return unknown, err
+		}
+		sums, err := r.sums(ctx, table, fmt.Sprintf("FROM %s WHERE ts > %s AND ts <= %s", t.deltas, bits(c.first), bits(c.begin)))
+		return func(key counterKey) float64 { return sums[key] }, err
+	}
+	first, err := r.sums(ctx, table, "FROM "+t.table.Name+" WHERE ts = "+bits(c.first))
+	if err != nil {
+		return nil, err
+	}
+	last, err := r.sums(ctx, table, "FROM "+t.table.Name+" WHERE ts = "+bits(c.begin))
+	return func(key counterKey) float64 {
+		// One that was not there, or that fell, says nothing of before.
+		if a, ok := first[key]; ok {
+			if z, ok := last[key]; ok && z >= a {
+				return z - a
+			}
+		}
+		return math.NaN()
+	}, err
 }
 
 // surprise ranks outliers of a class.
@@ -267,7 +296,7 @@ func (r *Recording) sums(ctx context.Context, table int, from string) (map[count
 		}
 		for i, v := range values {
 			if v.Valid {
-				sums[counterKey{netns, counterName(what, columns[i].Name)}] = v.Float64
+				sums[counterKey{netns, t.counterName(what, columns[i].Name)}] = v.Float64
 			}
 		}
 	}
@@ -275,8 +304,8 @@ func (r *Recording) sums(ctx context.Context, table int, from string) (map[count
 }
 
 // counterName is what people call a counter; those of a table with one counter are named by its rows.
-func counterName(what, column string) string {
-	if column == "value" {
+func (t *counterTable) counterName(what, column string) string {
+	if column == "value" || t.amounts != "" {
 		return what
 	}
 	return what + " " + column
@@ -291,7 +320,7 @@ func (r *Recording) whenLargest(ctx context.Context, c comparison, found []outli
 			for k := range found {
 				o := &found[k]
 				what := strings.TrimSuffix(o.key.what, " "+column.Name)
-				if o.table != i || counterName(what, column.Name) != o.key.what || o.ts != 0 {
+				if o.table != i || t.counterName(what, column.Name) != o.key.what || o.ts != 0 {
 					continue
 				}
 				at[counterKey{o.key.netns, what}] = o

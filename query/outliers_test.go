@@ -2,6 +2,7 @@ package query
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -247,6 +248,68 @@ func aroundTellsOfCounters(t *testing.T, r *Recording, minute func(m float64) fl
 		}
 		if n != c.lines || !strings.Contains(noted, c.said) || strings.Contains(noted, c.not) {
 			t.Errorf("around %g: %d lines, want %d; %s", c.minute, n, c.lines, noted)
+		}
+	}
+}
+
+// Dropped packets stand out by their reason: one that came up for the first time, and not one that there always is, or that is no loss. Where nobody
+// looked before, before is not known.
+func TestOutliersOfDrops(t *testing.T) {
+	t.Parallel()
+	d := newDiary(t, began)
+	d.start()
+	drops := d.w.Source("drops")
+	dropped := store.NewSet(drops, store.PacketDrops)
+	for m := range 20 {
+		d.wall = began.Add(time.Duration(m) * time.Minute)
+		d.w.Begin(store.Clock{Wall: d.wall, Uptime: time.Duration(100+m) * time.Minute, Awake: time.Duration(100+m) * time.Minute})
+		drops.Read(func() error {
+			lose := func(reason, protocol string, n int) {
+				dropped.Put(store.PacketDropID{Reason: reason, Protocol: protocol}, store.PacketDrop{Packets: store.Of(n), Estimated: store.Of(0)})
+			}
+			lose("NO_SOCKET", "IPv4", 10+m%2)
+			switch m {
+			case 3:
+				return errors.New("for this once")
+			case 15:
+				lose("NETFILTER_DROP", "IPv4", 6)
+			case 16:
+				lose("NETFILTER_DROP", "IPv4", 4)
+				lose("SOCKET_RCVBUFF", "", 3)
+				lose("NOT_SPECIFIED", "IPv4", 1000)
+			}
+			return nil
+		})
+		if err := d.w.Commit(t.Context(), store.Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.stop()
+	r := openRecording(t, d.path)
+	at := func(m float64) float64 { return unixSeconds(began) + m*60 }
+	for _, w := range []struct {
+		since, until float64
+		want         []string
+	}{
+		{14.5, 16.5, []string{"NETFILTER_DROP IPv4 dropped at 15: 0 in the 14m before, +10 in 2m", "SOCKET_RCVBUFF dropped at 16: 0 in the 14m before, +3 in 2m"}},
+		{16.5, 18.5, nil},
+		{3.5, 4.5, []string{"NO_SOCKET IPv4 dropped at 4: not known before, +10 in 1m"}},
+	} {
+		c, ok, err := r.compare(t.Context(), at(w.since), at(w.until))
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		found, _, err := r.outliers(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, o := range found {
+			was, now := o.texts(c.before, c.within)
+			got = append(got, fmt.Sprintf("%s at %.0f: %s, %s", o.key.what, (o.ts-at(0))/60, was, now))
+		}
+		if diff := cmp.Diff(w.want, got); diff != "" {
+			t.Errorf("%g to %g (-want +got):\n%s", w.since, w.until, diff)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func chapters() []chapter {
 		{title: "What is recorded", about: "Every row holds at one sample, ts. The same tables with _now behind their name (sockets_now) show the newest sample only; a row of socket_spans holds at all samples from ts until until."},
 		{title: "What changed", alike: true, about: "When things came, went and changed: what they were and what they are now."},
 		{title: "How fast counters grow", alike: true, about: "Growth of each counter since the sample before, NULL where it cannot be known, and the same per second, as NAME_per_s."},
-		{title: "Long times", alike: true, about: "Least, average and most in each minute, hour and day (midnight UTC), of sockets by program and state, of the traffic of interfaces, queueing disciplines and programs: kept long after the samples."},
+		{title: "Long times", alike: true, about: "Least, average and most in each minute, hour and day (midnight UTC), of sockets by program and state, of the traffic of interfaces, queueing disciplines and programs, and of dropped packets: kept long after the samples."},
 		{title: "Peers", alike: true, about: "Who talked to whom: what each program had to do with each address and service, in each hour and day (midnight UTC), kept long after the samples. The period under way is not in it yet."},
 		{title: "The recorder itself", about: "What it looked at, when nobody looked, and what that cost."},
 	}

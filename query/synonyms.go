@@ -47,6 +47,7 @@ routes: route ip_route routing routing_table fib
 interfaces: interface links link nics nic devices ifconfig ip_link netdev
 interface_counters: counters net_dev interface_stats traffic stats
 qdiscs: qdisc tc queueing_disciplines traffic_control shaping shaper
+packet_drops: dropwatch kfree_skb drop_reasons dropped_packets packet_drop packetdrops
 addresses: address addrs addr ips ifaddr ip_addr ip_addresses
 multicast_groups: multicast group groups mcast igmp mld igmp6 maddr maddress ip_maddress memberships
 neighbors: neighbours neighbor neighbour neigh arp ndp arp_table

@@ -152,6 +152,11 @@ func (p *probes) privileges() {
 	if err == nil {
 		t.reader.Close()
 	}
+	d, err := openDrops()
+	p.add("tracing of dropped packets", err == nil, "packet_drops says why the kernel threw packets away", dropsMissing(err))
+	if err == nil {
+		d.reader.Close()
+	}
 	p.add("owners of all sockets", owners.MayReadDescriptors(), "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are there", owners.Hidden)
 	p.add("all network namespaces", kernel.Capable(1<<unix.CAP_SYS_ADMIN), "CAP_SYS_ADMIN is there", "only the recorder's own network namespace is recorded: grant CAP_SYS_ADMIN")
 }

@@ -14,6 +14,7 @@
 //	interfaces, routes, rules …       one file for each other source
 //	changes, monitor, trigger         what happens between samples
 //	trace                             who opened and closed each TCP connection, and how it ended
+//	drops                             why the kernel threw packets away
 //	internal/sockdiag                 sockets as the kernel tells them (sock_diag)
 //	internal/ctnetlink                the flows of connection tracking
 //	internal/nftables                 tables of the firewall as the kernel tells them (nf_tables)
@@ -155,11 +156,11 @@ type Config struct {
 
 // SourceNames are the sources that can be switched off with Config.Without. "sockets" is all of tcp, udp, raw, udplite, packet and unix, and with
 // them owners and traffic; "owners" is which processes hold the sockets, "closes" what the kernel tells of closed sockets, "trace" who opened and closed
-// connections, and how they ended, and
+// connections, and how they ended, "drops" why the kernel threw packets away, and
 // "changes" what it tells of links, addresses, neighbours, nexthops, routes and rules between samples. Which network namespaces are
 // recorded, Config.NetNS says.
 var SourceNames = []string{
-	"addresses", "changes", "closes", "conntrack", "firewall", "interfaces", "multicast_groups", "neighbors", "nexthops", "owners", "packet", "protocol_counters", "qdiscs", "raw", "routes", "rules",
+	"addresses", "changes", "closes", "conntrack", "drops", "firewall", "interfaces", "multicast_groups", "neighbors", "nexthops", "owners", "packet", "protocol_counters", "qdiscs", "raw", "routes", "rules",
 	"settings", "sockets", "softnet", "tcp", "trace", "traffic", "udp", "udplite", "unix",
 }
 

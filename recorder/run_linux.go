@@ -96,6 +96,7 @@ type run struct {
 	sockets    *sockets   // of all network namespaces: they are read first, because they change fastest
 	networks   []*network // what else is in each
 	machine    []source   // what is of the whole machine
+	drops      *drops     // one of them
 	monitor    *monitor   // of changes: closes gather in another, and come far more often
 	trigger    *trigger   // changes bring the next sample forward
 	said       map[string]bool
@@ -125,13 +126,24 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 			return nil, err
 		}
 	}
-	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace([]source{newSoftnet(w, own), newMachineCounters(w, own)}), trigger: newTrigger(), said: map[string]bool{}}
+	dropped := newDrops(w)
+	if !without(c.Without).has("drops") {
+		if err := dropped.record(); err != nil {
+			dropped.close()
+			s.close()
+			return nil, err
+		}
+	}
+	machine := []source{newSoftnet(w, own), newMachineCounters(w, own), dropped}
+	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace(machine), drops: dropped, trigger: newTrigger(), said: map[string]bool{}}
 	if r.monitor, err = newMonitor(); err != nil {
+		dropped.close()
 		s.close()
 		return nil, err
 	}
 	r.monitor.takeAtOnce(changesAtOnce)
 	if r.namespaces, err = newNamespaces(w, s.owners, own, c.NetNS); err != nil {
+		dropped.close()
 		s.close()
 		r.monitor.end()
 		return nil, err
@@ -144,6 +156,7 @@ func (r *run) close() {
 	for _, n := range r.networks {
 		r.shut(n)
 	}
+	r.drops.close()
 	r.sockets.close()
 	r.monitor.end()
 	r.thread.end()

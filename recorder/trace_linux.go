@@ -3,9 +3,7 @@ package recorder
 import (
 	"cmp"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -28,8 +26,6 @@ import (
 type trace struct {
 	source *store.Source
 	events traceEvents
-	wakers []*os.File // the rings of the reader
-	awake  sync.WaitGroup
 
 	mu       sync.Mutex
 	reader   *tracepoint.Reader
@@ -146,7 +142,7 @@ func newTraceEvents(fs *tracepoint.Filesystem) (traceEvents, error) {
 			return t, err
 		}
 		*e.id = f.ID
-		t.list = append(t.list, tracepoint.Event{ID: f.ID, Filter: e.filter})
+		t.list = append(t.list, tracepoint.Event{ID: f.ID, Filter: e.filter, Ran: true})
 		for name, at := range e.more {
 			if *at, err = f.Offset(name, e.size); err != nil {
 				return t, fmt.Errorf("tracepoint %s:%s: %w", e.group, e.name, err)
@@ -180,15 +176,10 @@ func openTrace() (*trace, error) {
 		return nil, err
 	}
 	t := newTrace(events)
-	// Who has no CAP_IPC_LOCK gets kernel.perf_event_mlock_kb for each CPU.
-	for room := traceRoom; ; room /= 2 {
-		if t.reader, err = tracepoint.Open(events.list, room); err == nil {
-			return t, nil
-		}
-		if !errors.Is(err, unix.EPERM) || room < 64<<10 {
-			return nil, err
-		}
+	if t.reader, err = tracepoint.Open(events.list, traceRoom); err != nil {
+		return nil, err
 	}
+	return t, nil
 }
 
 func newTrace(events traceEvents) *trace {
@@ -199,45 +190,13 @@ func newTrace(events traceEvents) *trace {
 // record has the losses of the trace told in the recording, and its rings emptied before they are full.
 func (t *trace) record(w *store.Writer) error {
 	t.source = w.Source("trace")
-	return t.watch()
-}
-
-// watch waits for the rings to be half full. It does so with Go's poller, not with a monitor: to ask a ring whether it is ready takes the answer away, and an
-// epoll in another asks twice.
-func (t *trace) watch() error {
-	for _, fd := range t.reader.FDs() {
-		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("wait for the trace: %w", err)
-		}
-		if err := unix.SetNonblock(own, true); err != nil { // so that Go's poller takes it
-			unix.Close(own)
-			return fmt.Errorf("wait for the trace: %w", err)
-		}
-		file := os.NewFile(uintptr(own), "trace")
-		t.wakers = append(t.wakers, file)
-		conn, err := file.SyscallConn()
-		if err != nil {
-			return fmt.Errorf("wait for the trace: %w", err)
-		}
-		t.awake.Go(func() {
-			_ = conn.Read(func(uintptr) bool { // until it is closed
-				t.drain()
-				return false
-			})
-		})
-	}
-	return nil
+	return t.reader.Watch(t.drain)
 }
 
 func (t *trace) close() {
 	if t == nil {
 		return
 	}
-	for _, file := range t.wakers {
-		file.Close()
-	}
-	t.awake.Wait()
 	t.reader.Close()
 }
 

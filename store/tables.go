@@ -53,6 +53,8 @@ var (
 		"Every counter of IP, ICMP, TCP and UDP that netstat -s knows, and the rest."))
 	SoftnetCounters = define[SoftnetID, Softnet]("softnet", "softnet_cpu", 60,
 		"How each CPU copes with received packets.")
+	PacketDrops = amounts(resting(define[PacketDropID, PacketDrop]("packet_drops", "packet_drop", 120,
+		"Packets that the kernel threw away since the sample before, by reason; nothing of a kind in a sample is no row.")))
 	Conntracks = define[ConntrackID, Conntrack]("conntrack", "conntrack_table", 120,
 		"How many connections are tracked, and how many may be.")
 	ConntrackFlows = define[FlowID, Flow]("conntrack_flows", "conntrack_flow", 120,
@@ -78,6 +80,9 @@ var (
 	_ = rollUp("traffic_rates", "traffic_rate", TrafficTable.Table, amount,
 		[]string{"netns", "comm", "exe"}, []string{"bytes_sent", "bytes_received", "retransmits", "closed", "closed_unknown"},
 		"What each program moved over TCP")
+	_ = rollUp("packet_drop_rates", "packet_drop_rate", PacketDrops.Table, amount,
+		[]string{"reason", "protocol"}, []string{"packets", "estimated"},
+		"Packets that the kernel threw away, by reason")
 	_ = rollUpPeers()
 )
 

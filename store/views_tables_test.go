@@ -141,6 +141,7 @@ func TestViewsOfEveryTable(t *testing.T) {
 	one(d, Rules)
 	one(d, ProtocolCounters)
 	one(d, SoftnetCounters)
+	one(d, PacketDrops)
 	one(d, Conntracks)
 	one(d, ConntrackFlows)
 	one(d, Settings)

@@ -14,8 +14,9 @@ import (
 
 // A Format says where the parts of an event are in its raw data, as events/GROUP/NAME/format of tracefs has it.
 type Format struct {
-	ID     int
-	fields map[string]field
+	ID      int
+	fields  map[string]field
+	symbols map[string]map[uint32]string // by field
 }
 
 type field struct{ offset, size int }
@@ -29,9 +30,46 @@ func (f *Format) Offset(name string, size int) (int, error) {
 	return at.offset, nil
 }
 
+// Symbols are the names that this kernel has for the values of a field; nil where it says none.
+func (f *Format) Symbols(name string) map[uint32]string { return f.symbols[name] }
+
+// addSymbols reads __print_symbolic(REC->reason, { 2, "NOT_SPECIFIED" }, …) of the line that says how the event is printed.
+func (f *Format) addSymbols(line string) {
+	for {
+		_, rest, ok := strings.Cut(line, "__print_symbolic(REC->")
+		if !ok {
+			return
+		}
+		name, list, ok := strings.Cut(rest, ",")
+		if !ok {
+			return
+		}
+		line = list
+		names := map[uint32]string{}
+		for {
+			text, ok := strings.CutPrefix(strings.TrimLeft(list, " ,"), "{")
+			if !ok {
+				break
+			}
+			pair, after, ok := strings.Cut(text, "}")
+			if !ok {
+				break
+			}
+			value, quoted, _ := strings.Cut(pair, ",")
+			n, err := strconv.ParseUint(strings.TrimSpace(value), 0, 32)
+			word, uerr := strconv.Unquote(strings.TrimSpace(quoted))
+			if err == nil && uerr == nil {
+				names[uint32(n)] = word
+			}
+			list = after
+		}
+		f.symbols[strings.TrimSpace(name)] = names
+	}
+}
+
 // parseFormat reads lines such as "field:__u16 sport;	offset:24;	size:2;	signed:0;".
 func parseFormat(r io.Reader) (Format, error) {
-	f := Format{fields: map[string]field{}}
+	f := Format{fields: map[string]field{}, symbols: map[string]map[uint32]string{}}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		line := strings.TrimSpace(lines.Text())
@@ -42,6 +80,9 @@ func parseFormat(r io.Reader) (Format, error) {
 			}
 			f.ID = id
 			continue
+		}
+		if strings.HasPrefix(line, "print fmt:") {
+			f.addSymbols(line)
 		}
 		if !strings.HasPrefix(line, "field:") {
 			continue

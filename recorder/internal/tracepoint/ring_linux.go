@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -18,6 +19,7 @@ import (
 type Event struct {
 	ID     int
 	Filter string // as in tracefs, of those that are to be told of; "": all
+	Ran    bool   // tell also which processes begin to run another program; of the first event
 }
 
 // A Sample is one occurrence of an event.
@@ -39,12 +41,27 @@ const rawHeader = 8
 
 // A Reader reads events of all CPUs.
 type Reader struct {
-	rings []*ring
-	fds   []int // of all events; those that have a ring first
+	rings  []*ring
+	fds    []int      // of all events; those that have a ring first
+	wakers []*os.File // the rings once more
+	awake  sync.WaitGroup
 }
 
-// Open begins to read the events on all CPUs. The rings take so many bytes together, or less, and each has 64 KiB at least.
+// leastRing is how much a ring takes at least, in bytes.
+const leastRing = 64 << 10
+
+// Open begins to read the events on all CPUs. The rings take so many bytes together, save that each has 64 KiB at least; they take less where no more may be
+// locked: who has no CAP_IPC_LOCK gets kernel.perf_event_mlock_kb for each CPU.
 func Open(events []Event, room int) (*Reader, error) {
+	for ; ; room /= 2 {
+		r, err := open(events, room)
+		if err == nil || !errors.Is(err, unix.EPERM) || room < leastRing {
+			return r, err
+		}
+	}
+}
+
+func open(events []Event, room int) (*Reader, error) {
 	cpus, err := online()
 	if err != nil {
 		return nil, err
@@ -81,7 +98,7 @@ func (r *Reader) control(request uint, verb string) error {
 
 // pagesOf is how many pages a ring of so many bytes has: a power of two.
 func pagesOf(bytes, page int) int {
-	n := max(bytes, 64<<10) / page
+	n := max(bytes, leastRing) / page
 	return 1 << max(bits.Len(uint(n))-1, 0)
 }
 
@@ -96,7 +113,7 @@ func (r *Reader) open(cpu int, events []Event, pages int) error {
 			Clockid:     unix.CLOCK_MONOTONIC,
 		}
 		attr.Size = uint32(unsafe.Sizeof(attr))
-		if first < 0 {
+		if first < 0 && e.Ran {
 			attr.Bits |= unix.PerfBitComm
 		}
 		fd, err := unix.PerfEventOpen(&attr, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
@@ -132,13 +149,32 @@ func (r *Reader) open(cpu int, events []Event, pages int) error {
 	return nil
 }
 
-// FDs are descriptors that become readable when a ring is half full.
-func (r *Reader) FDs() []int {
-	fds := make([]int, len(r.rings))
-	for i, ring := range r.rings {
-		fds[i] = ring.fd
+// Watch calls f whenever a ring is half full, until Close; several calls may be under way at once. It waits with Go's poller, not with an epoll of our own:
+// to ask a ring whether it is ready takes the answer away, and an epoll in another asks twice.
+func (r *Reader) Watch(f func()) error {
+	for _, ring := range r.rings {
+		own, err := unix.FcntlInt(uintptr(ring.fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("wait for a tracepoint: %w", err)
+		}
+		if err := unix.SetNonblock(own, true); err != nil { // so that Go's poller takes it
+			unix.Close(own)
+			return fmt.Errorf("wait for a tracepoint: %w", err)
+		}
+		file := os.NewFile(uintptr(own), "tracepoint")
+		r.wakers = append(r.wakers, file)
+		conn, err := file.SyscallConn()
+		if err != nil {
+			return fmt.Errorf("wait for a tracepoint: %w", err)
+		}
+		r.awake.Go(func() {
+			_ = conn.Read(func(uintptr) bool { // until it is closed
+				f()
+				return false
+			})
+		})
 	}
-	return fds
+	return nil
 }
 
 // A Taker takes what is in the rings.
@@ -158,8 +194,15 @@ func (r *Reader) Drain(t Taker) (lost, garbled uint64) {
 	return lost, garbled
 }
 
-// Close ends it.
+// Rings is how many rings there are, one for each CPU.
+func (r *Reader) Rings() int { return len(r.rings) }
+
+// Close ends it, after what Watch has called has returned.
 func (r *Reader) Close() {
+	for _, file := range r.wakers {
+		file.Close()
+	}
+	r.awake.Wait()
 	for _, ring := range r.rings {
 		unix.Munmap(ring.memory)
 	}

@@ -56,8 +56,29 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+// The names of values are in the line that says how the event is printed.
+func TestSymbols(t *testing.T) {
+	t.Parallel()
+	const more = `print fmt: "a=%s reason: %s", __print_symbolic(REC->family, { 2, "AF_INET" }, { 10, "AF_INET6" }), ` +
+		`__print_symbolic(REC->reason, { 2, "NOT_SPECIFIED" }, { 0x3, "NO_SOCKET" }, { UNRESOLVED, "X" }, { 5, "SOCKET_FILTER" })` + "\n"
+	f, err := parseFormat(strings.NewReader(stateFormat + more))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[uint32]string{2: "NOT_SPECIFIED", 3: "NO_SOCKET", 5: "SOCKET_FILTER"}, f.Symbols("reason")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[uint32]string{2: "AF_INET", 10: "AF_INET6"}, f.Symbols("family")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if f.Symbols("protocol") != nil {
+		t.Error("a field has names that it has not")
+	}
+}
+
 func FuzzFormat(f *testing.F) {
 	f.Add(stateFormat)
+	f.Add("ID: 1\nprint fmt: __print_symbolic(REC->a, { 1, \"A\" }, {")
 	f.Fuzz(func(t *testing.T, text string) {
 		format, err := parseFormat(strings.NewReader(text))
 		if err != nil {
@@ -204,12 +225,12 @@ func TestKernelTellsOfConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open([]Event{{ID: format.ID, Filter: "newstate==2"}}, 1<<17)
+	r, err := Open([]Event{{ID: format.ID, Filter: "newstate==2", Ran: true}}, 1<<17)
 	if err != nil {
 		kerneltest.NeedTracing(t, err)
 	}
 	defer r.Close()
-	if n := len(r.FDs()); n < 1 || n > runtime.NumCPU()+64 {
+	if n := len(r.rings); n < 1 || n > runtime.NumCPU()+64 {
 		t.Errorf("%d rings", n)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
