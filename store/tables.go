@@ -10,7 +10,7 @@ var (
 	// A program that several processes run, of which it is not known which one is meant, is a process without a pid: others
 	// refer to it.
 	Processes = showing("pid IS NOT NULL", resting(define[ProcessID, Process]("processes", "process", 120,
-		"Processes while they hold sockets, the first of each network namespace, and for one sample a program that such a process runs next.")))
+		"Processes while they hold sockets, or have used up 80 % of their file descriptors; the first of each network namespace; and for one sample a program that such a process runs next.")))
 	Sockets = withSpans(define[SocketID, Socket]("sockets", "socket", 50,
 		"Every tcp, udp, raw, udplite, packet and unix socket: both ends, state, queues, owner, and what TCP knows of the path. Not others: netlink, vsock, SCTP, XDP, ping, MPTCP itself; how many of most of these there are is in protocol_counters, file protocols."))
 	SocketOwners = define[SocketOwnerID, SocketOwner]("socket_owners", "socket_owner", 240,

@@ -230,7 +230,7 @@ func (o *Owners) Look(ctx context.Context) error {
 	o.resting, o.living = 0, nil
 	for _, p := range o.ByPID {
 		partial = partial || p.denied
-		shown := p.holds() || o.Named[p.PID]
+		shown := p.holds() || o.Named[p.PID] || p.full
 		if !shown && p.subject == nil {
 			continue
 		}
@@ -275,7 +275,7 @@ func (o *Owners) Visit(ctx context.Context, now time.Time) error {
 			return err
 		}
 		p := o.ByPID[pid]
-		if p != nil && !p.holds() && now.Before(p.Due) && !o.restsAndIsDue(p) {
+		if p != nil && !p.holds() && !p.full && now.Before(p.Due) && !o.restsAndIsDue(p) {
 			p.gen = o.Gen
 			continue
 		}
@@ -289,7 +289,8 @@ func (o *Owners) Visit(ctx context.Context, now time.Time) error {
 				how = Reading
 			}
 			o.walkDue(&p.Table, how, now)
-			if p.holds() || o.Named[p.PID] {
+			p.full = !p.kernel && o.nearlyFull(p)
+			if p.holds() || o.Named[p.PID] || p.full {
 				o.identify(p)
 				o.describe(p)
 			}
@@ -325,6 +326,9 @@ func (o *Owners) walkDue(t *Table, how effort, now time.Time) {
 // recount sees whether the number of descriptors of a table that holds sockets has changed, and reads them again then.
 func (o *Owners) recount(t *Table) {
 	if t.Held == 0 {
+		if t.process.full {
+			o.count(t)
+		}
 		return
 	}
 	if o.count(t); t.changed && t.walked != o.Gen {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -36,6 +37,8 @@ type Process struct {
 	compared  time.Time // when its threads last were
 	refreshed uint32    // sample in which its state was last read
 	renamed   bool      // it may run another program since it was described
+
+	full bool // it has used up most of the descriptors that it may have
 
 	silent      bool           // its command line could not be had in time
 	frozen      *cmdlineReader // that waits for it
@@ -190,6 +193,25 @@ func (o *Owners) describe(p *Process) {
 		v.FDLimit = fileLimit(b)
 	}
 	p.val = v
+}
+
+// A process without a socket is recorded, too, when it has so many descriptors, and they are so much of what it may have: it cannot open a socket soon.
+const (
+	manyFDs    = 32
+	nearlyFull = 80 // percent
+)
+
+// nearlyFull reports whether p has used up most of the descriptors that it may have.
+func (o *Owners) nearlyFull(p *Process) bool {
+	if p.Counted < manyFDs {
+		return false
+	}
+	b, err := o.readFile(p.PID, "limits")
+	if err != nil {
+		return false
+	}
+	limit := fileLimit(b).Or(math.MaxInt64)
+	return float64(p.Counted) >= float64(limit)*nearlyFull/100
 }
 
 // report puts the process into the recording.

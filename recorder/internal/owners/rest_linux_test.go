@@ -181,3 +181,51 @@ func TestOddWords(t *testing.T) {
 		t.Errorf("%d groups are remembered", len(c.paths))
 	}
 }
+
+// A process that has used up most of its descriptors is recorded though it holds no socket, with how many there are now, until it has room again.
+func TestNearlyFull(t *testing.T) {
+	t.Parallel()
+	wo := newRecorded(t)
+	var files []*os.File
+	for range manyFDs - 3 {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		files = append(files, f)
+	}
+	a := newActor(t, files...)
+	// It has manyFDs with the standard ones; a shell may have opened one more for itself.
+	shown := func() (fds, limit int64, ok bool) {
+		wo.t.Helper()
+		if p := wo.ByPID[a.pid]; p != nil {
+			p.Due = time.Time{}
+		}
+		wo.sample()
+		p := wo.ByPID[a.pid]
+		return p.val.FDs.Or(-1), p.val.FDLimit.Or(-1), p.reported == wo.Gen
+	}
+	for _, c := range []struct {
+		do   string
+		want bool
+	}{
+		{"ulimit -n 60", false}, // so it has half of them
+		{"ulimit -n 37", true},
+		{"exec 9<&- 8<&- 7<&- 6<&-", false},
+		{"exec 6</dev/null 7</dev/null 8</dev/null 9</dev/null", true},
+	} {
+		a.do(c.do)
+		fds, limit, ok := shown()
+		if ok != c.want || ok && (limit != 37 || fds < manyFDs || fds > manyFDs+1) {
+			t.Errorf("%s: recorded %v, with %d of %d descriptors", c.do, ok, fds, limit)
+		}
+	}
+	// It is not read again yet, but counted.
+	wo.ByPID[a.pid].Due = time.Now().Add(time.Hour)
+	a.do("exec 9<&- 8<&-")
+	before := wo.ByPID[a.pid].val.FDs.Or(-1)
+	if wo.sample(); wo.ByPID[a.pid].val.FDs.Or(-1) != before-2 {
+		t.Errorf("%d descriptors, and two fewer are recorded as %d", before, wo.ByPID[a.pid].val.FDs.Or(-1))
+	}
+}
