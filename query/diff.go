@@ -329,7 +329,7 @@ func (r *Recording) socketsAt(ctx context.Context, ts float64) (then socketsThen
 			what += " " + state
 		}
 		switch {
-		case proto == "unix" || proto == "raw" || proto == "packet":
+		case slices.Contains([]string{"unix", "raw", "packet", "netlink", "xdp", "ping", "vsock"}, proto):
 		case listening[end{row[0], proto, local}]:
 			what += " " + serviceEnd(proto, int(local), 0)
 		default:

@@ -12,7 +12,7 @@ var (
 	Processes = showing("pid IS NOT NULL", resting(define[ProcessID, Process]("processes", "process", 120,
 		"Processes while they hold sockets, the first of each network namespace, and for one sample a program that such a process runs next.")))
 	Sockets = withSpans(define[SocketID, Socket]("sockets", "socket", 50,
-		"Every tcp, udp, raw, udplite, packet and unix socket: both ends, state, queues, owner, and what TCP knows of the path. Not others: netlink, vsock, SCTP, XDP, ping, MPTCP itself; how many of most of these there are is in protocol_counters, file protocols."))
+		"Every tcp, udp, raw, udplite, packet, unix, netlink, mptcp and ping socket, and every vsock, xdp and sctp socket where the kernel has a dump of them (see capabilities): both ends, state, queues, owner, and what TCP knows of the path."))
 	SocketOwners = define[SocketOwnerID, SocketOwner]("socket_owners", "socket_owner", 240,
 		"Every process that has a socket open, where sockets shows only the first.")
 	SocketCounts = resting(define[SocketCountID, SocketCount]("socket_counts", "socket_count", 120,

@@ -82,7 +82,7 @@ told AS (
   SELECT min(m.ts, coalesce(e.at, m.ts)) AS ts, event, was, now, process, 0 AS exact, 1 AS count, netns, proto, local_addr, local_port, remote_addr, remote_port, path, inode, type,
          was IS 'LISTEN' OR now IS 'LISTEN' OR proto = 'udp' AND local_port > 0 AND coalesce(remote_port, 0) = 0 AS listener,
          mr.id = br.id AS looked
-    FROM seen e CROSS JOIN socket s ON s.id = e.socket
+    FROM seen e CROSS JOIN socket s ON s.id = e.socket AND s.proto <> 'mptcp' -- its subflows are told of
     CROSS JOIN sample m ON m.id = e.sample CROSS JOIN run mr ON mr.id = m.run
     CROSS JOIN sample b ON b.id = e.sample - 1 CROSS JOIN run br ON br.id = b.run AND br.boot = mr.boot
   UNION ALL
@@ -143,6 +143,7 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
          CASE WHEN count > 1 THEN printf('%,d × ', count) ELSE '' END || proto || ' ' ||
          CASE WHEN proto = 'unix' THEN coalesce(path, type || ' inode ' || inode, 'without a name')
               WHEN proto = 'packet' THEN printf('%s protocol 0x%04x', type, local_port)
+              WHEN proto = 'xdp' THEN 'queue ' || local_port
               ELSE CASE WHEN local_addr LIKE '%:%' THEN '[' || local_addr || ']' ELSE coalesce(local_addr, '*') END || ':' || coalesce(local_port, '*') ||
                    CASE WHEN remote_port = 0 AND NOT count > 1 THEN ''
                         ELSE ' ↔ ' || CASE WHEN remote_addr LIKE '%:%' THEN '[' || remote_addr || ']' ELSE coalesce(remote_addr, '*') END || ':' || coalesce(remote_port, '*') END
