@@ -41,6 +41,7 @@ var comparedTables = []struct {
 	// Those that the kernel joins by itself come and go with interfaces and addresses.
 	{store.MulticastGroups.Table, "multicast", nil, "addr || ' dev ' || dev",
 		"addr NOT IN ('224.0.0.1', 'ff01::1', 'ff02::1', 'ff01::2', 'ff02::2', 'ff05::2') AND addr NOT LIKE 'ff02::1:ff%'"},
+	{store.RouteExceptions.Table, "path", []string{"expires"}, "'path MTU to ' || dst || coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '')", ""},
 	{store.Settings.Table, "setting", nil, "name", ""},
 }
 

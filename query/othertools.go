@@ -22,6 +22,7 @@ var otherTools = []struct {
 	{regexp.MustCompile(`^(netstat|ss)\b.*(-\w*l|--listen)`), "SELECT proto, local_addr, local_port, pid, comm FROM sockets_now WHERE state = 'LISTEN' OR proto = 'udp'"},
 	{regexp.MustCompile(`^(netstat|ss)\b`), "SELECT proto, recv_q, send_q, local_addr, local_port, remote_addr, remote_port, state, pid, comm FROM sockets_now WHERE proto NOT IN ('unix', 'netlink')"},
 	{regexp.MustCompile(`^lsof\b`), "SELECT comm, pid, user, proto, local_addr, local_port, remote_addr, remote_port, state FROM sockets_now WHERE proto NOT IN ('unix', 'netlink')"},
+	{regexp.MustCompile(`^ip\s+(-\S+\s+)*r(o|ou|out|oute)?\s.*\bcache\b`), "SELECT dst, gateway, dev, mtu, expires FROM route_exceptions_now"},
 	{regexp.MustCompile(`^(ip\s+(-\S+\s+)*r(o|ou|out|oute)?|route)\b`), "SELECT dst, gateway, dev, metric, src, protocol FROM routes_now WHERE table_name = 'main'"},
 	{regexp.MustCompile(`^ip\s+(-\S+\s+)*rule?\b`), "SELECT * FROM rules_now"},
 	{regexp.MustCompile(`^ip\s+(-\S+\s+)*nexthop\b`), "SELECT * FROM nexthops_now"},

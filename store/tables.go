@@ -43,6 +43,8 @@ var (
 		"ARP and neighbour discovery: which hardware address an IP address on the link has."))
 	Routes = define[RouteID, Route]("routes", "route", 240,
 		"Routes of every routing table.")
+	RouteExceptions = readBy("routes", withChanges(define[RouteExceptionID, RouteException]("route_exceptions", "route_exception", 240,
+		"What the kernel has learnt of the way to single addresses, as ip route show cache shows it: path MTUs that routers told, and redirects (IPv4: Linux 5.3). Only samples see them; where there are more than 10,000 routes, once a minute.")))
 	NextHops = define[NextHopID, NextHop]("nexthops", "nexthop", 240,
 		"Nexthop objects, which routes name by number (Linux 5.3).")
 	Rules = define[RuleID, Rule]("rules", "rule", 240,

@@ -2,7 +2,7 @@
 --
 -- ts (unix s): When it happened; where exact is 0, it happened at ts at the latest: the sample that first saw it so, or when
 -- the kernel's word was read.
--- object: What it happened to: socket, listener, process, interface, qdisc, address, multicast, route, rule, firewall, nexthop, neighbor, setting, gap or note.
+-- object: What it happened to: socket, listener, process, interface, qdisc, address, multicast, route, path (MTU of a path, or a redirect), rule, firewall, nexthop, neighbor, setting, gap or note.
 -- event: What happened: opened, state, closed or released (socket: closed is the end of a connection, released that its process
 -- closed the descriptor, where that came later), up or down (listener; an unconnected udp socket with a port that the kernel gives out by
 -- itself is a socket, as maybe_client of listeners has it), seen, exec or gone (process: it was first seen with
@@ -173,6 +173,8 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
          coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '') || coalesce(' ' || nexthops, '') ||
          CASE WHEN metric > 0 THEN ' metric ' || metric ELSE '' END || CASE WHEN table_id <> 254 THEN ' table ' || coalesce(table_name, table_id) ELSE '' END,
          was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_routes)
+  UNION ALL
+  SELECT ts, 'path', change, coalesce('path MTU to ' || dst || ' is ' || mtu, 'redirect for ' || dst) || ',' || coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, ''), was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_route_exceptions)
   UNION ALL
   SELECT ts, 'rule', change,
          'priority ' || priority || CASE WHEN invert THEN ' not' ELSE '' END || coalesce(' from ' || src, '') || coalesce(' to ' || dst, '') || coalesce(' fwmark ' || fwmark, '') || coalesce(' iif ' || iif, '') ||
