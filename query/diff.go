@@ -41,6 +41,7 @@ var comparedTables = []struct {
 	// Those that the kernel joins by itself come and go with interfaces and addresses.
 	{store.MulticastGroups.Table, "multicast", nil, "addr || ' dev ' || dev",
 		"addr NOT IN ('224.0.0.1', 'ff01::1', 'ff02::1', 'ff01::2', 'ff02::2', 'ff05::2') AND addr NOT LIKE 'ff02::1:ff%'"},
+	{store.RouteExceptions.Table, "path", []string{"expires"}, "'path MTU to ' || dst || coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '')", ""},
 	{store.Settings.Table, "setting", nil, "name", ""},
 }
 
@@ -329,7 +330,7 @@ func (r *Recording) socketsAt(ctx context.Context, ts float64) (then socketsThen
 			what += " " + state
 		}
 		switch {
-		case proto == "unix" || proto == "raw" || proto == "packet":
+		case slices.Contains([]string{"unix", "raw", "packet", "netlink", "xdp", "ping", "vsock"}, proto):
 		case listening[end{row[0], proto, local}]:
 			what += " " + serviceEnd(proto, int(local), 0)
 		default:

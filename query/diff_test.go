@@ -123,6 +123,47 @@ func TestDiffOfQdiscs(t *testing.T) {
 	}
 }
 
+// A path whose MTU fell is told of, and not that the kernel will forget it later than it was going to.
+func TestDiffOfPathMTUs(t *testing.T) {
+	t.Parallel()
+	d := newDiary(t, began)
+	d.start()
+	source := d.w.Source("routes")
+	learnt := store.NewSet(source, store.RouteExceptions)
+	put := func(dst string, mtu int, expires float64) {
+		learnt.Put(store.RouteExceptionID{NetNS: store.Of(1), Family: store.Of(4), TableID: store.Of(254), Dst: dst, Gateway: "10.0.0.1", Dev: "eth0"},
+			store.RouteException{MTU: store.Of(mtu), Expires: expires})
+	}
+	for _, fill := range []func(){
+		func() { put("10.0.1.1", 1400, 2e9); put("10.0.1.2", 1400, 2e9); put("10.0.1.3", 1400, 2e9) },
+		func() { put("10.0.1.1", 1300, 2e9); put("10.0.1.3", 1400, 2e9+500); put("10.0.1.4", 1280, 2e9) },
+	} {
+		d.wall, d.uptime = d.wall.Add(10*time.Second), d.uptime+10*time.Second
+		d.w.Begin(store.Clock{Wall: d.wall, Uptime: d.uptime, Awake: d.uptime})
+		source.Read(func() error { fill(); return nil })
+		if err := d.w.Commit(t.Context(), store.Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.stop()
+	out, notes := said(t, openRecording(t, d.path), ".diff '2026-03-14 01:00:10.2' '2026-03-14 01:00:20.2'")
+	var got []string
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, "path MTU") {
+			got = append(got, strings.Trim(strings.ReplaceAll(line, ",", " "), " \n"))
+		}
+	}
+	slices.Sort(got)
+	want := []string{
+		"path added path MTU to 10.0.1.4 via 10.0.0.1 dev eth0  mtu=1280 1",
+		"path changed path MTU to 10.0.1.1 via 10.0.0.1 dev eth0 mtu=1400 mtu=1300 1",
+		"path removed path MTU to 10.0.1.2 via 10.0.0.1 dev eth0 mtu=1400  1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s\n%s%s", diff, out, notes)
+	}
+}
+
 // Multicast groups that programs joined and left are differences, and those that the kernel joins by itself are none.
 func TestDiffOfMulticastGroups(t *testing.T) {
 	t.Parallel()

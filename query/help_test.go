@@ -54,7 +54,7 @@ func TestHelpFitsTheScreen(t *testing.T) {
 		".help TIME_WAIT":          "Harmless, unless",
 		".help recv_q":             "Bytes not yet read by the process",
 		".help ts()":               "unix seconds of any words",
-		".help sockets":            "Every tcp, udp, raw, udplite, packet and unix socket",
+		".help sockets":            "Every tcp, udp, raw, udplite, packet, unix, netlink",
 		".help mode":               "how results look",
 		".help commands":           ".backup FILE",
 		".help functions":          "in_net(addr, nets)",

@@ -88,11 +88,11 @@ var values = map[string][]string{
 		"REACHABLE", "STALE", "DELAY", "PROBE", "FAILED", "INCOMPLETE", "PERMANENT", "NOARP",
 	},
 	"proto": {
-		"tcp", "udp", "raw", "udplite", "packet", "unix", // of sockets; the others are groups of protocol_counters
+		"tcp", "udp", "raw", "udplite", "packet", "unix", "netlink", "vsock", "xdp", "mptcp", "sctp", "ping", // of sockets; the others are groups of protocol_counters
 		"Ip", "Icmp", "IcmpMsg", "Tcp", "Udp", "UdpLite", "TcpExt", "IpExt", "MPTcpExt", "Ip6", "Icmp6", "Udp6", "UdpLite6",
 		"sockets", "TCP", "UDP", "UDPLITE", "RAW", "FRAG", "TCP6", "UDP6", "UDPLITE6", "RAW6", "FRAG6",
 	},
-	"object": {"socket", "listener", "process", "interface", "qdisc", "address", "multicast", "route", "rule", "firewall", "nexthop", "neighbor", "setting", "gap", "note"},
+	"object": {"socket", "listener", "process", "interface", "qdisc", "address", "multicast", "route", "path", "rule", "firewall", "nexthop", "neighbor", "setting", "gap", "note"},
 	"event": {
 		"opened", "state", "closed", "up", "down", "seen", "exec", "gone", "added", "changed", "removed", "began", "ended", "written",
 	},

@@ -11,7 +11,7 @@ func TestOtherTools(t *testing.T) {
 	r := openRecording(t, eventful(t).path)
 	for text, want := range map[string]string{
 		"netstat -an": "sockets_now", "netstat -tulpn;": "LISTEN", "netstat -rn": "routes_now", "netstat -gn": "multicast_groups_now", "ip maddress show": "multicast_groups_now", "netstat -i": "interface_counters_now", "netstat -s": "protocol_counters_now",
-		"ss -tan": "sockets_now", "ss -ltnp": "LISTEN", "ss -xl": "unix", "lsof -i :443": "sockets_now", "ip route": "routes_now", "ip -6 r": "routes_now", "route -n": "routes_now",
+		"ss -tan": "sockets_now", "ss -ltnp": "LISTEN", "ss -xl": "unix", "ip -6 route show cache": "route_exceptions_now", "ss -f netlink -a": "netlink_groups", "ss --vsock": "vsock", "ss --mptcp": "mptcp", "lsof -i :443": "sockets_now", "ip route": "routes_now", "ip -6 r": "routes_now", "route -n": "routes_now",
 		"ip rule": "rules_now", "ip neigh": "neighbors_now", "arp -an": "neighbors_now", "ip a": "addresses_now", "ip -br addr": "addresses_now", "ip link": "interfaces_now", "ifconfig": "interfaces_now",
 		"nstat -az": "protocol_deltas", "conntrack -S": "conntrack_now", "conntrack -L -n": "conntrack_flows_now", "sysctl -a": "settings_now", "tc -s qdisc show dev eth0": "qdiscs_now", "SHOW TABLES": ".tables", "DESCRIBE sockets": ".describe sockets", "ps aux": "processes_now",
 	} {

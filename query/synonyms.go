@@ -49,6 +49,7 @@ interface_counters: counters net_dev interface_stats traffic stats
 qdiscs: qdisc tc queueing_disciplines traffic_control shaping shaper
 packet_drops: dropwatch kfree_skb drop_reasons dropped_packets packet_drop packetdrops
 addresses: address addrs addr ips ifaddr ip_addr ip_addresses
+route_exceptions: route_exception exception exceptions pmtu path_mtu path_mtus pathmtu route_cache redirect redirects
 multicast_groups: multicast group groups mcast igmp mld igmp6 maddr maddress ip_maddress memberships
 neighbors: neighbours neighbor neighbour neigh arp ndp arp_table
 rules: rule ip_rule

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -23,6 +24,8 @@ import (
 func probeCapabilities(ctx context.Context) []store.Capability {
 	p := &probes{ctx: ctx, diag: sockdiag.New()}
 	defer p.diag.Close()
+	text, _ := os.ReadFile("/proc/net/protocols")
+	p.protocols = strings.Split(string(text), "\n")
 	p.diagnostics()
 	p.attributes()
 	p.destroyGroups()
@@ -50,9 +53,11 @@ func maskCapability(noMask bool) store.Capability {
 }
 
 type probes struct {
-	ctx   context.Context
-	diag  *sockdiag.Conn
-	found []store.Capability
+	ctx context.Context
+
+	protocols []string // lines of /proc/net/protocols
+	diag      *sockdiag.Conn
+	found     []store.Capability
 }
 
 // add enters a capability: what it gives, or, where it is missing, what is lost.
@@ -76,9 +81,21 @@ func (p *probes) diagnostics() {
 		{"raw diagnostics", sockdiag.InetRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_RAW}, "raw sockets are read from /proc/net/raw, without cookie, mark and control group (CONFIG_INET_RAW_DIAG)"},
 		{"packet diagnostics", sockdiag.PacketRequest{}, "packet sockets are read from /proc/net/packet, without cookie, queues and drops: modprobe af_packet_diag"},
 		{"unix diagnostics", sockdiag.UnixRequest{}, "unix sockets cannot be read: modprobe unix_diag"},
+		{"netlink diagnostics", sockdiag.NetlinkRequest{}, "netlink sockets are read from /proc/net/netlink, without cookie, type, other end and groups above 32: modprobe netlink_diag"},
+		{"mptcp diagnostics", sockdiag.OverIPRequest{Family: unix.AF_INET, Protocol: sockdiag.ProtocolMPTCP}, "sockets has no connections of MPTCP, only their subflows (Linux 5.9): modprobe mptcp_diag"},
+		{"vsock diagnostics", sockdiag.VsockRequest{}, "sockets has no vsock sockets (Linux 4.15): modprobe vsock_diag"},
+		{"xdp diagnostics", sockdiag.XDPRequest{}, "sockets has no xdp sockets (Linux 5.1): modprobe xdp_diag"},
+		{"sctp diagnostics", sockdiag.OverIPRequest{Family: unix.AF_INET, Protocol: unix.IPPROTO_SCTP}, "sockets has no sctp sockets (Linux 4.7): modprobe sctp_diag"},
 	} {
+		kind, _, _ := strings.Cut(d.name, " ")
+		if !p.hasSockets(kind) {
+			p.add(d.name, false, "", "this kernel has no "+kind+" sockets")
+			continue
+		}
 		b := d.request.Serialize()
-		if b[0] != unix.AF_PACKET { // they have none
+		switch b[0] {
+		case unix.AF_PACKET, unix.AF_NETLINK, unix.AF_XDP: // they have none
+		default:
 			for i := range 4 {
 				b[4+i] = 0 // in no state
 			}
@@ -88,6 +105,16 @@ func (p *probes) diagnostics() {
 		err := p.diag.Dump(p.ctx, request, func([]byte) error { return nil })
 		p.add(d.name, err == nil, "read by sock_diag(7)", d.lost)
 	}
+}
+
+// hasSockets reports whether the kernel knows sockets of that kind, if it is a rare one: to ask for a dump may load a module.
+func (p *probes) hasSockets(proto string) bool {
+	for i := range rareKinds {
+		if k := &rareKinds[i]; k.protocol().proto == proto {
+			return slices.ContainsFunc(p.protocols, func(line string) bool { return strings.HasPrefix(line, k.counted+" ") })
+		}
+	}
+	return true
 }
 
 // attributes looks at what the kernel tells of a socket of ours.

@@ -50,6 +50,9 @@ func TestCapabilitiesAreTrue(t *testing.T) {
 			t.Errorf("%s: said to be there: %v, but %s was read: %v", name, has[name], source, outcome(source))
 		}
 	}
+	if has["vsock diagnostics"] == exactlyENOENT(t) {
+		t.Errorf("vsock diagnostics: %v", has["vsock diagnostics"])
+	}
 	if _, err := os.Stat("/proc/sys/net/netfilter/nf_conntrack_count"); has["connection tracking"] != (err == nil) {
 		t.Errorf("connection tracking: %v, and its file: %v", has["connection tracking"], err)
 	}

@@ -3,6 +3,9 @@ package recorder
 import (
 	"bytes"
 	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/sockdiag"
 )
@@ -19,13 +22,17 @@ type census struct {
 	known  bool
 	counts map[string]int // by the names of /proc/net/protocols
 	waits  int            // TCP sockets in TIME_WAIT
+
+	subflows, listeners [2]int // of MPTCP, of IPv4 and IPv6, that this sample's dump of TCP has shown
+	read                uint16 // which of rareKinds are read, a bit for each
 }
 
 // censusNames are what a protocol is called there.
 var censusNames = map[string][]string{
 	"tcp4": {"TCP", "TCPv6"}, // one dump brings both
 	"udp4": {"UDP"}, "udp6": {"UDPv6"}, "raw4": {"RAW"}, "raw6": {"RAWv6"}, "udplite4": {"UDP-Lite"}, "udplite6": {"UDPLITEv6"}, "packet": {"PACKET"},
-	"unix": {"UNIX", "UNIX-STREAM" /* since Linux 5.15 */},
+	"unix": {"UNIX", "UNIX-STREAM" /* since Linux 5.15 */}, "netlink": {"NETLINK"},
+	"xdp": {"XDP"}, "sctp4": {"SCTP"}, "sctp6": {"SCTPv6"}, "mptcp4": {"MPTCP"}, "mptcp6": {"MPTCPv6"}, "ping4": {"PING"}, "ping6": {"PINGv6"},
 }
 
 // take counts again, once in a sample.
@@ -34,6 +41,7 @@ func (c *census) take(ns namespace, gen uint32) {
 		return
 	}
 	c.gen, c.known = gen, false
+	c.subflows, c.listeners = [2]int{}, [2]int{}
 	text, err := c.file.read(ns.proc + "/net/protocols")
 	if err != nil {
 		return
@@ -62,12 +70,16 @@ func (c *census) take(ns namespace, gen uint32) {
 func (c *census) isOf(gen uint32) bool { return c != nil && c.known && c.gen == gen }
 
 // of is how many sockets there are of a protocol, and of the one that its dump brings too; -1: not known.
-func (c *census) of(p *protocol) int {
+func (c *census) of(protocol string) int {
 	n := 0
-	for _, name := range censusNames[p.name] {
+	for _, name := range censusNames[protocol] {
 		more, is := c.counts[name]
 		switch name {
-		case "TCPv6", "UNIX-STREAM", "UDP-Lite", "UDPLITEv6", "PACKET": // not every kernel has them
+		case "TCPv6", "UNIX-STREAM", "UDP-Lite", "UDPLITEv6", "PACKET", "XDP", "SCTP", "SCTPv6", "PING", "PINGv6": // not every kernel has them
+		case "MPTCP": // which before Linux 6.2 is always 0
+			more = max(more-c.listeners[0], c.subflows[0])
+		case "MPTCPv6":
+			more = max(more-c.listeners[1], c.subflows[1])
 		default:
 			if !is {
 				return -1
@@ -75,10 +87,26 @@ func (c *census) of(p *protocol) int {
 		}
 		n += more
 	}
-	if !c.known || len(censusNames[p.name]) == 0 {
+	if !c.known || len(censusNames[protocol]) == 0 {
 		return -1
 	}
 	return n
+}
+
+// noteSubflow takes note of a TCP socket if it is a subflow of MPTCP.
+func (c *census) noteSubflow(r *sockdiag.Record) {
+	if r.Has&sockdiag.HasMPTCP == 0 || c == nil {
+		return
+	}
+	n := &c.subflows
+	if r.State == sockdiag.StateListen {
+		n = &c.listeners
+	}
+	if r.Family == unix.AF_INET {
+		n[0]++
+	} else {
+		n[1]++
+	}
 }
 
 // A dumpScope is how much of a protocol is to be dumped.
@@ -96,11 +124,13 @@ func (s *sockets) scopeOf(p *protocol) dumpScope {
 		return wholeDump
 	}
 	p.census.take(p.ns, s.gen)
-	n := p.census.of(p)
+	n := p.census.of(p.name)
 	switch {
 	case n < 0 || p.bound != nil && p.bound.asked:
 	case p.proto != "tcp":
-		if n == 0 {
+		// In most network namespaces the recorder alone has netlink sockets. That one of them is gone and another has come is found
+		// out once per boundAgain.
+		if n == 0 || n == len(p.own) && len(p.known) == 0 && time.Since(p.ownSeen) < boundAgain {
 			return noDump
 		}
 	case p.census.waits > 0:

@@ -36,14 +36,19 @@ func TestNothingIsDumpedWhereThereIsNothing(t *testing.T) {
 			t.Errorf("%s: %v sockets where %s, want %d; asked for was %s", what, got, where, n, scopes())
 		}
 	}
+	joined, err := multicast(unix.NETLINK_ROUTE, 1, unix.RTNLGRP_LINK) // one of the recorder, of which a dump tells twice
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(joined)
 	r.sample(s) // looks for bound ones
 	r.sample(s)
-	const none = "tcp4 none, udp4 none, raw4 none, udplite4 none, udp6 none, raw6 none, udplite6 none, unix none, packet none, "
+	const none = "tcp4 none, udp4 none, raw4 none, udplite4 none, udp6 none, raw6 none, udplite6 none, unix none, packet none, netlink none, "
 	if got := scopes(); got != none {
 		t.Errorf("of an empty namespace is asked: %s", got)
 	}
 	shows("an empty namespace", "1", 0)
-	for _, row := range r.rows("SELECT source, outcome, rows FROM sources_now WHERE source IN ('tcp4', 'tcp6', 'udp4', 'udp6', 'raw4', 'raw6', 'udplite4', 'udplite6', 'packet', 'unix')") {
+	for _, row := range r.rows("SELECT source, outcome, rows FROM sources_now WHERE source IN ('tcp4', 'tcp6', 'udp4', 'udp6', 'raw4', 'raw6', 'udplite4', 'udplite6', 'packet', 'unix', 'netlink')") {
 		if row["outcome"] != "read" || row["rows"] != int64(0) {
 			t.Errorf("%v", row)
 		}

@@ -123,6 +123,7 @@ func multicast(protocol, buffer int, groups ...int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
+	sockdiag.NoteOwn(fd)
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		unix.Close(fd)
 		return -1, err

@@ -3,7 +3,6 @@ package recorder
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -27,6 +26,7 @@ type routes struct {
 	ns      namespace
 	netlink *rtnl.Conn
 	memory  dumpMemory[store.RouteID, store.Route]
+	learnt  routeExceptions
 	quiet   func() bool // nothing was told since the last sample that concerns them; nil: nobody listens
 	many    int
 	due     time.Time // when they are to be read, whatever was told
@@ -68,6 +68,7 @@ const (
 func newRoutes(w *store.Writer, ns namespace) source {
 	s := &routes{source: w.SourceIn(ns.id, "routes"), ns: ns, netlink: ns.rtnetlink(), many: manyRoutes}
 	s.memory = newDumpMemory(w, store.NewSet(s.source, store.Routes), s.netlink)
+	s.learnt = newRouteExceptions(w, ns, s.source, s.netlink)
 	return s
 }
 
@@ -75,7 +76,7 @@ func (s *routes) read(ctx context.Context) {
 	s.source.Read(func() error {
 		now := time.Now()
 		s.before = users{maps.Clone(s.known.byObject), s.known.n}
-		if s.quiet != nil && s.quiet() && now.Before(s.due) && len(s.memory.subjects) >= s.many && s.memory.set.KeepAll() {
+		if s.quiet != nil && s.quiet() && now.Before(s.due) && len(s.memory.subjects) >= s.many && s.memory.set.KeepAll() && s.learnt.memory.set.KeepAll() {
 			return store.ErrKept
 		}
 		err := s.record(ctx)
@@ -84,12 +85,14 @@ func (s *routes) read(ctx context.Context) {
 	})
 }
 
-// lasts is for how long what was read holds if nothing is told: no route expires before.
+// lasts is for how long what was read holds if nothing is told: no route expires before, and nothing that was learnt.
 func (s *routes) lasts() time.Duration {
 	least := fullDump
-	for _, d := range s.memory.ends.kept {
-		if left := time.Duration((d.at - s.memory.ends.now) * float64(time.Second)); !d.over {
-			least = min(least, left)
+	for _, ends := range [][]deadline{s.memory.ends.kept, s.learnt.memory.ends.kept} {
+		for _, d := range ends {
+			if left := time.Duration((d.at - s.memory.ends.now) * float64(time.Second)); !d.over {
+				least = min(least, left)
+			}
 		}
 	}
 	return least
@@ -108,23 +111,29 @@ func (s *routes) ticking(kind uint16, value []byte) bool {
 func (s *routes) readNext() { s.due = time.Time{} }
 
 func (s *routes) record(ctx context.Context) error {
-	var messages [][]byte
+	var messages, exceptions [][]byte
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		header := [unix.SizeofRtMsg]byte{0: family}
 		got, err := s.netlink.Dump(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, header[:])
 		if err != nil {
 			return fmt.Errorf("dump routes of IPv%d: %w", rtnl.FamilyNumber(family), err)
 		}
-		// A kernel without IPv6 answers with what it has; cached exceptions, such as a
-		// learnt path MTU, are no routes.
+		// A kernel without IPv6 answers with what it has; what it has learnt, such as a path MTU, are no routes.
 		got = slices.DeleteFunc(got, func(msg []byte) bool {
-			return len(msg) < unix.SizeofRtMsg || msg[0] != family || binary.NativeEndian.Uint32(msg[8:])&unix.RTM_F_CLONED != 0
+			ours := len(msg) >= unix.SizeofRtMsg && msg[0] == family
+			if ours && isException(msg) {
+				exceptions = append(exceptions, msg)
+			}
+			return !ours || isException(msg)
 		})
 		if messages == nil {
 			messages = got
 		} else {
 			messages = append(messages, got...)
 		}
+	}
+	if err := s.learnt.record(exceptions); err != nil {
+		return err
 	}
 	if s.nextHops != nil && s.of != s.nextHops.changed {
 		s.of, s.memory.valid = s.nextHops.changed, false

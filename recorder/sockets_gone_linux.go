@@ -18,6 +18,9 @@ func (s *sockets) isGone(ctx context.Context, h *owners.Held) bool {
 		if p.fromProc || e == nil || &e.Held != h {
 			continue
 		}
+		if p.number == 0 && p.af != unix.AF_UNIX {
+			return false // the kernel tells of no single one of these
+		}
 		req := sockdiag.ExactInet(p.number, &e.Rec)
 		if p.af == unix.AF_UNIX {
 			req = sockdiag.ExactUnix(&e.Rec)

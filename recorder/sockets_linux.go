@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,8 @@ type sockets struct {
 	fresh     bool     // no sample has been taken since the recording was opened
 	last      bool     // no sample follows
 	dumps     uint32   // number of dumps begun so far, of all protocols
+
+	lacks [len(rareKinds)]time.Time // until when the kernel is not asked again for a kind that it has no dump of
 }
 
 func newSockets(w *store.Writer, namespaces ...namespace) source {
@@ -87,8 +90,15 @@ func (s *sockets) enter(ns namespace) {
 	} else {
 		s.sumUp(ns, t)
 	}
-	s.add(&protocol{proto: "unix", name: "unix", af: unix.AF_UNIX, request: sockdiag.UnixRequest{}.Message, census: counted}, ns, diag)
-	s.add(&protocol{proto: "packet", name: "packet", af: unix.AF_PACKET, request: sockdiag.PacketRequest{}.Message, census: counted, inProc: true}, ns, diag)
+	for _, p := range []*protocol{
+		{proto: "unix", af: unix.AF_UNIX, request: sockdiag.UnixRequest{}.Message, decode: sockdiag.DecodeUnix},
+		{proto: "packet", af: unix.AF_PACKET, request: sockdiag.PacketRequest{}.Message, decode: nameless(sockdiag.DecodePacket), inProc: true},
+		{proto: "netlink", af: unix.AF_NETLINK, request: sockdiag.NetlinkRequest{}.Message, decode: sockdiag.DecodeNetlink, inProc: true},
+	} {
+		p.name, p.census = p.proto, counted
+		s.add(p, ns, diag)
+	}
+	s.addSwitchedOff(ns, diag, counted)
 	switch {
 	case s.monitor == nil:
 	case s.without.has("closes"):
@@ -245,7 +255,8 @@ func (s *sockets) read(ctx context.Context) {
 	for _, c := range s.closes {
 		c.begin()
 	}
-	for _, p := range s.protocols {
+	for i := 0; i < len(s.protocols); i++ { // addRare makes more of them
+		p := s.protocols[i]
 		p.ok = false
 		if off := s.without.first("sockets", p.proto); off != "" {
 			p.source.Read(func() error { return s.without.reason(off) })
@@ -260,6 +271,9 @@ func (s *sockets) read(ctx context.Context) {
 		}
 		if err != nil {
 			p.source.Read(func() error { return err })
+		}
+		if p.af == unix.AF_NETLINK { // the last of those that are always read
+			s.addRare(ctx, p)
 		}
 	}
 	s.trace.read()
@@ -303,10 +317,15 @@ type protocol struct {
 	first       *protocol  // whose dump brings this one's sockets too: IPv4 those of IPv6
 	second      *protocol  // whose sockets this dump brings too
 	bound       *boundLook // of TCP
+	decode      decoder    // nil: of TCP, UDP and raw sockets
+	once        bool       // a dump may bring a socket several times: the first counts
 	census      *census    // of the namespace; nil: dump it all
 	dumped      error      // how the last dump went
 	inProc      bool       // it is in /proc/net too, for kernels that have no dump of it
 	fromProc    bool       // this is one: read /proc/net
+	own         []uint32   // inodes of the sockets of the recorder that the last dump left out
+	ownSeen     time.Time  // when that was
+	procName    string     // of the file there, without the 6 of IPv6; "": proto
 	source      *store.Source
 	sockets     *store.Set[store.SocketID, store.Socket]
 	holders     *store.Set[store.SocketOwnerID, store.SocketOwner]
@@ -341,7 +360,7 @@ type protocol struct {
 // would take up 384.
 type socket struct {
 	owners.Held
-	name    string // of a unix socket, as the kernel has it
+	name    string // of a unix socket, as the kernel has it; of a netlink socket its groups
 	subject *store.Subject[store.SocketID, store.Socket]
 	shown   ownership     // the one last reported
 	since   uint32        // when it was first seen in its state, in unix seconds
@@ -412,10 +431,14 @@ func (s *sockets) dumpScope(ctx context.Context, p *protocol) error {
 		return nil
 	case listenersDump:
 		err := s.dumpOnce(ctx, p, sockdiag.TCPRequest{States: 1 << sockdiag.StateListen}.Message())
-		if err != nil || len(p.seen)+len(p.second.seen) == p.census.of(p) {
+		if err != nil || len(p.seen)+len(p.second.seen) == p.census.of(p.name) {
 			return err
 		}
 		// One of them is something else now.
+	}
+	p.own, p.ownSeen = p.own[:0], time.Now()
+	if p.fromProc {
+		return s.dumpProc(p)
 	}
 	return s.dumpOnce(ctx, p, p.request())
 }
@@ -492,23 +515,20 @@ func (p *protocol) socketOf(cookie uint64) *socket {
 }
 
 func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.NetlinkRequest) error {
-	if p.fromProc {
-		return s.dumpProc(p)
-	}
 	err := p.diag.Dump(ctx, request, func(msg []byte) error {
 		var r sockdiag.Record
 		var name []byte
 		var err error
-		switch p.af {
-		case unix.AF_UNIX:
-			r, name, err = sockdiag.DecodeUnix(msg)
-		case unix.AF_PACKET:
-			r, err = sockdiag.DecodePacket(msg)
-		default:
+		if p.decode != nil {
+			r, name, err = p.decode(msg)
+		} else {
 			r, err = sockdiag.DecodeInetAt(msg, p.diag.Filled)
 		}
 		if err != nil {
 			return err
+		}
+		if p.leavesOut(&r, name) {
+			return nil
 		}
 		if p.bound != nil && r.State == sockdiag.StateClose {
 			p.bound.seen++
@@ -517,7 +537,10 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.Netlink
 		if p.second != nil && r.Family == p.second.af {
 			p = p.second
 		}
-		if r.IsRemains() {
+		if p.decode == nil {
+			p.census.noteSubflow(&r)
+		}
+		if r.IsRemains() && p.decode == nil {
 			if e := p.known[r.Cookie]; e != nil && e.waits == 0 {
 				e.waits = timeWaitBegan(&r, msg, p.diag.Filled)
 			} else if e == nil && p.closes != nil {
@@ -528,7 +551,7 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.Netlink
 		s.see(p, r.Cookie, &r, name)
 		return nil
 	})
-	// Without INET_RAW_DIAG or PACKET_DIAG there is no handler. Asking makes the kernel look for a module
+	// Without INET_RAW_DIAG, PACKET_DIAG or NETLINK_DIAG there is no handler. Asking makes the kernel look for a module
 	// each time, so it is not asked again.
 	if p.inProc && errors.Is(err, unix.ENOENT) {
 		p.fromProc = true
@@ -538,9 +561,9 @@ func (s *sockets) dumpOnce(ctx context.Context, p *protocol, request *nl.Netlink
 }
 
 // dumpProc reads the sockets from /proc/net. They have no cookie there; the inode does
-// as well, because a raw, UDP-Lite or packet socket has one for as long as it lives.
+// as well, because a raw, UDP-Lite, packet, netlink or ping socket has one for as long as it lives.
 func (s *sockets) dumpProc(p *protocol) error {
-	file := p.ns.proc + "/net/" + p.proto
+	file := p.ns.proc + "/net/" + cmp.Or(p.procName, p.proto)
 	if p.af == unix.AF_INET6 {
 		file += "6"
 	}
@@ -551,8 +574,15 @@ func (s *sockets) dumpProc(p *protocol) error {
 	if err != nil {
 		return err
 	}
-	if p.af == unix.AF_PACKET {
+	switch p.af {
+	case unix.AF_PACKET:
 		return sockdiag.ParseProcPacket(text, func(r sockdiag.Record) { s.see(p, uint64(r.Inode), &r, nil) })
+	case unix.AF_NETLINK:
+		return sockdiag.ParseProcNetlink(text, func(r sockdiag.Record, groups []byte) {
+			if !p.leavesOut(&r, groups) {
+				s.see(p, uint64(r.Inode), &r, groups)
+			}
+		})
 	}
 	return sockdiag.ParseProcRaw(text, p.af, func(r sockdiag.Record) { s.see(p, uint64(r.Inode), &r, nil) })
 }
@@ -610,10 +640,10 @@ func (s *sockets) update(p *protocol, e *socket, r *sockdiag.Record, name []byte
 	}
 	e.renamed = e.renamed || !e.Rec.SameName(r)
 	e.moved = e.moved || e.Rec.State != r.State
+	if e.name != string(name) {
+		e.name, e.renamed = string(name), e.renamed || p.af == unix.AF_UNIX
+	}
 	if p.af == unix.AF_UNIX {
-		if e.name != string(name) {
-			e.name, e.renamed = string(name), true
-		}
 		if r.Peer != 0 || r.Has&sockdiag.HasPeer == 0 {
 			e.peer = r.Peer
 		}

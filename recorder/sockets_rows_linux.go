@@ -186,6 +186,9 @@ func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 		v.Drops = store.Of(r.Drops)
 	}
 	s.moreValues(p, r, &v)
+	if p.af == unix.AF_NETLINK {
+		v.Groups = groupsText(sockdiag.Place(&r.Src), []byte(e.name))
+	}
 	v.Direction = s.direction(p, e).String()
 	tcpValues(r, &v)
 
@@ -330,8 +333,13 @@ func (s *sockets) socketID(p *protocol, e *socket) store.SocketID {
 		id.Type, id.Path, id.Peer = sockdiag.Named(sockdiag.KindNames[:], r.Kind), sockdiag.UnixPath([]byte(e.name)), store.NonZero(e.peer)
 		return id
 	}
-	if p.af == unix.AF_PACKET {
+	switch p.af {
+	case unix.AF_PACKET, unix.AF_XDP:
 		id.Type, id.LocalPort = sockdiag.Named(sockdiag.KindNames[:], r.Kind), store.Of(r.SPort)
+		return id
+	case unix.AF_NETLINK, unix.AF_VSOCK:
+		id.Type = sockdiag.Named(sockdiag.KindNames[:], r.Kind)
+		s.texts.nameEnds(r, &id)
 		return id
 	}
 	if r.Cookie == 0 && e.Unlisted {

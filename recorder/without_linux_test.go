@@ -37,7 +37,8 @@ func TestWithout(t *testing.T) {
 	all, noticed := record()
 	usual := outcomes(all)
 	reads := map[string][]string{"raw": {"raw4", "raw6"}, "tcp": {"tcp4", "tcp6", "traffic"}, "udp": {"udp4", "udp6"}, "udplite": {"udplite4", "udplite6"},
-		"sockets": {"tcp4", "tcp6", "udp4", "udp6", "raw4", "raw6", "udplite4", "udplite6", "packet", "unix", "owners", "traffic"}}
+		"mptcp": {"mptcp4", "mptcp6"}, "sctp": {"sctp4", "sctp6"}, "ping": {"ping4", "ping6"},
+		"sockets": {"tcp4", "tcp6", "udp4", "udp6", "raw4", "raw6", "udplite4", "udplite6", "packet", "unix", "netlink", "owners", "traffic"}}
 	for _, name := range SourceNames {
 		r, said := record(name)
 		off := reads[name]
@@ -47,6 +48,11 @@ func TestWithout(t *testing.T) {
 		got, want := outcomes(r), map[string]string{}
 		for source, outcome := range usual {
 			if want[source] = outcome; slices.Contains(off, source) {
+				want[source] = "off --without " + name
+			}
+		}
+		if slices.ContainsFunc(rareKinds[:], func(k rareKind) bool { return k.protocol().proto == name }) { // which has no source where there is none
+			for _, source := range off {
 				want[source] = "off --without " + name
 			}
 		}

@@ -4,8 +4,8 @@ package store
 // stat/ndisc_cache or /proc/sys/fs/file-nr.
 type ProtocolCounterID struct {
 	NetNS Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it; NULL for what is of the whole machine: the files arp_cache, ndisc_cache and file-nr."`
-	File  string `col:"file" doc:"File of /proc/net it stands in: snmp, snmp6, netstat, sockstat, sockstat6, xfrm_stat, or protocols (sockets of the kinds that the table sockets leaves out); of /proc/net/stat: nf_conntrack (what the table conntrack leaves out), arp_cache, ndisc_cache; of /proc/sys/fs: file-nr."`
-	Proto string `col:"proto" doc:"Group within the file: Ip, Icmp, Tcp, Udp, TcpExt, IpExt, Ip6, TCP, Xfrm, nf_conntrack, arp_cache, ndisc_cache, files and so on; in protocols the kind of socket: NETLINK, XDP, MPTCP and so on."`
+	File  string `col:"file" doc:"File of /proc/net it stands in: snmp, snmp6, netstat, sockstat, sockstat6, xfrm_stat, or protocols (sockets of the kinds that the table sockets may lack); of /proc/net/stat: nf_conntrack (what the table conntrack leaves out), arp_cache, ndisc_cache; of /proc/sys/fs: file-nr."`
+	Proto string `col:"proto" doc:"Group within the file: Ip, Icmp, Tcp, Udp, TcpExt, IpExt, Ip6, TCP, Xfrm, nf_conntrack, arp_cache, ndisc_cache, files and so on; in protocols the kind of socket: XDP, SCTP, SCTPv6."`
 	Name  string `col:"name" doc:"Name of the counter as the kernel spells it: RetransSegs, ListenOverflows and so on."`
 }
 

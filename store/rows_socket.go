@@ -3,23 +3,23 @@ package store
 // SocketID names a socket for as long as it keeps both ends.
 type SocketID struct {
 	NetNS      Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
-	Proto      string `col:"proto" doc:"tcp, udp, raw, udplite, packet or unix."`
-	Family     Int    `col:"family" doc:"4 for IPv4, 6 for IPv6, NULL for unix and packet sockets. An IPv6 socket that speaks IPv4 has 6 and IPv4 addresses, as the other end of its connection has them."`
-	Type       string `col:"type" doc:"stream, dgram, seqpacket or raw, as in socket(2)."`
-	LocalAddr  string `col:"local_addr" doc:"Local address; 0.0.0.0 or :: when bound to every address."`
-	LocalPort  Int    `col:"local_port" doc:"Local port; of a raw socket, the IP protocol number; of a packet socket, the Ethernet protocol number (3: every packet)."`
-	RemoteAddr string `col:"remote_addr" doc:"Address of the other end; 0.0.0.0 or :: when not connected."`
-	RemotePort Int    `col:"remote_port" doc:"Port of the other end; 0 when not connected."`
+	Proto      string `col:"proto" doc:"tcp, udp, raw, udplite, packet, unix, netlink, vsock, xdp, mptcp, sctp or ping."`
+	Family     Int    `col:"family" doc:"4 for IPv4, 6 for IPv6, NULL for unix, packet, netlink, vsock and xdp sockets. An IPv6 socket that speaks IPv4 has 6 and IPv4 addresses, as the other end of its connection has them."`
+	Type       string `col:"type" doc:"stream, dgram, seqpacket or raw, as in socket(2); NULL where the kernel does not tell it (sctp)."`
+	LocalAddr  string `col:"local_addr" doc:"Local address; 0.0.0.0 or :: when bound to every address. Of a netlink socket its protocol: route, generic, audit and so on; of a vsock socket its CID, * for any."`
+	LocalPort  Int    `col:"local_port" doc:"Local port; of a raw socket, the IP protocol number; of a packet socket, the Ethernet protocol number (3: every packet); of a netlink socket, the port id; of an xdp socket, the queue of the interface; of a ping socket, the number in its echo requests."`
+	RemoteAddr string `col:"remote_addr" doc:"Address of the other end; 0.0.0.0 or :: when not connected. Of a vsock socket its CID, * when not connected."`
+	RemotePort Int    `col:"remote_port" doc:"Port of the other end; 0 when not connected. Of a netlink socket its port id; 0 is the kernel."`
 	Path       string `col:"path" doc:"Path of a unix socket; an abstract name begins with @."`
 	Peer       Int    `col:"peer_inode" doc:"Inode of the unix socket at the other end."`
-	IfIndex    Int    `col:"ifindex" doc:"Interface the socket is bound to (SO_BINDTODEVICE, or a packet socket by bind); of a link-local address (fe80::) the one whose address it is."`
+	IfIndex    Int    `col:"ifindex" doc:"Interface the socket is bound to (SO_BINDTODEVICE, or a packet or xdp socket by bind); of a link-local address (fe80::) the one whose address it is."`
 	Inode      Int    `col:"inode" doc:"Inode, as in /proc/PID/fd; in TIME_WAIT the one it had."`
 	Cookie     Int    `col:"cookie" doc:"The kernel's number for this socket (SO_COOKIE), unique until the next boot."`
 }
 
 // Socket is what changes in the life of a socket.
 type Socket struct {
-	State      string `col:"state,rare" doc:"LISTEN, ESTABLISHED, TIME_WAIT, CLOSE_WAIT …, as netstat prints them; CLOSE for an unconnected udp, udplite or raw socket, for every packet socket, and for a tcp socket that is not connected (any more) while a process holds it, which ss does not show."`
+	State      string `col:"state,rare" doc:"LISTEN, ESTABLISHED, TIME_WAIT, CLOSE_WAIT …, as netstat prints them; CLOSE for an unconnected udp, udplite, raw, netlink or ping socket, for every packet and xdp socket, and for a tcp socket that is not connected (any more) while a process holds it, which ss does not show."`
 	Process    Ref    `col:"process,rare" ref:"processes:pid,comm,exe,cmdline" doc:"The process that holds the socket, the one with the lowest pid when several do; see owner_how."`
 	UID        Int    `col:"uid,rare" doc:"User id of the socket's creator."`
 	User       string `col:"user,rare" doc:"Name of that user."`
@@ -30,7 +30,7 @@ type Socket struct {
 	MSS        Int    `col:"mss,rare" unit:"bytes" doc:"Sending maximum segment size (tcpi_snd_mss)."`
 	PMTU       Int    `col:"pmtu,rare" unit:"bytes" doc:"Path MTU."`
 
-	RecvQ         Int `col:"recv_q,value" stored:"queues,high" unit:"bytes" doc:"Bytes not yet read by the process; on a listener, connections waiting to be accepted; of a packet socket, memory that waiting packets take."`
+	RecvQ         Int `col:"recv_q,value" stored:"queues,high" unit:"bytes" doc:"Bytes not yet read by the process; on a listener, connections waiting to be accepted; of a packet or netlink socket, memory that waiting packets and messages take."`
 	SendQ         Int `col:"send_q,value" stored:"queues,low" unit:"bytes" doc:"Bytes not yet acknowledged by the other end; on a listener, the backlog that accept may queue."`
 	BytesSent     Int `col:"bytes_sent,counter" unit:"bytes" doc:"Payload sent, retransmits included (tcpi_bytes_sent, Linux 4.19; before that, what was acknowledged); in TIME_WAIT what it was when last seen."`
 	BytesReceived Int `col:"bytes_received,counter" unit:"bytes" doc:"Payload received (tcpi_bytes_received). The kernel counts the other end's FIN as a byte; where the state shows that it came (CLOSE_WAIT, LAST_ACK, CLOSING) it is left out. In TIME_WAIT what it was when last seen."`
@@ -40,7 +40,7 @@ type Socket struct {
 	RTT           Int `col:"rtt_ms,value" stored:"us" unit:"ms" doc:"Smoothed round-trip time (tcpi_rtt)."`
 	RTTVar        Int `col:"rttvar_ms,value" stored:"us" unit:"ms" doc:"How much the round-trip time varies (tcpi_rttvar)."`
 	Cwnd          Int `col:"cwnd,value" unit:"segments" doc:"Congestion window (tcpi_snd_cwnd)."`
-	Drops         Int `col:"drops,rare counter" unit:"packets" doc:"Packets dropped at this socket: full receive buffer, or a listener's full queue (sk_drops)."`
+	Drops         Int `col:"drops,rare counter" unit:"packets" doc:"Packets dropped at this socket: full receive buffer, or a listener's full queue (sk_drops). Of a netlink socket, messages that found no room."`
 
 	OwnerHow string `col:"owner_how,rare" doc:"How the process is known: fd (seen in /proc/PID/fd, with a thread that has descriptors of its own, or among the files registered with io_uring), cookie (it held the socket until it closed it), trace (it opened the connection or closed it, and nobody was seen to hold it), listener (it listens on the local port, and nobody holds the socket itself; with owner_candidates above 1 it is not known which process does), none."`
 
@@ -73,6 +73,7 @@ type Socket struct {
 	Shutdown  string  `col:"shutdown,rare" since:"18" doc:"Which ways are shut down (sk_shutdown): recv, send or both."`
 	ULP       string  `col:"ulp,rare" since:"18" doc:"Protocol on top that the kernel speaks itself: tls, mptcp, smc, espintcp."`
 	Direction string  `col:"direction,rare" since:"18" doc:"listen; in: the other end connected to this one; out: this end connected. NULL where it is not known: it was seen neither being opened nor on a port that something listened on when it was first seen."`
+	Groups    string  `col:"netlink_groups,rare" since:"20" doc:"Multicast groups that a netlink socket has joined, by the names of linux/rtnetlink.h and linux/sock_diag.h, or by their numbers."`
 }
 
 // SocketOwnerID names one process's hold on one socket.
@@ -90,8 +91,8 @@ type SocketOwner struct {
 type SocketCountID struct {
 	NetNS   Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
 	Process Ref    `col:"process" ref:"processes:pid,started,comm,exe,cmdline" doc:"The process that holds the sockets; NULL where none is known (TIME_WAIT, or no privilege)."`
-	Proto   string `col:"proto" doc:"tcp, udp, raw, udplite, packet or unix."`
-	Family  Int    `col:"family" doc:"4 for IPv4, 6 for IPv6, NULL for unix and packet sockets."`
+	Proto   string `col:"proto" doc:"tcp, udp, raw, udplite, packet, unix, netlink, vsock, xdp, mptcp, sctp or ping."`
+	Family  Int    `col:"family" doc:"4 for IPv4, 6 for IPv6, NULL for unix, packet, netlink, vsock and xdp sockets."`
 	State   string `col:"state" doc:"State of the sockets, as netstat prints it."`
 }
 

@@ -12,7 +12,7 @@ var (
 	Processes = showing("pid IS NOT NULL", resting(define[ProcessID, Process]("processes", "process", 120,
 		"Processes while they hold sockets, or have used up 80 % of their file descriptors; the first of each network namespace; and for one sample a program that such a process runs next.")))
 	Sockets = withSpans(define[SocketID, Socket]("sockets", "socket", 50,
-		"Every tcp, udp, raw, udplite, packet and unix socket: both ends, state, queues, owner, and what TCP knows of the path. Not others: netlink, vsock, SCTP, XDP, ping, MPTCP itself; how many of most of these there are is in protocol_counters, file protocols."))
+		"Every tcp, udp, raw, udplite, packet, unix, netlink, mptcp and ping socket, and every vsock, xdp and sctp socket where the kernel has a dump of them (see capabilities): both ends, state, queues, owner, and what TCP knows of the path."))
 	SocketOwners = define[SocketOwnerID, SocketOwner]("socket_owners", "socket_owner", 240,
 		"Every process that has a socket open, where sockets shows only the first.")
 	SocketCounts = resting(define[SocketCountID, SocketCount]("socket_counts", "socket_count", 120,
@@ -43,6 +43,8 @@ var (
 		"ARP and neighbour discovery: which hardware address an IP address on the link has."))
 	Routes = define[RouteID, Route]("routes", "route", 240,
 		"Routes of every routing table.")
+	RouteExceptions = readBy("routes", withChanges(define[RouteExceptionID, RouteException]("route_exceptions", "route_exception", 240,
+		"What the kernel has learnt of the way to single addresses, as ip route show cache shows it: path MTUs that routers told, and redirects (IPv4: Linux 5.3). Only samples see them; where there are more than 10,000 routes, once a minute.")))
 	NextHops = define[NextHopID, NextHop]("nexthops", "nexthop", 240,
 		"Nexthop objects, which routes name by number (Linux 5.3).")
 	Rules = define[RuleID, Rule]("rules", "rule", 240,

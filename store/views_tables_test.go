@@ -134,6 +134,7 @@ func TestViewsOfEveryTable(t *testing.T) {
 	one(d, Qdiscs)
 	one(d, Addresses)
 	one(d, MulticastGroups)
+	one(d, RouteExceptions)
 	one(d, Neighbors)
 	one(d, NextHops)
 	one(d, Firewalls)

@@ -6,8 +6,8 @@
 -- pid: Process id; NULL in the row of a program, and where the owner is not known.
 -- comm: Name of the program.
 -- cmdline: Its command line; of a program, that of the first of its processes.
--- proto: tcp, udp, raw or unix.
--- family: 4 for IPv4, 6 for IPv6, NULL for unix sockets.
+-- proto: Kind of the sockets, as in sockets; of connections of MPTCP the subflows count, which are tcp.
+-- family: 4 for IPv4, 6 for IPv6, NULL for other sockets.
 -- state: State of the sockets; many in CLOSE_WAIT mean: the other end has closed, the process has not. What a process has closed and the kernel still keeps (FIN_WAIT2 and so on) is no leak of its.
 -- first_count (sockets): Sockets in this state at the begin.
 -- last_count (sockets): Sockets in this state at the end.

@@ -6,8 +6,8 @@
 -- pid: Process id; NULL in the row of a program, and where the owner is not known.
 -- comm: Name of the program.
 -- cmdline: Its command line; of a program, that of the first of its processes.
--- proto: tcp, udp, raw or unix.
--- family: 4 for IPv4, 6 for IPv6, NULL for unix sockets.
+-- proto: Kind of the sockets, as in sockets; of connections of MPTCP the subflows count, which are tcp.
+-- family: 4 for IPv4, 6 for IPv6, NULL for other sockets.
 -- state: State of the sockets; many in CLOSE_WAIT mean: the other end has closed, the process has not. What a process has closed and the kernel still keeps (FIN_WAIT2 and so on) is no leak of its.
 -- first_count (sockets): Sockets in this state at the begin.
 -- last_count (sockets): Sockets in this state at the end.
@@ -75,7 +75,7 @@ rest AS MATERIALIZED (
 -- but for what was off in the whole window: of that there is nothing in any sample.
 slot AS MATERIALIZED (
   SELECT s.*, (SELECT coalesce(sum(max(0, (SELECT count(*) FROM sample m WHERE m.ts > g.since AND m.ts < coalesce(g.until, 1e99) AND m.id BETWEEN s.a AND s.z))), 0)
-                 FROM gap g WHERE (g.kind IN ('failed', 'incomplete') OR g.kind = 'off' AND g.source IN ('tcp4', 'tcp6', 'udp4', 'udp6', 'raw4', 'raw6', 'udplite4', 'udplite6', 'packet', 'unix', 'owners')
+                 FROM gap g WHERE (g.kind IN ('failed', 'incomplete') OR g.kind = 'off' AND g.source IN ('tcp4', 'tcp6', 'udp4', 'udp6', 'raw4', 'raw6', 'udplite4', 'udplite6', 'packet', 'unix', 'netlink', 'owners')
                          AND (g.since > (SELECT ts FROM sample WHERE id = (SELECT a FROM w)) OR g.until < (SELECT ts FROM sample WHERE id = (SELECT z FROM w))))
                     AND g.source IS NOT NULL AND g.since < s.until AND coalesce(g.until, 1e99) > s.since) AS failed
     FROM (SELECT k, a, z, n, (SELECT ts FROM sample WHERE id >= a ORDER BY id LIMIT 1) AS since, (SELECT ts FROM sample WHERE id <= z ORDER BY id DESC LIMIT 1) AS until
@@ -87,7 +87,7 @@ slot AS MATERIALIZED (
                                     FROM w CROSS JOIN (WITH RECURSIVE number (k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM number WHERE k < 63) SELECT k FROM number))))
            WHERE a <= z) s),
 -- g is the number of a process and state, whatever the subjects are that it has; h that of its program, which has several; fa and fh when
--- they first held a socket. Sockets that the kernel ends by itself are nobody's.
+-- they first held a socket. Sockets that the kernel ends by itself are nobody's. A connection of MPTCP is there as its subflows, which are tcp.
 member AS MATERIALIZED (
   SELECT *, min(g) OVER program AS h, min(fa) OVER program AS fh, min(g) OVER program < max(g) OVER program AND pid IS NOT NULL AS several
     FROM (SELECT s.id, s.netns, s.process, s.proto, s.family, s.state, p.pid, p.comm, p.exe, p.cmdline, s.last_sample,
@@ -96,7 +96,7 @@ member AS MATERIALIZED (
                  min(s.id) OVER process AS g, max(w.a, coalesce(min(p.first_sample) OVER process, 0)) AS fa
             FROM w CROSS JOIN (SELECT s.id FROM w CROSS JOIN socket_trend s ON s.last_sample >= w.a UNION SELECT subject FROM socket_trend_open) u
             CROSS JOIN socket_trend s ON s.id = u.id AND s.first_sample <= w.z LEFT JOIN process p ON p.id = s.process
-           WHERE s.state <> 'TIME_WAIT' AND (s.process IS NOT NULL OR s.proto <> 'tcp' OR s.state IN ('ESTABLISHED', 'CLOSE_WAIT', 'LISTEN', 'SYN_SENT', 'CLOSE'))
+           WHERE s.state <> 'TIME_WAIT' AND s.proto <> 'mptcp' AND (s.process IS NOT NULL OR s.proto <> 'tcp' OR s.state IN ('ESTABLISHED', 'CLOSE_WAIT', 'LISTEN', 'SYN_SENT', 'CLOSE'))
           WINDOW process AS (PARTITION BY s.netns, s.proto, s.family, s.state, p.pid, p.started, p.comm, p.exe, p.cmdline)) s
   WINDOW program AS (PARTITION BY netns, proto, family, state, comm, exe, script)),
 -- Spans and rows of sums there (see store/sums.go): stretches of samples f … t, counted from the begin of the run. n is NULL where

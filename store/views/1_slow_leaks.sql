@@ -5,8 +5,8 @@
 -- netns: Inode number of the network namespace.
 -- comm: Name of the program; NULL where the owner is not known. Its processes are counted together.
 -- exe: Path of its executable.
--- proto: tcp, udp, raw or unix.
--- family: 4 for IPv4, 6 for IPv6, NULL for unix sockets.
+-- proto: Kind of the sockets, as in sockets; of connections of MPTCP the subflows count, which are tcp.
+-- family: 4 for IPv4, 6 for IPv6, NULL for other sockets.
 -- state: State of the sockets.
 -- first_avg (sockets): Average in the first hour.
 -- last_avg (sockets): Average in the last hour.

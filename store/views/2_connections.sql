@@ -13,8 +13,8 @@
 -- open: 1 while it is still there at the newest sample and not closed, else 0.
 -- seen_by: sample, close (it lived between two samples) or both.
 -- netns: Inode number of the network namespace.
--- proto: tcp, udp or raw.
--- family: 4 for IPv4, 6 for IPv6. An IPv6 socket that speaks IPv4 has 6 and IPv4 addresses, as the other end has them.
+-- proto: tcp, udp, udplite, raw, sctp or vsock. Of MPTCP there are the subflows, which are tcp.
+-- family: 4 for IPv4, 6 for IPv6, NULL for vsock. An IPv6 socket that speaks IPv4 has 6 and IPv4 addresses, as the other end has them.
 -- local_addr: Local address.
 -- local_port: Local port.
 -- remote_addr: Address of the other end; NULL where the kernel had forgotten it (SO_LINGER 0) and no sample saw it.
@@ -50,11 +50,11 @@ WITH
 seen AS (
   SELECT s.id, s.first_sample, s.last_sample, 0 AS open
     FROM w CROSS JOIN socket s ON s.last_sample >= w.a AND s.first_sample <= w.z
-   WHERE s.remote_port > 0{peer}
+   WHERE s.remote_port > 0 AND s.proto NOT IN ('mptcp', 'netlink'){peer}
   UNION ALL
   SELECT s.id, s.first_sample, (SELECT max(id) FROM sample), 1
     FROM w CROSS JOIN socket_open p CROSS JOIN socket s ON s.id = p.subject AND s.first_sample <= w.z
-   WHERE s.remote_port > 0{peer}),
+   WHERE s.remote_port > 0 AND s.proto NOT IN ('mptcp', 'netlink'){peer}),
 -- A socket is one, whatever became known of it on the way (its inode, once it is accepted). Its last span has the
 -- id 'last', unless it is still open.
 life AS (

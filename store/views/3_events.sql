@@ -2,7 +2,7 @@
 --
 -- ts (unix s): When it happened; where exact is 0, it happened at ts at the latest: the sample that first saw it so, or when
 -- the kernel's word was read.
--- object: What it happened to: socket, listener, process, interface, qdisc, address, multicast, route, rule, firewall, nexthop, neighbor, setting, gap or note.
+-- object: What it happened to: socket, listener, process, interface, qdisc, address, multicast, route, path (MTU of a path, or a redirect), rule, firewall, nexthop, neighbor, setting, gap or note.
 -- event: What happened: opened, state, closed or released (socket: closed is the end of a connection, released that its process
 -- closed the descriptor, where that came later), up or down (listener; an unconnected udp socket with a port that the kernel gives out by
 -- itself is a socket, as maybe_client of listeners has it), seen, exec or gone (process: it was first seen with
@@ -82,7 +82,7 @@ told AS (
   SELECT min(m.ts, coalesce(e.at, m.ts)) AS ts, event, was, now, process, 0 AS exact, 1 AS count, netns, proto, local_addr, local_port, remote_addr, remote_port, path, inode, type,
          was IS 'LISTEN' OR now IS 'LISTEN' OR proto = 'udp' AND local_port > 0 AND coalesce(remote_port, 0) = 0 AS listener,
          mr.id = br.id AS looked
-    FROM seen e CROSS JOIN socket s ON s.id = e.socket
+    FROM seen e CROSS JOIN socket s ON s.id = e.socket AND s.proto <> 'mptcp' -- its subflows are told of
     CROSS JOIN sample m ON m.id = e.sample CROSS JOIN run mr ON mr.id = m.run
     CROSS JOIN sample b ON b.id = e.sample - 1 CROSS JOIN run br ON br.id = b.run AND br.boot = mr.boot
   UNION ALL
@@ -143,6 +143,7 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
          CASE WHEN count > 1 THEN printf('%,d × ', count) ELSE '' END || proto || ' ' ||
          CASE WHEN proto = 'unix' THEN coalesce(path, type || ' inode ' || inode, 'without a name')
               WHEN proto = 'packet' THEN printf('%s protocol 0x%04x', type, local_port)
+              WHEN proto = 'xdp' THEN 'queue ' || local_port
               ELSE CASE WHEN local_addr LIKE '%:%' THEN '[' || local_addr || ']' ELSE coalesce(local_addr, '*') END || ':' || coalesce(local_port, '*') ||
                    CASE WHEN remote_port = 0 AND NOT count > 1 THEN ''
                         ELSE ' ↔ ' || CASE WHEN remote_addr LIKE '%:%' THEN '[' || remote_addr || ']' ELSE coalesce(remote_addr, '*') END || ':' || coalesce(remote_port, '*') END
@@ -172,6 +173,8 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
          coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '') || coalesce(' ' || nexthops, '') ||
          CASE WHEN metric > 0 THEN ' metric ' || metric ELSE '' END || CASE WHEN table_id <> 254 THEN ' table ' || coalesce(table_name, table_id) ELSE '' END,
          was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_routes)
+  UNION ALL
+  SELECT ts, 'path', change, coalesce('path MTU to ' || dst || ' is ' || mtu, 'redirect for ' || dst) || ',' || coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, ''), was, now, NULL, NULL, 1, exact, netns FROM (CHANGES_route_exceptions)
   UNION ALL
   SELECT ts, 'rule', change,
          'priority ' || priority || CASE WHEN invert THEN ' not' ELSE '' END || coalesce(' from ' || src, '') || coalesce(' to ' || dst, '') || coalesce(' fwmark ' || fwmark, '') || coalesce(' iif ' || iif, '') ||

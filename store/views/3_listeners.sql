@@ -4,8 +4,8 @@
 -- last_seen (unix s): Last sample that saw it, which may be after the window.
 -- open: 1 while it is still there at the newest sample, else 0.
 -- netns: Inode number of the network namespace.
--- proto: tcp, udp or unix.
--- family: 4 for IPv4, 6 for IPv6, NULL for unix sockets.
+-- proto: tcp, udp, unix, sctp or vsock. One of MPTCP is tcp.
+-- family: 4 for IPv4, 6 for IPv6, NULL for other sockets.
 -- local_addr: Address it listened on; 0.0.0.0 or :: for every address.
 -- local_port: Port it listened on.
 -- ifindex: Interface that the socket was bound to; of a link-local address (fe80::) the one whose address it is, which tells it from

@@ -105,7 +105,7 @@ type Conn struct {
 // Dump calls each with every flow of the namespace. Flows that begin while it is under way may be missing, and those that end may be there.
 func (c *Conn) Dump(ctx context.Context, each func(*Flow) error) (err error) {
 	if c.socket == nil {
-		if c.socket, err = nl.Subscribe(unix.NETLINK_NETFILTER); err != nil {
+		if c.socket, err = sockdiag.Subscribe(unix.NETLINK_NETFILTER); err != nil {
 			return fmt.Errorf("open nfnetlink: %w", err)
 		}
 	}

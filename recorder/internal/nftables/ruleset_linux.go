@@ -108,7 +108,7 @@ func (c *Conn) generation(ctx context.Context, buf []byte) (generation uint32, e
 // ask calls each with the messages of the answer.
 func (c *Conn) ask(ctx context.Context, buf []byte, request, flags int, each func(kind uint16, msg []byte) error) (err error) {
 	if c.socket == nil {
-		if c.socket, err = nl.Subscribe(unix.NETLINK_NETFILTER); err != nil {
+		if c.socket, err = sockdiag.Subscribe(unix.NETLINK_NETFILTER); err != nil {
 			return err
 		}
 	}

@@ -105,7 +105,7 @@ func (r *Conn) Close() {
 
 func (r *Conn) Open() (err error) {
 	if r.Socket == nil {
-		if r.Socket, err = nl.Subscribe(unix.NETLINK_ROUTE); err != nil {
+		if r.Socket, err = sockdiag.Subscribe(unix.NETLINK_ROUTE); err != nil {
 			return fmt.Errorf("open rtnetlink: %w", err)
 		}
 	}

@@ -2,9 +2,9 @@
 //
 // # What it does
 //
-// A Conn sends a request, such as TCPRequest, and hands over each message of the answer. DecodeInet and DecodeUnix make a Record
-// of a message: what the kernel says of one socket, as plain numbers, with Has for the fields that it gave. Where a kernel has
-// no dump of raw sockets, ParseProcRaw reads /proc/net/raw.
+// A Conn sends a request, such as TCPRequest, and hands over each message of the answer. DecodeInet, DecodeUnix, DecodeNetlink and
+// so on make a Record of a message: what the kernel says of one socket, as plain numbers, with Has for the fields that it gave.
+// Where a kernel has no dump of raw, packet or netlink sockets, ParseProcRaw and the like read /proc/net.
 //
 // # What it hides
 //

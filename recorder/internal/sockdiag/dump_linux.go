@@ -44,7 +44,7 @@ func NewBuffer() []byte { return make([]byte, 64<<10) }
 
 func (d *Conn) open() (err error) {
 	if d.Socket == nil {
-		d.Socket, err = nl.Subscribe(unix.NETLINK_INET_DIAG)
+		d.Socket, err = Subscribe(unix.NETLINK_INET_DIAG)
 	}
 	return err
 }
@@ -78,7 +78,7 @@ func (d *Conn) Dump(ctx context.Context, request *nl.NetlinkRequest, each func(m
 			return each(msg)
 		})
 	}
-	if err != nil && !errors.Is(err, nl.ErrDumpInterrupted) {
+	if err != nil && !errors.Is(err, nl.ErrDumpInterrupted) && !errors.Is(err, unix.ENOENT) { // which is a whole answer: there is no such dump
 		d.Close()
 	}
 	return err

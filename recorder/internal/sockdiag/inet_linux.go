@@ -46,9 +46,11 @@ func (r InetRequest) Serialize() []byte {
 	return b
 }
 
-func (r InetRequest) Message() *nl.NetlinkRequest {
+func (r InetRequest) Message() *nl.NetlinkRequest { return dumpOf(r) }
+
+func dumpOf(data nl.NetlinkRequestData) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
-	req.AddData(r)
+	req.AddData(data)
 	return req
 }
 

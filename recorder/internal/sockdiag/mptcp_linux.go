@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -68,11 +69,48 @@ type mptcpExact struct {
 func (mptcpExact) Len() int { return 56 + 8 }
 
 func (r mptcpExact) Serialize() []byte {
-	b := append(InetRequest{r.family, unix.IPPROTO_RAW}.Serialize(), make([]byte, 8)...)
+	b := OverIPRequest{r.family, ProtocolMPTCP, EveryState}.Serialize()
 	b[2] = 0
 	PutCookie(b[48:], uint64(r.token))
+	return b
+}
+
+// OverIPRequest asks for all sockets of a family and of a protocol that has no tcp_info, such as MPTCP and SCTP: what these call
+// INET_DIAG_INFO is something else. States has a bit for each to ask for.
+type OverIPRequest struct {
+	Family   uint8
+	Protocol uint32
+	States   uint32
+}
+
+func (OverIPRequest) Len() int { return 56 + 8 }
+
+func (r OverIPRequest) Serialize() []byte {
+	// A kernel before Linux 5.9 does not know the attribute: it looks for a protocol of that number, and has none.
+	b := append(InetRequest{r.Family, unix.IPPROTO_MTP}.Serialize(), make([]byte, 8)...)
+	if r.Protocol < 1<<8 {
+		b[1] = uint8(r.Protocol)
+	}
+	binary.NativeEndian.PutUint32(b[4:], r.States)
+	b[2] = 1<<(inetDiagTOS-1) | 1<<(inetDiagTClass-1) | 1<<(InetDiagSKMemInfo-1)
 	binary.NativeEndian.PutUint16(b[56:], 8)
 	binary.NativeEndian.PutUint16(b[58:], inetDiagReqProtocol)
-	binary.NativeEndian.PutUint32(b[60:], ProtocolMPTCP)
+	binary.NativeEndian.PutUint32(b[60:], r.Protocol)
 	return b
+}
+
+func (r OverIPRequest) Message() *nl.NetlinkRequest { return dumpOf(r) }
+
+// DecodeOverIP reads an answer to OverIPRequest. Its timer is not that of TCP.
+func DecodeOverIP(b []byte) (Record, error) {
+	r, err := DecodeInet(b)
+	r.Timer, r.Has = 0, r.Has&^(HasInfo|HasLast)
+	return r, err
+}
+
+// DecodeMPTCP reads one of a connection of MPTCP itself. It has the inode of its subflows.
+func DecodeMPTCP(b []byte) (Record, error) {
+	r, err := DecodeOverIP(b)
+	r.Has |= HasMPTCP
+	return r, err
 }

@@ -35,11 +35,7 @@ func (r PacketRequest) Serialize() []byte {
 	return b
 }
 
-func (r PacketRequest) Message() *nl.NetlinkRequest {
-	req := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
-	req.AddData(r)
-	return req
-}
+func (r PacketRequest) Message() *nl.NetlinkRequest { return dumpOf(r) }
 
 // DecodePacket reads one packet_diag_msg and its attributes. A packet socket has no state: it is CLOSE, as an unconnected one of another kind.
 // The Ethernet protocol that it receives stands for its port, as the IP protocol does for that of a raw socket.
@@ -59,13 +55,8 @@ func DecodePacket(b []byte) (Record, error) {
 		case kind == packetDiagUID && len(v) >= 4:
 			r.UID = native.Uint32(v)
 			r.Has |= HasUID
-		case kind == packetDiagMemInfo && len(v) >= 4*(skMemInfoSend+1):
-			r.RecvQ, r.SendQ = native.Uint32(v[4*skMemInfoReceive:]), native.Uint32(v[4*skMemInfoSend:])
-			r.Has |= HasQueues
-			if len(v) >= 4*(SKMemInfoDrops+1) {
-				r.Drops = native.Uint32(v[4*SKMemInfoDrops:])
-				r.Has |= HasDrops
-			}
+		case kind == packetDiagMemInfo:
+			r.memory(v)
 		}
 	})
 	return r, err

@@ -41,7 +41,7 @@ func TestRequests(t *testing.T) {
 			join([]byte{10, 17, 0, 0}, every, []byte{0x56, 0x78, 0x12, 0x34}, to, from, tail)},
 		{"one unix socket", ExactUnix(&local), 20, one, join([]byte{1, 0, 0, 0}, words(0xffffffff, 0x71727374, 0, 0x11121314, 0x21222324))},
 		{"one MPTCP connection", ExactMPTCP(10, 0xcafe1234), 20, one,
-			join([]byte{10, 255, 0, 0}, every, make([]byte, 40), words(0xcafe1234, 0), header, words(262))},
+			join([]byte{10, unix.IPPROTO_MTP, 0, 0}, every, make([]byte, 40), words(0xcafe1234, 0), header, words(262))},
 	} {
 		b := c.request.Serialize()
 		native := binary.NativeEndian

@@ -35,11 +35,7 @@ func (r UnixRequest) Serialize() []byte {
 	return b
 }
 
-func (r UnixRequest) Message() *nl.NetlinkRequest {
-	req := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
-	req.AddData(r)
-	return req
-}
+func (r UnixRequest) Message() *nl.NetlinkRequest { return dumpOf(r) }
 
 // DecodeUnix reads one unix_diag_msg and its attributes. The name is part of b.
 func DecodeUnix(b []byte) (r Record, name []byte, err error) {

@@ -1,0 +1,3 @@
+-- Netlink sockets: which groups they have joined. Rows from before have none.
+
+ALTER TABLE socket_tuple ADD COLUMN netlink_groups TEXT;
