@@ -159,7 +159,7 @@ type Config struct {
 // "changes" what it tells of links, addresses, neighbours, nexthops, routes and rules between samples. Which network namespaces are
 // recorded, Config.NetNS says.
 var SourceNames = []string{
-	"addresses", "changes", "closes", "conntrack", "firewall", "interfaces", "multicast_groups", "neighbors", "nexthops", "owners", "packet", "protocol_counters", "qdiscs", "raw", "routes", "rules",
+	"addresses", "changes", "closes", "conntrack", "firewall", "interfaces", "multicast_groups", "neighbors", "nexthops", "nic_counters", "owners", "packet", "protocol_counters", "qdiscs", "raw", "routes", "rules",
 	"settings", "sockets", "softnet", "tcp", "trace", "traffic", "udp", "udplite", "unix",
 }
 
