@@ -48,7 +48,7 @@ const (
 var (
 	harmlessWords = regexp.MustCompile(`(?i)coalesce|delayedacks|keepalive`)
 	troubleWords  = regexp.MustCompile(`(?i)err|drop|overflow|over_|fail|discard|noroutes|noports|unreach|retrans|timeout|abort|lost|loss|prune|collaps|collision|` +
-		`reset|rsts|csum|toobig|truncated|zerowindow|syncookies|reqqfull|unknownprotos|squeeze|flow_limit|missed|nohandler|reject|exc|pressure|reneging|paws|table_full|^invalid$|^xfrm`)
+		`reset|rsts|csum|toobig|truncated|zerowindow|syncookies|reqqfull|unknownprotos|squeeze|flow_limit|missed|nohandler|no_?(buf|mem|dma|desc)|out_of_buf|pause|xo(n|ff)$|crc|fcs|over_?run|under_?run|fifo|jabber|reject|exc|pressure|reneging|paws|table_full|^invalid$|^xfrm`)
 	volumeWords = regexp.MustCompile(`(?i)octets|bytes|packets|pkts|^(in|out)(receives|delivers|requests|segs|datagrams|msgs|transmits)$|transmits|hphits|acks|` +
 		`datasent|corking|processed|received_rps|multicast|delivered|ect|compressed|coalesce|^(allocs|destroys|lookups|hits|found|insert|new|delete|ignore|periodic_gc_runs)$`)
 )
@@ -115,24 +115,41 @@ func bytesCounter(what string) bool {
 
 // counterTables are those whose counters are compared, and what people call a counter of theirs.
 var counterTables = []counterTable{
-	{store.ProtocolCounters.Table, "protocol_deltas", "netns", "proto || ' ' || name", nil, ""},
-	{store.InterfaceCountersTable.Table, "interface_deltas", "netns", "name", nil, ""},
+	{store.ProtocolCounters.Table, "protocol_deltas", "netns", "proto || ' ' || name", nil, "", nil},
+	{store.InterfaceCountersTable.Table, "interface_deltas", "netns", "name", nil, "", nil},
+	// The names are the drivers' own, and some are gauges: only those that name a trouble are compared.
+	{store.NICCounters.Table, "nic_deltas", "netns", "'nic ' || interface || ' ' || name", nil, "", namesTrouble},
 	// What a queueing discipline sends, its interface sends.
-	{store.Qdiscs.Table, "qdisc_deltas", "netns", "'qdisc ' || kind || ' ' || dev || ' ' || coalesce(parent, handle)", []string{"bytes_sent", "packets_sent"}, ""},
-	{store.SoftnetCounters.Table, "softnet_deltas", "NULL", "'softnet'", nil, ""},
-	{store.Conntracks.Table, "conntrack_deltas", "netns", "'conntrack'", nil, ""},
+	{store.Qdiscs.Table, "qdisc_deltas", "netns", "'qdisc ' || kind || ' ' || dev || ' ' || coalesce(parent, handle)", []string{"bytes_sent", "packets_sent"}, "", nil},
+	{store.SoftnetCounters.Table, "softnet_deltas", "NULL", "'softnet'", nil, "", nil},
+	{store.Conntracks.Table, "conntrack_deltas", "netns", "'conntrack'", nil, "", nil},
 	// Not what is dropped when nothing is wrong.
 	{store.PacketDrops.Table, "(SELECT * FROM packet_drops WHERE reason NOT IN ('NOT_SPECIFIED', 'SOCKET_CLOSE', 'UNIX_DISCONNECT', 'QUEUE_PURGE', 'OTHERHOST', 'UNHANDLED_PROTO', 'TCP_OLD_ACK', 'TCP_OLD_DATA', 'TCP_OFOMERGE'))",
-		"NULL", "reason || coalesce(' ' || protocol, '') || ' dropped'", nil, "drops"},
+		"NULL", "reason || coalesce(' ' || protocol, '') || ' dropped'", nil, "drops", nil},
 }
 
 type counterTable struct {
 	table    *store.Table
 	deltas   string
-	netns    string   // SQL: its network namespace
-	what     string   // SQL: what people call its subject
-	leaveOut []string // counters that say what others say
-	amounts  string   // its rows are what happened since the sample before, as the source of that name told; "": they are counters
+	netns    string                 // SQL: its network namespace
+	what     string                 // SQL: what people call its subject
+	leaveOut []string               // counters that say what others say
+	amounts  string                 // its rows are what happened since the sample before, as the source of that name told; "": they are counters
+	compares func(what string) bool // which subjects are compared; nil: all
+}
+
+// namesTrouble reports whether a statistic of a driver, by what people call it, nic eth0 rx_crc_errors, counts errors or drops.
+func namesTrouble(what string) bool {
+	words := strings.SplitN(what, " ", 3)
+	return len(words) == 3 && classOf(words[2]) == troubleCounter
+}
+
+// classOf is the class of a counter by its last word, which is its name; the names of drivers may have blanks.
+func (t *counterTable) classOf(what string) counterClass {
+	if t.compares != nil {
+		return troubleCounter
+	}
+	return classOf(what[strings.LastIndexByte(what, ' ')+1:])
 }
 
 // counters are those that are compared.
@@ -208,7 +225,10 @@ func (r *Recording) outliers(ctx context.Context, c comparison) (found []outlier
 			return nil, 0, err
 		}
 		for key, n := range grown {
-			o := outlier{key: key, table: i, class: classOf(key.what[strings.LastIndexByte(key.what, ' ')+1:]), grown: n, before: before(key)}
+			if t.compares != nil && !t.compares(key.what) {
+				continue
+			}
+			o := outlier{key: key, table: i, class: t.classOf(key.what), grown: n, before: before(key)}
 			if standsOut(o.class, o.bytes(), o.grown, o.before, c.times()) {
 				found = append(found, o)
 			}

@@ -29,6 +29,8 @@ var growth = map[string]map[int]int{
 	"softnet dropped of 1":   {82: 3},                               //
 	"conntrack early_drops":  {0: 7, 81: 8, 82: 12},                 //
 	"qdisc dropped":          {0: 7, 82: 11},                        //
+	"nic rx missed":          {0: 7, 20: 12},                        // of a card: an error
+	"nic rx bytes":           {0: 7, 20: 1 << 30},                   // traffic, or a gauge
 	"qdisc bytes_sent":       {0: 7, 82: 1 << 30},                   // which those of its interface say
 	"udp 10.0.0.5 53":        {0: 10, 81: 12, 82: 14},               // drops of sockets
 	"tcp :: 443":             {0: 0, 82: 3},                         //
@@ -72,7 +74,7 @@ func outlying(t *testing.T) (r *Recording, minute func(m float64) float64) {
 	d.start()
 	protocol, softnet := store.NewSet(d.net, store.ProtocolCounters), store.NewSet(d.net, store.SoftnetCounters)
 	conntrack, sockets := store.NewSet(d.net, store.Conntracks), store.NewSet(d.net, store.Sockets)
-	qdiscs := store.NewSet(d.net, store.Qdiscs)
+	qdiscs, nics := store.NewSet(d.net, store.Qdiscs), store.NewSet(d.net, store.NICCounters)
 	for _, m := range []int{0, 20, 70, 80, 81, 82, 83} {
 		sample(m, func() {
 			at := func(name string) store.Int { return store.Of(stands(name, m)) }
@@ -92,6 +94,9 @@ func outlying(t *testing.T) (r *Recording, minute func(m float64) float64) {
 			}
 			for cpu := range 2 {
 				softnet.Put(store.SoftnetID{CPU: store.Of(cpu)}, store.Softnet{Dropped: at(fmt.Sprintf("softnet dropped of %d", cpu))})
+			}
+			for _, name := range []string{"rx missed", "rx bytes"} {
+				nics.Put(store.NICCounterID{NetNS: store.Of(1), IfIndex: store.Of(2), Interface: "ferry0", Name: name}, store.NICCounter{Value: at("nic " + name)})
 			}
 			qdiscs.Put(store.QdiscID{NetNS: store.Of(1), Dev: "eth0", IfIndex: store.Of(2), Handle: "1:", Parent: "root"},
 				store.Qdisc{Kind: "tbf", Dropped: at("qdisc dropped"), Bytes: at("qdisc bytes_sent"), Packets: at("qdisc bytes_sent")})
@@ -137,7 +142,7 @@ func TestOutliers(t *testing.T) {
 			"2 eth0 rx_bytes at 82: 30.0 MiB in the 1h before, +100.0 MiB in 2m",
 		}},
 		// A machine that was just started has nothing before.
-		{-0.5, 20.5, 0, 20, 0, 0, []string{"0 eth0 rx_missed_errors at 20: not known before, +2 in 20m"}},
+		{-0.5, 20.5, 0, 20, 0, 0, []string{"0 nic ferry0 rx missed at 20: not known before, +5 in 20m", "0 eth0 rx_missed_errors at 20: not known before, +2 in 20m"}},
 		{82.5, 83.5, 82, 83, 70, 1, []string{
 			"0 Icmp InErrors12 at 83: 0 in the 12m before, +13 in 1m", "0 Icmp InErrors11 at 83: 0 in the 12m before, +12 in 1m",
 			"0 Icmp InErrors10 at 83: 0 in the 12m before, +11 in 1m", "0 Icmp InErrors9 at 83: 0 in the 12m before, +10 in 1m",
@@ -236,7 +241,7 @@ func aroundTellsOfCounters(t *testing.T, r *Recording, minute func(m float64) fl
 		{83, "10s", 12, "note: 1 counter more stood out less: ", "nothing happened"},
 		{60, "10s", aroundRows + 1, "", "summed up"}, // each has its own words
 		{65, "10s", aroundMost, "note: 201 events; these are the first 200 lines: ", "summed up"},
-		{10, "11m", 1, "note: no sample of the same boot lies before", "error:"},
+		{10, "11m", 2, "note: no sample of the same boot lies before", "error:"},
 		{-10.1, "10s", 0, "", "error:"}, // it begins within the span
 	} {
 		rows, noted := around(c.minute, c.span)

@@ -38,6 +38,9 @@ pmtu: mtu path_mtu
 drops: dropped drop
 rx_dropped: rx_drops rx_drop
 tx_dropped: tx_drops tx_drop
+autoneg: auto_negotiation autonegotiation negotiated
+firmware: firmware_version fw fw_version
+bus: bus_info businfo pci
 operstate: oper_state status state up
 connections: connection conns conn
 conntrack_flows: flows flow nat masquerade snat dnat nf_conntrack netflow
@@ -46,6 +49,7 @@ processes: process procs proc ps tasks task pids programs
 routes: route ip_route routing routing_table fib
 interfaces: interface links link nics nic devices ifconfig ip_link netdev
 interface_counters: counters net_dev interface_stats traffic stats
+nic_counters: ethtool nic_stats nic_statistics driver_stats ethtool_s
 qdiscs: qdisc tc queueing_disciplines traffic_control shaping shaper
 packet_drops: dropwatch kfree_skb drop_reasons dropped_packets packet_drop packetdrops
 addresses: address addrs addr ips ifaddr ip_addr ip_addresses

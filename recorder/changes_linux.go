@@ -122,7 +122,7 @@ func newChanges(w *store.Writer, ns namespace, sources []source, h *monitor, t *
 		switch s := s.(type) {
 		case *interfaces:
 			c.links = s
-			c.linkSet = store.NewEvents(c.source, store.InterfaceEvents, s.attributes, sameButSpeed)
+			c.linkSet = store.NewEvents(c.source, store.InterfaceEvents, s.attributes, sameButDriver)
 		case *addresses:
 			c.addresses = store.NewEvents(c.source, store.AddressEvents, s.memory.set, sameButLifetime)
 		case *neighbors:
@@ -142,9 +142,9 @@ func newChanges(w *store.Writer, ns namespace, sources []source, h *monitor, t *
 	return c
 }
 
-// sameButSpeed: no message tells the speed of a link.
-func sameButSpeed(told, seen store.Interface) (store.Interface, bool) {
-	told.Speed, told.Duplex = seen.Speed, seen.Duplex
+// sameButDriver: no message tells what the driver says of a link.
+func sameButDriver(told, seen store.Interface) (store.Interface, bool) {
+	takeDriver(&told, seen)
 	return told, told == seen
 }
 
@@ -534,9 +534,9 @@ func (c *changes) tellLink(m *change, looked bool) {
 	if l.Master != 0 {
 		master = c.names.Of(l.Master)
 	}
-	id, v := linkRow(&l, c.ns.id, master, linkSpeed{})
+	id, v := linkRow(&l, c.ns.id, master, &linkDriver{})
 	if was, ok := c.linkSet.State(id); ok {
-		v.Speed, v.Duplex = was.Speed, was.Duplex
+		takeDriver(&v, was)
 	}
 	c.linkSet.Tell(m.at, m.late, id, v, there)
 }

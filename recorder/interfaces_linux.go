@@ -23,6 +23,7 @@ type interfaces struct {
 	known      map[int32]*knownLink
 	seed       maphash.Seed
 	readings   int
+	release    string // of the kernel
 }
 
 // A knownLink is what the last sample said of a link: its name and other words need to be
@@ -34,18 +35,22 @@ type knownLink struct {
 	master  string
 	subject *store.Subject[store.InterfaceID, store.Interface]
 	id      store.InterfaceID // of subject
-	speed   linkSpeed
+	driver  linkDriver
 	reading int
 }
 
-// Speed and duplex are asked for when the link changed, and again after so many readings: a
-// bridge takes on the speed of its ports without a word.
-const askSpeedAgain = 60
+// The driver is asked when the link changed, and again after so many readings: a bridge takes on the speed of its ports without a
+// word, and rings are set without one.
+const askDriverAgain = 60
 
 func newInterfaces(w *store.Writer, ns namespace) source {
 	s := &interfaces{source: w.SourceIn(ns.id, "interfaces"), ns: ns, netlink: ns.rtnetlink(), known: map[int32]*knownLink{}, seed: maphash.MakeSeed()}
 	s.attributes = store.NewSet(s.source, store.Interfaces)
 	s.counters = store.NewSet(s.source, store.InterfaceCountersTable)
+	var uts unix.Utsname
+	if unix.Uname(&uts) == nil {
+		s.release = unix.ByteSliceToString(uts.Release[:])
+	}
 	return s
 }
 
@@ -93,9 +98,9 @@ func (s *interfaces) note(l rtnl.Link) *knownLink {
 	if sum != k.sum {
 		k.subject = nil
 	}
-	if k.subject == nil || (s.readings+int(l.Index))%askSpeedAgain == 0 {
-		if speed := speedOf(s.netlink, l); speed != k.speed {
-			k.speed, k.subject = speed, nil
+	if k.subject == nil || (s.readings+int(l.Index))%askDriverAgain == 0 {
+		if driver := driverOf(s.netlink, l, s.release); driver != k.driver {
+			k.driver, k.subject = driver, nil
 		}
 	}
 	k.link, k.sum, k.reading = l, sum, s.readings
@@ -108,7 +113,7 @@ func (s *interfaces) put(k *knownLink) {
 		master = m.name
 	}
 	if k.master != master || !s.attributes.Keep(k.subject) {
-		id, v := linkRow(l, s.ns.id, master, k.speed)
+		id, v := linkRow(l, s.ns.id, master, &k.driver)
 		k.master, k.id, k.subject = master, id, s.attributes.Put(id, v)
 	}
 	if l.Stats != nil {
@@ -117,14 +122,15 @@ func (s *interfaces) put(k *knownLink) {
 }
 
 // linkRow is the link as it is recorded.
-func linkRow(l *rtnl.Link, netns store.Int, master string, speed linkSpeed) (store.InterfaceID, store.Interface) {
+func linkRow(l *rtnl.Link, netns store.Int, master string, driver *linkDriver) (store.InterfaceID, store.Interface) {
 	v := store.Interface{
 		Type: string(l.Info.Kind), MAC: hardwareAddr(l.MAC), MTU: l.MTU, Carrier: l.Carrier,
-		Flags: flagText(l.Flags, linkFlags), Speed: speed.mbps, Duplex: speed.duplex, Master: master,
+		Flags: flagText(l.Flags, linkFlags), Master: master,
 		Qdisc: string(l.Qdisc), TxQLen: l.TxQLen, Alias: string(l.Alias),
 		Link: l.Below, Promisc: l.Promiscuity, CarrierUp: l.CarrierChanges, AltNames: l.AltNames,
 		VLAN: l.Info.VLAN, VRFTable: l.Info.VRFTable, Tunnel: l.Info.TunnelText(), MemberState: l.Info.MemberText(), LinkFailures: l.Info.LinkFailures,
 	}
+	driver.put(&v)
 	if v.Type == "" {
 		v.Type = (&nl.IfInfomsg{IfInfomsg: unix.IfInfomsg{Type: l.Hardware}}).EncapType()
 	}

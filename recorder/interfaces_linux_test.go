@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
@@ -326,7 +329,7 @@ func FuzzLink(f *testing.F) {
 		if err != nil {
 			return
 		}
-		id, v := linkRow(&l, store.Of(1), "", linkSpeed{})
+		id, v := linkRow(&l, store.Of(1), "", &linkDriver{})
 		if id.Name == "" || v.Type == "" || strings.ContainsRune(id.Name, 0) {
 			t.Errorf("%+v %+v", id, v)
 		}
@@ -338,14 +341,37 @@ func FuzzLink(f *testing.F) {
 	})
 }
 
-func FuzzSpeed(f *testing.F) {
-	f.Add(make([]byte, sizeofEthtoolCmd))
-	f.Fuzz(func(t *testing.T, cmd []byte) {
-		s := parseSpeed(cmd)
-		if mbps, ok := s.mbps.Get(); ok && (mbps <= 0 || mbps >= 1<<32-1) {
-			t.Errorf("speed %d", mbps)
+func FuzzDriver(f *testing.F) {
+	f.Add(make([]byte, sizeofEthtoolDrvinfo), true)
+	f.Add(append([]byte("\x00\x00\x00\x00"), bytes.Repeat([]byte("v\xff\x1b[31m x"), 30)...), true)
+	f.Fuzz(func(t *testing.T, b []byte, up bool) {
+		var d linkDriver
+		d.parseSettings(b, up)
+		d.parseInfo(b, "6.18")
+		d.parseRings(b)
+		d.parseChannels(b)
+		if mbps, ok := d.mbps.Get(); ok && (!up || mbps <= 0 || mbps >= 1<<32-1) {
+			t.Errorf("speed %d, up %v", mbps, up)
+		}
+		for _, n := range []store.Int{d.rxRingMax, d.txRingMax} {
+			if v, ok := n.Get(); ok && v <= 0 {
+				t.Errorf("a ring of %d at the most", v)
+			}
+		}
+		if (d.rxRing == store.Int{}) != (d.rxRingMax == store.Int{}) || (d.txRing == store.Int{}) != (d.txRingMax == store.Int{}) {
+			t.Errorf("a ring without the most it may be: %+v", d)
+		}
+		for _, text := range []string{d.name, d.version, d.firmware, d.bus} {
+			if !shows(text) || text == "N/A" {
+				t.Errorf("%q", text)
+			}
 		}
 	})
+}
+
+// shows reports whether a terminal can take the text as it is.
+func shows(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) && strings.TrimSpace(text) == text
 }
 
 // BenchmarkInterfaces samples 1,000 veth pairs.

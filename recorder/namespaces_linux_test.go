@@ -349,6 +349,8 @@ func TestEveryNamespace(t *testing.T) {
 		}{
 			{"interfaces", "SELECT name FROM interfaces_now WHERE netns = ?", column(ipJSON(t, "-n red link"), "ifname")},
 			{"counters of interfaces", "SELECT name FROM interface_counters_now WHERE netns = ?", column(ipJSON(t, "-n red link"), "ifname")},
+			{"statistics of drivers", "SELECT interface || ' ' || name FROM nic_counters_now WHERE netns = ?", []string{"v1 peer_ifindex"}},
+			{"a driver", "SELECT driver FROM interfaces_now WHERE netns = ? AND name = 'v1'", []string{"veth"}},
 			{"mtu", "SELECT mtu FROM interfaces_now WHERE netns = ? AND name = 'v1'", []string{"1400"}},
 			{"addresses", "SELECT addr FROM addresses_now WHERE netns = ?", addresses},
 			{"routes", "SELECT dev FROM routes_now WHERE netns = ?", routes},

@@ -24,6 +24,7 @@ func sources(w *store.Writer, ns namespace) []source {
 	ways.(*routes).nextHops = hops.(*nextHops)
 	return []source{
 		newInterfaces(w, ns),
+		newNICCounters(w, ns),
 		newQdiscs(w, ns),
 		newAddresses(w, ns),
 		newMulticastGroups(w, ns),

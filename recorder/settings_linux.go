@@ -149,11 +149,7 @@ var linkSettings = []linkSetting{
 }
 
 func (s *settings) recordLinks(ctx context.Context) error {
-	request := make([]byte, unix.SizeofIfInfomsg, unix.SizeofIfInfomsg+8)
-	request = binary.NativeEndian.AppendUint16(request, 8)
-	request = binary.NativeEndian.AppendUint16(request, unix.IFLA_EXT_MASK)
-	request = binary.NativeEndian.AppendUint32(request, rtextFilterSkipStats)
-	messages, err := s.netlink.Dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, request)
+	messages, err := s.netlink.Dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, linksWithoutStats())
 	if err != nil {
 		return fmt.Errorf("dump links: %w", err)
 	}
@@ -189,6 +185,14 @@ func (s *settings) recordLinks(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// linksWithoutStats asks for the links without their counters.
+func linksWithoutStats() []byte {
+	request := make([]byte, unix.SizeofIfInfomsg, unix.SizeofIfInfomsg+8)
+	request = binary.NativeEndian.AppendUint16(request, 8)
+	request = binary.NativeEndian.AppendUint16(request, unix.IFLA_EXT_MASK)
+	return binary.NativeEndian.AppendUint32(request, rtextFilterSkipStats)
 }
 
 const rtextFilterSkipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS of linux/rtnetlink.h, Linux 4.4

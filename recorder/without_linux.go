@@ -62,6 +62,7 @@ func (w without) replace(sources []source) []source {
 }
 
 func (s *interfaces) recorded() *store.Source       { return s.source }
+func (s *nicCounters) recorded() *store.Source      { return s.source }
 func (s *qdiscs) recorded() *store.Source           { return s.source }
 func (s *addresses) recorded() *store.Source        { return s.source }
 func (s *multicastGroups) recorded() *store.Source  { return s.source }

@@ -73,6 +73,7 @@ type Table struct {
 	actor       []Column // who made a change: they stand in the log of events only; none: the kernel does not tell
 	changes     bool     // there is a view of its changes
 	readBy      string   // the source that reads it, where changes come unannounced and not every sample reads; else ""
+	fromZero    string   // the rare column that is 1 where a subject counts from 0 since its first sample; "": no subject does
 	ageing      ageing   // what its changes leave out
 	asSpans     bool     // there is a view of its spans
 	counterRows string   // which rows have counters, as SQL; "": all
@@ -136,6 +137,12 @@ func withChanges[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
 // read it, not than the sample before.
 func readBy[ID, V comparable](source string, t Spans[ID, V]) Spans[ID, V] {
 	t.readBy = source
+	return t
+}
+
+// fromZero is t, whose subjects come when they are no longer 0. The column is 1 where one was read as 0 before its first sample.
+func fromZero[ID, V comparable](column string, t Spans[ID, V]) Spans[ID, V] {
+	t.fromZero = column
 	return t
 }
 

@@ -158,6 +158,10 @@ func (g *gapLog) follow(ctx context.Context, w *Writer, s *Source) error {
 		kind, detail = gapIncomplete, s.err
 	case Off:
 		kind, detail = gapOff, s.err
+	case Kept: // what the last reading lacks is still missing
+		if s.gap != nil && s.gap.kind == gapIncomplete {
+			kind, detail = s.gap.kind, s.gap.detail
+		}
 	}
 	since := w.now.ts
 	if w.lastRun {

@@ -115,6 +115,11 @@ func gapsOfAStory(t *testing.T, seed uint64, kinds map[string]int) {
 		case 2:
 			now.kind, now.detail = "off", []string{"--without routes", "--without all"}[r.IntN(2)]
 			fate = &OffError{now.detail}
+		case 3:
+			fate = ErrKept // what was read last is still all that is known
+			if begins == "" && n > 0 && story[n-1].kind == "incomplete" {
+				now.kind, now.detail = "incomplete", story[n-1].detail
+			}
 		}
 		source.Read(func() error { return fate })
 		if (now.kind == "failed" || now.kind == "off") && r.IntN(2) == 0 {

@@ -31,6 +31,17 @@ type Interface struct {
 	Tunnel       string `col:"tunnel,rare" since:"17" doc:"Ends of a tunnel and what tells it apart, as ip -d link shows it: id 42 remote 10.0.0.2 local 10.0.0.1 dstport 4789; ends that are not set are left out. Of WireGuard nothing."`
 	MemberState  string `col:"member_state,rare" since:"17" doc:"State in its master: of a bridge port forwarding, blocking, learning, listening or disabled; of a member of a bond active or backup, with mii down and so on where the bond holds its link not to be up."`
 	LinkFailures Int    `col:"link_failures,rare" since:"17" unit:"times" doc:"Times the bond saw the link of this member fail."`
+
+	Driver        string `col:"driver,rare" since:"22" doc:"Driver of the interface, as ethtool -i shows it; of a virtual one its kind. This column and those after it are NULL where the driver does not tell. It is asked when the link changed, and once in 60 samples: a change may be so much older than it is told."`
+	DriverVersion string `col:"driver_version,rare" since:"22" doc:"Version of the driver, where it has one other than that of the kernel."`
+	Firmware      string `col:"firmware,rare" since:"22" doc:"Version of the firmware of the card."`
+	Bus           string `col:"bus,rare" since:"22" doc:"Where the card is, such as 0000:00:03.0 (ethtool's bus-info)."`
+	Autoneg       string `col:"autoneg,rare" since:"22" doc:"on or off: whether speed and duplex are negotiated with the other end."`
+	RxRing        Int    `col:"rx_ring,rare" since:"22" unit:"entries" doc:"Entries of the ring for received packets, as ethtool -g shows them."`
+	RxRingMax     Int    `col:"rx_ring_max,rare" since:"22" unit:"entries" doc:"Most that the ring for received packets may have."`
+	TxRing        Int    `col:"tx_ring,rare" since:"22" unit:"entries" doc:"Entries of the ring for packets to be sent."`
+	TxRingMax     Int    `col:"tx_ring_max,rare" since:"22" unit:"entries" doc:"Most that the ring for packets to be sent may have."`
+	Channels      Int    `col:"channels,rare" since:"22" doc:"Combined channels, pairs of queues, as ethtool -l shows them."`
 }
 
 // InterfaceCounters are the fields of rtnl_link_stats64 (linux/if_link.h), each by itself.
@@ -60,6 +71,20 @@ type InterfaceCounters struct {
 	TxCompressed     Int `col:"tx_compressed,counter" unit:"packets" doc:"Compressed packets sent."`
 	RxNoHandler      Int `col:"rx_nohandler,counter" unit:"packets" doc:"Received on a device that takes none, such as the inactive slave of a bond (Linux 4.6)."`
 	RxOtherHost      Int `col:"rx_otherhost_dropped,counter" unit:"packets" doc:"Dropped because they were for another host (Linux 5.19)."`
+}
+
+// NICCounterID names a statistic that the driver of an interface keeps.
+type NICCounterID struct {
+	NetNS     Int    `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
+	IfIndex   Int    `col:"ifindex" doc:"Index of the interface."`
+	Interface string `col:"interface" doc:"Interface whose driver counts it."`
+	Name      string `col:"name" doc:"The driver's own name of it. The second of the same name is name#2."`
+}
+
+// NICCounter is its value.
+type NICCounter struct {
+	FromZero Int `col:"from_zero,rare" doc:"1 where it was 0 when it was read before its first row, so that all of that is growth; 0 where it was not 0 when it was first read."`
+	Value    Int `col:"value,counter" doc:"The number when it was last read. Some are gauges: the driver does not say which."`
 }
 
 // AddressID names an address of an interface.

@@ -39,6 +39,7 @@ var schemaSums = [...]string{
 	"b44d4f405c27103162b6f0bbae5408af",
 	"03c5bf56a7670e0fdbf61c19390a95f9",
 	"f5bc1ff6dad5494bb15046e6e7488110",
+	"3ffd4570384dd5428166669336ea4481",
 }
 
 // checkOurs refuses a recording of that format whose tables and indexes are not those that netsql makes, or which has triggers, before

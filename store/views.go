@@ -269,7 +269,10 @@ func (t *Table) changesName() string {
 // by primary key; if there is none (first seen, not read then, another boot) the growth is
 // not known: NULL. If any counter of the subject fell it was reset or made again, and none
 // of the others can be trusted either: then the span before it is taken for none. So it is where the subject counts from the
-// beginning; see recounting.
+// beginning; see recounting. Where it is known to have been 0 before it came, all of it is growth; see fromZero.
+//
+// Of a table that not every sample reads, those that did not have no row, and the growth is that since the last reading. Of samples
+// that were thinned, one that did not read may show what another found.
 func (t *Table) deltasView() View { return t.deltasOf(t.Counters()) }
 
 // deltasOf is deltasView for some of the counters.
@@ -280,7 +283,13 @@ func (t *Table) deltasOf(counters []Column) View {
 		Doc:     "Growth of the counters of " + t.Name + " since the sample before; NULL at first sight and after a reset.",
 		Columns: []Column{tsColumn, elapsed},
 	}
-	names := "SELECT p.ts,\n       p.elapsed_s"
+	elapsedSQL := "p.elapsed_s"
+	if t.readBy != "" {
+		v.Columns[1].Doc = "Time since the last sample that read them, by the monotonic clock."
+		v.Doc = "Growth of the counters of " + t.Name + " since the last sample that read them, in those that did; NULL at first sight and after a reset."
+		elapsedSQL = "p.up - coalesce(" + t.lastRead() + ", p.before_up) AS elapsed_s"
+	}
+	names := "SELECT p.ts,\n       " + elapsedSQL
 	ref := 0
 	for _, c := range t.Columns {
 		switch {
@@ -295,13 +304,17 @@ func (t *Table) deltasOf(counters []Column) View {
 			ref++
 		}
 	}
-	var inSpan, inTuple, fell, rareFell []string
+	var inSpan, inTuple, fell, moved, rareFell []string
 	for _, c := range counters {
 		now := c.half.part(c.stored)
 		if c.half != whole {
 			now = "(" + now + ")"
 		}
-		names += fmt.Sprintf(",\n       coalesce(%[1]s - %[2]s_was, %[1]s * still) AS %[2]s", now, c.Name)
+		first := ""
+		if t.fromZero != "" {
+			first = fmt.Sprintf(", iif(s.first_sample = p.at AND %s = 1, %s, NULL)", t.fromZero, now)
+		}
+		names += fmt.Sprintf(",\n       coalesce(%[1]s - %[2]s_was, %[1]s * still%[3]s) AS %[2]s", now, c.Name, first)
 		was := fmt.Sprintf("%s AS %s_was", now, c.Name)
 		if c.Role == Rare {
 			inTuple = append(inTuple, was)
@@ -309,6 +322,7 @@ func (t *Table) deltasOf(counters []Column) View {
 		} else {
 			inSpan = append(inSpan, was)
 			fell = append(fell, fmt.Sprintf("%s < %s_was", now, c.Name))
+			moved = append(moved, fmt.Sprintf("%s > %s_was", now, c.Name))
 		}
 		c.Doc = "Growth since the sample before: " + lowerFirst(c.Doc)
 		v.Columns = append(v.Columns, c)
@@ -326,14 +340,48 @@ func (t *Table) deltasOf(counters []Column) View {
 			t.Subject, strings.Join(rareFell, " OR ")) +
 			fmt.Sprintf("\n  LEFT JOIN (SELECT id, %s FROM %s_tuple) u ON u.id = tuple_was", strings.Join(inTuple, ", "), t.Subject)
 	}
+	var where []string
 	if t.counterRows != "" {
-		joins += "\n WHERE " + t.counterRows
+		where = append(where, t.counterRows)
+	}
+	if t.readBy != "" {
+		where = append(where, "("+strings.Join(moved, " OR ")+" OR NOT "+t.unread()+")")
+	}
+	if where != nil {
+		joins += "\n WHERE " + strings.Join(where, " AND ")
 	}
 	// The sample before counts only within the same boot.
 	before := "sample m LEFT JOIN sample b ON b.id = m.id - coalesce(m.back, 1) AND (SELECT boot FROM run WHERE id = b.run) = (SELECT boot FROM run WHERE id = m.run)\n         "
 	more := ", m.uptime_s - b.uptime_s AS elapsed_s, b.id AS before, CASE WHEN coalesce((p.id >> 32) - p.length, o.from_sample) <= b.id THEN 0 END AS still"
+	if t.readBy != "" || t.fromZero != "" {
+		more += ", m.id AS at, m.uptime_s AS up, b.uptime_s AS before_up"
+	}
 	v.Body = names + "\n  " + t.from(t.spans(before, more)) + joins
 	return v
+}
+
+// sourceOf joins to spans x of sources what tells whose they are, and which of them are of the source that reads a subject s.
+func (t *Table) sourceOf() (join, is string) {
+	return "CROSS JOIN source o ON o.id = %s CROSS JOIN source_tuple y ON y.id = x.tuple", fmt.Sprintf("source = '%s' AND o.netns IS s.netns", t.readBy)
+}
+
+// unread is the condition that the source was kept at the sample of a span p: so says the first of its spans that ends there or later, else
+// the one that holds.
+func (t *Table) unread() string {
+	join, is := t.sourceOf()
+	return fmt.Sprintf(`coalesce((SELECT outcome FROM source_span x %s
+        WHERE x.id BETWEEN p.at << 32 AND p.at + %d << 32 AND %s ORDER BY x.id LIMIT 1),
+       (SELECT outcome FROM source_open x %s WHERE %[3]s)) IS 'kept'`,
+		fmt.Sprintf(join, "x.id & 4294967295"), Sources.K, is, fmt.Sprintf(join, "x.subject"))
+}
+
+// lastRead is the uptime of the last sample that read the source, where the one before a span p kept it: the span of the source that
+// ends with that one begins after it. Such a source is not kept for half of K samples, so that none of these spans is cut.
+func (t *Table) lastRead() string {
+	join, is := t.sourceOf()
+	return fmt.Sprintf(`(SELECT z.uptime_s FROM source_span x %s CROSS JOIN sample z ON z.id = (x.id >> 32) - x.length - 1
+        WHERE p.before = p.at - 1 AND x.id BETWEEN p.before << 32 AND p.before << 32 | 4294967295 AND %s AND outcome = 'kept')`,
+		fmt.Sprintf(join, "x.id & 4294967295"), is)
 }
 
 // ratesView divides the deltas by the time that passed.

@@ -131,6 +131,7 @@ func TestViewsOfEveryTable(t *testing.T) {
 	one(d, Namespaces)
 	one(d, Interfaces)
 	one(d, InterfaceCountersTable)
+	one(d, NICCounters)
 	one(d, Qdiscs)
 	one(d, Addresses)
 	one(d, MulticastGroups)

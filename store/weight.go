@@ -18,7 +18,7 @@ func Weight(column string) int {
 
 // told are the columns that tell more or less than most, by their weight.
 var told = map[int]string{
-	8: `ts since began opened first_seen name comm what event change dst addr source kind state proto local_port count last_count text value action priority
+	8: `ts interface since began opened first_seen name comm what event change dst addr source kind state proto local_port count last_count text value action priority
 		table_id entries boot run last_avg`,
 	7: `pid remote_addr remote_port local_addr object until closed last_seen gateway dev now was recv_q send_q bytes_sent bytes_received rx_bytes tx_bytes per_hour
 		per_day detail outcome operstate available avg_count processed dropped host`,
@@ -26,8 +26,9 @@ var told = map[int]string{
 		error open max_count`,
 	5: `user unit container_id rx_packets tx_packets after first_count table_name src mtu description remote remote_count limit_name limit_used median_rtt_ms max_rtt_ms
 		master member_state speed_mbps carrier processes own`,
-	3: `exe cmdline family scope protocol elapsed_s exact learnt owner_how cwnd segs_out segs_in samples`,
-	2: `uid type flags ifindex closed_unknown cgroup started ppid owner_candidates first nth tos watched_s first_avg hours r2 opened_after seen_by`,
+	3: `driver autoneg exe cmdline family scope protocol elapsed_s exact learnt owner_how cwnd segs_out segs_in samples`,
+	2: `uid type flags ifindex closed_unknown cgroup started ppid owner_candidates first nth tos watched_s first_avg hours r2 opened_after seen_by
+		driver_version firmware bus rx_ring rx_ring_max tx_ring tx_ring_max channels from_zero`,
 	1: `inode cookie rttvar_ms min_rtt_ms mss pmtu mark timer congestion peer_inode link_ifindex txqlen netns_cookie released machine_id boot_id recording`,
 }
 
