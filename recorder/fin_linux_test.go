@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -184,4 +185,75 @@ func state(row string) string {
 	var word string
 	fmt.Sscan(row, &word)
 	return word
+}
+
+// A connection says since when it is in its state, other than ESTABLISHED and TIME_WAIT: the first sample that saw it there. One that was in it when the recorder began does not. The
+// oracle is the state in each sample.
+func TestSinceWhenInAState(t *testing.T) {
+	if !kerneltest.InNetNS(t) {
+		return
+	}
+	loopback(t)
+	l := listen(t, "tcp4", "127.0.0.1:0")
+	pair := func() (client, server *net.TCPConn) {
+		c, err := net.Dial("tcp4", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close(); a.Close() })
+		return c.(*net.TCPConn), a.(*net.TCPConn)
+	}
+	r := newRecording(t)
+	s := newSockets(r.Writer, here(t))
+	closedBefore, _ := pair()
+	closedBefore.CloseWrite()
+	takes := func(n int) {
+		for range n {
+			r.sample(s)
+		}
+	}
+	takes(2)
+	client, server := pair()
+	takes(2)
+	client.CloseWrite()
+	takes(3)
+	server.Write(make([]byte, 1000)) // what it moves does not matter
+	takes(2)
+	server.Close()
+	takes(3)
+	_, second := pair()
+	second.CloseWrite() // no sample has seen it open
+	takes(2)
+
+	type stretch struct {
+		state string
+		since any
+	}
+	first := r.rows("SELECT min(ts) AS ts FROM samples")[0]["ts"].(float64)
+	now := map[any]stretch{}
+	counted := map[string]int{}
+	for _, row := range r.rows("SELECT ts, cookie, state, state_since FROM sockets WHERE proto = 'tcp' ORDER BY ts") {
+		ts, state := row["ts"].(float64), row["state"].(string)
+		was := now[row["cookie"]]
+		if was.state != state {
+			was = stretch{state: state, since: ts}
+			if ts == first || slices.Contains([]string{"ESTABLISHED", "LISTEN", "TIME_WAIT", "CLOSE"}, state) {
+				was.since = nil
+			}
+			now[row["cookie"]] = was
+		}
+		if row["state_since"] != was.since {
+			t.Errorf("%+v, want %v", row, was.since)
+		}
+		counted[fmt.Sprint(state, " ", was.since != nil)]++
+	}
+	for _, want := range []string{"FIN_WAIT2 true", "CLOSE_WAIT true", "CLOSE_WAIT false", "ESTABLISHED false", "TIME_WAIT false", "LISTEN false"} {
+		if counted[want] == 0 {
+			t.Errorf("none is %s: %v", want, counted)
+		}
+	}
 }

@@ -372,6 +372,7 @@ type socket struct {
 	waits   time.Duration // since boot: when its TIME_WAIT began; 0 where that is not known
 
 	way     direction
+	arrived bool // it came to its state while this run looked
 	closed  bool // the kernel told of its end
 	dirty   bool // rec differs from what was last reported
 	renamed bool // and in what identifies the socket

@@ -190,6 +190,7 @@ func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 		v.Groups = groupsText(sockdiag.Place(&r.Src), []byte(e.name))
 	}
 	v.Direction = s.direction(p, e).String()
+	v.StateSince = s.stateSince(p, e)
 	tcpValues(r, &v)
 
 	if e.renamed || !p.sockets.Change(e.subject, v) {
@@ -198,11 +199,31 @@ func (s *sockets) put(p *protocol, e *socket, owner ownership) {
 	switch {
 	case e.since == 0: // new in this run: it may be known from the last
 		e.since = uint32(e.subject.Since())
+		e.arrived = e.arrived && v.StateSince == float64(e.since)
 	case e.moved:
 		e.since = uint32(s.writer.Now())
 	}
 	e.shown = owner
 	e.dirty, e.renamed, e.moved = !resolved, false, false
+}
+
+// stateSince is when a connection came to its state, in whole seconds: the first sample that saw it there. 0: that is not known, or the state is one in which
+// most connections are for most of their lives, so that each would have a row of its own.
+func (s *sockets) stateSince(p *protocol, e *socket) float64 {
+	switch e.Rec.State {
+	case sockdiag.StateEstablished, sockdiag.StateListen, sockdiag.StateTimeWait, sockdiag.StateClose:
+		return 0
+	}
+	switch {
+	case p.proto != "tcp":
+		return 0
+	case e.subject == nil && p.primed, e.subject != nil && e.moved:
+		e.arrived = true
+		return math.Floor(s.writer.Now())
+	case e.arrived:
+		return float64(e.since)
+	}
+	return 0
 }
 
 // moreValues fills in what the other attributes told, and what needs a clock or a text.
