@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/tracepoint"
 	"netsql/store"
 )
@@ -34,6 +33,7 @@ type drops struct {
 	lost    uint64  // drops that the kernel had no room to tell of
 	losses  float64 // how many of these, and of those that they stood for, are not in the sums yet
 	garbled uint64
+	unseen  time.Duration // in a storm: for how long we were kept from looking
 	trouble error
 }
 
@@ -49,8 +49,8 @@ type dropReader interface {
 type dropPace struct {
 	storm  bool
 	open   bool          // in a storm: a window is open
-	since  time.Duration // since boot: when this second began, or what the window tells of, or the last one told of
-	opened time.Duration // since boot: when the window was opened
+	since  time.Duration // CLOCK_MONOTONIC, which stands still while the machine is suspended: when this second began, or what the window tells of
+	opened time.Duration // likewise: when the window was opened
 	told   uint64        // drops in this second or window
 	rate   float64       // drops a second, in a storm
 	scale  float64       // so many drops each one of the last window stood for; 1: each was told of
@@ -79,6 +79,8 @@ const (
 	windowDrops = dropsMost * float64(between) / float64(time.Second)
 	// shortest and longest bound a window.
 	shortest, longest = time.Millisecond, 20 * time.Millisecond
+	// farthest is how much time before it a window may stand for.
+	farthest = 5 * time.Second
 	// quietWindows is after how many windows with few drops in a row a storm is over.
 	quietWindows = 5
 )
@@ -165,7 +167,7 @@ func (d *drops) record() error {
 
 // follow takes what the rings of these events tell, before they are full.
 func (d *drops) follow(events dropEvents) error {
-	d.begin(events, events.reader, kernel.SinceBoot())
+	d.begin(events, events.reader, monotonic())
 	return events.reader.Watch(func() { d.step(false) })
 }
 
@@ -192,7 +194,7 @@ func (d *drops) step(turn bool) {
 	if d.closed {
 		return
 	}
-	now := kernel.SinceBoot()
+	now := monotonic()
 	var next time.Duration
 	if turn && d.storm {
 		next = d.takeTurn(now)
@@ -243,7 +245,10 @@ func (d *drops) takeTurn(now time.Duration) (next time.Duration) {
 	d.control(d.reader.Disable)
 	d.open = false
 	d.take()
-	width := max(now-d.opened, 1)
+	if past := now - d.since; past > farthest { // we were stopped
+		d.unseen, d.since = d.unseen+past-farthest, now-farthest
+	}
+	width := min(max(now-d.opened, 1), farthest)
 	d.scale = float64(now-d.since) / float64(width)
 	d.settle()
 	d.since = now
@@ -304,7 +309,7 @@ func (d *drops) read(context.Context) {
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.wait(d.drain(kernel.SinceBoot()))
+		d.wait(d.drain(monotonic()))
 		if d.trouble != nil {
 			return d.trouble
 		}
@@ -335,10 +340,12 @@ func (d *drops) missed() (what string) {
 	switch {
 	case d.garbled > 0:
 		what = fmt.Sprintf("%d dropped packets are missing in packet_drops: what the kernel told of them made no sense", d.garbled)
+	case d.unseen > 0:
+		what = fmt.Sprintf("dropped packets were not looked at for %v: those are missing in packet_drops", d.unseen.Round(time.Millisecond))
 	case d.lost > 0:
 		what = fmt.Sprintf("the kernel had no room to tell of %d dropped packets: their reasons are estimated", d.lost)
 	}
-	d.garbled, d.lost = 0, 0
+	d.garbled, d.unseen, d.lost = 0, 0, 0
 	return what
 }
 

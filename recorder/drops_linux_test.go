@@ -522,6 +522,34 @@ func TestDropsThatTheKernelLost(t *testing.T) {
 	}
 }
 
+// A window does not stand for a time in which nobody could look, as when the recorder was stopped: that is told.
+func TestDropsWhileStopped(t *testing.T) {
+	t.Parallel()
+	m := &dropMachine{on: true, room: 10_000, planted: map[uint32]int{}}
+	d := &drops{sums: map[dropKey]*dropSum{}, batch: map[dropKey]uint64{}}
+	now := time.Hour
+	d.begin(dropEvents{event: tracepoint.Event{ID: 9}, reason: 4, protocol: 8, names: map[uint32]string{2: notSpecified}}, m, now)
+	for range dropsMost + 1 {
+		m.drop(3)
+	}
+	if d.drain(now); !d.storm {
+		t.Fatal("no storm")
+	}
+	now += farthest + time.Minute - time.Millisecond
+	d.takeTurn(now)
+	for range 10 {
+		m.drop(3)
+	}
+	now += time.Millisecond
+	d.takeTurn(now)
+	if s := d.sums[dropKey{3, 0x0800}]; s.looked != dropsMost+11 || math.Round(s.estimated) != 10*float64(farthest/time.Millisecond)-10 {
+		t.Errorf("%+v", s)
+	}
+	if what := d.missed(); !strings.Contains(what, "not looked at for 1m0s") {
+		t.Errorf("%q", what)
+	}
+}
+
 // What does not look like an event is counted and does nothing else.
 func FuzzDropEvents(f *testing.F) {
 	f.Add(uint16(9), make([]byte, 40))
