@@ -276,6 +276,9 @@ func (c *changes) close() {
 	}
 }
 
+// drainLimit is how many messages are taken without a look at the clock.
+const drainLimit = 32
+
 // drain takes what is there. What was read came after since, after the queue was last empty, and before the clock is read that
 // follows.
 func (c *changes) drain(buf []byte, since time.Duration) {

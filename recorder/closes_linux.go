@@ -167,12 +167,22 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 	defer c.mu.Unlock()
 	since = max(since, c.empty)
 	before := kernel.SinceBoot()
-	for n := 1; c.failed == nil; n++ {
-		size, err := unix.Read(c.fd, buf)
+	b := messageBatches.Get().(*messageBatch)
+	defer messageBatches.Put(b)
+	b.into(buf)
+	for c.failed == nil {
+		n, err := b.receive(c.fd)
 		switch err {
 		case nil:
-			logMessages(c.netlog, c.ns, nil, buf[:size])
-			c.take(buf[:size])
+			for i := range n {
+				message, whole := b.message(i)
+				logMessages(c.netlog, c.ns, nil, message)
+				if whole {
+					c.take(message)
+				} else {
+					c.garbled++
+				}
+			}
 		case unix.EINTR:
 		case unix.EAGAIN:
 			c.date(since)
@@ -186,7 +196,7 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 		default:
 			c.failed = err
 		}
-		if n%drainLimit == 0 {
+		if len(c.undated) >= batchMost {
 			before = c.date(since)
 			c.mu.Unlock() // a sample may be waiting
 			c.mu.Lock()
@@ -219,9 +229,6 @@ func (c *closes) drainRest() {
 		c.drain(make([]byte, 8<<10), c.monitor.notBefore())
 	}
 }
-
-// drainLimit is how many messages are taken without a look at the clock.
-const drainLimit = 32
 
 // take decodes the messages in b. One that makes no sense is as good as lost.
 func (c *closes) take(b []byte) {

@@ -20,6 +20,7 @@ type closeLog struct {
 	sampled []closeEvent
 	single  []closeEvent
 	groups  map[groupKey]*closeGroup
+	lately  [2]latelyGroup  // those that took a close last: often there are both ends of the same kind of connections
 	closed  map[uint64]bool // cookies of those in sampled
 	added   uint32          // closes that no sample saw, so far; they have numbers from 1 on
 	stride  uint32          // of these every so many-th is kept one by one, beyond the first; 0: all are
@@ -103,6 +104,12 @@ func (e *closeEvent) failed() bool {
 		return t.outcome == outcomeRefused || t.outcome == outcomeUnanswered || t.outcome == outcomeNoPort
 	}
 	return !e.forgotten && r.Has&sockdiag.HasInfo != 0 && r.RTT == 0 && r.BytesSent == 0 && r.BytesRecv == 0
+}
+
+// A latelyGroup is a group and its key.
+type latelyGroup struct {
+	key   groupKey
+	group *closeGroup
 }
 
 // A closeGroup is the sum of some closes.
@@ -240,9 +247,17 @@ func (l *closeLog) sum(e *closeEvent) {
 	if t := e.traced; t != nil && t.who != nil {
 		k := e.key(narrow)
 		k.pid, k.start = t.who.PID, t.who.Start
+		for i := range l.lately {
+			if o := &l.lately[i]; o.group != nil && o.key == k {
+				o.group.who = t.who
+				l.enter(o.group, e)
+				return
+			}
+		}
 		if l.groups[k] != nil || len(l.groups) < l.budget/2 {
 			g := l.group(k)
 			g.who = t.who
+			l.lately[0], l.lately[1] = l.lately[1], latelyGroup{k, g}
 			l.enter(g, e)
 			return
 		}
