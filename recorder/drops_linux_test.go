@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,7 +192,10 @@ func unheard(t *testing.T, protocol uint16) *packetSender {
 	return newSender(t, unix.AF_PACKET, unix.SOCK_DGRAM, &unix.SockaddrLinklayer{Protocol: protocol>>8 | protocol<<8, Ifindex: 1, Halen: 6})
 }
 
-const experimental, experimental2 = 0x88b5, 0x88b6 // for local use (IEEE 802)
+// ownProtocol is an EtherType that nobody uses, nor another copy of the test beside this one.
+func ownProtocol() uint16 { return 0xe000 + uint16((os.Getpid()*16+int(ownProtocols.Add(1)))%0x1ff0) }
+
+var ownProtocols atomic.Int32
 
 // Packets that are dropped for a reason that the test makes are recorded with that reason. Others drop packets meanwhile, and another thread may have to
 // receive some of ours. So of all drops there are at least as many as were planted, and of this thread's at most. Of a protocol that nobody else uses there
@@ -200,7 +204,9 @@ func TestDropsOfPlantedPackets(t *testing.T) {
 	t.Parallel()
 	needDrops(t)
 	inFreshNetwork(t, func() {
-		const ours = "(protocol==0x800||protocol==0x86dd||protocol==0x88b5)"
+		own := ownProtocol()
+		ownName := fmt.Sprintf("%#x", own)
+		ours := "(protocol==0x800||protocol==0x86dd||protocol==" + ownName + ")"
 		all, allDrops := dropsOf(t, ours)
 		mine, myDrops := dropsOf(t, fmt.Sprintf("%s&&common_pid==%d", ours, unix.Gettid()))
 		for _, line := range []string{
@@ -230,10 +236,10 @@ func TestDropsOfPlantedPackets(t *testing.T) {
 			{"SOCKET_RCVBUFF", "IPv4", "socket buffer full", filling + grow(t, full, 113, "snmp", "Udp", "RcvbufErrors")},
 			{"IP_RPFILTER", "IPv4", "reverse path", grow(t, framesOn(t, "v0", ipv4Frame(v1.HardwareAddr, nowhere, router, 9)), 71, "netstat", "TcpExt", "IPReversePathFilter")},
 			{"IP_INHDR", "IPv4", "IP header", grow(t, framesOn(t, "v0", ipv4Frame(v1.HardwareAddr, neighbour, [4]byte{10, 9, 0, 7}, 1)), 53, "snmp", "Ip", "InHdrErrors")},
-			{"UNHANDLED_PROTO", "0x88b5", "takes that protocol", 77},
+			{"UNHANDLED_PROTO", ownName, "takes that protocol", 77},
 			{"NETFILTER_DROP", "IPv4", "netfilter", 59},
 		}
-		unheard(t, experimental).send(t, 77)
+		unheard(t, own).send(t, 77)
 		kerneltest.Command(t, "iptables", "-A", "INPUT", "-p", "udp", "--dport", "4244", "-j", "DROP")
 		newUDPSender(t, unix.AF_INET, &unix.SockaddrInet4{Addr: localhost, Port: 4244}).send(t, 59)
 		recorded := func(r *testRecording, reason, protocol string) (packets, estimated int64) {
@@ -249,7 +255,7 @@ func TestDropsOfPlantedPackets(t *testing.T) {
 				return n >= int64(p.packets)
 			})
 			n, estimated := recorded(all, p.reason, p.protocol)
-			if p.protocol == "0x88b5" && n != int64(p.packets) || estimated > n-int64(p.packets) {
+			if p.protocol == ownName && n != int64(p.packets) || estimated > n-int64(p.packets) {
 				t.Errorf("%+v: recorded %d, %d of them estimated", p, n, estimated)
 			}
 			if words := text(all.rows("SELECT description FROM packet_drops WHERE reason = ?", p.reason)[0]["description"]); !strings.Contains(words, p.words) {
@@ -326,8 +332,9 @@ func TestDropsInAStorm(t *testing.T) {
 	t.Parallel()
 	needDrops(t)
 	inFreshNetwork(t, func() {
-		storm := newFullSink(t, experimental2)
-		r, d := dropsOf(t, fmt.Sprintf("protocol==%#x", experimental2))
+		own := ownProtocol()
+		storm := newFullSink(t, own)
+		r, d := dropsOf(t, fmt.Sprintf("protocol==%#x", own))
 		d.mu.Lock()
 		d.closed = true // it has no turns of its own
 		d.mu.Unlock()
@@ -335,7 +342,7 @@ func TestDropsInAStorm(t *testing.T) {
 		check := func(when string, packets, estimated int) {
 			t.Helper()
 			r.sample(d)
-			row := r.rows("SELECT sum(packets) AS packets, sum(estimated) AS estimated FROM packet_drops WHERE protocol = '0x88b6'")[0]
+			row := r.rows("SELECT sum(packets) AS packets, sum(estimated) AS estimated FROM packet_drops WHERE protocol = ?", fmt.Sprintf("%#x", own))[0]
 			if n, e := row["packets"].(int64), row["estimated"].(int64); n != int64(packets) || e != int64(estimated) {
 				t.Errorf("%s: recorded %d, %d of them estimated; want %d, %d", when, n, e, packets, estimated)
 			}
@@ -649,7 +656,8 @@ func benchmarkDrops(b *testing.B, packets, pause int) error {
 		return err
 	}
 	defer unix.Close(fd)
-	to := &unix.SockaddrLinklayer{Protocol: experimental2>>8 | experimental2&0xff<<8, Ifindex: 1, Halen: 6}
+	own := ownProtocol()
+	to := &unix.SockaddrLinklayer{Protocol: own>>8 | own<<8, Ifindex: 1, Halen: 6}
 	events, err := lookUpDrops()
 	if err != nil {
 		return err
