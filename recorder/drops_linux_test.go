@@ -630,7 +630,7 @@ func BenchmarkDrops(b *testing.B) {
 		name    string
 		packets int
 		pause   int // milliseconds after each burst
-	}{{"5000/s", 25, 5}, {"storm", 20_000, 0}} {
+	}{{"2500/s", 25, 10}, {"storm", 20_000, 0}} {
 		b.Run(c.name, func(b *testing.B) {
 			done := make(chan error)
 			go func() {
