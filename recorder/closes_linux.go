@@ -196,7 +196,7 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 		default:
 			c.failed = err
 		}
-		if len(c.undated) >= batchMost {
+		if len(c.undated) >= undatedMost {
 			before = c.date(since)
 			c.mu.Unlock() // a sample may be waiting
 			c.mu.Lock()
@@ -204,6 +204,9 @@ func (c *closes) drain(buf []byte, since time.Duration) {
 	}
 	c.date(since)
 }
+
+// undatedMost is how many closes are taken before they are dated, which takes looks at clocks and rings.
+const undatedMost = 4 * batchMost
 
 // date enters into the log of closes what was taken: it happened between since and now.
 func (c *closes) date(since time.Duration) (now time.Duration) {
@@ -215,9 +218,11 @@ func (c *closes) date(since time.Duration) (now time.Duration) {
 		end := &c.undated[i]
 		end.at, end.late = now, now-since
 		if end.proto == unix.IPPROTO_TCP {
-			end.traced = c.trace.claim(&end.rec)
+			end.traced = c.trace.claim(&end.rec, uint64(c.ns.inode()))
 		}
-		c.events.add(end, c.sampled(end) != nil)
+		if !c.events.add(end, c.sampled(end) != nil) {
+			c.trace.done(end.traced)
+		}
 	}
 	c.undated = c.undated[:0]
 	return now

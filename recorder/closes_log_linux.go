@@ -24,8 +24,9 @@ type closeLog struct {
 	closed  map[uint64]bool // cookies of those in sampled
 	added   uint32          // closes that no sample saw, so far; they have numbers from 1 on
 	stride  uint32          // of these every so many-th is kept one by one, beyond the first; 0: all are
-	ends    map[groupKey]int
-	rtts    int // round-trip times that the groups keep
+	ends    map[endKey]int  // how many closes had that end in common, where these are several
+	there   int             // the most that had a remote one
+	rtts    int             // round-trip times that the groups keep
 	// hold: a sample is being taken. Until it has been worked out which sockets it saw, each close is kept by itself.
 	hold bool
 }
@@ -59,6 +60,22 @@ const (
 	anyService               // remote address and port
 	anyProtocol
 )
+
+// An endKey is one end of closed connections.
+type endKey struct {
+	addr          [16]byte
+	port          uint16
+	family, proto uint8
+	remote        bool
+}
+
+func (e *closeEvent) local(ends *endpoints) endKey {
+	return endKey{addr: ends.src, port: ends.sport, family: e.rec.Family, proto: e.proto}
+}
+
+func (e *closeEvent) remote(ends *endpoints) endKey {
+	return endKey{addr: ends.dst, port: ends.dport, family: e.rec.Family, proto: e.proto, remote: true}
+}
 
 func (e *closeEvent) key(s scope) groupKey {
 	k := groupKey{scope: s, family: e.rec.Family, proto: e.proto}
@@ -130,22 +147,23 @@ type closeGroup struct {
 
 func newCloseLog(budget int) *closeLog { return &closeLog{budget: budget} }
 
-// add enters a close; sampled says that a sample has seen the socket.
-func (l *closeLog) add(e *closeEvent, sampled bool) {
+// add enters a close; sampled says that a sample has seen the socket. kept: it stands there by itself, and not in a sum.
+func (l *closeLog) add(e *closeEvent, sampled bool) (kept bool) {
 	if sampled {
 		l.addSampled(e)
-		return
+		return true
 	}
 	l.added++
 	e.number = l.added
 	if !l.hold && l.stride > 1 && e.number%l.stride != 0 && !e.odd() {
 		l.sum(e)
-		return
+		return false
 	}
 	l.single = append(l.single, *e)
 	if !l.hold && len(l.single) > l.budget {
 		l.shrink(l.budget/2, l.budget/4, l.budget/8)
 	}
+	return true
 }
 
 func (l *closeLog) addSampled(e *closeEvent) {
@@ -219,16 +237,20 @@ func (l *closeLog) countEnds() {
 	if l.ends != nil {
 		return
 	}
-	l.ends = map[groupKey]int{}
+	l.ends = map[endKey]int{}
 	for i := range l.single {
-		l.ends[l.single[i].key(anyListener)]++
-		if _, known := l.single[i].between(); known {
-			l.ends[l.single[i].key(anyService)]++
+		e := &l.single[i]
+		ends, known := e.between()
+		l.ends[e.local(&ends)]++
+		if known {
+			l.ends[e.remote(&ends)]++
 		}
 	}
 	for k, n := range l.ends {
 		if n == 1 {
 			delete(l.ends, k)
+		} else if k.remote {
+			l.there = max(l.there, n)
 		}
 	}
 }
@@ -236,11 +258,15 @@ func (l *closeLog) countEnds() {
 // sum adds the close to what it has most in common with, as long as there are not too many of these.
 func (l *closeLog) sum(e *closeEvent) {
 	narrow, wide := ofPeer, anyProtocol
-	_, known := e.between()
-	switch here, there := l.ends[e.key(anyListener)], l.ends[e.key(anyService)]; {
-	case here > 0 && (here >= there || !known):
+	ends, known := e.between()
+	here, there := l.ends[e.local(&ends)], 0
+	if known && here < l.there {
+		there = l.ends[e.remote(&ends)]
+	}
+	switch {
+	case here > 0 && here >= there:
 		narrow, wide = ofListener, anyListener
-	case there > 0 && known:
+	case there > 0:
 		narrow, wide = ofService, anyService
 	}
 	// Processes are told apart as long as there are few: else half of the room is for who talked to whom alone.

@@ -55,7 +55,7 @@ func newSockets(w *store.Writer, namespaces ...namespace) source {
 	s := &sockets{writer: w, users: users, cgroups: owners.NewCgroups(), owners: owners.New(w, users), buf: sockdiag.NewBuffer(), fresh: true}
 	s.owners.Gone = s.isGone
 	s.owners.Opener = func(e *owners.Held) int32 {
-		if who := s.trace.whose(&e.Rec); who != nil {
+		if who := s.trace.whose(&e.Rec, 0); who != nil {
 			return who.PID
 		}
 		return 0

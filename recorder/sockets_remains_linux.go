@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,9 @@ func (p *protocol) seeRemains(r *sockdiag.Record, msg []byte, filled time.Durati
 	left := remains{rec: *r, began: timeWaitBegan(r, msg, filled)}
 	recent := left.began == 0 || left.began > p.closes.emptied-inFlight
 	if len(p.remains) < remainsLimit && (recent || p.closes.awaits(r)) {
+		if len(p.remains) == cap(p.remains) { // by append alone a long list would be copied again and again
+			p.remains = slices.Grow(p.remains, max(len(p.remains), 64))
+		}
 		p.remains = append(p.remains, left)
 		return
 	}

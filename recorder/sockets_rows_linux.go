@@ -134,7 +134,7 @@ func (s *sockets) traced(p *protocol, e *socket) ownership {
 	if p.number != unix.IPPROTO_TCP || !e.dirty && e.subject != nil { // else it has been asked before
 		return nobody
 	}
-	return s.ofTrace(s.trace.whose(&e.Rec))
+	return s.ofTrace(s.trace.whose(&e.Rec, uint64(p.ns.inode())))
 }
 
 // nameByTrace gives e to the process that closed it or opened it, while the trace tells.
@@ -294,7 +294,7 @@ func (s *sockets) direction(p *protocol, e *socket) direction {
 	case r.State == sockdiag.StateSynSent:
 		e.way = outgoing
 	case e.subject != nil && !e.renamed || e.way != unknownWay:
-	case s.trace.madeHere(r):
+	case s.trace.madeHere(r, uint64(p.ns.inode())):
 		e.way = outgoing
 	case len(p.listeners.at(r.Src, r.SPort)) > 0:
 		e.way = incoming

@@ -21,8 +21,8 @@ import (
 // runs in the process that connects or closes; tcp:tcp_receive_reset; and tcp:tcp_destroy_sock, which tells the cookie of a socket whose other end the
 // kernel has forgotten. It keeps what they tell until the close of the socket is told, and gives it to that.
 //
-// A socket is known by the address of its struct sock in the kernel while it lives, and by its two ends when its close is told. Where two network
-// namespaces have the same ends at once, nothing is guessed.
+// A socket is known by the address of its struct sock in the kernel while it lives, and by its two ends when its close is told. The events do not tell the
+// network namespace: that of the thread stands for it. Where it is not known, and two have the same ends, nothing is guessed.
 type trace struct {
 	source *store.Source
 	events traceEvents
@@ -33,11 +33,13 @@ type trace struct {
 	live     map[uint64]*traced
 	byEnds   map[tracedEnds]*traced // the earliest of those that had them
 	byCookie map[uint64]*traced
+	spare    []*traced // to be used again
 	batch    []traceEvent
-	order    []int32            // of the batch
+	order    []eventOrder       // of the batch
 	now      time.Duration      // since boot: what happened by then is applied
 	ran      map[uint32]string  // the last names of processes, as they took them
-	peeked   map[uint32]*peeked // processes that were looked at a moment ago
+	peeked   map[uint32]*peeked // processes that were looked at a moment ago,
+	threads  map[uint32]placed  // and threads
 	lost     uint64
 	garbled  uint64
 
@@ -46,6 +48,7 @@ type trace struct {
 	second time.Duration // since boot: when this second began,
 	told   int           // and how many events were told in it
 	off    time.Duration // since boot: when the trace was switched off; 0: it is not
+	pruned time.Duration // since boot: when there was no room for more
 }
 
 // traceRoom is how much the rings of all CPUs take together, in bytes, save where there are very many: memory of the kernel. A megabyte is 10,000 events.
@@ -61,6 +64,11 @@ const (
 	tracedMost = 1 << 16
 	// tracedFor is how long one is that has ended and whose close is not told: its process may keep it half closed.
 	tracedFor = 10 * time.Minute
+	// spareMost is how many are kept to be used again: those of 20,000 closes a second, which gather for gatherPause.
+	spareMost = 1024
+	// tracedAtLeast is for how long one that has ended is remembered even where there is no room: its close is told within that, in a namespace that is
+	// recorded.
+	tracedAtLeast = time.Second
 	// ranMost is how many names of processes are remembered.
 	ranMost = 4096
 	// peekedFor is for how long a process is taken to be the same: no number is used again within so short a time.
@@ -73,9 +81,10 @@ type traced struct {
 	ends                       tracedEnds
 	who                        *owners.Peeked // that connected, or else that closed it; nil: no process did
 	opened, established, ended time.Duration  // since boot; 0: that was not told
+	netns                      uint64         // inode number of the network namespace; 0: not known
 	reset                      bool           // by the other end
 	outcome                    outcome
-	twice                      bool    // another one had the same ends while it lived
+	twice                      bool    // another one had the same ends while it lived, perhaps in the same namespace
 	next                       *traced // that had the same ends
 }
 
@@ -88,6 +97,12 @@ type tracedEnds struct {
 type peeked struct {
 	owners.Peeked
 	at time.Duration
+}
+
+// placed is in which network namespace a thread was.
+type placed struct {
+	netns uint64
+	at    time.Duration
 }
 
 // An outcome is how a connection ended.
@@ -120,9 +135,9 @@ type traceEvents struct {
 // sockFields are the offsets of what all of these events tell of a socket.
 type sockFields struct{ sock, sport, dport, family, saddr, daddr, saddr6, daddr6 int }
 
-// traceFilter keeps what says who and how: connect, its answer, one's own close, and what ends a connection at once. By number: 1 ESTABLISHED,
-// 2 SYN_SENT, 4 FIN_WAIT1, 7 CLOSE, 8 CLOSE_WAIT, 9 LAST_ACK.
-const traceFilter = "protocol==6&&(newstate==2||newstate==4||newstate==9||oldstate==2||(newstate==7&&(oldstate==1||oldstate==8)))"
+// traceFilter keeps what says who and how: connect, its answer, one's own close, and what ends a connection at once; and a listener that takes the place of
+// a socket in the kernel. By number: 1 ESTABLISHED, 2 SYN_SENT, 4 FIN_WAIT1, 7 CLOSE, 8 CLOSE_WAIT, 9 LAST_ACK, 10 LISTEN.
+const traceFilter = "protocol==6&&(newstate==2||newstate==4||newstate==9||newstate==10||oldstate==2||(newstate==7&&(oldstate==1||oldstate==8)))"
 
 func newTraceEvents(fs *tracepoint.Filesystem) (traceEvents, error) {
 	var t traceEvents
@@ -184,7 +199,7 @@ func openTrace() (*trace, error) {
 
 func newTrace(events traceEvents) *trace {
 	return &trace{events: events, live: map[uint64]*traced{}, byEnds: map[tracedEnds]*traced{}, byCookie: map[uint64]*traced{},
-		ran: map[uint32]string{}, peeked: map[uint32]*peeked{}, most: tracedEvents, rest: traceRest}
+		ran: map[uint32]string{}, peeked: map[uint32]*peeked{}, threads: map[uint32]placed{}, most: tracedEvents, rest: traceRest}
 }
 
 // record has the losses of the trace told in the recording, and its rings emptied before they are full.
@@ -218,7 +233,7 @@ func (t *trace) read() {
 			t.source.Lost(fmt.Sprintf("%d events of the trace were lost: who opened some connections, and how they ended, is not known", lost))
 		}
 		t.lost, t.garbled = 0, 0
-		t.prune(t.now)
+		t.prune(tracedFor)
 		if t.off != 0 && t.now-t.off >= t.rest {
 			if err := t.reader.Enable(); err != nil {
 				return err
@@ -289,20 +304,31 @@ func monotonic() time.Duration {
 func (t *trace) settle(now time.Duration) {
 	t.now = now
 	for i := range t.batch {
-		t.order = append(t.order, int32(i))
+		t.order = append(t.order, eventOrder{t.batch[i].at, i})
 	}
-	// Events are long, and those of a ring in order already.
-	slices.SortFunc(t.order, func(i, j int32) int { return cmp.Or(cmp.Compare(t.batch[i].at, t.batch[j].at), cmp.Compare(i, j)) })
-	for _, i := range t.order {
-		if v := &t.batch[i]; v.at <= now {
-			t.apply(v)
+	slices.SortFunc(t.order, func(a, b eventOrder) int { // events are long
+		if a.at != b.at {
+			return cmp.Compare(a.at, b.at)
 		}
+		return cmp.Compare(a.i, b.i)
+	})
+	for _, o := range t.order {
+		if o.at > now {
+			break
+		}
+		t.apply(&t.batch[o.i])
 	}
 	t.order = t.order[:0]
 	t.batch = slices.DeleteFunc(t.batch, func(v traceEvent) bool { return v.at <= now })
 	if len(t.batch) == 0 && cap(t.batch) > 4096 {
 		t.batch, t.order = nil, nil // the crowd is gone
 	}
+}
+
+// eventOrder is when the event happened that is number i of the batch.
+type eventOrder struct {
+	at time.Duration
+	i  int
 }
 
 // Ran remembers the name of a process that may be gone before it can be looked at.
@@ -322,13 +348,13 @@ type traceEvent struct {
 	id        int
 	from, to  uint32 // states
 	cookie    uint64
-	pid       uint32
+	pid, tid  uint32
 	interrupt bool
 }
 
 // Take takes one event out of a ring.
 func (t *trace) Take(s *tracepoint.Sample) {
-	e := traceEvent{at: s.Time + t.toBoot, id: s.ID, pid: s.PID, interrupt: s.Interrupt()}
+	e := traceEvent{at: s.Time + t.toBoot, id: s.ID, pid: s.PID, tid: s.TID, interrupt: s.Interrupt()}
 	native, ok := binary.NativeEndian, false
 	switch s.ID {
 	case t.events.state:
@@ -362,7 +388,7 @@ func (t *trace) apply(v *traceEvent) {
 			e.outcome, e.ended = outcomeResetByPeer, v.at
 		}
 	case t.events.destroy:
-		if e := t.live[v.sock]; e != nil && e.ended != 0 {
+		if e := t.live[v.sock]; e != nil && e.ended != 0 && e.ends.sport == v.ends.sport { // else another socket, never connected, took its place
 			t.forget(e)
 			if len(t.byCookie) < tracedMost {
 				t.byCookie[v.cookie] = e
@@ -390,10 +416,13 @@ func (f *sockFields) decode(raw []byte) (sock uint64, ends tracedEnds, ok bool) 
 // turned takes a change of state. Where it happened in an interrupt, the process that ran is a bystander.
 func (t *trace) turned(v *traceEvent) {
 	switch {
+	case v.to == sockdiag.StateListen:
+		t.leave(v.sock)
 	case v.to == sockdiag.StateSynSent:
 		t.leave(v.sock)
-		if len(t.live) < tracedMost {
-			e := &traced{sock: v.sock, ends: v.ends, opened: v.at}
+		if t.room() {
+			e := t.made(v)
+			e.opened = v.at
 			t.did(e, v)
 			t.live[v.sock] = e
 		}
@@ -461,12 +490,49 @@ func (t *trace) of(v *traceEvent) *traced {
 		}
 		t.leave(v.sock)
 	}
-	e := &traced{sock: v.sock, ends: v.ends}
-	if len(t.live) < tracedMost && len(t.byEnds) < tracedMost {
+	e := t.made(v)
+	if v.id == t.events.state && !v.interrupt {
+		t.did(e, v)
+	}
+	if t.room() {
 		t.live[v.sock] = e
 		t.index(e)
 	}
 	return e
+}
+
+// room reports whether one more may be remembered. Those that have ended make room: connections of namespaces that are not recorded are never asked for.
+func (t *trace) room() bool {
+	full := func() bool { return len(t.live) >= tracedMost || len(t.byEnds) >= tracedMost }
+	if full() && t.now-t.pruned >= tracedAtLeast {
+		t.pruned = t.now
+		t.prune(tracedAtLeast)
+	}
+	return !full()
+}
+
+// made is a new one, at that address.
+func (t *trace) made(v *traceEvent) *traced {
+	n := len(t.spare) - 1
+	if n < 0 {
+		return &traced{sock: v.sock, ends: v.ends}
+	}
+	e := t.spare[n]
+	t.spare[n], t.spare = nil, t.spare[:n]
+	*e = traced{sock: v.sock, ends: v.ends}
+	return e
+}
+
+// done takes back what claim gave, where nobody keeps it.
+func (t *trace) done(e *traced) {
+	if e == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.spare) < spareMost {
+		t.spare = append(t.spare, e)
+	}
 }
 
 // index makes e known by its ends.
@@ -477,7 +543,7 @@ func (t *trace) index(e *traced) {
 		return
 	}
 	for ; o != e; o = o.next {
-		if o.ended == 0 || e.opened != 0 && e.opened < o.ended {
+		if (o.ended == 0 || e.opened != 0 && e.opened < o.ended) && e.in(o.netns) {
 			o.twice, e.twice = true, true
 		}
 		if o.next == nil {
@@ -518,8 +584,11 @@ func (t *trace) forgetOf(first, e *traced) {
 	e.next = nil
 }
 
-// claim is what is known of a socket whose close is told; nil: nothing is, or not which of two it was.
-func (t *trace) claim(r *sockdiag.Record) *traced {
+// in reports whether the socket may be in that namespace.
+func (e *traced) in(netns uint64) bool { return e.netns == 0 || netns == 0 || e.netns == netns }
+
+// claim is what is known of a socket whose close is told in that namespace; nil: nothing is, or not which of two it was.
+func (t *trace) claim(r *sockdiag.Record, netns uint64) *traced {
 	if t == nil {
 		return nil
 	}
@@ -528,15 +597,25 @@ func (t *trace) claim(r *sockdiag.Record) *traced {
 	if r.DPort == 0 {
 		e := t.byCookie[r.Cookie]
 		delete(t.byCookie, r.Cookie)
+		if e == nil || !e.in(netns) {
+			return nil
+		}
 		return e
 	}
 	first := t.byEnds[tracedEnds{endpointsOf(r), r.Family}]
 	e := first
-	for e != nil && e.ended == 0 {
+	for e != nil && (e.ended == 0 || !e.in(netns)) {
 		e = e.next
 	}
 	if e == nil {
 		return nil
+	}
+	if e.netns == 0 { // it may be of another namespace, and then one of the others was meant
+		for o := first; o != nil; o = o.next {
+			if o != e && o.in(netns) {
+				o.twice, e.twice = true, true
+			}
+		}
 	}
 	t.forgetOf(first, e)
 	if e.twice {
@@ -545,58 +624,70 @@ func (t *trace) claim(r *sockdiag.Record) *traced {
 	return e
 }
 
-// whose is the process that opened the connection of that socket, or closed it; nil: that is not known, or not which of two it was.
-func (t *trace) whose(r *sockdiag.Record) *owners.Peeked {
+// whose is the process that opened the connection of that socket, or closed it; nil: that is not known, or not which of two it was. netns 0: it may be
+// in any namespace.
+func (t *trace) whose(r *sockdiag.Record, netns uint64) *owners.Peeked {
 	if t == nil || r.DPort == 0 {
 		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.only(r); e != nil {
+	if e := t.only(r, netns); e != nil {
 		return e.who
 	}
 	return nil
 }
 
 // madeHere reports whether the trace has seen this end connect.
-func (t *trace) madeHere(r *sockdiag.Record) bool {
+func (t *trace) madeHere(r *sockdiag.Record, netns uint64) bool {
 	if t == nil || r.DPort == 0 {
 		return false
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.only(r)
+	e := t.only(r, netns)
 	return e != nil && e.opened != 0
 }
 
 // only is the one connection that has the ends of that socket; nil: there is none, or not only one.
-func (t *trace) only(r *sockdiag.Record) *traced {
-	e := t.byEnds[tracedEnds{endpointsOf(r), r.Family}]
-	if e == nil || e.twice || e.next != nil {
-		return nil
+func (t *trace) only(r *sockdiag.Record, netns uint64) (only *traced) {
+	for e := t.byEnds[tracedEnds{endpointsOf(r), r.Family}]; e != nil; e = e.next {
+		switch {
+		case !e.in(netns):
+		case only != nil || e.twice:
+			return nil
+		default:
+			only = e
+		}
 	}
-	return e
+	return only
 }
 
-// prune forgets what has ended long ago.
-func (t *trace) prune(now time.Duration) {
+// prune forgets what has ended so long ago.
+func (t *trace) prune(ago time.Duration) {
+	now := t.now
 	for _, e := range t.byEnds {
 		for e != nil {
 			next := e.next
-			if e.ended != 0 && now-e.ended > tracedFor {
+			if e.ended != 0 && now-e.ended > ago {
 				t.forget(e)
 			}
 			e = next
 		}
 	}
 	for cookie, e := range t.byCookie {
-		if now-e.ended > tracedFor {
+		if now-e.ended > ago {
 			delete(t.byCookie, cookie)
 		}
 	}
 	for pid, p := range t.peeked {
 		if now-p.at > peekedFor {
 			delete(t.peeked, pid)
+		}
+	}
+	for tid, p := range t.threads {
+		if now-p.at > peekedFor {
+			delete(t.threads, tid)
 		}
 	}
 }
@@ -614,7 +705,21 @@ func (t *trace) did(e *traced, v *traceEvent) {
 		}
 		t.peeked[v.pid] = p
 	}
-	e.who = &p.Peeked
+	e.who, e.netns = &p.Peeked, t.netnsOf(v)
+}
+
+// netnsOf is the network namespace that the thread is in; 0: not known.
+func (t *trace) netnsOf(v *traceEvent) uint64 {
+	p, ok := t.threads[v.tid]
+	if !ok || t.now-p.at > peekedFor {
+		var ns unix.Stat_t
+		if unix.Stat(fmt.Sprintf("/proc/%d/task/%d/ns/net", v.pid, v.tid), &ns) != nil {
+			ns.Ino = 0 // it is gone
+		}
+		p = placed{ns.Ino, t.now}
+		t.threads[v.tid] = p
+	}
+	return p.netns
 }
 
 // traceMissing says why connections are not traced.

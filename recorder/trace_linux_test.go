@@ -60,7 +60,7 @@ func (p *play) tell(v traceEvent) *play {
 }
 
 func (p *play) turn(sock uint64, ends tracedEnds, from, to uint32, interrupt bool) *play {
-	return p.tell(traceEvent{id: testState, sock: sock, ends: ends, from: from, to: to, interrupt: interrupt, pid: uint32(os.Getpid())})
+	return p.tell(traceEvent{id: testState, sock: sock, ends: ends, from: from, to: to, interrupt: interrupt, pid: uint32(os.Getpid()), tid: uint32(os.Getpid())})
 }
 
 func (p *play) resets(sock uint64, ends tracedEnds) *play {
@@ -76,9 +76,11 @@ func (p *play) answered(sock uint64) *play {
 }
 
 // asked is what is known of the socket with those ends and that cookie.
-func (p *play) asked(ends tracedEnds, cookie uint64) string {
+func (p *play) asked(ends tracedEnds, cookie uint64) string { return p.askedIn(0, ends, cookie) }
+
+func (p *play) askedIn(netns uint64, ends tracedEnds, cookie uint64) string {
 	p.settle(p.at)
-	e := p.claim(&sockdiag.Record{Family: ends.family, Src: ends.src, Dst: ends.dst, SPort: ends.sport, DPort: ends.dport, Cookie: cookie})
+	e := p.claim(&sockdiag.Record{Family: ends.family, Src: ends.src, Dst: ends.dst, SPort: ends.sport, DPort: ends.dport, Cookie: cookie}, netns)
 	if e == nil {
 		return "nothing"
 	}
@@ -98,7 +100,7 @@ func TestTraceOutcomes(t *testing.T) {
 	t.Parallel()
 	me := fmt.Sprintf(", by %d", os.Getpid())
 	const sock, other = 0xffff8881, 0xffff8882
-	forgotten := tracedEnds{family: unix.AF_INET}
+	forgotten := tracedEnds{endpoints{sport: here1.sport}, unix.AF_INET}
 	for _, c := range []struct {
 		name string
 		play func(p *play)
@@ -135,6 +137,12 @@ func TestTraceOutcomes(t *testing.T) {
 		{"another cookie", func(p *play) {
 			p.turn(sock, here1, 1, 7, false).tell(traceEvent{id: testDestroy, sock: sock, ends: forgotten, cookie: 8})
 		}, forgotten, "nothing"},
+		{"another socket at its address, never connected", func(p *play) {
+			p.turn(sock, here1, 1, 7, false).tell(traceEvent{id: testDestroy, sock: sock, ends: tracedEnds{family: unix.AF_INET}, cookie: 7})
+		}, forgotten, "nothing"},
+		{"a listener at its address", func(p *play) {
+			p.turn(sock, here1, 1, 7, false).turn(sock, forgotten, 7, sockdiag.StateListen, false).tell(traceEvent{id: testDestroy, sock: sock, ends: forgotten, cookie: 7})
+		}, forgotten, "nothing"},
 		{"never connected", func(p *play) { p.tell(traceEvent{id: testDestroy, sock: sock, ends: forgotten, cookie: 7}) }, forgotten, "nothing"},
 		{"another socket at its address before its close is told", func(p *play) {
 			next := here1
@@ -165,6 +173,83 @@ func TestTraceOutcomes(t *testing.T) {
 	}
 }
 
+// Where two network namespaces have the same ends, each socket gets what its own process did, in whatever order their closes are told; nobody else's.
+func TestTraceTellsNamespacesApart(t *testing.T) {
+	t.Parallel()
+	const red, blue, lost = 11, 22, 33 // threads, and namespaces; of the last one it is not known
+	begin := func() *play {
+		p := newPlay()
+		for _, n := range []uint32{red, blue, lost} {
+			p.peeked[n] = &peeked{at: 2 * p.at, Peeked: owners.Peeked{PID: int32(n)}}
+			p.threads[n] = placed{uint64(n % lost), 2 * p.at}
+		}
+		return p
+	}
+	by := func(p *play, n uint32) *play {
+		for i := range p.batch {
+			if v := &p.batch[i]; v.tid == uint32(os.Getpid()) {
+				v.pid, v.tid = n, n
+			}
+		}
+		return p
+	}
+	opens := func(p *play, n uint32) { by(p.connects(uint64(n)).answered(uint64(n)), n) }
+	closes := func(p *play, n uint32) { by(p.turn(uint64(n), here1, 1, 4, false), n) }
+	resets := func(p *play, n uint32) { by(p.turn(uint64(n), here1, 1, 7, false), n) }
+	asked := func(p *play, order ...uint32) (got []string) {
+		for _, n := range order {
+			got = append(got, fmt.Sprintf("%d: %s", n, p.askedIn(uint64(n), here1, 0)))
+		}
+		return got
+	}
+	owned := func(r *play, n uint32) int32 {
+		r.settle(r.at)
+		if who := r.whose(&sockdiag.Record{Family: here1.family, Src: here1.src, Dst: here1.dst, SPort: here1.sport, DPort: here1.dport}, uint64(n)); who != nil {
+			return who.PID
+		}
+		return 0
+	}
+	both := []string{"22: reset by us, by 22, in 1ms", "11: established, by 11, in 1ms"}
+	for _, c := range []struct {
+		name  string
+		play  func(p *play)
+		order []uint32
+		want  []string
+	}{
+		{"at once", func(p *play) { opens(p, red); opens(p, blue); closes(p, red); resets(p, blue) }, []uint32{blue, red}, both},
+		{"one after the other", func(p *play) { opens(p, red); closes(p, red); opens(p, blue); resets(p, blue) }, []uint32{blue, red}, both},
+		{"accepted at once", func(p *play) { closes(p, red); resets(p, blue) }, []uint32{blue, red}, []string{"22: reset by us, by 22", "11: established, by 11"}},
+		{"one is there, and one accepted", func(p *play) { opens(p, red); resets(p, blue); closes(p, red) }, []uint32{blue, red}, []string{"22: reset by us, by 22", both[1]}},
+		{"one of them is asked for", func(p *play) { opens(p, red); closes(p, red) }, []uint32{blue, red}, []string{"22: nothing", both[1]}},
+		{"it is not known of which one is", func(p *play) { opens(p, lost); closes(p, lost); opens(p, blue); resets(p, blue) }, []uint32{blue, blue},
+			[]string{"22: nothing", "22: nothing"}},
+		{"it is not known of which one is, and of the other it is", func(p *play) { opens(p, lost); closes(p, lost); opens(p, red); closes(p, red) }, []uint32{blue, red},
+			[]string{"22: established, by 33, in 1ms", both[1]}},
+		{"it is not known of which the only one is", func(p *play) { opens(p, lost); closes(p, lost) }, []uint32{blue}, []string{"22: established, by 33, in 1ms"}},
+	} {
+		p := begin()
+		c.play(p)
+		if diff := gocmp.Diff(c.want, asked(p, c.order...)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+	p := begin()
+	opens(p, red)
+	if got := []int32{owned(p, blue), owned(p, red)}; got[0] != 0 || got[1] != red {
+		t.Errorf("while it is there, it is of %d in the other namespace and of %d in its own", got[0], got[1])
+	}
+	opens(p, blue)
+	if got := []int32{owned(p, blue), owned(p, red)}; got[0] != blue || got[1] != red {
+		t.Errorf("while both are there, they are of %v", got)
+	}
+	resets(p, red)
+	forgotten := tracedEnds{endpoints{sport: here1.sport}, here1.family}
+	p.tell(traceEvent{id: testDestroy, sock: red, ends: forgotten, cookie: 7})
+	if got := p.askedIn(blue, forgotten, 7); got != "nothing" {
+		t.Errorf("by its cookie it is told in the other namespace: %s", got)
+	}
+}
+
 // What nobody asks for is forgotten in time, and there is never more than a bound of it.
 func TestTraceForgets(t *testing.T) {
 	t.Parallel()
@@ -178,6 +263,11 @@ func TestTraceForgets(t *testing.T) {
 		}
 	}
 	p.settle(p.at)
+	last := here1
+	binary.NativeEndian.PutUint64(last.src[:], 3*tracedMost/2-1)
+	if got := p.asked(last, 0); got == "nothing" {
+		t.Error("what nobody asks for has left no room for more")
+	}
 	for i := range uint64(tracedMost + 10) {
 		p.turn(i, here1, 1, 7, false).tell(traceEvent{id: testDestroy, sock: i, cookie: i})
 		p.settle(p.at)
@@ -185,7 +275,8 @@ func TestTraceForgets(t *testing.T) {
 	if len(p.live) > tracedMost || len(p.byEnds) > tracedMost || len(p.byCookie) > tracedMost {
 		t.Errorf("%d by address, %d by ends, %d by cookie", len(p.live), len(p.byEnds), len(p.byCookie))
 	}
-	p.prune(p.at + tracedFor + time.Second)
+	p.now = p.at + tracedFor + time.Second
+	p.prune(tracedFor)
 	if len(p.live)+len(p.byEnds)+len(p.byCookie)+len(p.batch) != 0 {
 		t.Errorf("later: %d by address, %d by ends, %d by cookie, %d events", len(p.live), len(p.byEnds), len(p.byCookie), len(p.batch))
 	}
@@ -245,15 +336,41 @@ func ownPorts(t *testing.T) bool {
 // it does not know then is unknown, and no fault.
 func unlessLost(t *testing.T, r *testRecording, s *sockets) {
 	t.Helper()
-	port := server(t, func(c net.Conn) { c.Close() })
-	for range 2 * runtime.NumCPU() { // the kernel tells of a loss with the next event in the same ring
-		if c, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+	r.sampleNow(s)        // so that the rings have room
+	onEachCPU(t, func() { // the kernel tells of a loss with the next event in the same ring
+		if c, err := net.Dial("tcp4", "127.0.0.1:1"); err == nil {
 			c.Close()
 		}
-	}
+	})
 	r.sampleNow(s)
 	if gaps := r.rows("SELECT detail FROM gaps WHERE source = 'trace'"); len(gaps) > 0 {
 		t.Skipf("%v", gaps)
+	}
+}
+
+// onEachCPU calls f on one CPU after the other.
+func onEachCPU(t *testing.T, f func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	for cpu, left := 0, all.Count(); left > 0; cpu++ {
+		if !all.IsSet(cpu) {
+			continue
+		}
+		left--
+		var one unix.CPUSet
+		one.Set(cpu)
+		if err := unix.SchedSetaffinity(0, &one); err != nil {
+			t.Fatal(err)
+		}
+		f()
+	}
+	if err := unix.SchedSetaffinity(0, &all); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -708,6 +825,75 @@ func TestTraceOfATimeout(t *testing.T) {
 	}
 }
 
+// A connection is never told to have ended as one with the same ends did in a namespace that is not recorded.
+func TestTraceBesideAnotherNamespace(t *testing.T) {
+	if !ownPorts(t) {
+		return
+	}
+	r := newRecording(t)
+	s := tracedSockets(t, r)
+	r.sampleNow(s)
+	const local, remote = 50_000, 7000
+	connect := func(linger int) {
+		t.Helper()
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", fmt.Sprintf("127.0.0.1:%d", remote))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: local}}
+		client, err := d.Dial("tcp4", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if err := client.(*net.TCPConn).SetLinger(linger); err != nil {
+			t.Fatal(err)
+		}
+		server, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		client.Close()
+		io.Copy(io.Discard, server) // until that has come
+	}
+	elsewhere := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never let go: the thread ends with the goroutine
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err == nil {
+			err = crowd.LoopbackUp()
+		}
+		if err == nil {
+			connect(0) // reset
+		}
+		elsewhere <- err
+	}()
+	if err := <-elsewhere; err != nil {
+		t.Fatal(err)
+	}
+	connect(-1)
+	// The reset came to nobody in particular, so that the other end here may be either of two.
+	const ask = `SELECT iif(local_port = ?1, 'client', 'server') AS side, coalesce(outcome, 'established') AS outcome, iif(local_port = ?1, owner_how, 'any') AS owner_how
+		FROM closed_sockets WHERE ?1 IN (local_port, remote_port) ORDER BY side`
+	want := []map[string]any{
+		{"side": "client", "outcome": "established", "owner_how": "trace"},
+		{"side": "server", "outcome": "established", "owner_how": "any"},
+	}
+	var rows []map[string]any
+	for range 1000 { // until their closes are told
+		r.sampleNow(s)
+		if rows = r.rows(ask, local); len(rows) >= len(want) {
+			break
+		}
+	}
+	if diff := gocmp.Diff(want, rows); diff != "" {
+		unlessLost(t, r, s)
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // A connect for which no local port is left names who made it and where to, and it is no silence of the other end.
 func TestTraceWithoutALocalPort(t *testing.T) {
 	if !ownPorts(t) {
@@ -806,6 +992,9 @@ func TestTraceBudget(t *testing.T) {
 	want := func(when string, want any, off bool) {
 		t.Helper()
 		if got := outcome(connect()); got != want || said() != off {
+			if !off {
+				unlessLost(t, r, s)
+			}
 			t.Errorf("%s: %v, want %v; said that it is off: %v", when, got, want, said())
 		}
 	}
@@ -922,9 +1111,11 @@ func BenchmarkTrace(b *testing.B) {
 		tr.Take(&tracepoint.Sample{ID: testState, Raw: raw, PID: pid, Time: now + after})
 	}
 	claim := func(src, dst uint16) {
-		if tr.claim(&sockdiag.Record{Family: unix.AF_INET, SPort: src, DPort: dst}) == nil {
+		e := tr.claim(&sockdiag.Record{Family: unix.AF_INET, SPort: src, DPort: dst}, 0)
+		if e == nil {
 			b.Fatal("nothing is known of it")
 		}
+		tr.done(e)
 	}
 	const (
 		together = 500 // come in 50 ms at 10,000 a second
