@@ -62,6 +62,26 @@ func heard(t *testing.T, s *sockets, n int) {
 	eventually(t, fmt.Sprintf("%d closes are heard of", n), func() bool { return c.heard() >= n })
 }
 
+// heardOf waits until so many closes stand in the log of closes whose other end is known: package net tries out what the system can with sockets that it
+// does not connect.
+func heardOf(t *testing.T, s *sockets, n int) {
+	t.Helper()
+	c := s.closes[0]
+	eventually(t, fmt.Sprintf("%d closed connections are heard of", n), func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		connections := 0
+		for _, list := range [...][]closeEvent{c.events.single, c.events.sampled} {
+			for i := range list {
+				if list[i].rec.DPort != 0 {
+					connections++
+				}
+			}
+		}
+		return connections >= n
+	})
+}
+
 // wallNow is the time as the recording has it.
 func wallNow() float64 { return float64(time.Now().UnixMicro()) / 1e6 }
 
@@ -112,10 +132,9 @@ func TestClosesBetweenSamples(t *testing.T) {
 		want[ends{"tcp", here, there}] = end{1500, 70, from, from + 5}
 		want[ends{"tcp", there, here}] = end{70, 1501, from, from + 5}
 	}
-	heard(t, s, len(want))
+	heardOf(t, s, len(want))
 	r.sampleNow(s)
 	after := wallNow()
-	// Package net tries out what the system can with sockets of its own, whose closes come late.
 	rows := r.rows("SELECT * FROM closed_sockets WHERE proto = 'tcp' AND remote_port > 0")
 	if len(rows) != len(want) {
 		t.Errorf("%d closes are recorded, want %d", len(rows), len(want))
@@ -284,8 +303,11 @@ func TestClosesBeyondTheBudget(t *testing.T) {
 		total.sent += row["bytes_sent"].(int64)
 		total.received += row["bytes_received"].(int64)
 	}
-	if want := (sums{2, 2 * made, 5 * made, 5*made + 2*made - fins}); total != want {
-		t.Errorf("%+v, want %+v", total, want)
+	// That of a client whose FIN was acknowledged before the other one's came is told before that: it may come after close has let go of the socket.
+	servers, clients := int64(made), made-fins
+	want := sums{2, 2 * made, 5 * made, total.received}
+	if total != want || total.received < 5*made+servers || total.received > 5*made+servers+clients {
+		t.Errorf("%+v, want %+v and %d bytes received, with %d FINs at least and %d at most", total, want, 5*made, servers, servers+clients)
 	}
 	if alone < 3 || alone > 100*100/(2*made)+1 {
 		t.Errorf("%d closes are kept one by one", alone)
