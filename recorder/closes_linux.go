@@ -211,7 +211,7 @@ const undatedMost = 4 * batchMost
 // date enters into the log of closes what was taken: it happened between since and now.
 func (c *closes) date(since time.Duration) (now time.Duration) {
 	now = kernel.SinceBoot()
-	if c.trace != nil && len(c.undated) > 0 {
+	if len(c.undated) > 0 {
 		c.trace.drain() // what happened to these sockets stands in its rings by now
 	}
 	for i := range c.undated {

@@ -286,6 +286,7 @@ func (s *sockets) read(ctx context.Context) {
 	if !owned {
 		s.owners.ForgetAll()
 	}
+	s.trace.drain() // who closed a socket while its owner was looked for
 	s.collectCloses()
 	for _, p := range s.protocols {
 		if p.ok {

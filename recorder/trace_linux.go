@@ -246,6 +246,9 @@ func (t *trace) read() {
 
 // drain takes what is in the rings.
 func (t *trace) drain() {
+	if t == nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.drainLocked()

@@ -702,6 +702,37 @@ func TestTraceOfSampledSockets(t *testing.T) {
 	}
 }
 
+// Who closes a socket while its owner is looked for is its owner in that sample, too.
+func TestTraceOfACloseDuringTheSearch(t *testing.T) {
+	if !ownPorts(t) {
+		return
+	}
+	r := newRecording(t)
+	s := tracedSockets(t, r)
+	r.sampleNow(s)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.owners.Opener = func(*owners.Held) int32 { accepted.Close(); return 0 } // what the search begins with
+	r.sampleNow(s)
+	want := []map[string]any{{"state": "ESTABLISHED", "pid": int64(os.Getpid()), "owner_how": "trace"}}
+	if diff := gocmp.Diff(want, r.rows("SELECT state, pid, owner_how FROM sockets_now WHERE local_port = ? AND state <> 'LISTEN'", port(l.Addr().String()))); diff != "" {
+		unlessLost(t, r, s)
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // The rings are emptied before they are full, whether a close is told or a sample taken, or not.
 func TestTraceReadsItsRings(t *testing.T) {
 	t.Parallel()
