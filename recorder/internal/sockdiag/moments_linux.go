@@ -23,10 +23,18 @@ func tickAgo(at time.Duration, ms uint32) Tick {
 	return TickOf(at - ago)
 }
 
+// age is how many ticks ago a tick of the past is.
+func (t Tick) age(now Tick) Tick {
+	const hour = Tick(time.Hour / tickLength)
+	if now-t > math.MaxUint32-hour {
+		return 0 // the kernel told of it after the time that is taken for now
+	}
+	return now - t
+}
+
 // Past is how many ticks after boot a tick of the past is, as seen at that time.
 func (t Tick) Past(at time.Duration) int64 {
-	const hour = Tick(time.Hour / tickLength) // of which the kernel may have told later than at
-	return int64(at/tickLength) + int64(hour) - int64(Tick(at/tickLength)+hour-t)
+	return int64(at/tickLength) - int64(t.age(Tick(at/tickLength)))
 }
 
 // Ahead is the same of one that may be to come.
@@ -106,19 +114,19 @@ type Settle struct {
 // Settle leaves out the moments that are not known, or would move again soon, and notes what was long ago. last is the record before, r that of
 // the time at.
 func (r *Record) Settle(last *Record, at time.Duration, s Settle) {
-	before := func(t, last Tick) bool {
-		return t != last && s.Woke != 0 && t != 0 && t.Past(at) < int64(s.Woke/tickLength)
+	if r.Has&HasMoments == 0 && r.Timer != timerKeepalive {
+		return
 	}
-	ago := func(t Tick) bool { return t != 0 && int64(at/tickLength)-t.Past(at) >= int64(s.Quiet/tickLength) }
+	now, quietFor, woke := Tick(at/tickLength), Tick(s.Quiet/tickLength), Tick(s.Woke/tickLength)
 	quiet := false
 	if r.Has&HasMoments != 0 {
-		if before(r.LastSent, last.LastSent) {
+		if woke != 0 && r.LastSent != last.LastSent && r.LastSent.age(now) > woke.age(now) {
 			r.LastSent = 0
 		}
-		if before(r.LastRecv, last.LastRecv) {
+		if woke != 0 && r.LastRecv != last.LastRecv && r.LastRecv.age(now) > woke.age(now) {
 			r.LastRecv = 0
 		}
-		sent, received := ago(r.LastSent), ago(r.LastRecv)
+		sent, received := r.LastSent != 0 && r.LastSent.age(now) >= quietFor, r.LastRecv != 0 && r.LastRecv.age(now) >= quietFor
 		if sent && r.BytesSent > 0 {
 			r.Has |= SentLongAgo
 		}
@@ -129,7 +137,7 @@ func (r *Record) Settle(last *Record, at time.Duration, s Settle) {
 	}
 	if r.Timer == timerKeepalive && r.Tries == 0 && r.TimerEnds != 0 {
 		// Where each probe is answered, the timer begins anew every time: one of 15 s would have four moments a minute.
-		long := r.TimerEnds == last.TimerEnds || r.TimerEnds.Ahead(at)-int64(at/tickLength) >= int64(s.Quiet/tickLength)
+		long := r.TimerEnds == last.TimerEnds || int32(r.TimerEnds-now) >= int32(quietFor)
 		if !quiet || !long {
 			r.TimerEnds = 0
 		}
