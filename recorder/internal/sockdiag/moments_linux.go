@@ -45,7 +45,7 @@ func (t Tick) Ahead(at time.Duration) int64 {
 // isNear reports whether two moments may be the same one.
 //
 // What is told in whole ticks of the kernel from now, moves by one of them, at most 10 ms; that now is read before the kernel
-// writes, moves it by the time that it takes to write 32 KB, or by much more where something else runs meanwhile. A timer that begins anew ends at
+// writes, moves it by the time that it takes to write 32 KB, or by much more where something else runs meanwhile. A timer that is set again ends at
 // least a minimal RTO of 200 ms later. Were it less, the moment kept would be wrong by 0.1 s.
 func (t Tick) isNear(o Tick) bool {
 	const near = 10
@@ -60,7 +60,7 @@ const (
 	timerProbe      = 4
 )
 
-// tellTimer says when the timer runs out, which the kernel tells in ms from at. That of a connection on which data flows begins anew
+// tellTimer says when the timer runs out, which the kernel tells in ms from at. That of a connection on which data flows starts again
 // with every acknowledgement and says nothing; one of TIME_WAIT ends a minute after it began.
 func (r *Record) tellTimer(tries uint8, expires uint32, at time.Duration) {
 	if at == 0 || r.Has&HasInfo == 0 {
@@ -136,7 +136,7 @@ func (r *Record) Settle(last *Record, at time.Duration, s Settle) {
 		quiet = sent && received
 	}
 	if r.Timer == timerKeepalive && r.Tries == 0 && r.TimerEnds != 0 {
-		// Where each probe is answered, the timer begins anew every time: one of 15 s would have four moments a minute.
+		// Where each probe is answered, the timer starts again every time: one of 15 s would have four moments a minute.
 		long := r.TimerEnds == last.TimerEnds || int32(r.TimerEnds-now) >= int32(quietFor)
 		if !quiet || !long {
 			r.TimerEnds = 0

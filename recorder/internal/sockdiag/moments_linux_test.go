@@ -167,8 +167,8 @@ func TestMomentsMove(t *testing.T) {
 	}
 }
 
-// A keepalive timer that begins anew while nothing moves is told again where that lasts, and not where it is short.
-func TestKeepaliveBeginsAnew(t *testing.T) {
+// A keepalive timer that starts again while nothing moves is told again where that lasts, and not where it is short.
+func TestKeepaliveStartsAgain(t *testing.T) {
 	t.Parallel()
 	s := Settle{Quiet: 5 * time.Minute}
 	for _, period := range []time.Duration{15 * time.Second, 75 * time.Second, 299 * time.Second, 10 * time.Minute, 2 * hour} {
