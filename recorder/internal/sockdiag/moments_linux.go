@@ -97,12 +97,14 @@ func (r *Record) rememberMoments(last *Record) {
 	if r.Has&last.Has&HasMoments == 0 {
 		return
 	}
-	if r.BytesSent == last.BytesSent && last.LastSent != 0 {
-		r.LastSent = last.LastSent
+	keep := func(t *Tick, last Tick, bytes, before uint64) {
+		// Before any byte has moved, the age is that of the connection, and in SYN_SENT none at all.
+		if last != 0 && bytes == before && (bytes > 0 || t.isNear(last)) {
+			*t = last
+		}
 	}
-	if r.BytesRecv == last.BytesRecv && last.LastRecv != 0 {
-		r.LastRecv = last.LastRecv
-	}
+	keep(&r.LastSent, last.LastSent, r.BytesSent, last.BytesSent)
+	keep(&r.LastRecv, last.LastRecv, r.BytesRecv, last.BytesRecv)
 }
 
 // Settle says how moments are told.

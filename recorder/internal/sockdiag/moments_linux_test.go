@@ -172,7 +172,7 @@ func TestKeepaliveStartsAgain(t *testing.T) {
 	t.Parallel()
 	s := Settle{Quiet: 5 * time.Minute}
 	for _, period := range []time.Duration{15 * time.Second, 75 * time.Second, 299 * time.Second, 10 * time.Minute, 2 * hour} {
-		told := map[Tick]bool{}
+		told, missing := map[Tick]bool{}, 0
 		var last Record
 		const lasts = 12 * hour
 		for elapsed := time.Duration(0); elapsed < lasts; elapsed += 5 * time.Second {
@@ -180,14 +180,17 @@ func TestKeepaliveStartsAgain(t *testing.T) {
 				sent: uint32(elapsed.Milliseconds()), received: uint32(elapsed.Milliseconds()), bytesSent: 1, bytesReceive: 1}
 			last = m.after(t, &last, s)
 			told[last.TimerEnds] = true
+			if last.TimerEnds == 0 && elapsed >= s.Quiet {
+				missing++
+			}
 		}
 		delete(told, 0)
 		want := int(lasts / period)
 		if period < s.Quiet {
 			want = 0
 		}
-		if len(told) != want {
-			t.Errorf("of %v: %d moments in %v, want %d", period, len(told), lasts, want)
+		if len(told) != want || want > 0 && missing > 0 {
+			t.Errorf("of %v: %d moments in %v, want %d; in %d samples there is none", period, len(told), lasts, want, missing)
 		}
 	}
 }
@@ -217,6 +220,41 @@ func TestMomentsAndSuspension(t *testing.T) {
 	}
 }
 
+// Where the numbers begin again, a machine that was never suspended knows what was before.
+func TestMomentsOfALongTime(t *testing.T) {
+	t.Parallel()
+	const around = time.Duration(1<<32) * 10 * time.Millisecond
+	m := moving{at: around + hour, sent: 7_200_000, received: 3_500_000, bytesSent: 5, bytesReceive: 6}
+	r := m.after(t, &Record{}, Settle{Quiet: 5 * time.Minute})
+	if r.Has&(SentLongAgo|RecvLongAgo) != SentLongAgo|RecvLongAgo || r.LastSent.Past(m.at) != int64((around-hour)/(10*time.Millisecond)) {
+		t.Errorf("has %b, sent at %d", r.Has, r.LastSent.Past(m.at))
+	}
+}
+
+// While nothing has moved, the ages are those of the connection, which begin when it is made.
+func TestMomentsOfANewConnection(t *testing.T) {
+	t.Parallel()
+	s := Settle{Quiet: 5 * time.Minute}
+	begun := moving{at: 5 * hour, timer: on, sent: 17_700_000, received: 17_700_000} // SYN_SENT: the kernel's clock, which began five minutes before boot
+	last := begun.after(t, &Record{}, s)
+	made := moving{at: 5*hour + time.Second, timer: keep, expires: 7_199_000, sent: 500, received: 500}
+	last = made.after(t, &last, s)
+	want := ticks(made.at - 500*time.Millisecond)
+	if last.LastSent != want || last.LastRecv != want || last.TimerEnds != 0 {
+		t.Errorf("sent %v, received %v, ends %v, want %v, the same, none", last.LastSent, last.LastRecv, last.TimerEnds, want)
+	}
+	made.at, made.expires, made.sent, made.received = made.at+time.Second, made.expires-1010, made.sent+1020, made.received+1010
+	if again := made.after(t, &last, s); again != last {
+		t.Errorf("a second later:\ngot  %+v\nwant %+v", again, last)
+	}
+	unknown := last
+	unknown.LastSent, unknown.LastRecv, unknown.BytesSent, unknown.BytesRecv = 0, 0, 7, 8
+	made.bytesSent, made.bytesReceive = 7, 8
+	if got := made.after(t, &unknown, s); got.LastSent == 0 || got.LastRecv == 0 {
+		t.Errorf("what was not known before: sent %v, received %v", got.LastSent, got.LastRecv)
+	}
+}
+
 // A tick says which moment it is near another one, also where the numbers begin again.
 func TestTick(t *testing.T) {
 	t.Parallel()
@@ -236,6 +274,11 @@ func TestTick(t *testing.T) {
 		}
 		if TickOf(at) == 0 {
 			t.Errorf("%v is no moment", at)
+		}
+		if at > time.Second && at%around > time.Second {
+			if got := TickOf(at - time.Second).Ahead(at); got != int64((at-time.Second)/(10*time.Millisecond)) {
+				t.Errorf("a timer that ran out a second before %v: %d", at, got)
+			}
 		}
 	}
 	// The kernel may have told of it after the time with which it is compared.
@@ -272,6 +315,9 @@ func TestDeliveryRateStandsStill(t *testing.T) {
 		if got := r.DeliveryRate.Long(); got != c.want || r.Has&(HasRate|IsAppLimited) != c.has {
 			t.Errorf("%s: got %d, has %b, want %d and %b", fmt.Sprint(c.rate, " ", c.limited), got, r.Has&(HasRate|IsAppLimited), c.want, c.has)
 		}
+	}
+	if got := told(&Record{Has: HasInfo | HasRate, DeliveryRate: 1}, 100_000, 1).DeliveryRate; got != 0 {
+		t.Errorf("the application sets it, after 1 byte/s: %d", got)
 	}
 	limited := told(&first, 100_000, 1)
 	if got := told(&limited, 70_000, 0).DeliveryRate.Long(); got != 65536 {
