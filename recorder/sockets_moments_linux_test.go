@@ -368,6 +368,14 @@ func TestMomentsOfARecording(t *testing.T) {
 		t.Errorf("of no moment: %f and %f", past, ahead)
 	}
 
+	s := &sockets{moments: m}
+	for has, want := range map[sockdiag.Has][2]float64{0: {}, sockdiag.SentLongAgo: {m.past(700), 0}, sockdiag.RecvLongAgo: {0, m.past(800)}} {
+		var v store.Socket
+		s.moreValues(&protocol{}, &sockdiag.Record{LastSent: 700, LastRecv: 800, Has: has}, &v)
+		if got := [2]float64{v.LastSent, v.LastRecv}; got != want {
+			t.Errorf("has %b: last moved at %v, want %v", has, got, want)
+		}
+	}
 	for interval, want := range map[time.Duration]time.Duration{time.Second: 5 * time.Minute, 10 * second: 5 * time.Minute, time.Minute: 30 * time.Minute} {
 		w, err := store.Create(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "test.db"), Interval: interval, Version: "test", Boot: store.Boot{ID: "boot"}})
 		if err != nil {
