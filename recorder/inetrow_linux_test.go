@@ -32,11 +32,15 @@ func TestOlderTCPInfo(t *testing.T) {
 		{"Linux 4.2", 144, store.Socket{
 			MSS: word(16), PMTU: word(60), RTT: word(68), RTTVar: word(72), Cwnd: word(80), Retransmits: word(100), Lost: word(32), SSThresh: word(76), RTO: store.Of(0), Tries: store.Of(0), Backoff: store.Of(2),
 			BytesSent: long(120), BytesReceived: long(128), SegsOut: word(136), SegsIn: word(140)}},
+		{"Linux 4.9", 168, store.Socket{
+			MSS: word(16), PMTU: word(60), RTT: word(68), RTTVar: word(72), Cwnd: word(80), Retransmits: word(100), Lost: word(32), SSThresh: word(76), RTO: store.Of(0), Tries: store.Of(0), Backoff: store.Of(2),
+			BytesSent: long(120), BytesReceived: long(128), SegsOut: word(136), SegsIn: word(140),
+			NotSent: store.Of(32), MinRTT: store.Of(32), DeliveryRate: store.Of(int64(32) << 32), AppLimited: store.Of(0)}}, // 42 << 32, of which the low bits are left out
 		{"Linux 6.18", 280, store.Socket{
 			MSS: word(16), PMTU: word(60), RTT: word(68), RTTVar: word(72), Cwnd: word(80), Retransmits: word(100), Lost: word(32), SSThresh: word(76), RTO: store.Of(0), Tries: store.Of(0), Backoff: store.Of(2),
 			BytesSent: long(200), BytesReceived: long(128), SegsOut: word(136), SegsIn: word(140),
 			Busy: ms(168), RwndLimited: ms(176), SndbufLimited: ms(184), // of microseconds
-			NotSent: store.Of(32), MinRTT: store.Of(32), Reordered: store.Of(56)}}, // 37, 38 and 57, of which the low bits are left out
+			NotSent: store.Of(32), MinRTT: store.Of(32), Reordered: store.Of(56), DeliveryRate: store.Of(int64(32) << 32), AppLimited: store.Of(0)}}, // 37, 38 and 57, of which the low bits are left out
 	} {
 		r, err := sockdiag.DecodeInet(kerneltest.InetMessage(sockdiag.StateEstablished, sockdiag.InetDiagInfo, kerneltest.TCPInfo(c.size)))
 		if err != nil {

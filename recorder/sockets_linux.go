@@ -36,8 +36,9 @@ type sockets struct {
 	closes    []*closes   // one for each namespace, when they are to be heard
 	traffic   []*traffic  // one for each namespace
 	dumped    []dumpTime  // when the last samples were, the oldest first
-	monitor   *monitor    // nil: closes are not heard
-	trace     *trace      // nil: connections are not traced
+	moments   moments
+	monitor   *monitor // nil: closes are not heard
+	trace     *trace   // nil: connections are not traced
 	debug     debuglog.Logs
 	without   without  // sources that are not read
 	off       []source // those that stand for closes and traffic then
@@ -60,6 +61,7 @@ func newSockets(w *store.Writer, namespaces ...namespace) source {
 		}
 		return 0
 	}
+	s.moments.settle.Quiet = max(quietFor, quietSamples*w.Interval())
 	for _, ns := range namespaces {
 		s.enter(ns)
 	}
@@ -623,6 +625,7 @@ func (s *sockets) see(p *protocol, key uint64, r *sockdiag.Record, name []byte) 
 		r.Inode = 0 // nobody can have it open
 	}
 	r.Remember(&e.Rec)
+	r.Settle(&e.Rec, p.diag.Filled, s.moments.settle)
 	if e.Rec == *r && e.name == string(name) && !e.Unlisted {
 		return
 	}

@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/netip"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -244,21 +243,13 @@ func (s *sockets) moreValues(p *protocol, r *sockdiag.Record, v *store.Socket) {
 	if r.Has&sockdiag.HasInfo != 0 {
 		v.Options = s.texts.options(r.Options, r.WScale)
 	}
-	v.TimerEnds = s.moment(time.Duration(r.TimerEnds) * time.Second)
-	if r.LastSent != 0 {
-		v.LastSent = s.moment(time.Duration(r.LastSent-1)*time.Hour + 1)
+	v.TimerEnds = s.moments.ahead(r.TimerEnds)
+	if r.Has&sockdiag.SentLongAgo != 0 {
+		v.LastSent = s.moments.past(r.LastSent)
 	}
-	if r.LastRecv != 0 {
-		v.LastRecv = s.moment(time.Duration(r.LastRecv-1)*time.Hour + 1)
+	if r.Has&sockdiag.RecvLongAgo != 0 {
+		v.LastRecv = s.moments.past(r.LastRecv)
 	}
-}
-
-// moment is a moment since boot in whole unix seconds, 0 for none.
-func (s *sockets) moment(at time.Duration) float64 {
-	if at == 0 {
-		return 0
-	}
-	return math.Round(s.writer.Moment(at))
 }
 
 func asBit(set bool) store.Int {
@@ -317,6 +308,9 @@ func tcpValues(r *sockdiag.Record, v *store.Socket) {
 	}
 	if r.Has&sockdiag.HasBusy != 0 {
 		v.Busy, v.RwndLimited, v.SndbufLimited = store.Of(r.Busy), store.Of(r.RwndLimited), store.Of(r.SndbufLimited)
+	}
+	if r.Has&sockdiag.HasRate != 0 {
+		v.AppLimited, v.DeliveryRate = asBit(r.Has&sockdiag.IsAppLimited != 0), store.NonZero(r.DeliveryRate.Long())
 	}
 	if r.Has&sockdiag.HasReorder != 0 {
 		v.Reordered = store.Of(r.Reordered)

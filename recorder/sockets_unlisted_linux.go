@@ -69,8 +69,9 @@ func (p *protocol) unlist(e *socket, now float64) {
 	if r.Has&sockdiag.HasInfo != 0 {
 		r.Has |= sockdiag.HasLast
 	}
-	r.Has &^= sockdiag.HasInfo | sockdiag.HasQueues | sockdiag.HasUnsent | sockdiag.HasSndWnd | sockdiag.HasRcvWnd | sockdiag.HasBuffers | sockdiag.HasTOS | sockdiag.HasShutdown | sockdiag.HasV6Only
-	r.TimerEnds, r.LastSent, r.LastRecv = 0, 0, 0
+	r.Has &^= sockdiag.HasInfo | sockdiag.HasQueues | sockdiag.HasUnsent | sockdiag.HasSndWnd | sockdiag.HasRcvWnd | sockdiag.HasBuffers | sockdiag.HasTOS | sockdiag.HasShutdown | sockdiag.HasV6Only |
+		sockdiag.HasMoments | sockdiag.SentLongAgo | sockdiag.RecvLongAgo | sockdiag.HasRate | sockdiag.IsAppLimited
+	r.TimerEnds, r.LastSent, r.LastRecv, r.DeliveryRate = 0, 0, 0, 0
 	r.State, r.Timer, r.Inode, r.RecvQ, r.SendQ = sockdiag.StateClose, 0, e.Inode, 0, 0
 	if e.ended == 0 && r.DPort != 0 && p.proto == "tcp" {
 		e.ended = now
@@ -243,6 +244,7 @@ func (s *sockets) rememberTime() {
 	now, ts := kernel.SinceBoot(), s.writer.Now()
 	since := time.Duration((s.writer.Moment(now) - ts) * float64(time.Second))
 	s.dumped = append(s.dumped, dumpTime{now - since, ts})
+	s.moments.begin(now, now-kernel.Awake(), ts-(now-since).Seconds())
 }
 
 // tsOf is the ts of a moment of the past, between those of the samples before and after it.

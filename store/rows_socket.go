@@ -60,13 +60,13 @@ type Socket struct {
 	RTO        Int     `col:"rto_ms,rare" since:"18" unit:"ms" doc:"After how long what is not acknowledged is sent again (tcpi_rto), down to its two leading digits."`
 	Tries      Int     `col:"tries,rare" since:"18" doc:"How often in a row it was sent again, or probed, without an answer, as netstat -o shows it (tcpi_retransmits, tcpi_probes)."`
 	Backoff    Int     `col:"backoff,rare" since:"18" doc:"How often the time of the timer, retransmit or probe, was doubled (tcpi_backoff)."`
-	TimerEnds  float64 `col:"timer_ends,rare" since:"18" doc:"When the timer, retransmit or probe, runs out, to 2 s, where it ran out before (idiag_expires); else NULL."`
+	TimerEnds  float64 `col:"timer_ends,rare" since:"18" doc:"When the timer runs out, to 0.1 s (idiag_expires): of every probe; of retransmit where it ran out before; of keepalive where a probe was not answered, and where nothing has moved for 5 minutes and 5 more are left (the kernel looks then whether it was idle all the time, and may wait on); else NULL. The kernel may come to it an eighth of the time later."`
 	SndWnd     Int     `col:"snd_wnd,rare" since:"18" unit:"bytes" doc:"Window that the other end offers (tcpi_snd_wnd, Linux 5.4), where it has no room for a segment, down to the next of 1, 2, 3, 4, 6, 8, 12, 16 and so on; 0: it takes nothing. NULL where it is wider, or not known."`
 	RcvWnd     Int     `col:"rcv_wnd,rare" since:"18" unit:"bytes" doc:"Window that this end offers (tcpi_rcv_wnd, Linux 6.2), where it has no room for a segment, rounded like snd_wnd; NULL where it is wider, or not known."`
 	RcvBuf     Int     `col:"rcvbuf,rare" since:"18" unit:"bytes" doc:"Limit of the receive buffer (SO_RCVBUF); of a TCP connection, where the kernel tunes it, down to the next of 1, 2, 3, 4, 6, 8, 12, 16 and so on."`
 	SndBuf     Int     `col:"sndbuf,rare" since:"18" unit:"bytes" doc:"Limit of the send buffer (SO_SNDBUF); of a TCP connection, where the kernel tunes it, down to the next of 1, 2, 3, 4, 6, 8, 12, 16 and so on."`
-	LastSent   float64 `col:"last_sent,rare" since:"18" doc:"Begin of the hour since boot in which data last went out, where that is an hour ago (tcpi_last_data_sent); else NULL: bytes_sent tells when it last grew."`
-	LastRecv   float64 `col:"last_received,rare" since:"18" doc:"Begin of the hour since boot in which data last came in, where that is an hour ago (tcpi_last_data_recv); else NULL: bytes_received tells when it last grew."`
+	LastSent   float64 `col:"last_sent,rare" since:"18" doc:"When data last went out, to the kernel's tick of at most 10 ms (tcpi_last_data_sent), where that is 5 minutes ago, or 30 samples where these are rarer; else NULL: bytes_sent tells in which sample it last grew."`
+	LastRecv   float64 `col:"last_received,rare" since:"18" doc:"When data last came in, to the kernel's tick of at most 10 ms (tcpi_last_data_recv), where that is 5 minutes ago, or 30 samples where these are rarer; else NULL: bytes_received tells in which sample it last grew."`
 	Options    string  `col:"options,rare" since:"18" doc:"TCP options that both ends agreed on, as ss names them: ts, sack, wscale:other,own, ecn, ecnseen (the path marks), fastopen."`
 	TOS        Int     `col:"tos,rare" since:"18" doc:"Type of service of what it sends (IP_TOS, IPV6_TCLASS): DSCP in the upper six bits."`
 	V6Only     Int     `col:"v6only,rare" since:"18" doc:"Of an IPv6 socket that is not connected: 1 where it takes no IPv4 (IPV6_V6ONLY)."`
@@ -75,6 +75,9 @@ type Socket struct {
 	Direction  string  `col:"direction,rare" since:"18" doc:"listen; in: the other end connected to this one; out: this end connected. NULL where it is not known: it was seen neither being opened nor on a port that something listened on when it was first seen."`
 	Groups     string  `col:"netlink_groups,rare" since:"20" doc:"Multicast groups that a netlink socket has joined, by the names of linux/rtnetlink.h and linux/sock_diag.h, or by their numbers."`
 	StateSince float64 `col:"state_since,rare" since:"23" doc:"When a TCP connection came to its state, other than ESTABLISHED and TIME_WAIT: the first sample that saw it there, so it may have been in it since the sample before; ts - state_since is for how long. NULL where it was in that state already when the recorder began."`
+
+	DeliveryRate Int `col:"delivery_rate,rare" since:"24" unit:"bytes/s" doc:"How fast data last arrived at the other end, where app_limited is 0 (tcpi_delivery_rate, Linux 4.9): about, between two thirds and twice of it. NULL where app_limited is 1, or nothing was acknowledged yet."`
+	AppLimited   Int `col:"app_limited,rare" since:"24" doc:"1 where the application gave less to send than the path could take, when the speed was last measured; 0 where the path or the other end set it (tcpi_delivery_rate_app_limited)."`
 }
 
 // SocketOwnerID names one process's hold on one socket.

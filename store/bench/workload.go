@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -17,7 +18,8 @@ type Workload struct {
 	ids     []store.SocketID
 	vals    []store.Socket
 	known   []*store.Subject[store.SocketID, store.Socket]
-	touched []bool // since the last sample
+	touched []bool          // since the last sample
+	moved   []time.Duration // when that last was; see resting
 	next    int
 	groups  int // of sockets that are counted, besides
 	counts  []int
@@ -48,7 +50,7 @@ func NewWorkload(ctx context.Context, path string, sockets, groups int, interval
 		groups:  groups, counts: make([]int, groups),
 	}
 	l.ids, l.vals = make([]store.SocketID, sockets), make([]store.Socket, sockets)
-	l.known, l.touched = make([]*store.Subject[store.SocketID, store.Socket], sockets), make([]bool, sockets)
+	l.known, l.touched, l.moved = make([]*store.Subject[store.SocketID, store.Socket], sockets), make([]bool, sockets), make([]time.Duration, sockets)
 	for i := range l.ids {
 		l.replace(i)
 	}
@@ -90,10 +92,28 @@ func (l *Workload) replace(i int) {
 		Retransmits: store.Of(0), RTT: store.Of(200 + l.rand.IntN(30000)), RTTVar: store.Of(100 + l.rand.IntN(10000)), Cwnd: store.Of(10), Drops: store.Of(0),
 		Busy: store.Of(l.rand.IntN(2000)), RwndLimited: store.Of(0), SndbufLimited: store.Of(0), NotSent: store.Of(0), Lost: store.Of(0), Reordered: store.Of(0),
 		Tries: store.Of(0), Backoff: store.Of(0), RcvBuf: store.Of(131072), SndBuf: store.Of(65536),
-		Options: []string{"ts sack wscale:7,7", "ts sack wscale:8,7", "sack wscale:8,7"}[l.rand.IntN(3)], TOS: store.Of(0), Direction: "in",
+		AppLimited: store.Of(1), Options: []string{"ts sack wscale:7,7", "ts sack wscale:8,7", "sack wscale:8,7"}[l.rand.IntN(3)], TOS: store.Of(0), Direction: "in",
 	}
 	v := &l.vals[i]
 	v.MinRTT, v.RTO = rounded(v.RTT.Or(0)), store.Of((200+v.RTT.Or(0)/1000)/10*10)
+	l.moved[i] = l.uptime
+	if l.next%20 == 0 { // a transfer at 10 kB/s to 100 MB/s
+		v.AppLimited, v.DeliveryRate = store.Of(0), rounded(int64(1e4*math.Pow(1e4, l.rand.Float64())))
+	}
+}
+
+// rest has a connection on which nothing has moved for a while say since when, as the recorder does.
+func (l *Workload) rest(i int) {
+	const quiet = 5 * time.Minute
+	v := &l.vals[i]
+	if v.State == "ESTABLISHED" && v.LastSent == 0 && l.uptime-l.moved[i] >= max(quiet, 30*l.options.Interval) {
+		v.LastSent = seconds(workloadStart.Add(l.moved[i]))
+		v.LastRecv = v.LastSent
+		if v.Timer == "keepalive" {
+			v.TimerEnds = v.LastSent + 7200
+		}
+		l.touched[i] = true
+	}
 }
 
 // rounded is n rounded down to the next power of two, or to that and a half.
@@ -123,7 +143,11 @@ func (l *Workload) move() {
 	for range n / 5 {
 		i := l.connected()
 		v := &l.vals[i]
-		l.touched[i] = true
+		l.touched[i], l.moved[i] = true, l.uptime
+		v.LastSent, v.LastRecv, v.TimerEnds = 0, 0, 0
+		if v.DeliveryRate != (store.Int{}) && l.rand.IntN(5) == 0 {
+			v.DeliveryRate = rounded(max(1000, v.DeliveryRate.Or(0)<<l.rand.IntN(3)>>1))
+		}
 		sent := l.rand.IntN(100_000)
 		v.BytesSent = store.Of(v.BytesSent.Or(0) + int64(sent))
 		v.BytesReceived = store.Of(v.BytesReceived.Or(0) + int64(l.rand.IntN(2000)))
@@ -135,6 +159,9 @@ func (l *Workload) move() {
 		v.RTO = store.Of((200 + v.RTT.Or(0)/1000) / 10 * 10)
 	}
 	l.uptime += l.options.Interval
+	for i := range l.ids {
+		l.rest(i)
+	}
 }
 
 // TS is when sample i of the workload, counted from 0, is taken.

@@ -12,3 +12,10 @@ func SinceBoot() time.Duration {
 	unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // cannot fail for a clock that is there
 	return time.Duration(now.Nano())
 }
+
+// Awake is the same without the time for which the machine was suspended.
+func Awake() time.Duration {
+	var now unix.Timespec
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
+	return time.Duration(now.Nano())
+}

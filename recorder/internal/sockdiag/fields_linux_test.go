@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -177,6 +176,10 @@ func TestTCPInfoOfEveryKernel(t *testing.T) {
 					want.NotSent, want.MinRTT = coarseOf(32), coarseOf(32)
 					want.Has |= HasUnsent
 				}
+				if size >= 168 { // tcpi_delivery_rate, and the bit before it is 0
+					want.DeliveryRate = coarseOf(twoWords(41, 42))
+					want.Has |= HasRate
+				}
 				if size >= 192 { // tcpi_busy_time, tcpi_rwnd_limited and tcpi_sndbuf_limited
 					want.Busy, want.RwndLimited, want.SndbufLimited = uint32(twoWords(43, 44)/1000), uint32(twoWords(45, 46)/1000), uint32(twoWords(47, 48)/1000)
 					want.Has |= HasBusy
@@ -209,7 +212,7 @@ func TestCoarse(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[uint32]uint32{0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 4, 6: 6, 7: 6, 8: 8, 11: 8, 12: 12, 15: 12, 16: 16, 65535: 49152, 65536: 65536, 98303: 65536, 98304: 98304,
 		1 << 31: 1 << 31, 3 << 30: 3 << 30, 1<<32 - 1: 3 << 30} {
-		if got := coarseOf(n).Number(); got != want {
+		if got := coarseOf(uint64(n)).Number(); got != want {
 			t.Errorf("%d: got %d, want %d", n, got, want)
 		}
 	}
@@ -251,6 +254,12 @@ func TestSmallFieldsOfTCPInfo(t *testing.T) {
 		{"TCP_INFINITE_SSTHRESH", func(b []byte) { word(b, 76, 0x7fffffff) }, func(r Record) any { return r.SSThresh }, uint32(0), uint32(0)},
 		{"tcpi_min_rtt", func(b []byte) { word(b, 148, 100) }, func(r Record) any { return r.MinRTT.Number() }, uint32(96), uint32(0)},
 		{"tcpi_min_rtt not measured", func(b []byte) { word(b, 148, 1<<32-1) }, func(r Record) any { return r.MinRTT.Number() }, uint32(0), uint32(0)},
+		{"tcpi_delivery_rate", func(b []byte) { word(b, 160, 5000) }, func(r Record) any { return [2]any{r.DeliveryRate.Long(), r.Has & (HasRate | IsAppLimited)} }, [2]any{uint64(4096), HasRate}, [2]any{uint64(0), Has(0)}},
+		{"tcpi_delivery_rate of terabytes", func(b []byte) { word(b, 164, 1<<31) }, func(r Record) any { return r.DeliveryRate.Long() }, uint64(3 << 60), uint64(0)},
+		{"tcpi_delivery_rate_app_limited", func(b []byte) { b[7] = 1; word(b, 160, 5000) }, func(r Record) any { return [2]any{r.DeliveryRate.Long(), r.Has & (HasRate | IsAppLimited)} },
+			[2]any{uint64(0), HasRate | IsAppLimited}, [2]any{uint64(0), Has(0)}},
+		{"nothing was delivered", func(b []byte) { b[7] = 1 }, func(r Record) any { return r.Has & (HasRate | IsAppLimited) }, Has(0), Has(0)},
+		{"tcpi_fastopen_client_fail", func(b []byte) { b[7] = 6; word(b, 160, 1) }, func(r Record) any { return r.Has & (HasRate | IsAppLimited) }, HasRate, Has(0)},
 		{"a shut window", func(b []byte) { word(b, 16, 1448); word(b, 228, 0) }, func(r Record) any { return r.SndWnd }, Coarse(0), Wide},
 		{"a narrow window", func(b []byte) { word(b, 16, 1448); word(b, 228, 1447) }, func(r Record) any { return r.SndWnd.Number() }, uint32(1024), Wide.Number()},
 		{"a wide window", func(b []byte) { word(b, 16, 1448); word(b, 228, 1448) }, func(r Record) any { return r.SndWnd }, Wide, Wide},
@@ -262,67 +271,6 @@ func TestSmallFieldsOfTCPInfo(t *testing.T) {
 		}
 		if got := c.got(decode(func([]byte) {})); got != c.otherwise {
 			t.Errorf("%s: got %v, want %v of nothing", c.name, got, c.otherwise)
-		}
-	}
-}
-
-// TestMomentsStandStill: an age and what is left of a timer are told in ms, as moments they do not move while nothing happens.
-func TestMomentsStandStill(t *testing.T) {
-	t.Parallel()
-	const hour = time.Hour
-	message := func(timer, tries byte, expires, sent, received uint32) []byte {
-		info := kerneltest.TCPInfo(240)
-		info[4] = tries & 2 // tcpi_backoff
-		copy(info[44:], words(sent))
-		copy(info[52:], words(received))
-		b := kerneltest.InetMessage(1, 2, info)
-		b[2], b[3] = timer, tries
-		copy(b[52:], words(expires))
-		return b
-	}
-	decode := func(b []byte, at time.Duration, last *Record) Record {
-		r, err := DecodeInetAt(b, at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if last != nil {
-			r.Remember(last)
-		}
-		return r
-	}
-	answered := func(b []byte) []byte {
-		b[3] = 0 // the timer is backed off all the same
-		return b
-	}
-	const ms = uint32(1)
-	// 3 h less 1 ms ago, when the machine had been up for 5 h: the third hour had just begun. 20 s later, read 5 ms early.
-	first := decode(message(1, 1, 1500*ms, 10799999, 7200000), 5*hour, nil)
-	if first.LastSent != 3 || first.LastRecv != 4 || first.TimerEnds != 18002 {
-		t.Errorf("got hours %d and %d, timer %d, want 3, 4, 18002", first.LastSent, first.LastRecv, first.TimerEnds)
-	}
-	second := decode(message(1, 1, 400*ms, 10799999+1000, 7200000+1000), 5*hour+time.Second-5*time.Millisecond, &first)
-	if second != first {
-		t.Errorf("a second later:\ngot  %+v\nwant %+v", second, first)
-	}
-	for name, r := range map[string]Record{
-		"without a clock":        decode(message(1, 1, 1500, 10799999, 7200000), 0, nil),
-		"of late":                decode(message(1, 1, 1500, 3599999, 0), 5*hour, nil),
-		"of a longer age":        decode(message(1, 1, 1500, 1<<32-1, 1<<32-1), 5*hour, nil),
-		"of a timer that waits":  decode(message(1, 0, 1500, 0, 0), 5*hour, nil),
-		"of a keepalive timer":   decode(message(2, 1, 1500, 0, 0), 5*hour, nil),
-		"of a probe of a window": decode(message(4, 1, 1500, 0, 0), 5*hour, nil),
-		"of a probe, answered":   decode(answered(message(4, 2, 1500, 0, 0)), 5*hour, nil),
-	} {
-		got := [3]any{r.LastSent, r.LastRecv, r.TimerEnds}
-		want := [3]any{uint16(0), uint16(0), uint32(0)}
-		switch name {
-		case "of late", "of a probe of a window", "of a probe, answered":
-			want[2] = uint32(18002)
-		case "of a longer age":
-			want = [3]any{uint16(1), uint16(1), uint32(18002)}
-		}
-		if got != want {
-			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 	}
 }
@@ -342,7 +290,7 @@ func TestCountersOutliveTheConnection(t *testing.T) {
 	if r.Has&HasBusy == 0 || r.Has&HasReorder == 0 || r.Busy != last.Busy || r.RwndLimited != last.RwndLimited || r.SndbufLimited != last.SndbufLimited || r.Reordered != 56 {
 		t.Errorf("got %+v after %+v", r, last)
 	}
-	if r.Has&(HasUnsent|HasSndWnd|HasRcvWnd) != 0 {
+	if r.Has&(HasUnsent|HasSndWnd|HasRcvWnd|HasRate) != 0 || r.DeliveryRate != 0 {
 		t.Errorf("what was of the moment is remembered: %+v", r)
 	}
 }

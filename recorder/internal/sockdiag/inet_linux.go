@@ -159,11 +159,9 @@ func DecodeInetAt(b []byte, at time.Duration) (Record, error) {
 	})
 	r.leaveOutFIN()
 	if r.Has&HasInfo != 0 { // the kernel tunes them
-		r.RcvBuf, r.SndBuf = coarseOf(r.RcvBuf).Number(), coarseOf(r.SndBuf).Number()
+		r.RcvBuf, r.SndBuf = coarseOf(uint64(r.RcvBuf)).Number(), coarseOf(uint64(r.SndBuf)).Number()
 	}
-	if at != 0 && (r.Timer == timerRetransmit || r.Timer == timerProbe) && (b[3] > 0 || r.Backoff > 0) && r.Has&HasInfo != 0 {
-		r.TimerEnds = uint32((at + time.Duration(native.Uint32(b[52:]))*time.Millisecond + time.Second/2) / time.Second)
-	}
+	r.tellTimer(b[3], native.Uint32(b[52:]), at)
 	// TIME_WAIT, SYN_RECV and what is left of an orphan have no struct socket: the kernel
 	// says inode 0 and, for want of a better, uid 0. A root's socket has an inode.
 	if r.Inode != 0 || r.UID != 0 {
@@ -196,11 +194,14 @@ func (r *Record) tcpInfo(v []byte, at time.Duration) {
 		r.Has |= HasSegs
 	}
 	if len(v) >= 152 {
-		r.NotSent = coarseOf(native.Uint32(v[144:]))
+		r.NotSent = coarseOf(uint64(native.Uint32(v[144:])))
 		if min := native.Uint32(v[148:]); min != math.MaxUint32 { // measured at all
-			r.MinRTT = coarseOf(min)
+			r.MinRTT = coarseOf(uint64(min))
 		}
 		r.Has |= HasUnsent
+	}
+	if len(v) >= 168 {
+		r.tellRate(v[7], native.Uint64(v[160:]))
 	}
 	if len(v) >= 192 {
 		ms := func(b []byte) uint32 { return uint32(min(native.Uint64(b)/1000, math.MaxUint32-1)) }
@@ -221,19 +222,12 @@ func (r *Record) tcpInfo(v []byte, at time.Duration) {
 		r.RcvWnd, r.Has = r.narrow(native.Uint32(v[232:])), r.Has|HasRcvWnd
 	}
 	if at != 0 && r.Has&HasBytesSent != 0 {
-		r.Has |= HasHours
-		if r.BytesSent > 0 {
-			r.LastSent = hourOf(at, native.Uint32(v[44:]))
-		}
-		if r.BytesRecv > 0 {
-			r.LastRecv = hourOf(at, native.Uint32(v[52:]))
-		}
+		r.LastSent, r.LastRecv = tickAgo(at, native.Uint32(v[44:])), tickAgo(at, native.Uint32(v[52:]))
+		r.Has |= HasMoments
 	}
 }
 
 const (
-	timerRetransmit  = 1 // as in idiag_timer
-	timerProbe       = 4
 	infiniteSSThresh = 0x7fffffff // TCP_INFINITE_SSTHRESH
 	optionsKnown     = 1<<6 - 1   // of tcpi_options, those that have a name; see OptionNames
 
@@ -250,20 +244,23 @@ var ShutdownNames = [...]string{"", "recv", "send", "both"}
 // A Coarse is a number rounded down to its two leading binary digits: 0, 1, 2, 3, 4, 6, 8, 12, 16 … So it moves seldom, and many sockets share it.
 type Coarse uint8
 
-func coarseOf(n uint32) Coarse {
+func coarseOf(n uint64) Coarse {
 	if n < 2 {
 		return Coarse(n)
 	}
-	digits := bits.Len32(n)
+	digits := bits.Len64(n)
 	return Coarse(2*(digits-1) + int(n>>(digits-2)&1) + 1)
 }
 
 // Number is the rounded number.
-func (c Coarse) Number() uint32 {
+func (c Coarse) Number() uint32 { return uint32(c.Long()) }
+
+// Long is the same of numbers that may be larger.
+func (c Coarse) Long() uint64 {
 	if c == 0 {
 		return 0
 	}
-	return uint32(uint64(2+(c-1)%2) << ((c - 1) / 2) >> 1)
+	return uint64(2+(c-1)%2) << ((c - 1) / 2) >> 1
 }
 
 // Wide stands for a window that has room for a segment: how wide it is moves with the data, and holds nothing back.
@@ -273,7 +270,7 @@ func (r *Record) narrow(window uint32) Coarse {
 	if window >= r.MSS {
 		return Wide
 	}
-	return coarseOf(window)
+	return coarseOf(uint64(window))
 }
 
 // twoDigits is n rounded down to its two leading decimal digits.
@@ -285,16 +282,16 @@ func twoDigits(n uint32) uint32 {
 	return n / cut * cut
 }
 
-// hourOf is the hour since boot, from 1, of what was so many ms ago, if that is an hour or more; else 0.
-func hourOf(at time.Duration, ago uint32) uint16 {
-	if time.Duration(ago)*time.Millisecond < time.Hour {
-		return 0
-	}
-	return uint16(max(0, min((at-time.Duration(ago)*time.Millisecond)/time.Hour, math.MaxUint16-1))) + 1
-}
-
 // The bit fields of tcp_info stand the other way round where the machine has the upper byte first.
 var upperFirst = binary.NativeEndian.Uint16([]byte{1, 0}) != 1
+
+// firstBit is the first of the bit fields in b.
+func firstBit(b byte) bool {
+	if upperFirst {
+		return b&0x80 != 0
+	}
+	return b&1 != 0
+}
 
 func wscaleOf(b byte) uint8 {
 	if upperFirst {

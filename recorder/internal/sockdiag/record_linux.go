@@ -30,11 +30,12 @@ type Record struct {
 	Busy, RwndLimited, SndbufLimited uint32
 	Lost, Reordered                  uint32
 	SSThresh                         uint32 // 0: none yet
-	TimerEnds                        uint32 // of a timer that ran out before, in seconds since boot; 0: none
+	LastSent, LastRecv               Tick   // when data last went out and came in, or the connection was made
+	TimerEnds                        Tick   // of the timers that are worth it; see tellTimer and Settle
 	RcvBuf, SndBuf                   uint32 // of a TCP connection rounded as a Coarse
 	RTO                              uint32 // in ms, rounded: it moves seldom then
 	MinRTT, NotSent, SndWnd, RcvWnd  Coarse
-	LastSent, LastRecv               uint16 // the hour since boot, from 1, where that is an hour ago; 0: it is not
+	DeliveryRate                     Coarse // in bytes a second; 0 where the application set it, or where there is none
 
 	ULP                  [8]byte
 	SPort, DPort         uint16
@@ -74,7 +75,12 @@ const (
 	HasShutdown // Linux 2.6.36
 	HasV6Only   // INET_DIAG_SKV6ONLY, of what is not connected
 	IsV6Only
-	HasHours // LastSent and LastRecv are worked out
+	HasMoments   // LastSent and LastRecv are worked out
+	SentLongAgo  // data went out before, and not of late
+	RecvLongAgo  // the same of data that came in
+	hasOverdue   // the timer has run out, and the kernel has not come to it yet
+	HasRate      // tcpi_delivery_rate, Linux 4.9, measured at all
+	IsAppLimited // and the application set it, not the path
 )
 
 // States of include/net/tcp_states.h. udp, raw and unix sockets use them too.
@@ -127,12 +133,11 @@ func Named(names []string, i uint8) string {
 // Remember keeps what the connection had moved when tcp_info last told: in TIME_WAIT the kernel
 // tells nothing any more, and who closes first would seem to have sent nothing.
 func (r *Record) Remember(last *Record) {
-	if r.TimerEnds != 0 && last.TimerEnds != 0 && max(r.TimerEnds, last.TimerEnds)-min(r.TimerEnds, last.TimerEnds) <= 1 {
-		r.TimerEnds = last.TimerEnds // told in ms from now, it may fall on either side of a second
-	}
+	r.rememberTimer(last)
 	if r.Has&HasInfo != 0 {
-		r.rememberHours(last)
 		r.rememberFIN(last)
+		r.rememberMoments(last)
+		r.rememberRate(last)
 		return
 	}
 	if last.Has&(HasInfo|HasLast) == 0 {
@@ -142,19 +147,6 @@ func (r *Record) Remember(last *Record) {
 	r.Busy, r.RwndLimited, r.SndbufLimited, r.Reordered = last.Busy, last.RwndLimited, last.SndbufLimited, last.Reordered
 	r.BytesSent, r.BytesRecv, r.SegsOut, r.SegsIn = last.BytesSent, last.BytesRecv, last.SegsOut, last.SegsIn
 	r.Retransmits, r.RTT, r.RTTVar = last.Retransmits, last.RTT, last.RTTVar
-}
-
-// rememberHours keeps the hours of what has not moved: an age told in ms may fall on either side of one.
-func (r *Record) rememberHours(last *Record) {
-	if r.Has&last.Has&HasHours == 0 {
-		return
-	}
-	if last.LastSent != 0 && r.LastSent != 0 && r.BytesSent == last.BytesSent {
-		r.LastSent = last.LastSent
-	}
-	if last.LastRecv != 0 && r.LastRecv != 0 && r.BytesRecv == last.BytesRecv {
-		r.LastRecv = last.LastRecv
-	}
 }
 
 // leaveOutFIN takes the FIN of the other end out of the bytes received, where the state says that it has come: the kernel counts
