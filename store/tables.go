@@ -53,7 +53,9 @@ var (
 	Rules = define[RuleID, Rule]("rules", "rule", 240,
 		"Rules of policy routing: which routing table is looked in, and when.")
 	Firewalls = withActor(define[FirewallID, Firewall]("firewall", "firewall_table", 240,
-		"Tables of the firewall, as nft list ruleset shows them: what is in each, and a hash of its rules. The rules themselves are not recorded."))
+		"Tables of the firewall, as nft list ruleset shows them: what is in each, and a hash of its rules. What the rules say is in firewall_text."))
+	FirewallTexts = readBy("firewall", define[FirewallID, FirewallText]("firewall_text", "firewall_rules", 240,
+		"What the rules of the firewall say, a row for each table. Recorded with netsql record --firewall only, of the network namespace of the recorder."))
 	ProtocolCounters = countersWhere("kind = 'counter'", define[ProtocolCounterID, ProtocolCounter]("protocol_counters", "protocol_counter", 120,
 		"Every counter of IP, ICMP, TCP and UDP that netstat -s knows, and the rest."))
 	SoftnetCounters = define[SoftnetID, Softnet]("softnet", "softnet_cpu", 60,
