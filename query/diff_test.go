@@ -251,6 +251,46 @@ func TestLinesApart(t *testing.T) {
 	}
 }
 
+// What the driver says of an interface is compared with the rest of it.
+func TestDiffOfDrivers(t *testing.T) {
+	t.Parallel()
+	as := func(v store.Interface) func(*store.Source, *store.Set[store.InterfaceID, store.Interface]) {
+		return func(_ *store.Source, interfaces *store.Set[store.InterfaceID, store.Interface]) {
+			interfaces.Put(store.InterfaceID{NetNS: store.Of(1), IfIndex: store.Of(2), Name: "eth0"}, v)
+		}
+	}
+	was := store.Interface{Driver: "ixgbe", DriverVersion: "5.1", Firmware: "1.9", Bus: "0000:01:00.0", Autoneg: "on",
+		RxRing: store.Of(512), RxRingMax: store.Of(4096), TxRing: store.Of(513), TxRingMax: store.Of(4097), Channels: store.Of(8)}
+	for column, change := range map[string]func(v *store.Interface) (was, now string){
+		"driver":         func(v *store.Interface) (string, string) { v.Driver = "vfio"; return "ixgbe", "vfio" },
+		"driver_version": func(v *store.Interface) (string, string) { v.DriverVersion = "5.2"; return "5.1", "5.2" },
+		"firmware":       func(v *store.Interface) (string, string) { v.Firmware = "2.0"; return "1.9", "2.0" },
+		"bus": func(v *store.Interface) (string, string) {
+			v.Bus = "0000:02:00.0"
+			return "0000:01:00.0", "0000:02:00.0"
+		},
+		"autoneg":     func(v *store.Interface) (string, string) { v.Autoneg = "off"; return "on", "off" },
+		"rx_ring":     func(v *store.Interface) (string, string) { v.RxRing = store.Of(1024); return "512", "1024" },
+		"rx_ring_max": func(v *store.Interface) (string, string) { v.RxRingMax = store.Of(8192); return "4096", "8192" },
+		"tx_ring":     func(v *store.Interface) (string, string) { v.TxRing = store.Of(1025); return "513", "1025" },
+		"tx_ring_max": func(v *store.Interface) (string, string) { v.TxRingMax = store.Of(8193); return "4097", "8193" },
+		"channels":    func(v *store.Interface) (string, string) { v.Channels = store.Of(4); return "8", "4" },
+	} {
+		now := was
+		old, new := change(&now)
+		out, _ := said(t, twoSamples(t, as(was), as(now)), ".mode json", ".diff '2026-03-14 01:00:10.2' '2026-03-14 01:00:20.2'")
+		var rows []struct{ Object, Event, What, Was, Now string }
+		if err := json.Unmarshal([]byte(out), &rows); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		rows = slices.DeleteFunc(rows, func(row struct{ Object, Event, What, Was, Now string }) bool { return row.Object != "interface" })
+		want := []struct{ Object, Event, What, Was, Now string }{{"interface", "changed", "eth0", column + "=" + old, column + "=" + new}}
+		if diff := cmp.Diff(want, rows); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", column, diff)
+		}
+	}
+}
+
 // A path whose MTU fell is told of, and not that the kernel will forget it later than it was going to.
 func TestDiffOfPathMTUs(t *testing.T) {
 	t.Parallel()
@@ -423,6 +463,55 @@ func TestAroundKeepsToItsSpan(t *testing.T) {
 	}
 	if before < 5 || after < 5 {
 		t.Errorf("%d lines before the moment and %d after", before, after)
+	}
+}
+
+// .around tells of the firewall what was done, and by whom; and the culprit of a change is not summed up with that of another.
+func TestAroundTellsOfTheFirewall(t *testing.T) {
+	t.Parallel()
+	d := newDiary(t, began)
+	d.start()
+	source := d.w.Source("firewall")
+	tables := store.NewSet(source, store.Firewalls)
+	events := store.NewEvents(source, store.FirewallEvents, tables, nil)
+	id := store.FirewallID{NetNS: store.Of(1), Backend: "nf_tables", Family: "ip", Table: "filter"}
+	as := func(rules int) store.Firewall {
+		return store.Firewall{Chains: store.Of(1), Rules: store.Of(rules), Hash: strconv.Itoa(rules)}
+	}
+	for rules := 1; rules <= 3; rules++ {
+		d.wall, d.uptime = d.wall.Add(10*time.Second), d.uptime+10*time.Second
+		d.w.Begin(store.Clock{Wall: d.wall, Uptime: d.uptime, Awake: d.uptime})
+		source.Read(func() error {
+			tables.Put(id, as(rules))
+			if rules > 1 {
+				events.TellBy(d.uptime-4*time.Second, 0, id, as(rules), true, store.Actor{PID: store.Of(4000 + rules), Comm: "nft" + strconv.Itoa(rules), Detail: "1 rule added in input"})
+			}
+			return events.Settle()
+		})
+		if err := d.w.Commit(t.Context(), store.Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.stop()
+	r := openRecording(t, d.path)
+	out, notes := said(t, r, ".mode json", ".around '2026-03-14 01:00:25' 10s")
+	var rows []map[string]any
+	first, _, _ := strings.Cut(out, "]\n") // of its tables
+	if err := json.Unmarshal([]byte(first+"]"), &rows); err != nil {
+		t.Fatalf("%v: %s%s", err, out, notes)
+	}
+	var got []string
+	for _, row := range rows {
+		if text(row["object"]) == "firewall" {
+			got = append(got, strings.Join([]string{text(row["event"]), text(row["what"]), text(row["was"]), text(row["now"]), text(row["pid"]), text(row["comm"])}, "; "))
+		}
+	}
+	want := []string{
+		"changed; ip filter: 1 rule added in input; rules=1 rules_hash=1; rules=2 rules_hash=2; 4002; nft2",
+		"changed; ip filter: 1 rule added in input; rules=2 rules_hash=2; rules=3 rules_hash=3; 4003; nft3",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s\n%s%s", diff, out, notes)
 	}
 }
 

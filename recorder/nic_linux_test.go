@@ -437,16 +437,30 @@ func TestNICRows(t *testing.T) {
 			}
 		}
 	}
+	const over = "incomplete only 256 statistics of an interface are recorded, and more are not 0 of d0"
+	outcome := func(step, want string) {
+		t.Helper()
+		if got := r.outcome("nic_counters"); got != want {
+			t.Errorf("%s: %s, want %s", step, got, want)
+		}
+	}
 	there("at first", read(), map[string]any{last: nil})
+	outcome("at first", "read")
 	d.values[0] = 5 // there is room for one
 	there("one more", read(), map[string]any{"plain_0": int64(5), last: int64(0)})
+	outcome("as many as there are rows", "read")
 	d.values[nicRows+1] = 9 // and now for none
 	there("too many", read(), map[string]any{"plain_0": int64(0), last: int64(0)})
+	outcome("too many", over)
 	d.values[nicRows] = 2 // an error takes the room of the last
 	there("an error", read(), map[string]any{"plain_0": int64(0), "rx_crc_errors": int64(2)})
 	d.list, d.values = slices.Delete(d.list, 1, 3), slices.Delete(d.values, 1, 3) // the driver has others
 	// Those that are still there go on; what had made room comes back, and nobody knows how far it grew.
 	there("other names", read(), map[string]any{"plain_0": int64(0), "rx_crc_errors": int64(0), last: nil, "later": nil})
+	outcome("other names", "read")
+	if got := r.rows("SELECT kind, detail FROM gaps WHERE source = 'nic_counters'"); len(got) != 1 || "incomplete "+text(got[0]["detail"]) != over {
+		t.Errorf("gaps: %v", got)
+	}
 }
 
 // TestNICTrouble: a driver that does not answer is said, and what it counted is unknown; so is growth across that.

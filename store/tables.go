@@ -29,7 +29,7 @@ var (
 		"Bytes, packets, errors and drops of every interface since it was made.")
 	// The driver does not say which of them count, and which go up and down.
 	NICCounters = fromZero("from_zero", readBy("nic_counters", define[NICCounterID, NICCounter]("nic_counters", "nic_counter", 240,
-		"Statistics of the drivers, as ethtool -S shows them: read once in 30 s, and where sources says kept, as they were last read. A row has what is or was not 0, at most 256 for an interface, errors and drops first; not what one queue did, but for its errors and drops.")))
+		"Statistics of the drivers, as ethtool -S shows them: read once in 30 s, and where sources says kept, as they were last read. A row has what is or was not 0, at most 256 for an interface, errors and drops first (gaps says where there were more); not what one queue did, but for its errors and drops.")))
 	// One of another kind that takes the handle of one that went counts from the beginning.
 	Qdiscs = recounting(withChanges(define[QdiscID, Qdisc]("qdiscs", "qdisc", 60,
 		"Queueing disciplines of the interfaces, and what each sent, holds back and dropped, as tc -s qdisc shows them; not noqueue, which counts nothing.")))
