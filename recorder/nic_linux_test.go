@@ -162,6 +162,35 @@ func TestDriverNumbers(t *testing.T) {
 	}
 }
 
+// TestDriverColumns: each thing that the driver says has its own column, and a message of the kernel, which says none of it, changes none: the
+// driver is asked in samples only.
+func TestDriverColumns(t *testing.T) {
+	t.Parallel()
+	d := linkDriver{
+		mbps: store.Of(1), duplex: "full", autoneg: "on", name: "name", version: "version", firmware: "firmware", bus: "bus",
+		rxRing: store.Of(2), rxRingMax: store.Of(3), txRing: store.Of(4), txRingMax: store.Of(5), channels: store.Of(6),
+	}
+	said := store.Interface{
+		Speed: store.Of(1), Duplex: "full", Autoneg: "on", Driver: "name", DriverVersion: "version", Firmware: "firmware", Bus: "bus",
+		RxRing: store.Of(2), RxRingMax: store.Of(3), TxRing: store.Of(4), TxRingMax: store.Of(5), Channels: store.Of(6),
+	}
+	var got store.Interface
+	if d.put(&got); got != said {
+		t.Errorf("%+v\nwant %+v", got, said)
+	}
+	told, seen := store.Interface{MTU: store.Of(1500), OperState: "UP"}, said
+	seen.MTU, seen.OperState = told.MTU, told.OperState
+	if got, same := sameButDriver(told, seen); got != seen || !same {
+		t.Errorf("what a message tells and a sample saw: %v, %+v\nwant %+v", same, got, seen)
+	}
+	told.MTU, seen.RxRing = store.Of(9000), store.Of(7)
+	want := seen
+	want.MTU = told.MTU
+	if got, same := sameButDriver(told, seen); got != want || same {
+		t.Errorf("of another MTU: %v, %+v\nwant %+v", same, got, want)
+	}
+}
+
 // TestDriverOfThisMachine reads the interfaces that there are, of which one may be a card: also what it counts.
 func TestDriverOfThisMachine(t *testing.T) {
 	t.Parallel()
