@@ -150,6 +150,15 @@ func (r *Recording) differences(ctx context.Context, first, last float64) ([]hap
 			return nil, err
 		}
 	}
+	before, err := r.rulesAt(ctx, first)
+	if err != nil {
+		return nil, err
+	}
+	after, err := r.rulesAt(ctx, last)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, compareRules(before, after)...)
 	if err := compare("neighbor", func(ts float64) (map[string]thing, error) { return r.neighborsAt(ctx, ts) }); err != nil {
 		return nil, err
 	}

@@ -53,6 +53,81 @@ func TestAtSteps(t *testing.T) {
 	}
 }
 
+// Each kind of thing that a machine has set up is an event to step to; sockets and neighbours, which come and go all the time, are none.
+func TestAtStepsToEachKind(t *testing.T) {
+	t.Parallel()
+	d := newDiary(t, began)
+	d.start()
+	source := d.w.Source("all")
+	interfaces, qdiscs, addresses := store.NewSet(source, store.Interfaces), store.NewSet(source, store.Qdiscs), store.NewSet(source, store.Addresses)
+	groups, routes, paths := store.NewSet(source, store.MulticastGroups), store.NewSet(source, store.Routes), store.NewSet(source, store.RouteExceptions)
+	rules, tables, hops := store.NewSet(source, store.Rules), store.NewSet(source, store.Firewalls), store.NewSet(source, store.NextHops)
+	settings, neighbors := store.NewSet(source, store.Settings), store.NewSet(source, store.Neighbors)
+	one := store.Of(1)
+	puts := []struct {
+		event string
+		put   func()
+	}{
+		{"", func() { rules.Put(store.RuleID{NetNS: one, Family: store.Of(4), Priority: store.Of(1)}, store.Rule{}) }}, // there is a sample before
+		{"interface added eth0", func() {
+			interfaces.Put(store.InterfaceID{NetNS: one, IfIndex: store.Of(2), Name: "eth0"}, store.Interface{})
+		}},
+		{"", func() {
+			neighbors.Put(store.NeighborID{NetNS: one, Addr: "10.0.0.7", Dev: "eth0"}, store.Neighbor{State: "REACHABLE"})
+		}},
+		{"qdisc added tbf", func() {
+			qdiscs.Put(store.QdiscID{NetNS: one, Dev: "eth0", IfIndex: store.Of(2), Handle: "1:", Parent: "root"}, store.Qdisc{Kind: "tbf"})
+		}},
+		{"address added", func() { addresses.Put(store.AddressID{NetNS: one, Addr: "10.0.0.1", Dev: "eth0"}, store.Address{}) }},
+		{"multicast added", func() {
+			groups.Put(store.MulticastGroupID{NetNS: one, Addr: "239.1.2.3", Dev: "eth0"}, store.MulticastGroup{})
+		}},
+		{"route added", func() {
+			routes.Put(store.RouteID{NetNS: one, Family: store.Of(4), Dst: "10.9.0.0/16", Dev: "eth0"}, store.Route{})
+		}},
+		{"path added", func() {
+			paths.Put(store.RouteExceptionID{NetNS: one, Family: store.Of(4), Dst: "10.9.0.1", Dev: "eth0"}, store.RouteException{MTU: store.Of(1300)})
+		}},
+		{"rule added", func() { rules.Put(store.RuleID{NetNS: one, Family: store.Of(4), Priority: store.Of(7)}, store.Rule{}) }},
+		{"firewall added ip filter", func() {
+			tables.Put(store.FirewallID{NetNS: one, Backend: "nf_tables", Family: "ip", Table: "filter"}, store.Firewall{})
+		}},
+		{"nexthop added", func() { hops.Put(store.NextHopID{NetNS: one, ID: store.Of(3)}, store.NextHop{}) }},
+		{"setting changed", func() {
+			settings.Put(store.SettingID{NetNS: one, Name: "net.ipv4.ip_forward"}, store.Setting{Value: "1"})
+		}},
+	}
+	for n := range puts {
+		d.wall, d.uptime = d.wall.Add(10*time.Second), d.uptime+10*time.Second
+		d.w.Begin(store.Clock{Wall: d.wall, Uptime: d.uptime, Awake: d.uptime})
+		source.Read(func() error {
+			if n < len(puts)-1 {
+				settings.Put(store.SettingID{NetNS: one, Name: "net.ipv4.ip_forward"}, store.Setting{Value: "0"})
+			}
+			for _, p := range puts[:n+1] {
+				p.put()
+			}
+			return nil
+		})
+		if err := d.w.Commit(t.Context(), store.Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.stop()
+	r := openRecording(t, d.path)
+	from := unixSeconds(began.Add(10 * time.Second))
+	for n, p := range puts {
+		if p.event == "" {
+			continue
+		}
+		ts, what, err := r.nextEvent(t.Context(), from, true)
+		if want := unixSeconds(began.Add(time.Duration(n+1) * 10 * time.Second)); err != nil || ts != want || !strings.HasPrefix(what, p.event) {
+			t.Errorf("after %s: %q at %s, %v; want %q at %s", unixTime(from), what, unixTime(ts), err, p.event, unixTime(want))
+		}
+		from = unixSeconds(began.Add(time.Duration(n+1) * 10 * time.Second))
+	}
+}
+
 // Who is no person is not told what stood there, nor is anybody told of nothing.
 func TestAtSaysNothing(t *testing.T) {
 	t.Parallel()

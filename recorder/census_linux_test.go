@@ -153,3 +153,28 @@ func TestAListenerGivesWayToAConnection(t *testing.T) {
 		t.Errorf("a listener and a connection: %v", got)
 	}
 }
+
+// A rare kind is begun by the counts of the sample under way alone: others may be of a sample in which the namespace could not be entered.
+func TestRareKindsByTheCountsOfTheSample(t *testing.T) {
+	t.Parallel()
+	r := newRecording(t)
+	s := newSockets(r.Writer, here(t)).(*sockets)
+	p := s.protocols[0]
+	s.gen = 5
+	before := len(s.protocols)
+	for _, c := range []struct {
+		gen   uint32
+		known bool
+		more  int
+	}{{4, true, 0}, {6, true, 0}, {5, false, 0}, {5, true, 1}} {
+		p.census = &census{counts: map[string]int{"PING": 1}, known: c.known, gen: c.gen}
+		s.addRare(t.Context(), p)
+		if more := len(s.protocols) - before; more != c.more {
+			t.Errorf("by counts of sample %d (known: %v) in sample 5 %d kinds were begun, want %d", c.gen, c.known, more, c.more)
+		}
+	}
+	s.addRare(t.Context(), p)
+	if got := s.protocols[len(s.protocols)-1].name; got != "ping4" || len(s.protocols) != before+1 {
+		t.Errorf("%d kinds were begun, the last %s", len(s.protocols)-before, got)
+	}
+}

@@ -15,6 +15,7 @@ import (
 
 	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/kerneltest"
+	"netsql/store"
 )
 
 // router makes a namespace that packets from d0 go through, to links with an MTU of 1400. It returns what runs a line of sh in it.
@@ -166,7 +167,21 @@ func TestLearntPathMTU(t *testing.T) {
 		})
 	}
 	send4(far4, 1340)
+	// A sample that could not be written has seen it. The next one reads again, though nothing was told.
+	clock, err := readClock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Begin(clock)
+	src.read(t.Context())
+	canceled, cancel := contextCanceled(t)
+	defer cancel()
+	if err := r.Commit(canceled, store.Cost{}); err == nil {
+		t.Fatal("the sample was written")
+	}
+	src.quiet = func() bool { return true }
 	r.sampleNow(src)
+	src.quiet = nil
 	if got := r.rows("SELECT mtu FROM route_exceptions_now WHERE family = 4"); len(got) != 1 || got[0]["mtu"] != int64(1300) {
 		t.Errorf("after the MTU changed: %v", got)
 	}

@@ -30,6 +30,7 @@ type firewall struct {
 	conn   nftables.Conn
 	set    *store.Set[store.FirewallID, store.Firewall]
 	events *store.EventSet[store.FirewallID, store.Firewall]
+	text   *rulesText // nil: what the rules say is not recorded
 
 	monitor *monitor // nil: not subscribed to the transactions
 	trigger *trigger
@@ -94,6 +95,7 @@ func (s *firewall) record(ctx context.Context) error {
 		return store.ErrKept
 	}
 	var tables map[nftables.Place]*nftables.Table
+	before := s.generation
 	if present {
 		if tables, s.generation, err = s.conn.Read(ctx); errors.Is(err, errNoNFTables) {
 			tables, err = nil, nil
@@ -117,6 +119,10 @@ func (s *firewall) record(ctx context.Context) error {
 	for id, v := range s.seen {
 		s.set.Put(id, v)
 	}
+	s.text.put(ctx, s.seen, !s.elementsOnly(before), func() bool {
+		now, err := s.conn.Generation(ctx)
+		return err == nil && now == s.generation
+	})
 	s.reread = true
 	return nil
 }
@@ -138,7 +144,7 @@ func (s *firewall) explain(err error) error {
 
 // news reports whether there is something to read: what the recording has may not be all.
 func (s *firewall) news(ctx context.Context, present bool) (bool, error) {
-	news := !s.begun || s.lost || s.overflow > 0 || len(s.received) > 0 || !s.set.KeepAll()
+	news := !s.begun || s.lost || s.overflow > 0 || len(s.received) > 0 || !s.set.KeepAll() || s.text.due()
 	if s.readings%legacyEvery == 0 || news {
 		legacy := s.legacyTables()
 		news = news || !slices.Equal(legacy, s.legacy)

@@ -143,6 +143,52 @@ func TestFirewallChangesAreTold(t *testing.T) {
 	}
 }
 
+// Another port in a set that a rule has of its own is another rule. A program that bans addresses changes no rule: what it does in a second
+// is one event, and the hash stays.
+func TestFirewallElements(t *testing.T) {
+	if !needNFT(t) {
+		return
+	}
+	nft(t, "", "table ip t {\nset banned { type ipv4_addr; flags timeout; }\nchain c { tcp dport { 22, 80 } accept; ip saddr @banned drop; }\n}\n")
+	r := newTestRun(t, "self")
+	r.sample()
+	hash := func() string {
+		t.Helper()
+		rows := r.rows("SELECT rules_hash FROM firewall_now")
+		if len(rows) != 1 {
+			t.Fatal(rows)
+		}
+		return text(rows[0]["rules_hash"])
+	}
+	before := hash()
+	pids := map[int]string{}
+	var bans []string
+	for i := range 40 {
+		bans = append(bans, fmt.Sprintf("add element ip t banned { 10.0.0.%d timeout 1h }", i))
+	}
+	pids[nft(t, "", bans...)] = "ban"
+	r.sample()
+	if got := hash(); got != before {
+		t.Errorf("after bans the hash is %s, not %s", got, before)
+	}
+	handle, err := exec.Command("sh", "-c", "nft -a list table ip t | sed -n 's/.*dport.* # handle //p'").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids[nft(t, "", "replace rule ip t c handle "+strings.TrimSpace(string(handle))+" tcp dport { 22, 443 } accept\n")] = "admin"
+	r.sample()
+	if got := hash(); got == before {
+		t.Error("another port leaves the hash as it was")
+	}
+	var got []string
+	for _, row := range r.rows("SELECT was, now, pid FROM firewall_changes ORDER BY ts") {
+		got = append(got, fmt.Sprint(pids[int(row["pid"].(int64))], " ", strings.Contains(text(row["was"]), before) && strings.Contains(text(row["now"]), hash())))
+	}
+	if diff := cmp.Diff([]string{"ban false", "admin true"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func (r *testRun) outcomeIn(source string, inode uint64) string {
 	r.t.Helper()
 	return strings.Join(r.where(inode, "SELECT outcome FROM sources_now WHERE source = '"+source+"' AND netns = ?"), " ")

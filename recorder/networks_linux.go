@@ -55,6 +55,9 @@ func (r *run) enter(ns namespace) {
 			if net.changes != nil {
 				s.follow(r.monitor, r.trigger)
 			}
+			if r.Firewall {
+				s.withText(net.own)
+			}
 		}
 	}
 	r.networks = append(r.networks, net)

@@ -124,17 +124,16 @@ func (s *nicCounters) record(ctx context.Context) error {
 	defer stats.close()
 	s.readings++
 	s.last = nil
-	var failed []string
+	var failed, over []string
 	for _, msg := range messages {
 		l, err := rtnl.ParseLink(msg)
 		if err != nil {
 			return fmt.Errorf("read link: %w", err)
 		}
-		err = s.readLink(stats, &l)
-		if err == nil {
-			continue
-		}
-		switch {
+		switch err = s.readLink(stats, &l); {
+		case err == nil:
+		case errors.Is(err, errTooMany):
+			over = append(over, string(l.Name))
 		case errors.Is(err, errNoStats), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENODEV):
 			// the driver has none, or the interface went
 		case errors.Is(err, errStatsChanged), errors.Is(err, unix.EFAULT):
@@ -148,13 +147,23 @@ func (s *nicCounters) record(ctx context.Context) error {
 			delete(s.links, index)
 		}
 	}
+	var missing []string
 	if failed != nil {
-		return &store.PartialError{Missing: "the driver did not give the statistics of " + strings.Join(failed, ", ")}
+		missing = append(missing, "the driver did not give the statistics of "+strings.Join(failed, ", "))
+	}
+	if over != nil {
+		missing = append(missing, fmt.Sprintf("only %d statistics of an interface are recorded, and more are not 0 of %s", nicRows, strings.Join(over, ", ")))
+	}
+	if missing != nil {
+		return &store.PartialError{Missing: strings.Join(missing, "; ")}
 	}
 	return nil
 }
 
-var errNoStats = errors.New("the interface has no statistics of its own")
+var (
+	errNoStats = errors.New("the interface has no statistics of its own")
+	errTooMany = errors.New("more statistics than are recorded")
+)
 
 // readLink reads the statistics of one interface.
 func (s *nicCounters) readLink(stats driverStats, l *rtnl.Link) error {
@@ -180,36 +189,39 @@ func (s *nicCounters) readLink(stats driverStats, l *rtnl.Link) error {
 		}
 		k.n, k.sum = n, sum
 	}
+	var values []byte
 	if len(k.stats) > 0 {
-		values, err := stats.values(l.Name, n)
-		if err != nil {
+		if values, err = stats.values(l.Name, n); err != nil {
 			return err
 		}
-		s.put(k, values)
 	}
 	k.reading = s.readings
-	return nil
+	return s.put(k, values)
 }
 
-// put records what is not 0, as far as there are rows for it.
-func (s *nicCounters) put(k *nicLink, values []byte) {
+// put records what is not 0, as far as there are rows for it; errTooMany: there are not enough.
+func (s *nicCounters) put(k *nicLink, values []byte) error {
 	rows := 0
 	for i := range k.stats {
 		st := &k.stats[i]
 		v := binary.NativeEndian.Uint64(values[8*st.place:])
+		if rows == nicRows { // none of the others gets one, until the driver has other names
+			if v != 0 {
+				return errTooMany
+			}
+			continue
+		}
 		if !st.known {
 			st.known, st.zero = true, v == 0
 		}
 		if st.moved = st.moved || v != 0; !st.moved {
 			continue
 		}
-		if rows == nicRows {
-			return // and none of the others gets one, until the driver has other names
-		}
 		rows++
 		s.putStat(k, st, v)
 		s.last = st.subject
 	}
+	return nil
 }
 
 func (s *nicCounters) putStat(k *nicLink, st *nicStat, v uint64) {

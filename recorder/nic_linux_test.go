@@ -162,6 +162,35 @@ func TestDriverNumbers(t *testing.T) {
 	}
 }
 
+// TestDriverColumns: each thing that the driver says has its own column, and a message of the kernel, which says none of it, changes none: the
+// driver is asked in samples only.
+func TestDriverColumns(t *testing.T) {
+	t.Parallel()
+	d := linkDriver{
+		mbps: store.Of(1), duplex: "full", autoneg: "on", name: "name", version: "version", firmware: "firmware", bus: "bus",
+		rxRing: store.Of(2), rxRingMax: store.Of(3), txRing: store.Of(4), txRingMax: store.Of(5), channels: store.Of(6),
+	}
+	said := store.Interface{
+		Speed: store.Of(1), Duplex: "full", Autoneg: "on", Driver: "name", DriverVersion: "version", Firmware: "firmware", Bus: "bus",
+		RxRing: store.Of(2), RxRingMax: store.Of(3), TxRing: store.Of(4), TxRingMax: store.Of(5), Channels: store.Of(6),
+	}
+	var got store.Interface
+	if d.put(&got); got != said {
+		t.Errorf("%+v\nwant %+v", got, said)
+	}
+	told, seen := store.Interface{MTU: store.Of(1500), OperState: "UP"}, said
+	seen.MTU, seen.OperState = told.MTU, told.OperState
+	if got, same := sameButDriver(told, seen); got != seen || !same {
+		t.Errorf("what a message tells and a sample saw: %v, %+v\nwant %+v", same, got, seen)
+	}
+	told.MTU, seen.RxRing = store.Of(9000), store.Of(7)
+	want := seen
+	want.MTU = told.MTU
+	if got, same := sameButDriver(told, seen); got != want || same {
+		t.Errorf("of another MTU: %v, %+v\nwant %+v", same, got, want)
+	}
+}
+
 // TestDriverOfThisMachine reads the interfaces that there are, of which one may be a card: also what it counts.
 func TestDriverOfThisMachine(t *testing.T) {
 	t.Parallel()
@@ -437,16 +466,30 @@ func TestNICRows(t *testing.T) {
 			}
 		}
 	}
+	const over = "incomplete only 256 statistics of an interface are recorded, and more are not 0 of d0"
+	outcome := func(step, want string) {
+		t.Helper()
+		if got := r.outcome("nic_counters"); got != want {
+			t.Errorf("%s: %s, want %s", step, got, want)
+		}
+	}
 	there("at first", read(), map[string]any{last: nil})
+	outcome("at first", "read")
 	d.values[0] = 5 // there is room for one
 	there("one more", read(), map[string]any{"plain_0": int64(5), last: int64(0)})
+	outcome("as many as there are rows", "read")
 	d.values[nicRows+1] = 9 // and now for none
 	there("too many", read(), map[string]any{"plain_0": int64(0), last: int64(0)})
+	outcome("too many", over)
 	d.values[nicRows] = 2 // an error takes the room of the last
 	there("an error", read(), map[string]any{"plain_0": int64(0), "rx_crc_errors": int64(2)})
 	d.list, d.values = slices.Delete(d.list, 1, 3), slices.Delete(d.values, 1, 3) // the driver has others
 	// Those that are still there go on; what had made room comes back, and nobody knows how far it grew.
 	there("other names", read(), map[string]any{"plain_0": int64(0), "rx_crc_errors": int64(0), last: nil, "later": nil})
+	outcome("other names", "read")
+	if got := r.rows("SELECT kind, detail FROM gaps WHERE source = 'nic_counters'"); len(got) != 1 || "incomplete "+text(got[0]["detail"]) != over {
+		t.Errorf("gaps: %v", got)
+	}
 }
 
 // TestNICTrouble: a driver that does not answer is said, and what it counted is unknown; so is growth across that.

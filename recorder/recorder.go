@@ -58,7 +58,7 @@
 // # What it never does
 //
 // It does not decide what changed, write SQL, or answer questions. It sends nothing to the network and reads no environment
-// variable. Only Linux can be recorded: elsewhere Run returns ErrUnsupported.
+// variable. It runs no other program, but for nft with Config.Firewall. Only Linux can be recorded: elsewhere Run returns ErrUnsupported.
 package recorder
 
 import (
@@ -136,6 +136,9 @@ type Config struct {
 
 	// Conntrack has the flows of connection tracking recorded (conntrack_flows). Of new ones no more in a sample than CloseBudget.
 	Conntrack bool
+
+	// Firewall has the text of the firewall's rules recorded (firewall_text), as nft prints it: a program that is run after each change.
+	Firewall bool
 
 	// NoMask has command lines recorded as they are. Otherwise passwords, keys and tokens in them are replaced by ***.
 	NoMask bool

@@ -61,7 +61,7 @@ func Run(ctx context.Context, c Config) error {
 	whole := context.WithoutCancel(ctx)
 	w, err := store.Create(whole, store.Options{
 		Path: c.Path, Boot: boot, Interval: c.Interval, Version: c.Version, UID: os.Geteuid(), Limits: c.Limits,
-		Capabilities: append(probeCapabilities(whole), maskCapability(c.NoMask), flowsCapability(c.Conntrack)), Notice: c.Notice,
+		Capabilities: append(probeCapabilities(whole), maskCapability(c.NoMask), flowsCapability(c.Conntrack), rulesCapability(c.Firewall)), Notice: c.Notice,
 	})
 	if err != nil {
 		return err

@@ -13,6 +13,19 @@ import (
 	"netsql/recorder/internal/owners"
 )
 
+// Of a kind of which the kernel tells of no single socket, none is said to be gone, and the kernel is not asked: there is nothing here to ask it with.
+func TestNotGoneWhereNoneIsAsked(t *testing.T) {
+	t.Parallel()
+	for _, af := range []uint8{unix.AF_PACKET, unix.AF_NETLINK, unix.AF_VSOCK, unix.AF_XDP} {
+		e := &socket{}
+		e.Rec.Cookie = 7
+		s := &sockets{protocols: []*protocol{{af: af, known: map[uint64]*socket{7: e}}}}
+		if s.isGone(t.Context(), &e.Held) {
+			t.Errorf("a socket of family %d is gone", af)
+		}
+	}
+}
+
 // The kernel says of every kind of socket that a dump has shown whether it is still there, and when it is not its holder is not
 // looked for everywhere.
 func TestClosedSinceTheDump(t *testing.T) {

@@ -14,7 +14,7 @@ type Firewall struct {
 	Rules      Int    `col:"rules,rare" doc:"Number of rules in the table."`
 	Sets       Int    `col:"sets,rare" doc:"Number of sets and maps in the table, with those that a rule has of its own."`
 	BaseChains string `col:"base_chains,rare" doc:"Chains through which packets come into the table, with hook, priority and policy: input filter hook input priority 0 policy drop."`
-	Hash       string `col:"rules_hash,rare" doc:"Hash of the rules with their order in each chain, and without handles and counters; two tables with the same rules have the same."`
+	Hash       string `col:"rules_hash,rare" doc:"Hash of the rules with their order in each chain and the elements of sets written in a rule ({ 22, 80 }), and without handles, counters and the elements of named sets, which programs fill all the time; two tables with the same rules have the same."`
 }
 
 // An Actor says who made a change, where the kernel tells it with the change.

@@ -29,7 +29,7 @@ var (
 		"Bytes, packets, errors and drops of every interface since it was made.")
 	// The driver does not say which of them count, and which go up and down.
 	NICCounters = fromZero("from_zero", readBy("nic_counters", define[NICCounterID, NICCounter]("nic_counters", "nic_counter", 240,
-		"Statistics of the drivers, as ethtool -S shows them: read once in 30 s, and where sources says kept, as they were last read. A row has what is or was not 0, at most 256 for an interface, errors and drops first; not what one queue did, but for its errors and drops.")))
+		"Statistics of the drivers, as ethtool -S shows them: read once in 30 s, and where sources says kept, as they were last read. A row has what is or was not 0, at most 256 for an interface, errors and drops first (gaps says where there were more); not what one queue did, but for its errors and drops.")))
 	// One of another kind that takes the handle of one that went counts from the beginning.
 	Qdiscs = recounting(withChanges(define[QdiscID, Qdisc]("qdiscs", "qdisc", 60,
 		"Queueing disciplines of the interfaces, and what each sent, holds back and dropped, as tc -s qdisc shows them; not noqueue, which counts nothing.")))
@@ -53,7 +53,9 @@ var (
 	Rules = define[RuleID, Rule]("rules", "rule", 240,
 		"Rules of policy routing: which routing table is looked in, and when.")
 	Firewalls = withActor(define[FirewallID, Firewall]("firewall", "firewall_table", 240,
-		"Tables of the firewall, as nft list ruleset shows them: what is in each, and a hash of its rules. The rules themselves are not recorded."))
+		"Tables of the firewall, as nft list ruleset shows them: what is in each, and a hash of its rules. What the rules say is in firewall_text."))
+	FirewallTexts = readBy("firewall", define[FirewallID, FirewallText]("firewall_text", "firewall_rules", 240,
+		"What the rules of the firewall say, a row for each table. Recorded with netsql record --firewall only, of the network namespace of the recorder."))
 	ProtocolCounters = countersWhere("kind = 'counter'", define[ProtocolCounterID, ProtocolCounter]("protocol_counters", "protocol_counter", 120,
 		"Every counter of IP, ICMP, TCP and UDP that netstat -s knows, and the rest."))
 	SoftnetCounters = define[SoftnetID, Softnet]("softnet", "softnet_cpu", 60,

@@ -139,6 +139,7 @@ func TestViewsOfEveryTable(t *testing.T) {
 	one(d, Neighbors)
 	one(d, NextHops)
 	one(d, Firewalls)
+	one(d, FirewallTexts)
 	one(d, Routes)
 	one(d, Rules)
 	one(d, ProtocolCounters)

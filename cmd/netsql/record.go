@@ -112,6 +112,7 @@ func record(f *flags) runner {
 	f.VarP(netnsFlag{&c.NetNS}, "netns", "N", "record these network `NAMESPACES`: all, self, or names of ip netns, inode numbers and pid:N, "+
 		"parted by commas; one that does not exist yet is waited for (default all with CAP_SYS_ADMIN, else self)")
 	f.Var(withoutFlag{&c.Without}, "without", "switch off these `SOURCES`, parted by commas, such as conntrack,settings; the recording says so: "+strings.Join(recorder.SourceNames, ", "))
+	f.BoolVar(&c.Firewall, "firewall", false, "record what the rules of the firewall say too, as nft prints them: all users who may read the recording may read them")
 	f.BoolVar(&c.Conntrack, "conntrack", false, "record the flows of connection tracking too, with NAT: who talks to whom through this machine")
 	f.BoolVar(&c.NoMask, "no-mask", false, "record command lines with the passwords in them, which are *** otherwise")
 	f.complete("netns", oneOf("all", "self"))

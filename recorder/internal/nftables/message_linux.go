@@ -109,6 +109,14 @@ func uint32Of(b []byte) (uint32, error) {
 	return binary.BigEndian.Uint32(b), nil
 }
 
+// uint64Of is a longer one.
+func uint64Of(b []byte) (uint64, error) {
+	if len(b) < 8 {
+		return 0, fmt.Errorf("value of %d bytes is too short", len(b))
+	}
+	return binary.BigEndian.Uint64(b), nil
+}
+
 // FamilyName is the name that nft has for a family; "": there is none.
 func FamilyName(family uint8) string {
 	switch family {

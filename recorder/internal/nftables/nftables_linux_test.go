@@ -266,6 +266,243 @@ func TestHashIsThatOfTheRules(t *testing.T) {
 	}
 }
 
+// The elements of a set that a rule has of its own are part of the rule. Those of a named set are not: programs fill it all the time.
+func TestHashHasTheElementsOfRules(t *testing.T) {
+	if !needNFT(t) {
+		return
+	}
+	var conn Conn
+	defer conn.Close()
+	hash := func() uint64 {
+		t.Helper()
+		tables, _, err := conn.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tables[Place{unix.NFPROTO_INET, "t"}].Hash
+	}
+	load := func(rules ...string) uint64 {
+		t.Helper()
+		nft(t, "add table inet t\ndelete table inet t\ntable inet t {\nchain c {}\nset named { type ipv4_addr; flags timeout; }\nset met { type ipv4_addr; flags dynamic; size 100; }\n}\n")
+		for _, rule := range rules {
+			nft(t, "add rule inet t c "+rule)
+		}
+		return hash()
+	}
+	seen := map[uint64]string{}
+	for _, rules := range [][]string{
+		{"tcp dport { 22, 80 }"},
+		{"tcp dport { 22, 443 }"},
+		{"tcp dport { 22 }", "tcp dport { 80 }"},
+		{"tcp dport { 80 }", "tcp dport { 22 }"},
+		{"udp dport { 22, 80 }"},
+		{"tcp dport != { 22, 80 }"},
+		{"tcp dport { 22, 80, 443 }"},
+		{"tcp dport { 22-80 }"},
+		{"tcp dport { 22-79, 90 }"},
+		{`tcp dport { 22 comment "a", 80 }`},
+		{`tcp dport { 22 comment "b", 80 }`},
+		{"tcp dport vmap { 22 : accept, 80 : drop }"},
+		{"tcp dport vmap { 22 : drop, 80 : accept }"},
+		{"meta mark set tcp dport map { 22 : 1, 80 : 2 }"},
+		{"meta mark set tcp dport map { 22 : 2, 80 : 1 }"},
+		{"ip saddr . tcp dport { 10.0.0.1 . 22, 10.0.0.2 . 80 }"},
+		{"ip saddr . tcp dport { 10.0.0.1 . 80, 10.0.0.2 . 22 }"},
+		{"ip saddr . tcp dport { 10.0.0.1-10.0.0.3 . 22 }"},
+		{"ip saddr . tcp dport { 10.0.0.1-10.0.0.4 . 22 }"},
+		{"ip saddr @named drop"},
+		{"ip saddr @met drop"},
+	} {
+		name := strings.Join(rules, "; ")
+		got := load(rules...)
+		if other, known := seen[got]; known {
+			t.Errorf("%s has the hash of %s", name, other)
+		}
+		seen[got] = name
+		// The numbers of sets are others when one stands in another place first.
+		nft(t, "add rule inet t c udp dport { 1, 2 }")
+		nft(t, "insert rule inet t c udp dport { 3, 4 }")
+		if hash() == got {
+			t.Errorf("%s: two rules more are not seen", name)
+		}
+		if again := load(rules...); again != got {
+			t.Errorf("%s: loaded again the hash is %x, not %x", name, again, got)
+		}
+	}
+	// The kernel gives the number of a set that has gone to the next.
+	nft(t, "flush chain inet t c\nadd rule inet t c tcp dport { 5, 6 }\nadd rule inet t c tcp dport { 22, 80 }\n")
+	nft(t, "delete rule inet t c handle "+firstHandle(t, "inet t"))
+	if got := hash(); seen[got] != "tcp dport { 22, 80 }" {
+		t.Errorf("with another number of its set the hash is %x", got)
+	}
+	if text := listedTable(t, "inet t"); !strings.Contains(text, "{ 22, 80 }") || strings.Contains(text, "{ 5, 6 }") {
+		t.Fatal(text)
+	}
+	// In another order.
+	if got := load("tcp dport { 80, 22 }"); seen[got] != "tcp dport { 22, 80 }" {
+		t.Errorf("with the elements in another order the hash is %x", got)
+	}
+	// A rule with the same set, but another port, in place of the first.
+	nft(t, "flush chain inet t c\nadd rule inet t c tcp dport { 22, 443 }\n")
+	if got := hash(); seen[got] != "tcp dport { 22, 443 }" {
+		t.Errorf("after another port the hash is %x", got)
+	}
+	// Named sets, by a program and by packets.
+	want := load("ip saddr @named drop", "tcp dport { 22, 80 }")
+	for i := range 3 {
+		nft(t, fmt.Sprintf("add element inet t named { 10.0.0.%d timeout 1h }\nadd element inet t met { 10.0.1.%[1]d }\n", i+1))
+		if got := hash(); got != want {
+			t.Errorf("with %d more elements of named sets the hash is %x, not %x", i+1, got, want)
+		}
+	}
+}
+
+// firstHandle is that of the first rule of a table.
+func firstHandle(t *testing.T, place string) string {
+	t.Helper()
+	out, err := exec.Command("nft", append([]string{"-a", "list", "table"}, strings.Fields(place)...)...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if rule, handle, ok := strings.Cut(strings.TrimSpace(line), " # handle "); ok && strings.Contains(rule, "dport") {
+			return handle
+		}
+	}
+	t.Fatalf("there is no rule:\n%s", out)
+	return ""
+}
+
+// A set that counts, or that packets fill, is not part of the rule: its elements move by themselves. And one that is not read again is
+// known by handles that are never used twice.
+func TestHashOfElements(t *testing.T) {
+	t.Parallel()
+	const kind = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWSETELEM
+	nested := func(attributes ...any) []byte { return message(0, 0, attributes...)[20:] }
+	counted := func(n byte) []byte { return nested(1, []byte("counter\x00"), 2, []byte{n, 0, 0, 0}) }
+	limit := func(n byte) []byte { return nested(1, []byte("limit\x00"), 2, []byte{n, 0, 0, 0}) }
+	hash := func(elements ...[]byte) uint64 {
+		t.Helper()
+		var list []any
+		for i, e := range elements {
+			list = append(list, i+1, e)
+		}
+		sum, err := hashElements(kind, message(kind, 2, 1, []byte("t\x00"), 3, nested(list...))[unix.NLMSG_HDRLEN:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	key := func(attribute int, more ...any) []byte {
+		return nested(append([]any{attribute, []byte{1, 2, 3, 4}}, more...)...)
+	}
+	same := [][2]uint64{
+		{hash(key(1), key(10)), hash(key(10), key(1))},
+		{hash(key(1, 7, counted(1))), hash(key(1, 7, counted(2)))},
+		{hash(key(1, 11, nested(1, counted(1)))), hash(key(1, 11, nested(1, counted(2))))},
+		{hash(key(1)), hash(key(1, 5, []byte{0, 0, 0, 0, 0, 0, 0, 9}))}, // it expires
+	}
+	for i, s := range same {
+		if s[0] != s[1] {
+			t.Errorf("%d: the hashes are %x and %x", i, s[0], s[1])
+		}
+	}
+	others := map[uint64]string{}
+	for name, sum := range map[string]uint64{
+		"none": hash(), "key": hash(key(1)), "twice": hash(key(1), key(1)), "data": hash(key(2)), "flags": hash(key(3)), "comment": hash(key(6)),
+		"object": hash(key(9)), "end": hash(key(10)), "counter": hash(key(1, 7, counted(1))), "limit": hash(key(1, 7, limit(1))),
+		"another limit": hash(key(1, 7, limit(2))), "two": hash(key(1, 11, nested(1, counted(1), 2, limit(1)))),
+	} {
+		if other, known := others[sum]; known {
+			t.Errorf("%s has the hash of %s", name, other)
+		}
+		others[sum] = name
+	}
+}
+
+// Elements are asked for once, where the handles tell that a set is the same, and not of a set that moves.
+func TestElementsAreReadOnce(t *testing.T) {
+	t.Parallel()
+	place := Place{unix.NFPROTO_IPV4, "t"}
+	var conn Conn
+	var asked []string
+	read := func(table uint64, own ...declaration) map[ownSet]uint64 {
+		t.Helper()
+		r := newReader()
+		r.tables[place] = &Table{handle: table}
+		r.own, asked = own, nil
+		err := conn.readElements(r, func(d *declaration) (uint64, error) {
+			asked = append(asked, d.set)
+			switch d.set {
+			case "gone":
+				return 0, fmt.Errorf("dump: %w", unix.ENOENT)
+			case "bad":
+				return 0, unix.EIO
+			}
+			return 100, nil
+		})
+		if bad := slices.Contains(asked, "bad"); bad != errors.Is(err, unix.EIO) {
+			t.Errorf("asked for %v: %v", asked, err)
+		}
+		return r.sums
+	}
+	set := func(name string, handle uint64, moves bool) declaration {
+		return declaration{ownSet: ownSet{place, name}, handle: handle, hash: handle + 1, moves: moves}
+	}
+	for i, c := range []struct {
+		table uint64
+		own   []declaration
+		asked string
+		sums  map[string]uint64
+	}{
+		{7, []declaration{set("a", 1, false), set("b", 2, true)}, "a", map[string]uint64{"a": 102, "b": 3}},
+		{7, []declaration{set("b", 1, false), set("c", 3, false)}, "c", map[string]uint64{"b": 102, "c": 104}},
+		{7, []declaration{set("a", 2, false)}, "a", map[string]uint64{"a": 103}},                           // it was not kept meanwhile
+		{8, []declaration{set("a", 2, false)}, "a", map[string]uint64{"a": 103}},                           // of another table
+		{8, []declaration{set("gone", 4, false), set("a", 2, false)}, "gone", map[string]uint64{"a": 103}}, // and it is kept
+		{0, []declaration{set("a", 2, false)}, "a", map[string]uint64{"a": 103}},
+		{0, []declaration{set("a", 2, false)}, "a", map[string]uint64{"a": 103}},
+		{9, []declaration{set("a", 0, false)}, "a", map[string]uint64{"a": 101}},
+		{9, []declaration{set("a", 0, false), set("bad", 1, false)}, "a bad", map[string]uint64{"a": 101}},
+	} {
+		want := map[ownSet]uint64{}
+		for name, sum := range c.sums {
+			want[ownSet{place, name}] = sum
+		}
+		got := read(c.table, c.own...)
+		if diff := gocmp.Diff(want, got, gocmp.AllowUnexported(ownSet{})); diff != "" || strings.Join(asked, " ") != c.asked {
+			t.Errorf("%d: asked for %v (-want +got):\n%s", i, asked, diff)
+		}
+	}
+}
+
+// Of a set with these flags the elements are not asked for.
+func TestSetsThatMove(t *testing.T) {
+	t.Parallel()
+	const kind = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWSET
+	for _, c := range []struct {
+		flags      byte
+		own, moves bool
+	}{
+		{0, false, false}, {unix.NFT_SET_CONSTANT, false, false}, {unix.NFT_SET_ANONYMOUS | unix.NFT_SET_CONSTANT, true, false},
+		{unix.NFT_SET_ANONYMOUS | unix.NFT_SET_EVAL, true, true}, {unix.NFT_SET_ANONYMOUS | unix.NFT_SET_TIMEOUT, true, true},
+	} {
+		r := newReader()
+		b := message(kind, 2, 1, []byte("t\x00"), 2, []byte("__set0\x00"), 3, []byte{0, 0, 0, c.flags}, setHandle, []byte{0, 0, 0, 0, 0, 0, 0, 9})[unix.NLMSG_HDRLEN:]
+		m, err := Parse(kind, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.addTable(&m, nil)
+		if err := r.addSet(&m, b[SizeofHeader:]); err != nil {
+			t.Fatal(err)
+		}
+		if own := len(r.own) == 1; own != c.own || own && (r.own[0].moves != c.moves || r.own[0].handle != 9 || r.own[0].set != "__set0") {
+			t.Errorf("flags %d: %+v", c.flags, r.own)
+		}
+	}
+}
+
 // What the kernel tells of a transaction is what was done, by whom, and ends with the generation that it led to.
 func TestMessagesOfATransaction(t *testing.T) {
 	if !needNFT(t) {
@@ -373,9 +610,11 @@ func FuzzEach(f *testing.F) {
 			if m.Elements > len(b) || len(m.Table) > len(b) {
 				t.Errorf("%v of %d bytes", m, len(b))
 			}
-			r.addTable(m, nil)
+			r.addTable(m, b[min(20, len(b)):])
+			r.tables[Place{m.Family, string(m.Table)}] = &Table{}
+			hashElements(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWSETELEM, b[min(16, len(b)):])
 		})
-		for _, add := range []func(*Message, []byte) error{r.addChain, r.addRule, r.addSet} {
+		for _, add := range []func(*Message, []byte) error{r.addChain, r.addSet, r.addRule} {
 			Each(b, func(m *Message) { add(m, b[min(20, len(b)):]) })
 		}
 		r.endChain()
