@@ -48,6 +48,7 @@ func (r *run) enter(ns namespace) {
 	} else {
 		net.changes = newChanges(r.writer, ns, all, r.monitor, r.trigger)
 		net.changes.off, net.changes.log = off.changes(), r.debug.Netlink
+		r.sockets.waysOf(ns).told = net.changes.ofWays
 	}
 	for _, s := range net.sources {
 		if s, ok := s.(*firewall); ok {

@@ -230,6 +230,9 @@ func (o *Owners) report(p *Process) {
 		p.subject = o.Processes.Put(p.ID, v)
 	}
 	p.Ref, p.reported = p.subject.Ref(), o.Gen
+	if o.uids != nil {
+		o.uids[p.Ref] = v.UID
+	}
 }
 
 // rest says that a process that the recording has is there, and holds no socket.
@@ -293,6 +296,22 @@ func (o *Owners) Lives(ref store.Ref, owned bool) bool {
 		}
 	}
 	return o.living[ref]
+}
+
+// UIDOf is the effective user id of the recording's process of that number; NULL where it is not known.
+func (o *Owners) UIDOf(ref store.Ref) store.Int {
+	if ref == 0 {
+		return store.Int{}
+	}
+	if o.uids == nil {
+		o.uids = map[store.Ref]store.Int{}
+		for _, p := range o.ByPID {
+			if p.subject != nil {
+				o.uids[p.subject.Ref()] = p.val.UID
+			}
+		}
+	}
+	return o.uids[ref]
 }
 
 // Reported is the process of that number and start as this sample has it; 0 when it has not.
