@@ -245,5 +245,14 @@ func (a *asked) add(r *rtnl.Rule) {
 	a.uid = a.uid || r.UIDs != ""
 	a.ports = a.ports || r.SPorts != "" || r.DPorts != "" || protocol
 	a.tos = a.tos || r.TOS != 0
-	a.others = a.others || r.Other != ""
+	for other := range strings.FieldsSeq(r.Other) {
+		switch name, _, _ := strings.Cut(other, "="); name {
+		case "dscp", "dscp_mask":
+			a.tos = true
+		case "sport_mask", "dport_mask":
+			a.ports = true
+		default:
+			a.others = true
+		}
+	}
 }
