@@ -328,6 +328,10 @@ link set vpn up`, peer.cmd.Process.Pid), "\n") {
 	ip(t, "route replace 192.0.2.0/24 via 10.1.0.2")
 	short("wan", 7_000)
 
+	if n := r.rows("SELECT count(*) AS n FROM traffic WHERE comm = 'shopd' AND uid IS NOT 1000 OR comm = 'backupd' AND uid IS NOT 2000")[0]["n"]; n != int64(0) {
+		t.Errorf("%v rows of a program are of another user: %v", n, r.rows("SELECT comm, uid, interface, closed FROM traffic"))
+	}
+
 	// An interface that has another name has it from then on.
 	begin()
 	ip(t, "link set wan down")

@@ -59,7 +59,7 @@ type Owners struct {
 	first      bool                    // nothing is known yet of what the last run left
 	resting    int                     // processes that are there and hold no socket any more, in the last sample
 	living     map[store.Ref]bool      // the processes of the recording that are there; see lives
-	uids       map[store.Ref]store.Int // of the processes of the recording; see UIDOf
+	uids       map[store.Ref]store.Int // of the processes of the recording; see usersOfAll
 	byInode    map[uint32]*Held        // the sockets with an inode, of all protocols
 	Twins      map[uint32][]*Held      // further sockets with the same inode: subflows of one MPTCP connection
 	unresolved []*Held                 // those that have appeared or lost their last holder, and those still not found

@@ -303,6 +303,12 @@ func (o *Owners) UIDOf(ref store.Ref) store.Int {
 	if ref == 0 {
 		return store.Int{}
 	}
+	return o.usersOfAll()[ref]
+}
+
+// usersOfAll are the effective user ids of the processes of the recording, those that have ended since the last sample included. They are put
+// together when a sample first asks.
+func (o *Owners) usersOfAll() map[store.Ref]store.Int {
 	if o.uids == nil {
 		o.uids = map[store.Ref]store.Int{}
 		for _, p := range o.ByPID {
@@ -310,8 +316,11 @@ func (o *Owners) UIDOf(ref store.Ref) store.Int {
 				o.uids[p.subject.Ref()] = p.val.UID
 			}
 		}
+		for _, p := range o.lately {
+			o.uids[p.Ref] = p.val.UID
+		}
 	}
-	return o.uids[ref]
+	return o.uids
 }
 
 // Reported is the process of that number and start as this sample has it; 0 when it has not.
