@@ -279,7 +279,7 @@ func (c *changes) subscribe() {
 	}
 	c.drops, _ = socketDrops(fd)
 	c.mu.Lock()
-	c.queue.ofWays++ // what came before, nobody heard
+	c.queue.ofWays++ // what came before was not received
 	c.mu.Unlock()
 	c.fd, c.empty = fd, kernel.SinceBoot()
 	if err := c.monitor.add(fd, c); err != nil {

@@ -21,7 +21,7 @@ type network struct {
 	ns       namespace
 	own      bool // it is the one that the recorder runs in
 	sources  []source
-	changes  *changes  // nil: they are not heard
+	changes  *changes  // nil: they are not received
 	firewall *firewall // nil: it is switched off
 	shut     bool      // closed: no process is left in it, and we hold no descriptor
 

@@ -27,7 +27,7 @@ type Flow struct {
 }
 
 // A Lookup asks the kernel which route a flow takes, as ip route get does. It has a socket of its own, in the network namespace in which
-// it is opened, that hears nobody but the kernel. The zero value is closed.
+// it is opened, that receives from nobody but the kernel. The zero value is closed.
 type Lookup struct {
 	open     bool
 	fd       int
@@ -63,7 +63,7 @@ func (l *Lookup) Close() {
 }
 
 // Ask is the index of the interface that the route of the flow leads through, 0 where it has none: where it is unreachable, and where the
-// source is no address of the machine any more. An error means that the kernel was not heard; the socket is closed then.
+// source is no address of the machine any more. An error means that nothing was received; the socket is closed then.
 func (l *Lookup) Ask(f *Flow) (int32, error) {
 	l.seq++
 	l.question = f.request(l.question[:0], l.seq)
