@@ -572,6 +572,9 @@ func TestWaysNeverGuess(t *testing.T) {
 	w.told = func() (uint64, bool) { return told, false }
 	ip(t, "addr add 10.1.0.1/24 dev wan")
 	expect("nobody listened", "wan", of("10.1.0.1", "10.1.0.9", whole))
+	ip(t, "addr del 10.1.0.1/24 dev wan")
+	w.told = func() (uint64, bool) { return told, true }
+	expect("told again, of what came since", "", of("10.1.0.1", "10.1.0.9", whole))
 }
 
 // What closes have in common that are summed up, and what not.
