@@ -195,12 +195,7 @@ func (c *changes) begin() {
 
 // gather takes what was told so far.
 func (c *changes) gather() {
-	ready := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
-	before := kernel.SinceBoot()
-	if n, _ := unix.Poll(ready, 0); c.fd >= 0 && n > 0 {
-		c.drain(make([]byte, longestMessage), c.monitor.notBefore())
-		before = 0
-	}
+	before := c.drainNow()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.empty = max(c.empty, before)
@@ -218,6 +213,29 @@ func (c *changes) gather() {
 			c.names.ByIndex[index] = l.name
 		}
 	}
+}
+
+// drainNow takes what waits in the socket. It returns when, since boot, nothing did; 0: it did.
+func (c *changes) drainNow() (empty time.Duration) {
+	ready := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
+	before := kernel.SinceBoot()
+	if n, _ := unix.Poll(ready, 0); c.fd >= 0 && n > 0 {
+		c.drain(make([]byte, longestMessage), c.monitor.notBefore())
+		return 0
+	}
+	return before
+}
+
+// ofWays is how many messages have come so far of what may change the way of a connection: of all but neighbours. It is not known while
+// nobody listens.
+func (c *changes) ofWays() (messages uint64, known bool) {
+	if c == nil || c.fd < 0 {
+		return 0, false
+	}
+	c.drainNow()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queue.ofWays, c.failed == nil
 }
 
 // readAll reads the sources. What is told before the dump of one, that dump shows; what is told during it, it may show.
@@ -260,6 +278,9 @@ func (c *changes) subscribe() {
 		_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group)
 	}
 	c.drops, _ = socketDrops(fd)
+	c.mu.Lock()
+	c.queue.ofWays++ // what came before was not received
+	c.mu.Unlock()
 	c.fd, c.empty = fd, kernel.SinceBoot()
 	if err := c.monitor.add(fd, c); err != nil {
 		c.close()
@@ -750,9 +771,10 @@ type queue struct {
 	messages []change
 	size     int // bytes in them
 	room     allowance
-	overflow int  // messages that found no room
-	lost     bool // the kernel had none, or they made no sense
-	settings bool // a sysctl changed: they are read, so that the message itself is not kept
+	overflow int    // messages that found no room
+	lost     bool   // the kernel had none, or they made no sense
+	settings bool   // a sysctl changed: they are read, so that the message itself is not kept
+	ofWays   uint64 // messages of what may change the way of a connection, lost ones included
 
 	// What was last told of links, addresses and neighbours. A router that advertises itself makes the kernel tell of its
 	// addresses again and again, and neighbours age.
@@ -783,6 +805,7 @@ type neighborState struct {
 // lose says that messages were lost: what was told last need not be so any more.
 func (q *queue) lose() {
 	q.lost = true
+	q.ofWays++
 	q.links, q.addresses, q.neighbors = nil, nil, nil
 }
 
@@ -798,8 +821,12 @@ func (q *queue) take(b []byte, at, late time.Duration) uint32 {
 		m := change{at: at, late: late, kind: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]), body: b[unix.NLMSG_HDRLEN:size]}
 		if m.kind == unix.RTM_NEWNETCONF || m.kind == unix.RTM_DELNETCONF {
 			q.settings, urgent = true, triggers
+			q.ofWays++
 		} else if u := q.sift(&m); u > notUrgent {
 			urgent = max(urgent, u)
+			if m.kindOf() != changedNeighbor {
+				q.ofWays++
+			}
 			q.add(m)
 		}
 		b = b[min(rtnl.Align4(size), len(b)):]

@@ -46,10 +46,10 @@ func TestSumsOfClosesSayWhatIsUnknown(t *testing.T) {
 				}
 				log.enter(g, &e)
 			}
-			before := *tcp.traffic.of(0)
-			tcp.traffic.of(0).known = false
+			before := *tcp.traffic.of(sumKey{})
+			tcp.traffic.of(sumKey{}).known = false
 			s.putCloseCount(c, groupKey{scope: anyListener, family: unix.AF_INET, proto: unix.IPPROTO_TCP, port: port}, g)
-			after := *tcp.traffic.of(0)
+			after := *tcp.traffic.of(sumKey{})
 			if closed, unknown := after.closed-before.closed, after.unknown-before.unknown; closed != int64(of.forgotten+of.known) || unknown != int64(of.forgotten) || after.known != (of.known > 0) {
 				t.Errorf("traffic of %d forgotten and %d known: %d closed, %d unknown, known %v", of.forgotten, of.known, closed, unknown, after.known)
 			}

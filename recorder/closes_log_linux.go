@@ -134,6 +134,8 @@ type closeGroup struct {
 	first, last          time.Duration
 	count, unknown       int64          // unknown: of these the kernel has forgotten the numbers
 	nameless             int64          // of these it is not known where they went
+	bound                uint32         // the interface that all were bound to; 0: to none
+	several              bool           // they were bound to several
 	who                  *owners.Peeked // whose they were; nil: that is not known, or not the same of all
 	bytesSent, bytesRecv uint64
 	segsOut, segsIn      uint64
@@ -319,6 +321,10 @@ func (l *closeLog) enter(g *closeGroup, e *closeEvent) {
 	if g.count == 0 || e.at < g.first {
 		g.first = e.at
 	}
+	if g.count > 0 && g.bound != r.IfIndex {
+		g.several = true
+	}
+	g.bound = r.IfIndex
 	g.last = max(g.last, e.at)
 	g.count++
 	if e.forgotten {

@@ -112,7 +112,7 @@ func (s *sockets) putClose(c *closes, end *closeEvent, e *socket) {
 		if e != nil {
 			before = e.Rec
 		}
-		m := p.traffic.of(owner.process)
+		m := s.sumOf(p, owner.process, closedConnection(end, e))
 		m.add(growthOf(e, &before, r))
 		m.closed++
 		if end.forgotten {
@@ -151,6 +151,37 @@ func (s *sockets) putClose(c *closes, end *closeEvent, e *socket) {
 	v.Retransmits, v.RTT, v.RTTVar, v.MinRTT = last.Retransmits, last.RTT, last.RTTVar, store.NonZero(end.minRTT)
 	v.Cwnd, v.MSS, v.PMTU = last.Cwnd, last.MSS, last.PMTU
 	c.log.Add(end.at, v)
+}
+
+// closedConnection is what is known of the way of one that is closed; e is its socket, if a sample has seen it.
+func closedConnection(end *closeEvent, e *socket) *connection {
+	c := connectionOf(&end.rec)
+	ends, _ := end.between()
+	c.src, c.dst, c.sport, c.dport = ends.src, ends.dst, ends.sport, ends.dport
+	if e != nil {
+		if last := connectionOf(&e.Rec); !c.hasMark {
+			c.mark, c.hasMark = last.mark, last.hasMark
+		}
+		if !c.hasTOS {
+			c.tos, c.hasTOS = e.Rec.TOS, e.Rec.Has&sockdiag.HasTOS != 0
+		}
+		c.uid, c.hasUID = e.UID, e.UIDKnown
+	}
+	return &c
+}
+
+// connection is what the closes that are summed up have in common; see groupKey.
+func (g *closeGroup) connection(key *groupKey) *connection {
+	c := &connection{family: key.family, bound: g.bound, uncertain: g.several || g.nameless > 0 && g.bound == 0}
+	switch key.scope {
+	case ofListener, ofPeer:
+		c.src, c.dst = key.addr, key.peer
+	case ofService:
+		c.src, c.dst = key.peer, key.addr
+	default:
+		c.uncertain = c.uncertain || c.bound == 0
+	}
+	return c
 }
 
 // endOf is when the connection ended, where its descriptor was closed only later: the first sample that did not see it alive, or
@@ -225,7 +256,7 @@ func (s *sockets) putCloseCount(c *closes, key groupKey, g *closeGroup) {
 		v.Unknown, v.Failed = store.Of(g.unknown), store.Of(g.failed)
 	}
 	if p.traffic != nil {
-		m := p.traffic.of(v.Process)
+		m := s.sumOf(p, v.Process, g.connection(&key))
 		m.add(growth{sent: g.bytesSent, received: g.bytesRecv, retransmits: uint32(g.retransmits)})
 		m.closed, m.unknown, m.known = m.closed+g.count, m.unknown+g.unknown, m.known || g.unknown < g.count
 	}

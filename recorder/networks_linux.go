@@ -21,7 +21,7 @@ type network struct {
 	ns       namespace
 	own      bool // it is the one that the recorder runs in
 	sources  []source
-	changes  *changes  // nil: they are not heard
+	changes  *changes  // nil: they are not received
 	firewall *firewall // nil: it is switched off
 	shut     bool      // closed: no process is left in it, and we hold no descriptor
 
@@ -48,6 +48,7 @@ func (r *run) enter(ns namespace) {
 	} else {
 		net.changes = newChanges(r.writer, ns, all, r.monitor, r.trigger)
 		net.changes.off, net.changes.log = off.changes(), r.debug.Netlink
+		r.sockets.waysOf(ns).told = net.changes.ofWays
 	}
 	for _, s := range net.sources {
 		if s, ok := s.(*firewall); ok {

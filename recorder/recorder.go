@@ -10,7 +10,7 @@
 // # Where the parts are
 //
 //	run_linux.go, networks_linux.go   the loop, and the network namespaces that come and go
-//	sockets*, closes*, traffic        sockets, from the dump to the row
+//	sockets*, closes*, traffic, ways  sockets, from the dump to the row
 //	interfaces, routes, rules …       one file for each other source
 //	changes, monitor, trigger         what happens between samples
 //	trace                             who opened and closed each TCP connection, and how it ended

@@ -32,17 +32,11 @@ func (s *rules) read(ctx context.Context) {
 func (s *rules) record(ctx context.Context) error {
 	var messages [][]byte
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		header := [rtnl.SizeofRule]byte{0: family}
-		got, err := s.netlink.Dump(ctx, unix.RTM_GETRULE, unix.RTM_NEWRULE, header[:])
-		// A kernel without policy routing for the family has no rules to dump.
-		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EAFNOSUPPORT) {
-			return fmt.Errorf("dump rules of IPv%d: %w", rtnl.FamilyNumber(family), err)
+		got, err := dumpRules(ctx, s.netlink, family)
+		if err != nil {
+			return err
 		}
-		for _, msg := range got {
-			if len(msg) >= rtnl.SizeofRule && msg[0] == family {
-				messages = append(messages, msg)
-			}
-		}
+		messages = append(messages, got...)
 	}
 	if s.memory.keep(messages, rtnl.SizeofRule, rtnl.NothingTicks) {
 		return nil
@@ -61,6 +55,22 @@ func (s *rules) record(ctx context.Context) error {
 	}
 	s.memory.done()
 	return nil
+}
+
+// dumpRules returns the messages of the rules of a family.
+func dumpRules(ctx context.Context, netlink *rtnl.Conn, family uint8) (messages [][]byte, err error) {
+	header := [rtnl.SizeofRule]byte{0: family}
+	got, err := netlink.Dump(ctx, unix.RTM_GETRULE, unix.RTM_NEWRULE, header[:])
+	// A kernel without policy routing for the family has no rules to dump.
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EAFNOSUPPORT) {
+		return nil, fmt.Errorf("dump rules of IPv%d: %w", rtnl.FamilyNumber(family), err)
+	}
+	for _, msg := range got {
+		if len(msg) >= rtnl.SizeofRule && msg[0] == family {
+			messages = append(messages, msg)
+		}
+	}
+	return messages, nil
 }
 
 var ruleActions = numberNames{

@@ -43,6 +43,7 @@ type sockets struct {
 	without   without  // sources that are not read
 	off       []source // those that stand for closes and traffic then
 	budget    int      // of closes that are kept one by one in a sample
+	routes    int      // that the kernel may still be asked for in this sample
 	gen       uint32   // number of the sample
 	fresh     bool     // no sample has been taken since the recording was opened
 	last      bool     // no sample follows
@@ -87,7 +88,7 @@ func (s *sockets) enter(ns namespace) {
 		}
 	}
 	s.joinTCP(ns)
-	if t, off := newTraffic(s.writer, ns), s.without.first("traffic", "tcp", "sockets"); off != "" {
+	if t, off := newTraffic(s.writer, ns, s.users, newWays(ns, &s.routes)), s.without.first("traffic", "tcp", "sockets"); off != "" {
 		s.off = append(s.off, s.without.offIn(ns, off, t.source))
 	} else {
 		s.sumUp(ns, t)
@@ -136,6 +137,16 @@ func (s *sockets) sumUp(ns namespace, t *traffic) {
 	s.traffic = append(s.traffic, t)
 }
 
+// waysOf are those of a namespace.
+func (s *sockets) waysOf(ns namespace) *ways {
+	for _, t := range s.traffic {
+		if t.ns.id == ns.id {
+			return t.ways
+		}
+	}
+	return &ways{} // nothing is summed up there
+}
+
 // tcpOf are the protocols whose connections are summed up there.
 func (s *sockets) tcpOf(t *traffic) []*protocol {
 	var tcp []*protocol
@@ -179,6 +190,7 @@ func (s *sockets) shut(ns namespace) {
 			p.diag.Close()
 		}
 	}
+	s.waysOf(ns).close()
 	for _, c := range s.closes {
 		if c.ns.id == ns.id {
 			c.drainRest()
@@ -214,6 +226,7 @@ func (s *sockets) leave(ns namespace) {
 		}
 		return c.ns.id == ns.id
 	})
+	s.waysOf(ns).close()
 	s.traffic = slices.DeleteFunc(s.traffic, func(t *traffic) bool { return t.ns.id == ns.id })
 	s.off = slices.DeleteFunc(s.off, func(o source) bool { return o.(*switchedOff).netns == ns.id })
 }
@@ -243,6 +256,9 @@ func (s *sockets) close() {
 	for _, c := range s.closes {
 		c.close()
 	}
+	for _, t := range s.traffic {
+		t.ways.close()
+	}
 	s.trace.close()
 	if s.monitor != nil {
 		s.monitor.end()
@@ -254,6 +270,10 @@ func (s *sockets) read(ctx context.Context) {
 	s.owners.Begin(s.gen, s.dumps+1)
 	s.users.Refresh()
 	s.rememberTime()
+	s.routes = waysBudget
+	for _, t := range s.traffic {
+		t.ways.begin()
+	}
 	for _, c := range s.closes {
 		c.begin()
 	}

@@ -26,7 +26,7 @@ func (s *sockets) report(p *protocol, owned bool) {
 	}
 	p.countRemains()
 	p.reportCounts(func(process store.Ref) bool { return s.owners.Lives(process, owned) })
-	p.reportTraffic()
+	s.reportTraffic(p)
 }
 
 func (s *sockets) reportSocket(p *protocol, e *socket, owned bool) {
@@ -46,21 +46,16 @@ func (s *sockets) reportSocket(p *protocol, e *socket, owned bool) {
 	p.count(e, owner.process)
 }
 
-// reportTraffic adds up what the connections moved, each for the process that it is known to be of.
-func (p *protocol) reportTraffic() {
+// reportTraffic adds up what the connections moved, each for the process that it is known to be of and the interface that it takes.
+func (s *sockets) reportTraffic(p *protocol) {
 	if p.traffic == nil {
 		return
 	}
-	for key, c := range p.counts {
-		if c.shown.Count.Or(0) > 0 {
-			if key.state == sockdiag.StateNames[sockdiag.StateListen] || key.state == sockdiag.StateNames[sockdiag.StateClose] {
-				continue // no connection
-			}
-			p.traffic.of(key.process).known = true
-		}
-	}
 	for _, g := range p.grown {
-		m := p.traffic.of(g.socket.shown.process)
+		e := g.socket
+		c := connectionOf(&e.Rec)
+		c.uid, c.hasUID = e.UID, e.UIDKnown
+		m := s.sumOf(p, e.shown.process, &c)
 		m.add(g)
 		m.known = true
 	}
@@ -69,6 +64,15 @@ func (p *protocol) reportTraffic() {
 		p.grown = nil // the crowd that moved is gone
 	}
 	p.grown, p.primed = p.grown[:0], true
+}
+
+// sumOf is the sum that a connection of the process counts in.
+func (s *sockets) sumOf(p *protocol, process store.Ref, c *connection) *moved {
+	uid := store.Of(c.uid)
+	if !c.hasUID {
+		uid = s.owners.UIDOf(process)
+	}
+	return p.traffic.of(sumKey{process, uid, p.traffic.ways.of(c)})
 }
 
 // An ownership is a process and how it is known to be the socket's.

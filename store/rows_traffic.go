@@ -1,9 +1,13 @@
 package store
 
-// TrafficID names a process whose TCP connections are summed up.
+// TrafficID names connections that are summed up: those of a process that take one interface.
 type TrafficID struct {
 	NetNS   Int `col:"netns" doc:"Inode number of the network namespace, as readlink /proc/PID/ns/net shows it."`
 	Process Ref `col:"process" ref:"processes:pid,started,comm,exe,cmdline" doc:"The process that holds the connections, or held them until they were closed; NULL where none is known."`
+
+	UID       Int    `col:"uid" since:"26" doc:"User id of the creator of the sockets; of connections that no sample saw, the effective one of the process."`
+	User      string `col:"user" since:"26" doc:"Name of that user."`
+	Interface string `col:"interface" since:"26" doc:"Interface that the socket is bound to (SO_BINDTODEVICE), else the one that the kernel named as the route from the local address to the other end, when it was asked: at most a minute ago, and since the last change of routes, rules, links and addresses. Packets may arrive through another one. lo for what stays on the machine; NULL where it is not known."`
 }
 
 // Traffic is what its connections moved since the sample before, those that were closed meanwhile included. It is no

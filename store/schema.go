@@ -18,6 +18,14 @@ func (t *Table) Schema() []string {
 		}
 		return b.String()
 	}
+	var first, later []Column // those that came to the table after since
+	for _, c := range t.id {
+		if c.added {
+			later = append(later, c)
+		} else {
+			first = append(first, c)
+		}
+	}
 	name := t.Subject
 	values := columns(t.span)
 	if len(t.rare) > 0 {
@@ -27,7 +35,7 @@ func (t *Table) Schema() []string {
 	s := []string{
 		"CREATE TABLE " + name + " (\n" + row("id", "INTEGER PRIMARY KEY") + ",\n" +
 			row("first_sample", "INTEGER NOT NULL") + ",\n" + row("last_sample", "INTEGER") + ",\n" +
-			row("gone_sample", "INTEGER") + columns(t.id) + ",\n" + row("since", "REAL") + "\n) STRICT",
+			row("gone_sample", "INTEGER") + columns(first) + ",\n" + row("since", "REAL") + columns(later) + "\n) STRICT",
 		fmt.Sprintf("CREATE INDEX %s_last ON %s (last_sample) WHERE last_sample IS NOT NULL", name, name),
 	}
 	if t.rests {

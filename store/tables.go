@@ -20,7 +20,7 @@ var (
 	SocketTrends = resting(define[SocketCountID, SocketTrend]("socket_trends", "socket_trend", 240,
 		"The numbers of socket_counts by themselves, which leaks reads."))
 	TrafficTable = amounts(resting(define[TrafficID, Traffic]("traffic", "traffic_sum", 120,
-		"What each process sent and received over TCP since the sample before.")))
+		"What each process sent and received over TCP since the sample before, by user and interface; nothing in a sample is no row.")))
 	Namespaces = define[NamespaceID, Namespace]("namespaces", "namespace", 240,
 		"Network namespaces that are recorded: their names, containers and processes.")
 	Interfaces = define[InterfaceID, Interface]("interfaces", "interface", 240,
@@ -85,8 +85,8 @@ var (
 		[]string{"netns", "dev", "parent"}, []string{"bytes_sent", "packets_sent", "dropped"},
 		"What each queueing discipline sent and dropped")
 	_ = rollUp("traffic_rates", "traffic_rate", TrafficTable.Table, amount,
-		[]string{"netns", "comm", "exe"}, []string{"bytes_sent", "bytes_received", "retransmits", "closed", "closed_unknown"},
-		"What each program moved over TCP")
+		[]string{"netns", "comm", "exe", "uid", "user", "interface"}, []string{"bytes_sent", "bytes_received", "retransmits", "closed", "closed_unknown"},
+		"What each program moved over TCP, by user and interface")
 	_ = rollUp("packet_drop_rates", "packet_drop_rate", PacketDrops.Table, amount,
 		[]string{"reason", "protocol"}, []string{"packets", "estimated"},
 		"Packets that the kernel threw away, by reason")

@@ -54,17 +54,18 @@ type Owners struct {
 	recheck   time.Duration // the longest that a holder may go unnoticed
 
 	ByPID      map[int32]*Process
-	lately     map[int32]*Process // processes of the recording that have ended since the last sample
-	unknown    []store.ProcessID  // processes of the recording that may be there still, and are to be found again; see recognize
-	first      bool               // nothing is known yet of what the last run left
-	resting    int                // processes that are there and hold no socket any more, in the last sample
-	living     map[store.Ref]bool // the processes of the recording that are there; see lives
-	byInode    map[uint32]*Held   // the sockets with an inode, of all protocols
-	Twins      map[uint32][]*Held // further sockets with the same inode: subflows of one MPTCP connection
-	unresolved []*Held            // those that have appeared or lost their last holder, and those still not found
-	closed     []*Held            // those of them that are closed since the dump: nobody holds them
-	Strays     map[uint32]Stray   // descriptors of sockets that no dump has shown so far, by inode
-	other      map[uint32]bool    // inodes of sockets of other kinds
+	lately     map[int32]*Process      // processes of the recording that have ended since the last sample
+	unknown    []store.ProcessID       // processes of the recording that may be there still, and are to be found again; see recognize
+	first      bool                    // nothing is known yet of what the last run left
+	resting    int                     // processes that are there and hold no socket any more, in the last sample
+	living     map[store.Ref]bool      // the processes of the recording that are there; see lives
+	uids       map[store.Ref]store.Int // of the processes of the recording; see usersOfAll
+	byInode    map[uint32]*Held        // the sockets with an inode, of all protocols
+	Twins      map[uint32][]*Held      // further sockets with the same inode: subflows of one MPTCP connection
+	unresolved []*Held                 // those that have appeared or lost their last holder, and those still not found
+	closed     []*Held                 // those of them that are closed since the dump: nobody holds them
+	Strays     map[uint32]Stray        // descriptors of sockets that no dump has shown so far, by inode
+	other      map[uint32]bool         // inodes of sockets of other kinds
 	// doubtful are sockets that the dumps of this sample do not show as alive; a process may still hold them.
 	Doubtful []*Held
 	Gen      uint32 // number of the sample
@@ -200,6 +201,7 @@ func (o *Owners) StartOver() {
 func (o *Owners) Begin(sample, firstDump uint32) {
 	o.Gen, o.FirstDump = sample, firstDump
 	clear(o.lately)
+	o.uids = nil
 }
 
 // Look brings the holders of all sockets up to date and reports the processes.

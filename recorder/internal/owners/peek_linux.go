@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
@@ -14,12 +16,16 @@ type Peeked struct {
 	PID       int32
 	Start     uint64 // in ticks since boot; 0: it was gone already
 	Comm, Exe string // "": not known
+	UID       uint32 // the effective one
+	UIDKnown  bool
 }
 
 // Peek reads what it can of a process that was there at that time since boot.
 func Peek(pid int32, at time.Duration) Peeked {
 	p := Peeked{PID: pid}
 	folder := "/proc/" + strconv.Itoa(int(pid))
+	var st unix.Stat_t
+	owned := unix.Stat(folder, &st) // first: what follows tells whether it is the process that is meant
 	text, err := os.ReadFile(folder + "/stat")
 	if err != nil {
 		return p
@@ -27,6 +33,9 @@ func Peek(pid int32, at time.Duration) Peeked {
 	stat, err := parseStat(text)
 	if err != nil || time.Duration(stat.Start)*(time.Second/UserHZ) > at {
 		return p // another process has the number by now
+	}
+	if owned == nil { // the folder belongs to the effective user, also of a process that may not be dumped
+		p.UID, p.UIDKnown = st.Uid, true
 	}
 	exe, err := os.Readlink(folder + "/exe")
 	if err == nil {
@@ -63,5 +72,11 @@ func (o *Owners) Recorded(p Peeked) store.Ref {
 	if p.Start != 0 {
 		id.Started = o.boot + float64(p.Start)/UserHZ
 	}
-	return o.Processes.Put(id, store.Process{}).Ref()
+	var v store.Process
+	if p.UIDKnown {
+		v.UID, v.User = store.Of(p.UID), o.users.Name(p.UID)
+	}
+	ref := o.Processes.Put(id, v).Ref()
+	o.usersOfAll()[ref] = v.UID
+	return ref
 }

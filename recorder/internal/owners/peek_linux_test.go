@@ -16,7 +16,7 @@ func TestPeek(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := Peek(me, kernel.SinceBoot()); p.PID != me || p.Exe != exe || p.Comm == "" || p.Start == 0 {
+	if p := Peek(me, kernel.SinceBoot()); p.PID != me || p.Exe != exe || p.Comm == "" || p.Start == 0 || !p.UIDKnown || p.UID != uint32(os.Geteuid()) {
 		t.Errorf("now: %+v", p)
 	}
 	if p := Peek(me, time.Second); p != (Peeked{PID: me}) {

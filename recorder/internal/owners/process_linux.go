@@ -230,6 +230,9 @@ func (o *Owners) report(p *Process) {
 		p.subject = o.Processes.Put(p.ID, v)
 	}
 	p.Ref, p.reported = p.subject.Ref(), o.Gen
+	if o.uids != nil {
+		o.uids[p.Ref] = v.UID
+	}
 }
 
 // rest says that a process that the recording has is there, and holds no socket.
@@ -293,6 +296,31 @@ func (o *Owners) Lives(ref store.Ref, owned bool) bool {
 		}
 	}
 	return o.living[ref]
+}
+
+// UIDOf is the effective user id of the recording's process of that number; NULL where it is not known.
+func (o *Owners) UIDOf(ref store.Ref) store.Int {
+	if ref == 0 {
+		return store.Int{}
+	}
+	return o.usersOfAll()[ref]
+}
+
+// usersOfAll are the effective user ids of the processes of the recording, those that have ended since the last sample included. They are put
+// together when a sample first asks.
+func (o *Owners) usersOfAll() map[store.Ref]store.Int {
+	if o.uids == nil {
+		o.uids = map[store.Ref]store.Int{}
+		for _, p := range o.ByPID {
+			if p.subject != nil {
+				o.uids[p.subject.Ref()] = p.val.UID
+			}
+		}
+		for _, p := range o.lately {
+			o.uids[p.Ref] = p.val.UID
+		}
+	}
+	return o.uids
 }
 
 // Reported is the process of that number and start as this sample has it; 0 when it has not.

@@ -4,7 +4,7 @@
 //
 // Conn.Dump returns the messages of one dump; ParseLink, ParseAddress, ParseNeighbor, ParseNextHop, ParseRoute and ParseRule decode a message,
 // of a dump or of a change. LinkNames gives the interfaces that they speak of their names, and Digest tells whether a message
-// says anything new.
+// says anything new. Lookup asks which route a connection takes.
 //
 // # What it hides
 //

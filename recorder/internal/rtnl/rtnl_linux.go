@@ -122,11 +122,16 @@ func (r *Conn) linkName(index int32) string {
 	if r.ifreq == nil {
 		r.ifreq, _ = unix.NewIfreq("")
 	}
-	r.ifreq.SetUint32(uint32(index))
-	if unix.IoctlIfreq(r.Socket.GetFd(), unix.SIOCGIFNAME, r.ifreq) != nil {
+	return nameOf(r.Socket.GetFd(), r.ifreq, index)
+}
+
+// nameOf asks on that socket.
+func nameOf(fd int, ifreq *unix.Ifreq, index int32) string {
+	ifreq.SetUint32(uint32(index))
+	if unix.IoctlIfreq(fd, unix.SIOCGIFNAME, ifreq) != nil {
 		return ""
 	}
-	return r.ifreq.Name()
+	return ifreq.Name()
 }
 
 // LinkNames are the names of the interfaces that a dump speaks of, by index.
