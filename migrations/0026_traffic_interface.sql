@@ -6,5 +6,3 @@ ALTER TABLE traffic_sum ADD COLUMN interface TEXT;
 ALTER TABLE traffic_rate_group ADD COLUMN uid INTEGER;
 ALTER TABLE traffic_rate_group ADD COLUMN user TEXT;
 ALTER TABLE traffic_rate_group ADD COLUMN interface TEXT;
-DROP INDEX traffic_rate_group_by;
-CREATE INDEX traffic_rate_group_by ON traffic_rate_group (netns, comm, exe, uid, user, interface);

@@ -407,7 +407,11 @@ func TestUpgradeMovesRowsInPlace(t *testing.T) {
 	if now, err := sizeOf(path); err != nil || now > size+size/4+1200<<10 {
 		t.Errorf("the file of %d bytes has %d, %v", size, now, err)
 	}
-	_, want, err := schemaOf(t.Context(), len(allSteps(t)), newPageSize)
+	var pageSize int
+	if err := db.QueryRow("PRAGMA page_size").Scan(&pageSize); err != nil {
+		t.Fatal(err)
+	}
+	_, want, err := schemaOf(t.Context(), len(allSteps(t)), pageSize)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,8 @@ func rollUp(name, subject string, from *Table, kind rollupKind, by, values []str
 		return cols
 	}
 	r.by, r.values = pick(by), pick(values)
-	r.index = columnNames(r.by)
+	// To make an index again would change where tables begin, which recovery relies on.
+	r.index = columnNames(slices.DeleteFunc(slices.Clone(r.by), func(c Column) bool { return c.added }))
 	rollups = append(rollups, r)
 	return r
 }

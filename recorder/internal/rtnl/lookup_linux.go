@@ -33,7 +33,7 @@ type Lookup struct {
 	fd       int
 	seq      uint32
 	question []byte
-	answer   [4096]byte
+	answer   []byte
 	ifreq    *unix.Ifreq
 }
 
@@ -51,14 +51,14 @@ func (l *Lookup) Open() error {
 		unix.Close(fd)
 		return fmt.Errorf("open rtnetlink: %w", err)
 	}
-	l.open, l.fd = true, fd
+	l.open, l.fd, l.answer = true, fd, make([]byte, 4096)
 	return nil
 }
 
 func (l *Lookup) Close() {
 	if l.open {
 		unix.Close(l.fd)
-		l.open = false
+		l.open, l.answer = false, nil
 	}
 }
 
@@ -79,7 +79,7 @@ func (l *Lookup) Ask(f *Flow) (int32, error) {
 		break
 	}
 	for { // the kernel has answered by now
-		n, err := unix.Read(l.fd, l.answer[:])
+		n, err := unix.Read(l.fd, l.answer)
 		if err == unix.EINTR {
 			continue
 		}
