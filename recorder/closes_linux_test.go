@@ -62,12 +62,12 @@ func heard(t *testing.T, s *sockets, n int) {
 	eventually(t, fmt.Sprintf("%d closes are heard of", n), func() bool { return c.heard() >= n })
 }
 
-// heardOf waits until so many closes stand in the log of closes whose other end is known: package net tries out what the system can with sockets that it
+// connectionsIn waits until so many closes stand in the log of closes whose other end is known: package net tries out what the system can with sockets that it
 // does not connect.
-func heardOf(t *testing.T, s *sockets, n int) {
+func connectionsIn(t *testing.T, s *sockets, n int) {
 	t.Helper()
 	c := s.closes[0]
-	eventually(t, fmt.Sprintf("%d closed connections are heard of", n), func() bool {
+	eventually(t, fmt.Sprintf("%d closed connections stand there", n), func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		connections := 0
@@ -132,7 +132,7 @@ func TestClosesBetweenSamples(t *testing.T) {
 		want[ends{"tcp", here, there}] = end{1500, 70, from, from + 5}
 		want[ends{"tcp", there, here}] = end{70, 1501, from, from + 5}
 	}
-	heardOf(t, s, len(want))
+	connectionsIn(t, s, len(want))
 	r.sampleNow(s)
 	after := wallNow()
 	rows := r.rows("SELECT * FROM closed_sockets WHERE proto = 'tcp' AND remote_port > 0")
