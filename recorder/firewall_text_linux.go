@@ -199,7 +199,8 @@ func runListing(ctx context.Context, within time.Duration, path string, args ...
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env, cmd.Dir, cmd.WaitDelay = []string{"LC_ALL=C"}, "/", 100*time.Millisecond
-	if os.Geteuid() != 0 { // a program of others does not get the privileges of ours by itself
+	// A program of others does not get the privileges of ours by itself, and none that we have not.
+	if os.Geteuid() != 0 && kernel.Capable(1<<unix.CAP_NET_ADMIN) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{AmbientCaps: []uintptr{unix.CAP_NET_ADMIN}}
 	}
 	out, said := limited{most: rulesAll, full: cancel}, limited{most: 4096}
