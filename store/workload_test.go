@@ -161,7 +161,7 @@ func TestThinnedBeforeForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const limit, samples = store.MinMaxSize, 1000
+	const limit, samples = store.MinMaxSize + store.MinMaxSize/8, 1000 // there is room for an hour
 	store.LimitSize(l.Writer, limit)
 	store.ThinEarly(l.Writer)
 	forgetful := 0 // samples that were there when one was forgotten for the first time

@@ -267,6 +267,12 @@ func (f *File) pointer(n uint32) (kind byte, parent uint32) {
 	return kind, parent
 }
 
+// IsRoot reports whether the pointer map says that a tree begins at that page.
+func (f *File) IsRoot(n uint32) bool {
+	kind, _ := f.pointer(n)
+	return kind == pageRoot
+}
+
 // Roots counts the roots of trees in the pointer map, except that of the schema. They are the first pages of the file.
 func (f *File) Roots() int {
 	found := 0
