@@ -20,9 +20,10 @@ func coreViews() []View {
 				text("duration_ms", "ms", "How long reading the kernel took."),
 				text("cpu_s", "s", "CPU time that the recorder had used by then."),
 				text("rss_bytes", "bytes", "Resident memory of the recorder."),
+				text("why", "", "What made the recorder take it: interval (it was due), change (the kernel told of one), symptom (it looks each second for a minute, because it saw one), last (it was about to stop); NULL before format 27."),
 			},
 			Body: `SELECT m.ts AS ts, m.id AS sample, m.run AS run, u.boot AS boot, m.uptime_s AS uptime_s, m.wall AS wall,
-       m.duration_ms AS duration_ms, m.cpu_s AS cpu_s, m.rss_bytes AS rss_bytes
+       m.duration_ms AS duration_ms, m.cpu_s AS cpu_s, m.rss_bytes AS rss_bytes, m.why AS why
   FROM sample m LEFT JOIN run u ON u.id = m.run
  WHERE m.back IS NOT 0`,
 		},
