@@ -75,6 +75,10 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 		c.workedOut(&script, v)
 		delete(found, v.Name)
 	}
+	if v, is := found[oftenRead]; is && !aboutSchema.MatchString(statement) {
+		c.workedOut(&script, v)
+		delete(found, v.Name)
+	}
 	for _, v := range found {
 		if v.Lives != "" && len(found) == 1 && asksAnyMoment(statement, v) {
 			c.make(&script, v.Name, v.Lives)
@@ -125,6 +129,9 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 // leaks is of growth, which therefore comes first.
 var heavy = []string{"growth", "leaks", "events"}
 
+// oftenRead is a view that others read many times in one statement: findings does so a hundred times.
+const oftenRead = "symptom_episodes"
+
 // heavyIn are the heavy views of a statement that names other tables besides.
 func heavyIn(statement string) (views []store.View) {
 	refs := tablesIn(statement, len(statement)).refs
@@ -158,7 +165,18 @@ const rowsSuffix = " rows"
 // isRowsOfView reports whether a table is one of those.
 func isRowsOfView(table string) bool {
 	name, is := strings.CutSuffix(table, rowsSuffix)
-	return is && slices.Contains(heavy, name)
+	return is && (slices.Contains(heavy, name) || name == oftenRead)
+}
+
+// readsOften reports whether the statement reads the view that is read often, by itself or by others.
+func (c *conn) readsOften(statement string) bool {
+	if aboutSchema.MatchString(statement) || !namesTables.MatchString(statement) {
+		return false
+	}
+	found := map[string]store.View{}
+	needed(statement, found)
+	_, is := found[oftenRead]
+	return is
 }
 
 func columnList(v store.View) string {
@@ -171,7 +189,11 @@ func columnList(v store.View) string {
 
 // workOut fills the tables of the heavy views of a statement.
 func (c *conn) workOut(ctx context.Context, statement string) error {
-	for _, v := range heavyIn(statement) {
+	views := heavyIn(statement)
+	if c.readsOften(statement) {
+		views = append(views, viewsByName()[oftenRead])
+	}
+	for _, v := range views {
 		if _, err := c.Conn.ExecContext(ctx, fmt.Sprintf("INSERT INTO temp.%q %s", rowsOf(v), v.Body)); err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ type symptoms struct {
 	services map[service]*connecting
 	failing  time.Duration // since boot: when a connection failed last
 	resent   map[store.SymptomID]*resending
+	silent   map[[16]byte]*silent
 
 	acute bool // a counter of lost packets or connections grew in this sample
 
@@ -59,7 +60,7 @@ const (
 
 // newSymptoms makes those of a network namespace; of the whole machine, where it has no number.
 func newSymptoms(w *store.Writer, ns namespace) *symptoms {
-	s := &symptoms{ns: ns, source: w.SourceIn(ns.id, "symptoms"), found: map[store.SymptomID]*symptom{}, services: map[service]*connecting{}, resent: map[store.SymptomID]*resending{},
+	s := &symptoms{ns: ns, source: w.SourceIn(ns.id, "symptoms"), found: map[store.SymptomID]*symptom{}, services: map[service]*connecting{}, resent: map[store.SymptomID]*resending{}, silent: map[[16]byte]*silent{},
 		late: 3*w.Interval() + 10*time.Second}
 	s.set = store.NewSet(s.source, store.Symptoms)
 	return s
@@ -140,6 +141,7 @@ func (s *symptoms) recorded() *store.Source { return s.source }
 func (s *symptoms) read(context.Context) {
 	s.source.Read(func() error {
 		s.lookAtResent()
+		s.forgetAnswers()
 		s.lookAtPorts()
 		s.lookAtGateways()
 		now := kernel.SinceBoot()

@@ -127,7 +127,59 @@ func (s *sockets) look(p *protocol, e *socket, process store.Ref) {
 	case r.Timer == timerOfProbes:
 		tell("zero window", hangsSending, r.BytesSent-uint64(r.SendQ))
 	case r.Timer == timerOfRetransmits && r.Tries >= triesWithoutAnswer:
-		tell("unacknowledged", hangsAnswering, r.BytesRecv)
+		symptom := "unacknowledged"
+		if p.symptoms.getsSmallOnly(r, now) {
+			symptom = "large segments unacknowledged"
+		}
+		tell(symptom, hangsAnswering, r.BytesRecv)
+	}
+}
+
+// silent says of an address to which something is not acknowledged when something came from it by another connection.
+type silent struct {
+	alive time.Duration // since boot; 0: nothing came
+	seen  time.Duration
+}
+
+const (
+	// largeSegment is from which size on a segment may be too large for a link on the way: IPv6 links carry 1280 bytes.
+	largeSegment = 1200
+	// aliveFor is for how long a sign of life of an address holds.
+	aliveFor = time.Minute
+	// silentMost is how many such addresses are looked at.
+	silentMost = 1024
+)
+
+// getsSmallOnly reports whether a connection on which a large segment is not acknowledged goes to an address from which others get answers.
+func (s *symptoms) getsSmallOnly(r *sockdiag.Record, now time.Duration) bool {
+	a := s.silent[r.Dst]
+	if a == nil {
+		if len(s.silent) >= silentMost {
+			clear(s.silent)
+		}
+		a = &silent{}
+		s.silent[r.Dst] = a
+	}
+	a.seen = now
+	return a.alive > 0 && now-a.alive < aliveFor && r.MSS >= largeSegment && r.SendQ >= r.MSS
+}
+
+// lookAtAnswer takes note of what came from an address to which something is not acknowledged.
+func (s *symptoms) lookAtAnswer(g *growth) {
+	if r := &g.socket.Rec; len(s.silent) > 0 && g.received > 0 && r.Timer != timerOfRetransmits {
+		if a := s.silent[r.Dst]; a != nil {
+			a.alive = kernel.SinceBoot()
+		}
+	}
+}
+
+// forgetAnswers forgets the addresses to which all is acknowledged again.
+func (s *symptoms) forgetAnswers() {
+	now := kernel.SinceBoot()
+	for addr, a := range s.silent {
+		if now-a.seen > aliveFor {
+			delete(s.silent, addr)
+		}
 	}
 }
 
@@ -185,7 +237,11 @@ func (s *sockets) lookAtAll(p *protocol) {
 
 // lookAtSegments tells which connections sent again, and of how many segments.
 func (s *sockets) lookAtSegments(p *protocol, g *growth, process store.Ref) {
-	if p.symptoms == nil || g.segments == 0 || g.socket.Rec.State == sockdiag.StateSynSent || g.retransmits == 0 && len(p.symptoms.resent) == 0 {
+	if p.symptoms == nil {
+		return
+	}
+	p.symptoms.lookAtAnswer(g)
+	if g.segments == 0 || g.socket.Rec.State == sockdiag.StateSynSent || g.retransmits == 0 && len(p.symptoms.resent) == 0 {
 		return
 	}
 	p.symptoms.sent(s.serviceOf(p, g.socket, process), g.segments, g.retransmits)

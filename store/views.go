@@ -53,7 +53,7 @@ func makeViews() []View {
 			views = append(views, t.spansView())
 		}
 	}
-	return append(append(views, rollupViews()...), coreViews()...)
+	return slices.Concat(views, faultViews(), rollupViews(), coreViews())
 }
 
 // tsColumn is the first column of every history.
