@@ -59,7 +59,7 @@ func faultWords(text string) string {
 		name, of, _ := strings.Cut(strings.TrimSuffix(word, ")"), "(")
 		switch name {
 		case "WHEN":
-			return fmt.Sprintf("ts BETWEEN ' || (%[1]s.since - 1) || ' AND ' || (%[1]s.last + 1) || '", of)
+			return fmt.Sprintf("ts BETWEEN ' || CAST(%[1]s.since - 1 AS INTEGER) || ' AND ' || CAST(%[1]s.last + 2 AS INTEGER) || '", of)
 		case "WHENEVER":
 			return fmt.Sprintf("ts BETWEEN %[1]s.since AND %[1]s.last", of)
 		case "NETNS":
@@ -90,7 +90,7 @@ func faultColumns() []Column {
 		text("remote_addr", "Address of the other end."),
 		text("remote_port", "Port of the other end."),
 		text("dev", "Interface."),
-		text("counter", "Counter, column or state that shows it best."),
+		text("symptom", "The symptom that shows it best; see symptoms."),
 		text("netns", "Inode number of the network namespace; NULL for what is of the whole machine."),
 		moment("last", "Last sample that saw it."),
 	}

@@ -8,7 +8,7 @@ SELECT CASE WHEN l.most_total <= 60 AND q.samples IS NULL THEN NULL
          coalesce(l.who, q.who, 'A program'), coalesce(l.local_port, q.local_port, '(not known)'), coalesce(iif(others.n = 1, o.amount, l.amount), o.amount))
        || iif(q.most IS NULL, '', printf(' (%d waited, the backlog is %d)', q.most, q.least_total)) AS what,
        coalesce(l.who, q.who) AS who, coalesce(l.pid, q.pid) AS pid, coalesce(l.comm, q.comm) AS comm, coalesce(l.local_port, q.local_port) AS local_port,
-       NULL AS remote_addr, NULL AS remote_port, NULL AS dev, o.symptom AS counter,
+       NULL AS remote_addr, NULL AS remote_port, NULL AS dev, o.symptom AS symptom,
        'SELECT ts, local_port, comm, recv_q AS waiting, send_q AS backlog, drops FROM sockets WHERE WHEN(o) AND state = ''LISTEN'' AND '
        || coalesce('local_port = ' || coalesce(l.local_port, q.local_port), 'drops > 0') AS evidence,
        'Have the program accept faster or raise the backlog of its listen(), which net.core.somaxconn limits; tcp_max_syn_backlog is another queue.' AS next

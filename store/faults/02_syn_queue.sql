@@ -5,7 +5,7 @@ SELECT CASE WHEN c.amount >= 5 * max(c.last - c.since, 60) THEN 'fault' WHEN c.s
          CASE WHEN v.amount >= c.amount * 0.5 THEN printf('and %d of them came about, so these are real clients', v.amount)
               WHEN coalesce(v.amount, 0) <= c.amount * 0.1 THEN printf('of which %d came about, as in a flood', coalesce(v.amount, 0))
               ELSE printf('of which %d came about', v.amount) END) AS what,
-       l.who, l.pid, l.comm, coalesce(r.local_port, l.local_port) AS local_port, NULL AS remote_addr, NULL AS remote_port, NULL AS dev, c.symptom AS counter,
+       l.who, l.pid, l.comm, coalesce(r.local_port, l.local_port) AS local_port, NULL AS remote_addr, NULL AS remote_port, NULL AS dev, c.symptom AS symptom,
        'SELECT ts, local_port, count(*) AS half_open FROM sockets WHERE WHEN(c) AND state = ''SYN_RECV'' GROUP BY 1, 2' AS evidence,
        'See who connects: sockets in SYN_RECV by remote_addr. For real clients raise net.ipv4.tcp_max_syn_backlog and the backlog of listen(); against a flood the cookies do their work.' AS next
   FROM EPISODES c

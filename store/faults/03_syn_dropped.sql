@@ -1,7 +1,7 @@
 -- Were attempts to connect dropped because the queue of half-open connections was full and SYN cookies are off?
 SELECT CASE WHEN c.amount >= 5 THEN 'fault' WHEN c.amount >= 2 THEN 'warning' END AS severity, 'certain' AS sure, c.since, c.until, c.last, c.netns,
        printf('The queue of half-open connections%s was full and SYN cookies are off: %d attempts to connect were dropped', coalesce(' to port ' || r.local_port, ''), c.amount) AS what,
-       l.who, l.pid, l.comm, coalesce(r.local_port, l.local_port) AS local_port, NULL AS remote_addr, NULL AS remote_port, NULL AS dev, c.symptom AS counter,
+       l.who, l.pid, l.comm, coalesce(r.local_port, l.local_port) AS local_port, NULL AS remote_addr, NULL AS remote_port, NULL AS dev, c.symptom AS symptom,
        'SELECT ts, value FROM protocol_deltas WHERE WHEN(c) AND NETNS(c) AND name = ''TCPReqQFullDrop'' AND value > 0' AS evidence,
        'Set net.ipv4.tcp_syncookies to 1, or raise net.ipv4.tcp_max_syn_backlog and the backlog of listen().' AS next
   FROM EPISODES c

@@ -2,7 +2,7 @@
 SELECT iif(u.amount >= 2, 'warning', NULL) AS severity, 'hint' AS sure, u.since, u.until, u.last, u.netns,
        printf('%s got no answer from port %d on this machine, whose program %s has %d connections in CLOSE_WAIT: new ones may meet an old one with the same ports',
          coalesce(u.who, 'A program'), u.remote_port, coalesce(c.who, '(not known)'), c.most) AS what,
-       c.who, c.pid, c.comm, c.local_port, u.remote_addr, u.remote_port, NULL AS dev, 'CLOSE_WAIT' AS counter,
+       c.who, c.pid, c.comm, c.local_port, u.remote_addr, u.remote_port, NULL AS dev, u.symptom AS symptom,
        'SELECT ts, state, local_port, remote_port, comm FROM sockets WHERE WHEN(u) AND state IN (''CLOSE_WAIT'', ''SYN_SENT'') AND ' || u.remote_port || ' IN (local_port, remote_port)' AS evidence,
        'Mend the program that does not close (see fault_close_wait); until then restart it.' AS next
   FROM EPISODES u

@@ -5,7 +5,7 @@ SELECT iif(e.amount * 100 >= e.total * iif(e.dev LIKE 'wl%', 10, 2) AND e.total 
            AND coalesce((SELECT sum(packets) FROM packet_drops d WHERE WHENEVER(e) AND d.reason IN ('UNHANDLED_PROTO', 'OTHERHOST', 'DEV_READY', 'IP_INHDR', 'NO_SOCKET', 'IPV6DISABLED')), 0) * 2 < e.amount, 'warning', NULL) AS severity,
        'hint' AS sure, e.since, e.until, e.last, e.netns,
        printf('%s dropped %d received packets of %d (%.1f %%)', e.dev, e.amount, e.total, 100.0 * e.amount / e.total) AS what,
-       NULL AS who, NULL AS pid, NULL AS comm, NULL AS local_port, NULL AS remote_addr, NULL AS remote_port, e.dev, e.symptom AS counter,
+       NULL AS who, NULL AS pid, NULL AS comm, NULL AS local_port, NULL AS remote_addr, NULL AS remote_port, e.dev, e.symptom AS symptom,
        'SELECT reason, sum(packets) AS packets FROM packet_drops WHERE WHEN(e) GROUP BY 1 ORDER BY 2 DESC' AS evidence,
        'packet_drops tells why, for all interfaces together.' AS next
   FROM EPISODES e WHERE e.symptom = 'rx_dropped'

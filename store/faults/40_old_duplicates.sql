@@ -1,7 +1,7 @@
 -- Are connections refused because their timestamps seem to be old?
 SELECT iif(e.amount >= 3, 'warning', NULL) AS severity, 'hint' AS sure, e.since, e.until, e.last, e.netns,
        printf('%d segments were dropped because their timestamps were older than the last ones, while connections were not answered: as where clients behind one NAT have different clocks', e.amount) AS what,
-       u.who, u.pid, u.comm, u.local_port, u.remote_addr, u.remote_port, NULL AS dev, e.symptom AS counter,
+       u.who, u.pid, u.comm, u.local_port, u.remote_addr, u.remote_port, NULL AS dev, e.symptom AS symptom,
        'SELECT ts, name, value FROM protocol_deltas WHERE WHEN(e) AND NETNS(e) AND name IN (''PAWSEstab'', ''PAWSActive'') AND value > 0' AS evidence,
        'A NAT on the way should keep timestamps apart; net.ipv4.tcp_timestamps 0 works around it.' AS next
   FROM EPISODES e
