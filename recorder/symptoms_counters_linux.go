@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -72,7 +71,7 @@ func (s *symptoms) lookAtCounter(c *knownCounter, value store.Int) {
 		s.nears(id, c.id.Proto, now)
 	case !was || now <= before:
 	case c.sign == countsResets:
-		if elapsed := kernel.SinceBoot() - s.last; s.last > 0 && float64(now-before) >= manyResets*max(elapsed.Seconds(), 1) {
+		if elapsed := s.writer.Uptime() - s.last; s.last > 0 && float64(now-before) >= manyResets*max(elapsed.Seconds(), 1) {
 			s.grew(id, uint64(now-before), 0, false)
 		}
 	default:
@@ -165,7 +164,7 @@ func (s *symptoms) lookAtLink(w *linkWatch, name string, counts []byte, changes 
 	for i := range min(len(counts)/8, linkStats) {
 		now[i] = binary.NativeEndian.Uint64(counts[8*i:])
 	}
-	was, clock := w.stats, kernel.SinceBoot()
+	was, clock := w.stats, s.writer.Uptime()
 	elapsed := clock - w.at
 	first := w.at == 0
 	before, hadChanges := w.changes.Get()
@@ -285,7 +284,7 @@ const (
 // lookAtMemory tells how many orphans there are, and how much memory TCP uses: both are of the whole machine (net/ipv4/proc.c, sockstat_seq_show).
 func (s *machineSymptoms) lookAtMemory() {
 	file := s.ns.procFile()
-	if now := kernel.SinceBoot(); s.limitsAt == 0 || now-s.limitsAt > limitsAgain {
+	if now := s.writer.Uptime(); s.limitsAt == 0 || now-s.limitsAt > limitsAgain {
 		s.limitsAt = now
 		s.orphansMost = readLimit(file, "/proc/sys/net/ipv4/tcp_max_orphans")
 		s.memoryMost = readLimit(file, "/proc/sys/net/ipv4/tcp_mem")

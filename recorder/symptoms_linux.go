@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"netsql/recorder/internal/kernel"
 	"netsql/store"
 )
 
@@ -15,6 +14,7 @@ import (
 // could not work out from a week of samples.
 type symptoms struct {
 	ns     namespace
+	writer *store.Writer
 	source *store.Source
 	set    *store.Set[store.SymptomID, store.Symptom]
 	found  map[store.SymptomID]*symptom
@@ -60,7 +60,7 @@ const (
 
 // newSymptoms makes those of a network namespace; of the whole machine, where it has no number.
 func newSymptoms(w *store.Writer, ns namespace) *symptoms {
-	s := &symptoms{ns: ns, source: w.SourceIn(ns.id, "symptoms"), found: map[store.SymptomID]*symptom{}, services: map[service]*connecting{}, resent: map[store.SymptomID]*resending{}, silent: map[[16]byte]*silent{},
+	s := &symptoms{ns: ns, writer: w, source: w.SourceIn(ns.id, "symptoms"), found: map[store.SymptomID]*symptom{}, services: map[service]*connecting{}, resent: map[store.SymptomID]*resending{}, silent: map[[16]byte]*silent{},
 		late: 3*w.Interval() + 10*time.Second}
 	s.set = store.NewSet(s.source, store.Symptoms)
 	return s
@@ -144,7 +144,7 @@ func (s *symptoms) read(context.Context) {
 		s.forgetAnswers()
 		s.lookAtPorts()
 		s.lookAtGateways()
-		now := kernel.SinceBoot()
+		now := s.writer.Uptime()
 		late := s.last == 0 || now-s.last > s.late
 		s.last = now
 		if late {

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"netsql/recorder/internal/kernel"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/store"
 )
@@ -90,7 +89,7 @@ func (s *sockets) look(p *protocol, e *socket, process store.Ref) {
 	if p.symptoms == nil || r.RecvQ == 0 && r.SendQ == 0 && r.State != sockdiag.StateCloseWait {
 		return
 	}
-	now := kernel.SinceBoot()
+	now := s.writer.Uptime()
 	tell := func(symptom string, kind uint8, done uint64) {
 		id := s.serviceOf(p, e, process)
 		id.Symptom = symptom
@@ -168,14 +167,14 @@ func (s *symptoms) getsSmallOnly(r *sockdiag.Record, now time.Duration) bool {
 func (s *symptoms) lookAtAnswer(g *growth) {
 	if r := &g.socket.Rec; len(s.silent) > 0 && g.received > 0 && r.Timer != timerOfRetransmits {
 		if a := s.silent[r.Dst]; a != nil {
-			a.alive = kernel.SinceBoot()
+			a.alive = s.writer.Uptime()
 		}
 	}
 }
 
 // forgetAnswers forgets the addresses to which all is acknowledged again.
 func (s *symptoms) forgetAnswers() {
-	now := kernel.SinceBoot()
+	now := s.writer.Uptime()
 	for addr, a := range s.silent {
 		if now-a.seen > aliveFor {
 			delete(s.silent, addr)
@@ -206,8 +205,11 @@ func (s *sockets) lookAtAll(p *protocol) {
 	for _, l := range p.lost {
 		e := l.socket
 		id := store.SymptomID{Symptom: p.proto + " drops", Process: e.shown.process, LocalPort: store.Of(e.Rec.SPort)}
-		if e.Rec.State == sockdiag.StateListen {
+		switch {
+		case e.Rec.State == sockdiag.StateListen:
 			id.Symptom = "listener drops"
+		case p.proto == "tcp":
+			continue // what a connection drops is sent again
 		}
 		if p.symptoms.grew(id, uint64(l.drops), 0, true); e.young && e.subject != nil { // else nobody saw how old it is
 			f := p.symptoms.of(id)
@@ -269,7 +271,7 @@ func (s *symptoms) sent(id store.SymptomID, segments, retransmits uint32) {
 		if retransmits == 0 || len(s.resent) >= resentMost {
 			return
 		}
-		r = &resending{since: kernel.SinceBoot()}
+		r = &resending{since: s.writer.Uptime()}
 		s.resent[id] = r
 	}
 	r.segments += int64(segments)
@@ -278,7 +280,7 @@ func (s *symptoms) sent(id store.SymptomID, segments, retransmits uint32) {
 
 // lookAtResent tells of the connections that sent again, and of how many segments.
 func (s *symptoms) lookAtResent() {
-	now := kernel.SinceBoot()
+	now := s.writer.Uptime()
 	for id, r := range s.resent {
 		if r.retransmits >= resentLeast && r.retransmits*resentShare >= r.segments {
 			id.Symptom = "retransmits"
@@ -374,7 +376,7 @@ func (s *symptoms) service(id store.SymptomID) *connecting {
 // failed tells of a connection that failed. Where it did not come about at all, its total says how many seconds before one came about to that
 // service.
 func (s *symptoms) failed(id store.SymptomID, atAll bool) {
-	now := kernel.SinceBoot()
+	now := s.writer.Uptime()
 	c := s.service(id)
 	f := s.of(id)
 	f.grows = true
@@ -382,7 +384,7 @@ func (s *symptoms) failed(id store.SymptomID, atAll bool) {
 	if !atAll {
 		return
 	}
-	if c.worked > 0 {
+	if c.worked > 0 && c.worked < now { // what this sample saw came about later
 		f.total, f.hasTotal = max(f.total, int64((now-c.worked)/time.Second)+1), true
 	}
 	c.failed, s.failing = now, now
@@ -390,7 +392,7 @@ func (s *symptoms) failed(id store.SymptomID, atAll bool) {
 
 // connected takes note of a connection that came about, and tells of it where others to such a port failed lately.
 func (s *symptoms) connected(id store.SymptomID) {
-	now := kernel.SinceBoot()
+	now := s.writer.Uptime()
 	s.service(id).worked = now
 	if s.failing == 0 || now-s.failing > followed {
 		return
@@ -436,7 +438,7 @@ func (s *symptoms) lookAtPorts() {
 	if n < least {
 		return
 	}
-	if now := kernel.SinceBoot(); s.ports.count == 0 || now-s.ports.read > portsAgain {
+	if now := s.writer.Uptime(); s.ports.count == 0 || now-s.ports.read > portsAgain {
 		s.ports = readPortRange(s.ns.procFile())
 		s.ports.read = now
 	}

@@ -248,6 +248,9 @@ func (w *Writer) BootTime() float64 { return w.started }
 // Now is the ts of the sample under way, in unix seconds.
 func (w *Writer) Now() float64 { return w.now.ts }
 
+// Uptime is when the sample under way began, since boot.
+func (w *Writer) Uptime() time.Duration { return w.now.clock.Uptime }
+
 // Interval is the time between samples.
 func (w *Writer) Interval() time.Duration { return w.options.Interval }
 

@@ -1,7 +1,7 @@
 -- Which program is refused by whom?
 --
 -- Who asks again and again until a service is up is not refused for long, and is none.
-SELECT iif(r.amount >= 3 AND r.samples > 1 AND r.amount * 5 >= r.amount + coalesce(c.n, 0) AND NOT (c.last > r.last AND r.least_total IS NULL), 'fault', NULL) AS severity, 'likely' AS sure,
+SELECT iif(r.amount >= 3 AND r.samples > 1 AND r.amount * 5 >= r.amount + coalesce(c.n, 0) AND (c.last >= r.last AND r.least_total IS NULL) IS NOT TRUE, 'fault', NULL) AS severity, 'likely' AS sure,
        r.since, r.until, r.last, r.netns,
        printf('%s was refused by %s port %d: %d times', coalesce(r.who, 'A program'), r.remote_addr, r.remote_port, r.amount)
        || iif(r.most_total IS NULL, '', printf('; %d s before, it was accepted', r.least_total)) AS what,

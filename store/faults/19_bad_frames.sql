@@ -1,5 +1,5 @@
 -- On which interface do packets arrive damaged?
-SELECT CASE WHEN amount >= 10 AND samples > 1 AND amount * 100 >= total THEN 'fault' WHEN amount >= 10 AND samples > 1 AND amount * 1000 >= total THEN 'warning' END AS severity, 'certain' AS sure,
+SELECT CASE WHEN amount >= 10 AND samples > 1 AND amount * 100 >= coalesce(total, 0) THEN 'fault' WHEN amount >= 10 AND samples > 1 AND amount * 1000 >= coalesce(total, 0) THEN 'warning' END AS severity, 'certain' AS sure,
        since, nullif(until, 0) AS until, last, netns,
        printf('%s received %d bad packets (%s)%s', dev, amount, list, coalesce(printf(', %.2f %% of all', 100.0 * amount / nullif(total + amount, 0)), '')) AS what,
        NULL AS who, NULL AS pid, NULL AS comm, NULL AS local_port, NULL AS remote_addr, NULL AS remote_port, dev, first AS symptom,
