@@ -25,6 +25,7 @@ const (
 	ratesSuffix   = "_rates"
 	changesSuffix = "_changes"
 	spansSuffix   = "_spans"
+	faultPrefix   = "fault_"
 )
 
 // ownViews are what the recorder says about itself.
@@ -37,6 +38,7 @@ var happened = []string{"events", "closed_sockets", "closed_counts", "notes"}
 // are written by hand are answers unless they are named above.
 func chapters() []chapter {
 	all := []chapter{
+		{title: "What is wrong", alike: true, about: "The faults of the window: findings has all of them, fault_… one kind each, with the same columns. symptom_episodes is what they are worked out from."},
 		{title: "Answers", about: "Worked out from the recording, over the window: the last hour, or what .since and .until say."},
 		{title: "What happened", about: "Every row has a time of its own, exact where the kernel told of it, and not that of a sample."},
 		{title: "What is recorded", about: "Every row holds at one sample, ts. The same tables with _now behind their name (sockets_now) show the newest sample only; a row of socket_spans holds at all samples from ts until until."},
@@ -47,24 +49,26 @@ func chapters() []chapter {
 		{title: "The recorder itself", about: "What it looked at, when nobody looked, and what that cost."},
 	}
 	for _, v := range store.Views() {
-		c := &all[0]
+		c := &all[1]
 		switch {
+		case v.Name == store.Findings, v.Name == oftenRead, strings.HasPrefix(v.Name, faultPrefix):
+			c = &all[0]
 		case slices.Contains(ownViews, v.Name):
-			c = &all[7]
+			c = &all[8]
 		case v.Rollup != nil && strings.HasPrefix(v.Name, "peers_"):
-			c = &all[6]
+			c = &all[7]
 		case v.Rollup != nil:
-			c = &all[5]
+			c = &all[6]
 		case slices.Contains(happened, v.Name):
-			c = &all[1]
+			c = &all[2]
 		case strings.HasSuffix(v.Name, nowSuffix):
 			continue
 		case strings.HasSuffix(v.Name, changesSuffix):
-			c = &all[3]
-		case strings.HasSuffix(v.Name, deltasSuffix), strings.HasSuffix(v.Name, ratesSuffix):
 			c = &all[4]
+		case strings.HasSuffix(v.Name, deltasSuffix), strings.HasSuffix(v.Name, ratesSuffix):
+			c = &all[5]
 		case v.From != nil:
-			c = &all[2]
+			c = &all[3]
 		}
 		c.views = append(c.views, v)
 	}
@@ -85,8 +89,8 @@ func Reference(w io.Writer, markdown bool) error {
 	for _, c := range chapters() {
 		heading(c.title, c.about)
 		for _, v := range c.views {
-			// Its columns are those of the deltas.
-			if strings.HasSuffix(v.Name, ratesSuffix) {
+			// Its columns are those of the deltas, or of findings.
+			if strings.HasSuffix(v.Name, ratesSuffix) || strings.HasPrefix(v.Name, faultPrefix) {
 				v.Columns = nil
 			}
 			if markdown {

@@ -36,17 +36,20 @@ func needed(text string, found map[string]store.View) {
 		v, is := viewsByName()[strings.ToLower(word)]
 		if _, known := found[v.Name]; is && !known {
 			found[v.Name] = v
-			needed(v.Body, found)
+			needed(sqlTexts.ReplaceAllString(v.Body, "''"), found)
 		}
 	}
 }
+
+// sqlTexts are the texts of a view, which may be of statements for people.
+var sqlTexts = regexp.MustCompile(`'(?:[^']|\'\')*'`)
 
 func partOfName(c byte) bool {
 	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
 // aboutSchema is a statement that asks what views there are: it sees all of them.
-var aboutSchema = regexp.MustCompile(`(?i)pragma|_schema|_master|_list`)
+var aboutSchema = regexp.MustCompile(`(?i)pragma|_schema|_master|_list\b`)
 
 // readsTables is a statement that reads something.
 var readsTables = regexp.MustCompile(`(?i)\bfrom\b`)

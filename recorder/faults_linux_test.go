@@ -594,9 +594,10 @@ var planted = []struct {
 // refused is a connection that is refused, of which the kernel tells the other end.
 func (f *faultRun) refused(port int) {
 	f.t.Helper()
-	heard := f.sockets.closes[0].heard()
+	told := f.sockets.closes[0].received
+	n := told()
 	f.shut(f.connect("127.0.0.1", port))
-	eventually(f.t, "the close to be told", func() bool { return f.sockets.closes[0].heard() > heard })
+	eventually(f.t, "the close to be told", func() bool { return told() > n })
 }
 
 // probed waits until the kernel asks whether the window is open again.

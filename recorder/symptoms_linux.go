@@ -201,7 +201,7 @@ func (s *symptoms) limit() {
 	}
 }
 
-// forgetUnreachable begins to learn anew which neighbours do not answer.
+// forgetUnreachable begins to learn which neighbours do not answer.
 func (s *symptoms) forgetUnreachable() {
 	if s != nil {
 		s.unreachable = s.unreachable[:0]
@@ -217,7 +217,7 @@ func (s *symptoms) isUnreachable(dev, addr string) {
 	}
 }
 
-// forgetGateways begins to learn anew where the default routes go.
+// forgetGateways begins to learn where the default routes go.
 func (s *symptoms) forgetGateways() {
 	if s != nil {
 		s.gateways = s.gateways[:0]

@@ -74,8 +74,8 @@ func (h *hangs) since(e *socket, kind uint8, done uint64, gen uint32, now time.D
 	return w.since
 }
 
-// sweep forgets those that got on.
-func (h *hangs) sweep(gen uint32) {
+// forget takes out those that got on.
+func (h *hangs) forget(gen uint32) {
 	for at, w := range h.of {
 		if w.seen != gen {
 			delete(h.of, at)
@@ -201,7 +201,7 @@ func (s *sockets) lookAtAll(p *protocol) {
 	if p.symptoms == nil {
 		return
 	}
-	p.hangs.sweep(s.gen)
+	p.hangs.forget(s.gen)
 	for _, l := range p.lost {
 		e := l.socket
 		id := store.SymptomID{Symptom: p.proto + " drops", Process: e.shown.process, LocalPort: store.Of(e.Rec.SPort)}

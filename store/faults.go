@@ -12,6 +12,9 @@ import (
 //go:embed faults/*.sql
 var faultFiles embed.FS
 
+// Findings is the view of all faults.
+const Findings = "findings"
+
 // faultViews has a view for each fault that the recording shows, and findings, which is all of them. Each stands in a file of its own, with the number
 // of its rule, and gives of the fault what the columns below ask for. A row whose severity is NULL is none.
 //
@@ -43,7 +46,7 @@ func faultViews() []View {
 		views = append(views, v)
 	}
 	return append(views, View{
-		Name:    "findings",
+		Name:    Findings,
 		Doc:     "What was wrong in the window, the worst first: the faults of all views fault_….",
 		Columns: columns,
 		Body: "SELECT * FROM (" + strings.Join(all, "\nUNION ALL ") + ")\n ORDER BY CASE severity WHEN 'fault' THEN 0 WHEN 'warning' THEN 1 ELSE 2 END,\n" +

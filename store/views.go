@@ -154,7 +154,7 @@ func (c Column) home(span, tuple string) string {
 
 // ambiguous are the columns that more than one of the tables have that a view joins. They are those that every table of
 // spans has besides the declared ones, and those of samples and of runs. A test holds them against the schema.
-var ambiguous = slices.Concat(spanTableColumns, strings.Fields("ts run uptime_s wall duration_ms cpu_s rss_bytes back boot started stopped pid version interval_s uid keep_s max_bytes"))
+var ambiguous = slices.Concat(spanTableColumns, strings.Fields("ts run uptime_s wall duration_ms cpu_s rss_bytes back boot started stopped pid version interval_s uid keep_s max_bytes why"))
 
 // selects is the column of a view that reads it from there. What a name alone says is said by it: every connection keeps
 // all views in memory, parsed, and the recorder does so for ever. A name of a table before each column doubles that.

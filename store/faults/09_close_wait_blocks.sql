@@ -4,7 +4,7 @@ SELECT iif(u.amount >= 2, 'warning', NULL) AS severity, 'hint' AS sure, u.since,
          coalesce(u.who, 'A program'), u.remote_port, coalesce(c.who, '(not known)'), c.most) AS what,
        c.who, c.pid, c.comm, c.local_port, u.remote_addr, u.remote_port, NULL AS dev, u.symptom AS symptom,
        'SELECT ts, state, local_port, remote_port, comm FROM sockets WHERE WHEN(u) AND state IN (''CLOSE_WAIT'', ''SYN_SENT'') AND ' || u.remote_port || ' IN (local_port, remote_port)' AS evidence,
-       'Mend the program that does not close (see fault_close_wait); until then restart it.' AS next
+       'The program that does not close has the fault (see fault_close_wait); to restart it helps for a while.' AS next
   FROM EPISODES u
   JOIN EPISODES c ON c.symptom = 'CLOSE_WAIT' AND c.local_port = u.remote_port AND c.since <= u.last AND c.last >= u.since
  WHERE u.symptom = 'unanswered'
