@@ -269,7 +269,7 @@ func (d *Diagnosis) Write(w io.Writer, width int) error {
 		b.WriteString("\n")
 		b.WriteString(wrapped(escapeControls(f.What), padded(strings.ToUpper(f.Severity), b.indent), b.width))
 		b.item("", f.Sure+", "+f.when(d))
-		if f.Spark != "" {
+		if f.most > 0 {
 			b.item("", fmt.Sprintf("%s %s, most %s", f.Spark, f.Symptom, count(int64(f.most))))
 		}
 		b.item("evidence", escapeControls(f.Evidence))

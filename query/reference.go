@@ -46,30 +46,34 @@ func chapters() []chapter {
 		{title: "How fast counters grow", alike: true, about: "Growth of each counter since the sample before, NULL where it cannot be known, and the same per second, as NAME_per_s."},
 		{title: "Long times", alike: true, about: "Least, average and most in each minute, hour and day (midnight UTC), of sockets by program and state, of the traffic of interfaces, queueing disciplines and programs, and of dropped packets: kept long after the samples."},
 		{title: "Peers", alike: true, about: "Who talked to whom: what each program had to do with each address and service, in each hour and day (midnight UTC), kept long after the samples. The period under way is not in it yet."},
+		{title: "Intervals", about: "From when to when something was so, in the window: rows of two of them belong together where each begins before the other ends."},
 		{title: "The recorder itself", about: "What it looked at, when nobody looked, and what that cost."},
 	}
 	for _, v := range store.Views() {
-		c := &all[1]
+		title := "Answers"
 		switch {
 		case v.Name == store.Findings, v.Name == oftenRead, strings.HasPrefix(v.Name, faultPrefix):
-			c = &all[0]
+			title = "What is wrong"
 		case slices.Contains(ownViews, v.Name):
-			c = &all[8]
+			title = "The recorder itself"
+		case strings.HasSuffix(v.Name, spansSuffix) && v.Name != "socket_spans", strings.HasPrefix(v.Name, "default_route_"):
+			title = "Intervals"
 		case v.Rollup != nil && strings.HasPrefix(v.Name, "peers_"):
-			c = &all[7]
+			title = "Peers"
 		case v.Rollup != nil:
-			c = &all[6]
+			title = "Long times"
 		case slices.Contains(happened, v.Name):
-			c = &all[2]
+			title = "What happened"
 		case strings.HasSuffix(v.Name, nowSuffix):
 			continue
 		case strings.HasSuffix(v.Name, changesSuffix):
-			c = &all[4]
+			title = "What changed"
 		case strings.HasSuffix(v.Name, deltasSuffix), strings.HasSuffix(v.Name, ratesSuffix):
-			c = &all[5]
+			title = "How fast counters grow"
 		case v.From != nil:
-			c = &all[3]
+			title = "What is recorded"
 		}
+		c := &all[slices.IndexFunc(all, func(c chapter) bool { return c.title == title })]
 		c.views = append(c.views, v)
 	}
 	return all

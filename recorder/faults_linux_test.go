@@ -571,6 +571,53 @@ var planted = []struct {
 		}
 		return []string{"10.9.0.254", "on va"}
 	}},
+	{"a default route that is gone", "default route", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		f.look(2)
+		ip(f.t, "route del default")
+		f.look(2 + f.rand.IntN(5))
+		ip(f.t, "route add default via 10.9.0.254")
+		f.look(2)
+		return []string{"IPv4", "via 10.9.0.254"}
+	}},
+	{"no default route at any time", "", false, func(f *faultRun) []string {
+		f.look(8)
+		return nil
+	}},
+	{"a tunnel that takes over with two halves", "", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		f.look(2)
+		ip(f.t, "route add 0.0.0.0/1 via 10.9.0.253")
+		ip(f.t, "route add 128.0.0.0/1 via 10.9.0.253")
+		ip(f.t, "route del default")
+		f.look(6)
+		return nil
+	}},
+	{"a default route that comes and goes", "route flaps", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		f.look(1)
+		for range 4 + f.rand.IntN(3) {
+			ip(f.t, "route del default")
+			f.look(1)
+			ip(f.t, "route add default via 10.9.0.254")
+			f.look(1)
+		}
+		return []string{"via 10.9.0.254"}
+	}},
+	{"two default routes of the same metric", "route twins", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		f.look(2)
+		ip(f.t, "route append default via 10.9.0.253")
+		f.look(6)
+		return []string{"10.9.0.253", "10.9.0.254"}
+	}},
+	{"two ways that share the traffic", "", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		f.look(2)
+		ip(f.t, "route replace default nexthop via 10.9.0.253 nexthop via 10.9.0.254")
+		f.look(6)
+		return nil
+	}},
 	{"a link that comes and goes", "link flaps", false, func(f *faultRun) []string {
 		carrier := f.tunnel("tap5", "10.8.0.1/24")
 		f.look(1)
@@ -589,6 +636,16 @@ var planted = []struct {
 		f.look(3)
 		return nil
 	}},
+}
+
+// gateway makes a link with a default route.
+func (f *faultRun) gateway(addr string) {
+	f.t.Helper()
+	ip(f.t, "link add va type veth peer name vb")
+	ip(f.t, "addr add 10.9.0.1/24 dev va")
+	ip(f.t, "link set va up")
+	ip(f.t, "link set vb up")
+	ip(f.t, "route add default via "+addr)
 }
 
 // refused is a connection that is refused, of which the kernel tells the other end.

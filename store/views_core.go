@@ -96,5 +96,18 @@ func coreViews() []View {
 			},
 			Body: `SELECT since, until, source, kind, detail, netns FROM gap`,
 		},
+		{
+			Name: "gap_spans",
+			Doc:  "When did nobody look, or not at everything, in the window? The rows of gaps, as the other intervals are named.",
+			Columns: []Column{
+				{Name: "ts", Unit: "unix s", kind: kindTime, Doc: "Last good sample before."},
+				moment("until", "First good sample after; NULL while it goes on."),
+				text("source", "", "Source that is missing; samples where they were taken and are not kept any more; NULL when nothing was recorded at all."),
+				text("kind", "", "Kind of the gap, see gaps."),
+				text("detail", "", "What happened, and what to do."),
+				text("netns", "", "Network namespace of the source; NULL for what is of the whole machine."),
+			},
+			Body: `SELECT g.since AS ts, g.until AS until, source, kind, detail, netns FROM "window" w CROSS JOIN gap g ON g.since <= w.until AND coalesce(g.until, 1e12) >= w.since`,
+		},
 	}
 }
