@@ -253,7 +253,7 @@ func (t *Table) spansView() View {
 // the window has, which is little of tables that hardly change. Of sockets, which are many and move, spansView shows the spans as they are.
 //
 // Cut spans follow each other without a hole: the last sample less the samples so far is the same for all of them. Each run
-// of the recorder numbers tuples anew, so that no row reaches over a pause: nobody looked then.
+// of the recorder numbers tuples from the beginning, so that no row reaches over a pause: nobody looked then.
 func (t *Table) stretchesView() View {
 	v := View{
 		Name: t.Subject + "_spans", From: t,
