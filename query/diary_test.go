@@ -167,7 +167,7 @@ func table(t *testing.T, db interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	moments := map[string]bool{"ts": true, "since": true, "until": true, "started": true, "stopped": true, "wall": true,
+	moments := map[string]bool{"ts": true, "last": true, "since": true, "until": true, "started": true, "stopped": true, "wall": true,
 		"after": true, "first_seen": true, "last_seen": true, "oldest": true, "opened": true, "opened_after": true, "closed": true, "written": true}
 	all := [][]string{names}
 	for rows.Next() {

@@ -29,6 +29,7 @@ type Diagnosis struct {
 
 	named bool    // the window was asked for by name, and not the last hour
 	first float64 // the first sample of the recording
+	blind bool    // symptoms were not looked for
 }
 
 // A Finding is a row of findings.
@@ -83,8 +84,10 @@ func Diagnose(ctx context.Context, r *Recording) (*Diagnosis, error) {
 	return d, nil
 }
 
-// CannotTell reports whether nobody looked in the window.
-func (d *Diagnosis) CannotTell() bool { return d.Samples < 2 }
+// CannotTell reports whether nobody looked in the window: at all, or for what a fault would show.
+func (d *Diagnosis) CannotTell() bool {
+	return d.Samples < 2 || d.blind && d.Faults+d.Warnings == 0
+}
 
 func (d *Diagnosis) readWindow(ctx context.Context, r *Recording) error {
 	since, until, samples, err := r.Window(ctx)
@@ -92,11 +95,16 @@ func (d *Diagnosis) readWindow(ctx context.Context, r *Recording) error {
 		return err
 	}
 	d.Since, d.Until, d.Samples = Moment{since}, Moment{until}, int64(samples)
-	return r.ask(ctx, "SELECT coalesce(min(ts), 0) FROM sample", &d.first)
+	if err := r.ask(ctx, "SELECT coalesce(min(ts), 0) FROM sample", &d.first); err != nil {
+		return err
+	}
+	return r.ask(ctx, `SELECT NOT EXISTS (SELECT 1 FROM source o, "window" w WHERE o.source = 'symptoms'
+		   AND o.first_sample <= (SELECT id FROM sample WHERE ts <= w.until ORDER BY ts DESC LIMIT 1) AND (o.last_sample IS NULL OR o.last_sample >= (SELECT id FROM sample WHERE ts >= w.since ORDER BY ts LIMIT 1)))
+		OR EXISTS (SELECT 1 FROM gaps g, "window" w WHERE g.source = 'symptoms' AND g.kind IN ('off', 'failed') AND g.since <= max(w.since, (SELECT min(ts) FROM sample)) AND coalesce(g.until, 1e15) >= w.until)`, &d.blind)
 }
 
 func (d *Diagnosis) readFindings(ctx context.Context, r *Recording) error {
-	if d.CannotTell() {
+	if d.Samples < 2 {
 		return nil
 	}
 	rows, err := r.conn.QueryContext(ctx, `SELECT fault, severity, sure, since, until, what, who, pid, comm, local_port, remote_addr, remote_port, dev, netns, evidence, next, symptom FROM findings`)
@@ -118,10 +126,13 @@ func (d *Diagnosis) readFindings(ctx context.Context, r *Recording) error {
 		return err
 	}
 	d.Count()
+	pieces, err := d.readPieces(ctx, r)
+	if err != nil {
+		return err
+	}
 	for i := range d.Findings {
-		if err := d.readSpark(ctx, r, &d.Findings[i]); err != nil {
-			return err
-		}
+		f := &d.Findings[i]
+		d.draw(f, pieces[f.Symptom])
 	}
 	return nil
 }
@@ -144,44 +155,73 @@ func (d *Diagnosis) Count() {
 // doctorCells is how long the sparks are.
 const doctorCells = 40
 
-// readSpark draws the symptom of a finding over the window.
-func (d *Diagnosis) readSpark(ctx context.Context, r *Recording, f *Finding) error {
+// A piece is a stretch of samples in which a symptom had one amount.
+type piece struct {
+	netns, port *int64
+	dev, addr   *string
+	from, to    float64
+	amount      float64
+}
+
+// readPieces reads those of the symptoms that are drawn.
+func (d *Diagnosis) readPieces(ctx context.Context, r *Recording) (map[string][]piece, error) {
+	drawn := map[string][]piece{}
+	for _, f := range d.Findings {
+		drawn[f.Symptom] = nil
+	}
+	rows, err := r.conn.QueryContext(ctx, fmt.Sprintf(`SELECT s.symptom, s.netns, s.local_port, s.dev, s.remote_addr, b.ts, e.ts, p.amount
+		  FROM (SELECT p.id & 4294967295 AS subject, max((p.id >> 32) - p.length, a) AS f, min(p.id >> 32, z) AS t, amount
+		          FROM (%[1]s) w CROSS JOIN symptom_span p ON p.id BETWEEN a << 32 AND ((z + %[2]d) << 32) - 1 AND (p.id >> 32) - p.length <= z
+		        UNION ALL
+		        SELECT p.subject, max(p.from_sample, a), z, amount FROM (%[1]s) w CROSS JOIN symptom_open p ON p.from_sample <= z) p
+		 CROSS JOIN symptom s ON s.id = p.subject CROSS JOIN sample b ON b.id = p.f CROSS JOIN sample e ON e.id = p.t`,
+		`SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a, (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z FROM "window"`, store.Symptoms.K))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var symptom string
+		var p piece
+		if err := rows.Scan(&symptom, &p.netns, &p.port, &p.dev, &p.addr, &p.from, &p.to, &p.amount); err != nil {
+			return nil, err
+		}
+		if list, is := drawn[symptom]; is {
+			drawn[symptom] = append(list, p)
+		}
+	}
+	return drawn, rows.Err()
+}
+
+// draw draws the symptom of a finding over the window.
+func (d *Diagnosis) draw(f *Finding, pieces []piece) {
 	begin := max(unixSeconds(d.Since.Time), d.first)
 	width := (unixSeconds(d.Until.Time) - begin) / doctorCells
 	if width <= 0 {
-		return nil
+		return
 	}
-	rows, err := r.conn.QueryContext(ctx, fmt.Sprintf(`SELECT b.ts, e.ts, p.amount
-		  FROM (SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a, (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z FROM "window") w
-		 CROSS JOIN (SELECT p.id & 4294967295 AS subject, (p.id >> 32) - p.length AS f, p.id >> 32 AS t, amount FROM symptom_span p
-		              WHERE p.id BETWEEN (SELECT id FROM sample WHERE ts >= ?1 ORDER BY ts LIMIT 1) << 32 AND ((SELECT id FROM sample WHERE ts <= ?2 ORDER BY ts DESC LIMIT 1) + %d) << 32
-		             UNION ALL SELECT p.subject, p.from_sample, (SELECT max(id) FROM sample), amount FROM symptom_open p) p ON p.f <= w.z AND p.t >= w.a
-		 CROSS JOIN symptom s ON s.id = p.subject AND s.symptom = ?3 AND s.netns IS ?4 AND (s.dev IS NULL OR ?5 IS NULL OR s.dev = ?5)
-		   AND (s.remote_addr IS NULL OR ?6 IS NULL OR s.remote_addr = ?6) AND (s.local_port IS NULL OR ?7 IS NULL OR s.local_port = ?7)
-		 CROSS JOIN sample b ON b.id = max(p.f, w.a) CROSS JOIN sample e ON e.id = min(p.t, w.z)`, store.Symptoms.K),
-		unixSeconds(d.Since.Time), unixSeconds(d.Until.Time), f.Symptom, f.NetNS, f.Dev, f.RemoteAddr, f.LocalPort)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
 	cells := make([]float64, doctorCells)
-	for rows.Next() {
-		var from, to, amount float64
-		if err := rows.Scan(&from, &to, &amount); err != nil {
-			return err
+	cell := func(ts float64) int { return int(min(max((ts-begin)/width, 0), doctorCells-1)) }
+	for _, p := range pieces {
+		if !same(p.netns, f.NetNS, false) || !same(p.dev, f.Dev, true) || !same(p.addr, f.RemoteAddr, true) || !same(p.port, f.LocalPort, true) {
+			continue
 		}
-		cell := func(ts float64) int {
-			return int(min(max((ts-begin)/width, 0), doctorCells-1))
-		}
-		for i := cell(from); i <= cell(to); i++ {
-			cells[i] = max(cells[i], amount)
+		for i := cell(p.from); i <= cell(p.to); i++ {
+			cells[i] = max(cells[i], p.amount)
 		}
 	}
 	for _, c := range cells {
 		f.most = max(f.most, c)
 	}
 	f.Spark = sparkText(cells, doctorCells)
-	return rows.Err()
+}
+
+// same reports whether two values that may be NULL are the same; with open also where one of them is NULL.
+func same[T comparable](a, b *T, open bool) bool {
+	if a == nil || b == nil {
+		return open || a == nil && b == nil
+	}
+	return *a == *b
 }
 
 // readUnlooked says what nobody looked at, or not at all of it.
@@ -197,6 +237,9 @@ func (d *Diagnosis) readUnlooked(ctx context.Context, r *Recording) error {
 	}
 	if d.first > since+interval.Float64 {
 		d.NotLooked = append(d.NotLooked, "before "+localTime(unixTime(d.first).Truncate(time.Second))+" nothing is recorded")
+	}
+	if d.blind && d.Samples > 1 {
+		d.NotLooked = append(d.NotLooked, "symptoms were not looked for in this time, and only routes and links tell of faults: an older netsql recorded, or --without symptoms")
 	}
 	gaps, err := r.gaps(ctx, `SELECT since, until, source, kind, detail FROM gaps WHERE since < ? AND coalesce(until, 1e15) > ? AND kind <> 'thinned' ORDER BY source IS NOT NULL, since`, until, since)
 	if err != nil {
@@ -236,8 +279,11 @@ func (d *Diagnosis) Verdict() string {
 	if !d.named {
 		when = "in the hour before " + localTime(d.Until.Truncate(time.Second))
 	}
-	if d.CannotTell() {
+	switch {
+	case d.Samples < 2:
 		return "cannot tell: nobody looked " + when
+	case d.CannotTell():
+		return "cannot tell: symptoms of faults were not recorded " + when
 	}
 	var parts []string
 	for _, p := range []struct {
@@ -258,6 +304,9 @@ func (d *Diagnosis) Verdict() string {
 // JSON is the diagnosis as one JSON object.
 func (d *Diagnosis) JSON() ([]byte, error) { return json.MarshalIndent(d, "", "  ") }
 
+// findingsMost is how many findings are printed for people.
+const findingsMost = 20
+
 // Write prints it for people.
 func (d *Diagnosis) Write(w io.Writer, width int) error {
 	if width == 0 {
@@ -265,8 +314,12 @@ func (d *Diagnosis) Write(w io.Writer, width int) error {
 	}
 	b := paragraphs{width: max(40, min(width, 120)), indent: 10}
 	b.WriteString(wrapped(d.Verdict(), "", b.width))
-	for _, f := range d.Findings {
+	for i, f := range d.Findings {
 		b.WriteString("\n")
+		if i == findingsMost {
+			b.item("", fmt.Sprintf("and %s more: SELECT * FROM findings", plural(int64(len(d.Findings)-i), "finding")))
+			break
+		}
 		b.WriteString(wrapped(escapeControls(f.What), padded(strings.ToUpper(f.Severity), b.indent), b.width))
 		b.item("", f.Sure+", "+f.when(d))
 		if f.most > 0 {

@@ -226,7 +226,7 @@ func (s *Shell) tables(ctx context.Context, arg string) error {
 
 // groupedTables are the names of all tables, by what one wants to know.
 func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
-	const indent = 24
+	const indent = 21
 	group := func(title string, names []string) {
 		if len(names) > 0 {
 			b.WriteString(wrapped(strings.Join(names, ", "), padded(title, indent), s.width()))
@@ -244,7 +244,7 @@ func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
 		}
 	}
 	group("Made in this shell", s.ownTables(ctx))
-	b.WriteString("Read …_changes: route as route_changes. Each recorded table has its newest\nsample as …_now: sockets_now. With a sentence each: .tables all, .tables route.\nThe columns: .describe sockets.\n")
+	b.WriteString("Read route_changes, route_spans. Newest sample: sockets_now. More: .tables all\n")
 }
 
 // allFaults stands for the views of one fault each.
@@ -258,7 +258,7 @@ func shortNames(views []store.View) []string {
 		switch stem, kind := v.Name[:max(at, 0)], v.Name[at+1:]; {
 		case v.Rollup != nil && len(names) > 0 && strings.HasPrefix(names[len(names)-1], stem+"_1"):
 			names[len(names)-1] += "/" + kind
-		case v.Rollup == nil && slices.Contains([]string{"changes", "deltas", "rates"}, kind):
+		case v.Rollup == nil && slices.Contains([]string{"changes", "deltas", "rates", "spans"}, kind) && v.Name != "socket_spans":
 			if !slices.Contains(kinds, "…_"+kind) {
 				kinds = append(kinds, "…_"+kind)
 			}

@@ -16,7 +16,7 @@ import (
 func TestHelpFitsTheScreen(t *testing.T) {
 	t.Parallel()
 	r := openRecording(t, eventful(t).path)
-	for _, command := range []string{".help", ".tables", ".help times", ".help recv_q", ".help TIME_WAIT", ".help around", ".describe sockets recv_q", ".tables route", ".help at"} {
+	for _, command := range []string{".help", ".tables", ".help times", ".help recv_q", ".help TIME_WAIT", ".help around", ".describe sockets recv_q", ".tables neighbor", ".help at"} {
 		got, _ := screened(t, r, 80, 24, command)
 		if lines := strings.Count(got, "\n"); lines > 23 || lines == 0 {
 			t.Errorf("%s: %d lines\n%s", command, lines, got)
@@ -35,7 +35,11 @@ func TestHelpFitsTheScreen(t *testing.T) {
 		kinds := []string{""}
 		words := strings.Join(strings.Fields(group), " ")
 		if found := lists.FindString(words); found != "" {
-			_, words, _ = strings.Cut(words, found)
+			alone, of, _ := strings.Cut(words, found)
+			for _, word := range regexp.MustCompile(`\w+`).FindAllString(alone, -1) {
+				named[word] = true
+			}
+			words = of
 			kinds = strings.Split(strings.TrimSuffix(strings.ReplaceAll(found, "…", ""), ": "), ", ")
 		}
 		for _, word := range regexp.MustCompile(`\w+`).FindAllString(words, -1) {

@@ -73,7 +73,7 @@ func TestPlansKeepToKeys(t *testing.T) {
 		}
 	}
 	// Lives of sockets are found by who they are, and which namespaces ever had a default route by all routes there were.
-	wholeViews := map[string]string{"socket_spans": "socket", "default_route_gaps": "route"}
+	wholeViews := map[string]string{"socket_spans": "socket", "default_route_gaps": "route", "fault_default_route": "route", "findings": "route"}
 	moments := 0
 	for _, v := range store.Views() {
 		statement := fmt.Sprintf("SELECT * FROM %q", v.Name)

@@ -43,7 +43,7 @@ func chapters() []chapter {
 		{title: "What happened", about: "Every row has a time of its own, exact where the kernel told of it, and not that of a sample."},
 		{title: "What is recorded", about: "Every row holds at one sample, ts. The same tables with _now behind their name (sockets_now) show the newest sample only; a row of socket_spans holds at all samples from ts until until."},
 		{title: "What changed", alike: true, about: "When things came, went and changed: what they were and what they are now."},
-		{title: "How fast counters grow", alike: true, about: "Growth of each counter since the sample before, NULL where it cannot be known, and the same per second, as NAME_per_s."},
+		{title: "How fast it grows", alike: true, about: "Growth of each counter since the sample before, NULL where it cannot be known, and the same per second, as NAME_per_s."},
 		{title: "Long times", alike: true, about: "Least, average and most in each minute, hour and day (midnight UTC), of sockets by program and state, of the traffic of interfaces, queueing disciplines and programs, and of dropped packets: kept long after the samples."},
 		{title: "Peers", alike: true, about: "Who talked to whom: what each program had to do with each address and service, in each hour and day (midnight UTC), kept long after the samples. The period under way is not in it yet."},
 		{title: "Intervals", about: "From when to when something was so, in the window: rows of two of them belong together where each begins before the other ends."},
@@ -69,7 +69,7 @@ func chapters() []chapter {
 		case strings.HasSuffix(v.Name, changesSuffix):
 			title = "What changed"
 		case strings.HasSuffix(v.Name, deltasSuffix), strings.HasSuffix(v.Name, ratesSuffix):
-			title = "How fast counters grow"
+			title = "How fast it grows"
 		case v.From != nil:
 			title = "What is recorded"
 		}

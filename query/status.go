@@ -337,6 +337,28 @@ func (s *Status) readCost(ctx context.Context, r *Recording) error {
 	return nil
 }
 
+// behindAfter is how many intervals the newest sample may be old, and behindLeast how long at least, before the recorder is behind.
+const (
+	behindAfter = 3
+	behindLeast = 15 * time.Second
+)
+
+// Trouble says in a sentence why the recording is not what a monitor expects: nobody records, or the newest sample is too old. "" where all is well.
+func (s Status) Trouble() string {
+	late := max(behindLeast.Seconds(), behindAfter*s.IntervalS)
+	switch {
+	case s.OtherName: // how fresh it is, is not seen under this name
+		return ""
+	case !s.Recording:
+		return "nobody records: " + strings.TrimPrefix(s.stateText(), "not recording: ")
+	case s.LastAgeS == nil && s.Now.Sub(s.RunSince.Time).Seconds() > late:
+		return "the recorder has taken no sample yet"
+	case s.LastAgeS != nil && *s.LastAgeS > late && s.Now.Sub(s.RunSince.Time).Seconds() > late:
+		return fmt.Sprintf("the recorder is behind: its newest sample is %s old, and one is due every %s", spanText(*s.LastAgeS, " "), spanText(s.IntervalS, " "))
+	}
+	return ""
+}
+
 // JSON is the status as one JSON object.
 func (s Status) JSON() ([]byte, error) { return json.MarshalIndent(s, "", "  ") }
 

@@ -44,7 +44,7 @@ func TestStatusOfAHardLink(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "link.db")
 	status := func() string {
 		out, err := exec.CommandContext(t.Context(), "netsql", "status", link).CombinedOutput()
-		if err != nil {
+		if err != nil && !strings.Contains(string(out), "netsql: nobody records") {
 			t.Fatalf("%v: %s", err, out)
 		}
 		return strings.Join(strings.Fields(string(out)), " ")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,7 +25,13 @@ func status(f *flags) runner {
 		if err != nil {
 			return err
 		}
-		return s.Write(std.out)
+		if err := s.Write(std.out); err != nil {
+			return err
+		}
+		if trouble := s.Trouble(); trouble != "" {
+			return errors.New(trouble)
+		}
+		return nil
 	}
 }
 

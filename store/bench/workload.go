@@ -32,6 +32,9 @@ type Workload struct {
 	sums    *store.Set[store.SocketCountID, store.SocketCount]
 	trends  *store.Set[store.SocketCountID, store.SocketTrend]
 	uptime  time.Duration
+
+	// More, if set, is called in each sample, to put the rows of other sources.
+	More func()
 }
 
 // workloadListeners of the sockets listen, each on a port of its own from workloadPort on.
@@ -193,6 +196,9 @@ func (l *Workload) Sample(ctx context.Context) (time.Duration, error) {
 		l.putGroups()
 		return nil
 	})
+	if l.More != nil {
+		l.More()
+	}
 	if err := l.Writer.Commit(ctx, store.Cost{}); err != nil {
 		return 0, err
 	}
