@@ -38,7 +38,7 @@ var happened = []string{"events", "closed_sockets", "closed_counts", "notes"}
 // are written by hand are answers unless they are named above.
 func chapters() []chapter {
 	all := []chapter{
-		{title: "What is wrong", alike: true, about: "The faults of the window: findings has all of them, fault_… one kind each, with the same columns. symptom_episodes is what they are worked out from."},
+		{title: "What is wrong", about: "The faults of the window: findings has all of them, fault_… one kind each, with the same columns. symptom_episodes is what they are worked out from."},
 		{title: "Answers", about: "Worked out from the recording, over the window: the last hour, or what .since and .until say."},
 		{title: "What happened", about: "Every row has a time of its own, exact where the kernel told of it, and not that of a sample."},
 		{title: "What is recorded", about: "Every row holds at one sample, ts. The same tables with _now behind their name (sockets_now) show the newest sample only; a row of socket_spans holds at all samples from ts until until."},
