@@ -139,10 +139,16 @@ func helpOn(arg string, width int, topics []Topic) (string, error) {
 	if b.Len() > 0 {
 		return b.String(), nil
 	}
-	if err := Describe(&b, arg); err != nil {
+	if err := Describe(&b, arg); err == nil {
+		return b.String(), nil
+	}
+	b.Reset()
+	entries, err := Glossary(arg)
+	if err != nil {
 		return "", noHelp(arg, topics)
 	}
-	return b.String(), nil
+	err = WriteGlossary(&b, entries, width)
+	return b.String(), err
 }
 
 // noHelp says which word was meant.
