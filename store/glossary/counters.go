@@ -135,6 +135,12 @@ var counterWords = map[string]string{
 	"Icmp.OutAddrMasks":     "Asked others for the mask of the network.",
 	"Icmp.OutAddrMaskReps":  "Told others the mask of the network.",
 
+	"Icmp6.OutParmProblems":           "Told others that the header of their packet cannot be understood.",
+	"Icmp6.InGroupMembResponses":      "Told by others that they listen to a multicast group (MLD version 1).",
+	"Icmp6.InGroupMembReductions":     "Told by others that they no longer listen to a multicast group.",
+	"Icmp6.OutGroupMembQueries":       "Asked the link which multicast groups are listened to.",
+	"Icmp6.OutGroupMembResponses":     "Told the link that we listen to a multicast group (MLD version 1).",
+	"Icmp6.OutGroupMembReductions":    "Told the link that we no longer listen to a multicast group.",
 	"Icmp6.InNeighborSolicits":        "Asked by others on the link who has an address (the ARP of IPv6).",
 	"Icmp6.InNeighborAdvertisements":  "Told by others on the link which hardware address they have.",
 	"Icmp6.OutNeighborSolicits":       "Asked the link who has an address.",
