@@ -48,13 +48,13 @@ type ExportFile struct {
 }
 
 // ExportTables are those that a post-mortem wants: all but what the others already say (the newest
-// sample, the rates, which are deltas by time, the spans, and the counts that only leaks needs).
+// sample, the rates, which are deltas by time, the spans, the faults one by one, and the counts that only leaks needs).
 func ExportTables() []string {
 	var names []string
 	for _, v := range store.Views() {
 		switch {
 		case strings.HasSuffix(v.Name, nowSuffix), strings.HasSuffix(v.Name, ratesSuffix), strings.HasSuffix(v.Name, spansSuffix),
-			v.Name == "window", v.Name == store.SocketTrends.Name:
+			strings.HasPrefix(v.Name, faultPrefix), v.Name == "window", v.Name == store.SocketTrends.Name:
 		default:
 			names = append(names, v.Name)
 		}

@@ -40,6 +40,7 @@ var functions = []struct {
 	{Function{"at", "[words]", `the ts of the last sample at or before a time: at('03:14'); a second is meant to its end; at() is the moment that .at set, or else the newest`}, 0, 1, nil, nil},
 	{Function{"bar", "x, most, cells", `x as a bar, full at most, of 20 cells or as many as said: bar(rx_bytes_per_s, 125e6)`}, 2, 3, sqlBar, nil},
 	{Function{"bytes", "n", `a number of bytes as people read it: '1.2 MiB'`}, 1, 1, sqlBytes, nil},
+	{Function{"community_id", "proto, saddr, sport, daddr, dport", `the Community ID of a connection, as Zeek and Suricata write it (version 1, seed 0), the same from both ends: community_id('tcp', local_addr, local_port, remote_addr, remote_port)`}, 5, 5, sqlCommunityID, nil},
 	{Function{"duration", "seconds", `a number of seconds as people read it: '2d 3h'`}, 1, 1, sqlDuration, nil},
 	{Function{"in_net", "addr, nets", `whether an address lies in a network: 'private', '10.0.0.0/8' or several with commas`}, 2, 2, sqlInNet, nil},
 	{Function{"localtime", "ts", `unix seconds as local time: '2026-11-23 03:14:05'`}, 1, 1, sqlLocalTime, nil},

@@ -238,12 +238,23 @@ func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
 			b.WriteString(wrapped(strings.Join(names, ", "), padded(title, indent), s.width()))
 		}
 	}
+	var longTimes []string
 	for _, c := range chapters() {
-		group(c.title, shortNames(c.views))
+		switch names := shortNames(c.views); c.title {
+		case "Long times":
+			longTimes = names
+		case "Peers":
+			group("Long times", append(longTimes, names...))
+		default:
+			group(c.title, names)
+		}
 	}
 	group("Made in this shell", s.ownTables(ctx))
 	b.WriteString("Read …_changes: route as route_changes. Each recorded table has its newest\nsample as …_now: sockets_now. With a sentence each: .tables all, .tables route.\nThe columns: .describe sockets.\n")
 }
+
+// allFaults stands for the views of one fault each.
+const allFaults = faultPrefix + "… (.tables fault)"
 
 // shortNames are the names of views, those that differ in their end only in one: …_changes: route, rule; and traffic_rates_1m/1h/1d.
 func shortNames(views []store.View) []string {
@@ -259,6 +270,10 @@ func shortNames(views []store.View) []string {
 			}
 			if !slices.Contains(of, stem) {
 				of = append(of, stem)
+			}
+		case strings.HasPrefix(v.Name, faultPrefix):
+			if !slices.Contains(names, allFaults) {
+				names = append(names, allFaults)
 			}
 		default:
 			names = append(names, v.Name)

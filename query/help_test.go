@@ -46,6 +46,12 @@ func TestHelpFitsTheScreen(t *testing.T) {
 	}
 	for _, v := range store.Views() {
 		stem := regexp.MustCompile(`_1[mhd]$`).ReplaceAllString(v.Name, "_1")
+		if strings.HasPrefix(v.Name, faultPrefix) {
+			if faults, _ := screened(t, r, 80, 24, ".tables fault"); !strings.Contains(faults, v.Name) {
+				t.Errorf(".tables fault does not name %s", v.Name)
+			}
+			continue
+		}
 		if !strings.HasSuffix(v.Name, nowSuffix) && !named[v.Name] && !(stem != v.Name && strings.Contains(got, stem)) {
 			t.Errorf(".tables does not name %s", v.Name)
 		}

@@ -72,8 +72,8 @@ func TestPlansKeepToKeys(t *testing.T) {
 			t.Errorf("%s\nreads from the begin: %q, want %q", what, got, want)
 		}
 	}
-	// Lives of sockets are found by who they are.
-	wholeViews := map[string]string{"socket_spans": "socket"}
+	// Lives of sockets are found by who they are, and which namespaces ever had a default route by all routes there were.
+	wholeViews := map[string]string{"socket_spans": "socket", "default_route_gaps": "route"}
 	moments := 0
 	for _, v := range store.Views() {
 		statement := fmt.Sprintf("SELECT * FROM %q", v.Name)

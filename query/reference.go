@@ -25,6 +25,7 @@ const (
 	ratesSuffix   = "_rates"
 	changesSuffix = "_changes"
 	spansSuffix   = "_spans"
+	faultPrefix   = "fault_"
 )
 
 // ownViews are what the recorder says about itself.
@@ -37,6 +38,7 @@ var happened = []string{"events", "closed_sockets", "closed_counts", "notes"}
 // are written by hand are answers unless they are named above.
 func chapters() []chapter {
 	all := []chapter{
+		{title: "What is wrong", alike: true, about: "The faults of the window: findings has all of them, fault_… one kind each, with the same columns. symptom_episodes is what they are worked out from."},
 		{title: "Answers", about: "Worked out from the recording, over the window: the last hour, or what .since and .until say."},
 		{title: "What happened", about: "Every row has a time of its own, exact where the kernel told of it, and not that of a sample."},
 		{title: "What is recorded", about: "Every row holds at one sample, ts. The same tables with _now behind their name (sockets_now) show the newest sample only; a row of socket_spans holds at all samples from ts until until."},
@@ -44,28 +46,34 @@ func chapters() []chapter {
 		{title: "How fast counters grow", alike: true, about: "Growth of each counter since the sample before, NULL where it cannot be known, and the same per second, as NAME_per_s."},
 		{title: "Long times", alike: true, about: "Least, average and most in each minute, hour and day (midnight UTC), of sockets by program and state, of the traffic of interfaces, queueing disciplines and programs, and of dropped packets: kept long after the samples."},
 		{title: "Peers", alike: true, about: "Who talked to whom: what each program had to do with each address and service, in each hour and day (midnight UTC), kept long after the samples. The period under way is not in it yet."},
+		{title: "Intervals", about: "From when to when something was so, in the window: rows of two of them belong together where each begins before the other ends."},
 		{title: "The recorder itself", about: "What it looked at, when nobody looked, and what that cost."},
 	}
 	for _, v := range store.Views() {
-		c := &all[0]
+		title := "Answers"
 		switch {
+		case v.Name == store.Findings, v.Name == oftenRead, strings.HasPrefix(v.Name, faultPrefix):
+			title = "What is wrong"
 		case slices.Contains(ownViews, v.Name):
-			c = &all[7]
+			title = "The recorder itself"
+		case strings.HasSuffix(v.Name, spansSuffix) && v.Name != "socket_spans", strings.HasPrefix(v.Name, "default_route_"):
+			title = "Intervals"
 		case v.Rollup != nil && strings.HasPrefix(v.Name, "peers_"):
-			c = &all[6]
+			title = "Peers"
 		case v.Rollup != nil:
-			c = &all[5]
+			title = "Long times"
 		case slices.Contains(happened, v.Name):
-			c = &all[1]
+			title = "What happened"
 		case strings.HasSuffix(v.Name, nowSuffix):
 			continue
 		case strings.HasSuffix(v.Name, changesSuffix):
-			c = &all[3]
+			title = "What changed"
 		case strings.HasSuffix(v.Name, deltasSuffix), strings.HasSuffix(v.Name, ratesSuffix):
-			c = &all[4]
+			title = "How fast counters grow"
 		case v.From != nil:
-			c = &all[2]
+			title = "What is recorded"
 		}
+		c := &all[slices.IndexFunc(all, func(c chapter) bool { return c.title == title })]
 		c.views = append(c.views, v)
 	}
 	return all
@@ -85,8 +93,8 @@ func Reference(w io.Writer, markdown bool) error {
 	for _, c := range chapters() {
 		heading(c.title, c.about)
 		for _, v := range c.views {
-			// Its columns are those of the deltas.
-			if strings.HasSuffix(v.Name, ratesSuffix) {
+			// Its columns are those of the deltas, or of findings.
+			if strings.HasSuffix(v.Name, ratesSuffix) || strings.HasPrefix(v.Name, faultPrefix) {
 				v.Columns = nil
 			}
 			if markdown {

@@ -450,8 +450,12 @@ func isTime(name string) bool {
 var windowed = sync.OnceValue(func() map[string]bool {
 	names := map[string]bool{}
 	for _, v := range store.Views() {
-		if strings.Contains(v.Body, `"window"`) || strings.Contains(v.Body, "FROM growth") {
-			names[v.Name] = true
+		reads := map[string]store.View{v.Name: v}
+		needed(sqlTexts.ReplaceAllString(v.Body, "''"), reads)
+		for _, of := range reads {
+			if strings.Contains(of.Body, `"window"`) { // a column of routes has that name, too
+				names[v.Name] = true
+			}
 		}
 	}
 	return names

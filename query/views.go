@@ -36,17 +36,20 @@ func needed(text string, found map[string]store.View) {
 		v, is := viewsByName()[strings.ToLower(word)]
 		if _, known := found[v.Name]; is && !known {
 			found[v.Name] = v
-			needed(v.Body, found)
+			needed(sqlTexts.ReplaceAllString(v.Body, "''"), found)
 		}
 	}
 }
+
+// sqlTexts are the texts of a view, which may be of statements for people.
+var sqlTexts = regexp.MustCompile(`'(?:[^']|\'\')*'`)
 
 func partOfName(c byte) bool {
 	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
 // aboutSchema is a statement that asks what views there are: it sees all of them.
-var aboutSchema = regexp.MustCompile(`(?i)pragma|_schema|_master|_list`)
+var aboutSchema = regexp.MustCompile(`(?i)pragma|_schema|_master|_list\b`)
 
 // readsTables is a statement that reads something.
 var readsTables = regexp.MustCompile(`(?i)\bfrom\b`)
@@ -72,6 +75,10 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 	}
 	apart := selfJoined(statement)
 	for _, v := range heavyIn(statement) {
+		c.workedOut(&script, v)
+		delete(found, v.Name)
+	}
+	if v, is := found[oftenRead]; is && !aboutSchema.MatchString(statement) {
 		c.workedOut(&script, v)
 		delete(found, v.Name)
 	}
@@ -125,6 +132,9 @@ func (c *conn) prepare(ctx context.Context, statement string) error {
 // leaks is of growth, which therefore comes first.
 var heavy = []string{"growth", "leaks", "events"}
 
+// oftenRead is a view that others read many times in one statement: findings does so a hundred times.
+const oftenRead = "symptom_episodes"
+
 // heavyIn are the heavy views of a statement that names other tables besides.
 func heavyIn(statement string) (views []store.View) {
 	refs := tablesIn(statement, len(statement)).refs
@@ -158,7 +168,18 @@ const rowsSuffix = " rows"
 // isRowsOfView reports whether a table is one of those.
 func isRowsOfView(table string) bool {
 	name, is := strings.CutSuffix(table, rowsSuffix)
-	return is && slices.Contains(heavy, name)
+	return is && (slices.Contains(heavy, name) || name == oftenRead)
+}
+
+// readsOften reports whether the statement reads the view that is read often, by itself or by others.
+func (c *conn) readsOften(statement string) bool {
+	if aboutSchema.MatchString(statement) || !namesTables.MatchString(statement) {
+		return false
+	}
+	found := map[string]store.View{}
+	needed(statement, found)
+	_, is := found[oftenRead]
+	return is
 }
 
 func columnList(v store.View) string {
@@ -171,7 +192,11 @@ func columnList(v store.View) string {
 
 // workOut fills the tables of the heavy views of a statement.
 func (c *conn) workOut(ctx context.Context, statement string) error {
-	for _, v := range heavyIn(statement) {
+	views := heavyIn(statement)
+	if c.readsOften(statement) {
+		views = append(views, viewsByName()[oftenRead])
+	}
+	for _, v := range views {
 		if _, err := c.Conn.ExecContext(ctx, fmt.Sprintf("INSERT INTO temp.%q %s", rowsOf(v), v.Body)); err != nil {
 			return err
 		}

@@ -100,9 +100,9 @@ func BenchmarkCloses(b *testing.B) {
 		busy, samples := stretch(over)
 		// The kernel tells of closes in the background, and is late when both it and we wait for a CPU.
 		for silent := 0; silent < 20; {
-			before := s.closes[0].heard()
+			before := s.closes[0].received()
 			unix.Poll(nil, 50)
-			if silent++; s.closes[0].heard() != before {
+			if silent++; s.closes[0].received() != before {
 				silent = 0
 			}
 		}
@@ -133,7 +133,7 @@ func BenchmarkCloses(b *testing.B) {
 }
 
 // heard is how many closes stand in the log of closes.
-func (c *closes) heard() int {
+func (c *closes) received() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := len(c.events.single) + len(c.events.sampled)

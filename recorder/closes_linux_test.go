@@ -59,7 +59,7 @@ func (r *testRecording) sampleNow(sources ...source) {
 func heard(t *testing.T, s *sockets, n int) {
 	t.Helper()
 	c := s.closes[0]
-	eventually(t, fmt.Sprintf("%d closes are heard of", n), func() bool { return c.heard() >= n })
+	eventually(t, fmt.Sprintf("%d closes are heard of", n), func() bool { return c.received() >= n })
 }
 
 // connectionsIn waits until so many closes stand in the log of closes whose other end is known: package net tries out what the system can with sockets that it

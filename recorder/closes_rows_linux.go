@@ -107,6 +107,7 @@ func (s *sockets) putClose(c *closes, end *closeEvent, e *socket) {
 		}
 	}
 	v.Process, v.OwnerHow, v.Candidates = owner.process, owner.how.String(), owner.candidates()
+	s.lookAtClose(p, end, e, owner.process)
 	if p.traffic != nil && c.before > 0 /* else it may have moved it before anybody looked */ && (end.forgotten || r.DPort != 0) {
 		var before sockdiag.Record
 		if e != nil {

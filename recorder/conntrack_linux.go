@@ -20,6 +20,9 @@ type conntrack struct {
 	dir    string
 	file   *procFile
 	set    *store.Set[store.ConntrackID, store.Conntrack]
+
+	symptoms *symptoms
+	last     store.Conntrack
 }
 
 func newConntrack(w *store.Writer, ns namespace) source {
@@ -45,6 +48,8 @@ func (s *conntrack) read(context.Context) {
 		if err := s.statistics(&v); err != nil {
 			return err
 		}
+		s.symptoms.lookAtConntrack(s.last, v)
+		s.last = v
 		s.set.Put(store.ConntrackID{NetNS: s.ns.id}, v)
 		return nil
 	})

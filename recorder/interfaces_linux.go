@@ -24,6 +24,7 @@ type interfaces struct {
 	seed       maphash.Seed
 	readings   int
 	release    string // of the kernel
+	symptoms   *symptoms
 }
 
 // A knownLink is what the last sample said of a link: its name and other words need to be
@@ -37,6 +38,7 @@ type knownLink struct {
 	id      store.InterfaceID // of subject
 	driver  linkDriver
 	reading int
+	watch   linkWatch
 }
 
 // The driver is asked when the link changed, and again after so many readings: a bridge takes on the speed of its ports without a
@@ -118,6 +120,7 @@ func (s *interfaces) put(k *knownLink) {
 	}
 	if l.Stats != nil {
 		s.counters.Put(k.id, countersOf(l.Stats))
+		s.symptoms.lookAtLink(&k.watch, k.name, l.Stats, l.CarrierChanges, l.Flags&unix.IFF_LOOPBACK != 0 || string(l.Info.Kind) == "veth", k.driver.mbps)
 	}
 }
 

@@ -17,6 +17,8 @@ type neighbors struct {
 	ns      namespace
 	netlink *rtnl.Conn
 	memory  dumpMemory[store.NeighborID, store.Neighbor]
+
+	symptoms *symptoms
 }
 
 func newNeighbors(w *store.Writer, ns namespace) source {
@@ -42,6 +44,7 @@ func (s *neighbors) record(ctx context.Context) error {
 	if s.memory.keep(messages, unix.SizeofNdMsg, rtnl.TickingInNeighbor) {
 		return nil
 	}
+	s.symptoms.forgetUnreachable()
 	for _, msg := range messages {
 		n, err := rtnl.ParseNeighbor(msg)
 		if err != nil {
@@ -49,6 +52,9 @@ func (s *neighbors) record(ctx context.Context) error {
 		}
 		if rtnl.FamilyNumber(n.Family) != 0 {
 			id, v := neighborRow(&n, s.ns.id, &s.memory.names)
+			if v.State == "FAILED" || v.State == "INCOMPLETE" {
+				s.symptoms.isUnreachable(id.Dev, id.Addr)
+			}
 			s.memory.put(id, v)
 		}
 	}

@@ -23,6 +23,7 @@ type network struct {
 	sources  []source
 	changes  *changes  // nil: they are not received
 	firewall *firewall // nil: it is switched off
+	symptoms *symptoms // nil: it cannot be entered
 	shut     bool      // closed: no process is left in it, and we hold no descriptor
 
 	refused *refusal // it cannot be entered
@@ -37,11 +38,16 @@ func (r *run) enter(ns namespace) {
 	if ns.netlink != nil {
 		ns.netlink.Log = r.debug.Netlink
 	}
-	r.sockets.enter(ns)
 	all, off := sources(r.writer, ns), without(r.Without)
 	if r.Conntrack {
 		all = append(all, newFlows(r.writer, ns, r.CloseBudget))
 	}
+	signs := newSymptoms(r.writer, ns)
+	if !off.has("symptoms") {
+		signs.watch(all)
+		r.sockets.lookFor(signs)
+	}
+	r.sockets.enter(ns)
 	net := &network{ns: ns, own: ns.id == r.ownNS.id, sources: off.replace(all)}
 	if off.has("changes") {
 		net.sources = append(net.sources, off.off("changes", r.writer.SourceIn(ns.id, "changes")))
@@ -61,6 +67,8 @@ func (r *run) enter(ns namespace) {
 			}
 		}
 	}
+	net.symptoms = signs
+	net.sources = append(net.sources, off.replace([]source{signs})...)
 	r.networks = append(r.networks, net)
 }
 

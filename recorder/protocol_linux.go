@@ -22,6 +22,8 @@ type protocolCounters struct {
 	set    *store.Set[store.ProtocolCounterID, store.ProtocolCounter]
 	file   *procFile
 	files  []*counterFile
+
+	symptoms *symptoms // nil: nobody looks for them
 }
 
 // A counterFile is one of the files, and what was in it last time. The kernel gives the
@@ -39,6 +41,7 @@ type knownCounter struct {
 	kind    string
 	words   string
 	value   store.Int
+	sign    sign
 	subject *store.Subject[store.ProtocolCounterID, store.ProtocolCounter]
 }
 
@@ -116,7 +119,11 @@ func (s *protocolCounters) record(f *counterFile, text []byte) error {
 		n++
 		if c.id.Name != string(name) || c.id.Proto != string(proto) {
 			*c = s.learn(f.name, string(proto), string(name))
-		} else if c.value == value && s.set.Keep(c.subject) {
+		}
+		if c.sign != noSign {
+			s.symptoms.lookAtCounter(c, value)
+		}
+		if c.value == value && s.set.Keep(c.subject) {
 			return
 		}
 		c.value = value
@@ -129,7 +136,7 @@ func (s *protocolCounters) record(f *counterFile, text []byte) error {
 func (s *protocolCounters) learn(file, proto, name string) knownCounter {
 	c := knownCounter{
 		id:   store.ProtocolCounterID{NetNS: s.netns, File: file, Proto: proto, Name: name},
-		kind: "counter", words: glossary.Counter(proto, name),
+		kind: "counter", words: glossary.Counter(proto, name), sign: signOf(proto, name),
 	}
 	if protocolGauge(file, proto, name) {
 		c.kind = "gauge"

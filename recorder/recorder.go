@@ -159,12 +159,12 @@ type Config struct {
 
 // SourceNames are the sources that can be switched off with Config.Without. "sockets" is all of tcp, udp, raw, udplite, packet, unix, netlink,
 // vsock, xdp, mptcp, sctp and ping, and with them owners and traffic; "owners" is which processes hold the sockets, "closes" what the kernel tells of closed sockets, "trace" who opened and closed
-// connections, and how they ended, "drops" why the kernel threw packets away, and
+// connections, and how they ended, "drops" why the kernel threw packets away, "symptoms" what a fault would show, and
 // "changes" what it tells of links, addresses, neighbours, nexthops, routes and rules between samples. Which network namespaces are
 // recorded, Config.NetNS says.
 var SourceNames = []string{
 	"addresses", "changes", "closes", "conntrack", "drops", "firewall", "interfaces", "mptcp", "multicast_groups", "neighbors", "netlink", "nexthops", "nic_counters", "owners", "packet", "ping", "protocol_counters", "qdiscs", "raw", "routes",
-	"rules", "sctp", "settings", "sockets", "softnet", "tcp", "trace", "traffic", "udp", "udplite", "unix", "vsock", "xdp",
+	"rules", "sctp", "settings", "sockets", "softnet", "symptoms", "tcp", "trace", "traffic", "udp", "udplite", "unix", "vsock", "xdp",
 }
 
 func (c Config) check() error {

@@ -35,6 +35,8 @@ type routes struct {
 	of       int       // the state of them that the rows are of
 	known    users     // of this dump
 	before   users     // of the dump before, and of what was told since
+
+	symptoms *symptoms
 }
 
 // users are the routes that go by nexthop objects: those that go with one are told of with its own time. The next dump shows what is
@@ -110,6 +112,16 @@ func (s *routes) ticking(kind uint16, value []byte) bool {
 // readNext has the next sample read them.
 func (s *routes) readNext() { s.due = time.Time{} }
 
+// tellGateways tells who are the gateways of a default route.
+func (s *routes) tellGateways(r *rtnl.Route, dev, gateway string) {
+	s.symptoms.isGateway(dev, gateway)
+	if len(r.NextHops) > 1 {
+		for _, hop := range r.NextHops {
+			s.symptoms.isGateway(s.memory.names.Of(hop.OIF), addrText(hop.Gateway))
+		}
+	}
+}
+
 func (s *routes) record(ctx context.Context) error {
 	var messages, exceptions [][]byte
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
@@ -142,6 +154,7 @@ func (s *routes) record(ctx context.Context) error {
 		return nil
 	}
 	s.known = users{}
+	s.symptoms.forgetGateways()
 	// Those to one destination in one table follow each other (fib_table_dump in net/ipv4/fib_trie.c, fib6_dump_node in
 	// net/ipv6/ip6_fib.c): of those that are alike, only theirs need be counted.
 	nth := map[store.RouteID]int64{}
@@ -159,6 +172,9 @@ func (s *routes) record(ctx context.Context) error {
 		for i := range siblings(&r) {
 			r := sibling(&r, i)
 			id, v := routeRow(&r, s.ns.id, &s.memory.names, s.nextHops.of)
+			if r.Dst.Bits() == 0 {
+				s.tellGateways(&r, id.Dev, v.Gateway)
+			}
 			n := nth[id]
 			nth[id] = n + 1
 			id.Nth = store.Of(n)

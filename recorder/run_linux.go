@@ -97,11 +97,13 @@ type run struct {
 	sockets    *sockets   // of all network namespaces: they are read first, because they change fastest
 	networks   []*network // what else is in each
 	machine    []source   // what is of the whole machine
-	drops      *drops     // one of them
-	monitor    *monitor   // of changes: closes gather in another, and come far more often
-	trigger    *trigger   // changes bring the next sample forward
+	symptoms   *machineSymptoms
+	drops      *drops   // one of them
+	monitor    *monitor // of changes: closes gather in another, and come far more often
+	trigger    *trigger // changes bring the next sample forward
 	said       map[string]bool
 	failing    string // why the last sample was not taken
+	why        store.Why
 	generation uint32 // of the recording
 	memory     memory
 }
@@ -135,8 +137,14 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 			return nil, err
 		}
 	}
-	machine := []source{newSoftnet(w, own), newMachineCounters(w, own), dropped}
-	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace(machine), drops: dropped, trigger: newTrigger(), said: map[string]bool{}}
+	machine, signs := []source{newSoftnet(w, own), newMachineCounters(w, own), dropped}, newMachineSymptoms(w, own)
+	if !without(c.Without).has("symptoms") {
+		signs.watch(machine)
+		machine[0].(*softnet).symptoms = signs
+		s.owners.Counted = signs.lookAtDescriptors
+	}
+	machine = append(machine, signs) // what the others saw
+	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace(machine), symptoms: signs, drops: dropped, trigger: newTrigger(), said: map[string]bool{}}
 	if r.monitor, err = newMonitor(); err != nil {
 		dropped.close()
 		s.close()
@@ -164,7 +172,7 @@ func (r *run) close() {
 }
 
 func (r *run) loop(ctx, whole context.Context) error {
-	r.sockets.last = r.Once
+	r.sockets.last, r.why = r.Once, store.WhyInterval
 	err := r.sample(whole)
 	if r.Once && err == nil {
 		err = r.tidyOnce(whole)
@@ -179,6 +187,8 @@ func (r *run) loop(ctx, whole context.Context) error {
 	look := time.NewTicker(lookAgain) // samples may be an hour apart
 	defer look.Stop()
 	var budget triggerBudget
+	closer := closerLook{saved: closerFor}
+	var brought store.Why
 	early := time.NewTimer(time.Hour) // runs while a sample is brought forward
 	early.Stop()
 	defer early.Stop()
@@ -189,6 +199,7 @@ func (r *run) loop(ctx, whole context.Context) error {
 		select {
 		case <-ctx.Done():
 			r.readAllNext()
+			r.why = store.WhyLast
 			r.report(r.sample(whole))
 			return nil
 		case <-look.C:
@@ -199,7 +210,7 @@ func (r *run) loop(ctx, whole context.Context) error {
 		case <-triggered:
 			if wait, ok := budget.bring(r.trigger.take(), kernel.SinceBoot(), time.Until(next)); ok {
 				early.Reset(wait)
-				triggered = nil
+				triggered, brought = nil, store.WhyChange
 			}
 			continue
 		case <-tidy.C:
@@ -208,13 +219,19 @@ func (r *run) loop(ctx, whole context.Context) error {
 			}
 			continue
 		case <-early.C: // the beats stay where they are
+			r.why = brought
 		case <-timer.C:
+			r.why = store.WhyInterval
 		}
 		budget.begin(kernel.SinceBoot())
 		r.report(r.sample(whole))
 		budget.end(kernel.SinceBoot())
 		early.Stop()
 		triggered = r.trigger.signal
+		if wait, ok := closer.next(r.isAcute(), budget.began, budget.took); ok {
+			early.Reset(wait)
+			brought = store.WhySymptom
+		}
 		// A sample that took longer than the interval is followed by one at the next beat, not by
 		// those that were missed.
 		now := time.Now()
@@ -273,6 +290,15 @@ func (r *run) tidyOnce(ctx context.Context) error {
 	return nil
 }
 
+// isAcute reports whether the last sample saw that something was lost.
+func (r *run) isAcute() bool {
+	acute := r.symptoms.isAcute()
+	for _, n := range r.networks {
+		acute = n.symptoms.isAcute() || acute
+	}
+	return acute
+}
+
 // busy tells the monitors whether the recorder is working.
 func (r *run) busy(now bool) {
 	for _, h := range [...]*monitor{r.monitor, r.sockets.monitor} {
@@ -294,6 +320,7 @@ func (r *run) sample(ctx context.Context) error {
 	}
 	r.trigger.take()
 	r.writer.Begin(clock)
+	r.writer.Because(r.why)
 	r.startOver()
 	r.follow()
 	r.sockets.read(ctx)
@@ -358,7 +385,9 @@ func (r *run) startOver() {
 		for _, n := range r.networks {
 			n.changes.startOver()
 			n.firewall.startOver()
+			n.symptoms.startOver()
 		}
+		r.symptoms.startOver()
 	}
 }
 

@@ -35,6 +35,7 @@ type sockets struct {
 	buf       []byte      // for their dumps, one after the other
 	closes    []*closes   // one for each namespace, when they are to be heard
 	traffic   []*traffic  // one for each namespace
+	symptoms  []*symptoms // likewise; they belong to the namespaces
 	dumped    []dumpTime  // when the last samples were, the oldest first
 	moments   moments
 	monitor   *monitor // nil: closes are not heard
@@ -171,8 +172,25 @@ func (s *sockets) subscribe(ns namespace) {
 	s.closes = append(s.closes, c)
 }
 
+// lookFor has the symptoms of a namespace looked for. It is called before the namespace is entered.
+func (s *sockets) lookFor(t *symptoms) { s.symptoms = append(s.symptoms, t) }
+
+func (s *sockets) symptomsOf(ns namespace) *symptoms {
+	for _, t := range s.symptoms {
+		if t.ns.id == ns.id {
+			return t
+		}
+	}
+	return nil
+}
+
 func (s *sockets) add(p *protocol, ns namespace, diag *sockdiag.Conn) {
 	p.ns, p.diag = ns, diag
+	if p.proto == "tcp" || p.proto == "udp" {
+		if p.symptoms = s.symptomsOf(ns); p.symptoms != nil && p.proto == "tcp" {
+			p.symptoms.tcp = append(p.symptoms.tcp, p)
+		}
+	}
 	p.source = s.writer.SourceIn(ns.id, p.name)
 	p.sockets = store.NewSet(p.source, store.Sockets)
 	p.holders = store.NewSet(p.source, store.SocketOwners)
@@ -228,6 +246,7 @@ func (s *sockets) leave(ns namespace) {
 	})
 	s.waysOf(ns).close()
 	s.traffic = slices.DeleteFunc(s.traffic, func(t *traffic) bool { return t.ns.id == ns.id })
+	s.symptoms = slices.DeleteFunc(s.symptoms, func(t *symptoms) bool { return t.ns.id == ns.id })
 	s.off = slices.DeleteFunc(s.off, func(o source) bool { return o.(*switchedOff).netns == ns.id })
 }
 
@@ -369,6 +388,12 @@ type protocol struct {
 	grown   []growth // what connections moved since the last sample
 	primed  bool     // a sample has seen what was there before
 
+	symptoms *symptoms // of the namespace; nil: nobody looks for them
+	hangs    hangs
+	lost     []loss // what sockets dropped since the last sample
+
+	remainsOf map[destination]int // connections of countedRemains whose local ports are not free yet
+
 	seen   []*socket // those of this dump
 	order  []*socket // those of the one before, in the order in which the kernel told of them
 	next   int       // the one of them that is expected next
@@ -400,6 +425,7 @@ type socket struct {
 	dirty   bool // rec differs from what was last reported
 	renamed bool // and in what identifies the socket
 	moved   bool // and in its state
+	young   bool // a sample of this run saw it first, and not the first sample
 }
 
 // dump reads a protocol's sockets into memory.
@@ -428,6 +454,7 @@ func (s *sockets) dumpBoth(ctx context.Context, p *protocol) error {
 		s.dumps++
 		for _, p := range both {
 			p.dump, p.seen, p.next, p.remains, p.countedRemains = s.dumps, p.seen[:0], 0, p.remains[:0], 0
+			clear(p.remainsOf)
 		}
 		if err = s.dumpScope(ctx, p); err == nil && p.bound != nil {
 			err = s.lookAtBound(ctx, p)
@@ -631,7 +658,7 @@ func (p *protocol) find(key uint64) *socket {
 func (s *sockets) see(p *protocol, key uint64, r *sockdiag.Record, name []byte) {
 	e := p.find(key)
 	if e == nil {
-		e = &socket{}
+		e = &socket{young: p.primed}
 		p.mu.Lock()
 		p.known[key] = e
 		p.mu.Unlock()
@@ -659,6 +686,9 @@ func (s *sockets) update(p *protocol, e *socket, r *sockdiag.Record, name []byte
 		if g := growthOf(e, &e.Rec, r); !g.isZero() {
 			p.grown = append(p.grown, g)
 		}
+	}
+	if p.symptoms != nil && r.Drops > e.Rec.Drops && (p.primed || e.subject != nil) {
+		p.lost = append(p.lost, loss{e, r.Drops - e.Rec.Drops})
 	}
 	if e.Unlisted { // connected or bound once more
 		p.relist(e, r)

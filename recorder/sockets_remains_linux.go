@@ -40,6 +40,7 @@ func (p *protocol) seeRemains(r *sockdiag.Record, msg []byte, filled time.Durati
 		return
 	}
 	p.countedRemains++
+	p.countPort(r)
 }
 
 // timeWaitBegan is when TIME_WAIT began, since boot, to two ticks of the kernel, where filled is when it wrote the message; 0
@@ -72,6 +73,7 @@ func (s *sockets) settleRemains(p *protocol) {
 		end, ok := p.closes.closeOf(r)
 		if !ok {
 			p.countedRemains++
+			p.countPort(&r.rec)
 			continue
 		}
 		s.see(p, r.rec.Cookie, &r.rec, nil)

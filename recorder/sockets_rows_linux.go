@@ -24,6 +24,7 @@ func (s *sockets) report(p *protocol, owned bool) {
 	for _, e := range p.unlisted {
 		s.reportSocket(p, e, owned)
 	}
+	s.lookAtAll(p)
 	p.countRemains()
 	p.reportCounts(func(process store.Ref) bool { return s.owners.Lives(process, owned) })
 	s.reportTraffic(p)
@@ -34,8 +35,12 @@ func (s *sockets) reportSocket(p *protocol, e *socket, owned bool) {
 	if e.ended == 0 && e.moved && e.Rec.State == sockdiag.StateClose && e.Rec.DPort != 0 && p.proto == "tcp" {
 		e.ended = s.writer.Now() // bound to its port, though the connection is over
 	}
+	isNew := e.subject == nil && p.primed
 	if e.dirty || owner != e.shown || !p.sockets.Keep(e.subject) {
 		s.put(p, e, owner)
+	}
+	if s.look(p, e, owner.process); isNew {
+		s.lookAtNew(p, e, owner.process)
 	}
 	if owned {
 		p.reportHolders(e)
@@ -58,6 +63,7 @@ func (s *sockets) reportTraffic(p *protocol) {
 		m := s.sumOf(p, e.shown.process, &c)
 		m.add(g)
 		m.known = true
+		s.lookAtSegments(p, &g, e.shown.process)
 	}
 	const small = 4096
 	if clear(p.grown); cap(p.grown) > small && cap(p.grown) > 4*len(p.grown) {

@@ -15,6 +15,8 @@ type softnet struct {
 	source *store.Source
 	proc   string
 	set    *store.Set[store.SoftnetID, store.Softnet]
+
+	symptoms *machineSymptoms
 }
 
 func newSoftnet(w *store.Writer, ns namespace) source {
@@ -34,6 +36,7 @@ func (s *softnet) read(context.Context) {
 			return fmt.Errorf("read softnet_stat: %w", err)
 		}
 		for _, stat := range stats {
+			s.symptoms.lookAtCPU(stat.Index, stat.Dropped, stat.TimeSqueezed)
 			s.set.Put(softnetRow(stat))
 		}
 		return nil

@@ -62,6 +62,7 @@ type growth struct {
 	socket         *socket
 	sent, received uint64
 	retransmits    uint32
+	segments       uint32 // sent
 }
 
 // growthOf is what a connection moved between two records; of a socket that was not there before, old is empty.
@@ -75,6 +76,9 @@ func growthOf(e *socket, old, now *sockdiag.Record) growth {
 	}
 	if now.Has&sockdiag.HasInfo != 0 && now.Retransmits > old.Retransmits {
 		g.retransmits = now.Retransmits - old.Retransmits
+	}
+	if now.Has&sockdiag.HasSegs != 0 && now.SegsOut > old.SegsOut {
+		g.segments = now.SegsOut - old.SegsOut
 	}
 	return g
 }

@@ -90,3 +90,33 @@ func (a *allowance) take(now time.Duration, perMinute int) bool {
 	a.used++
 	return true
 }
+
+// A closerLook decides when samples are taken each second: for a minute from the sample on that saw something lost, so that a bad minute has
+// detail. It saves up for the next such minute.
+type closerLook struct {
+	saved time.Duration // how long it may look
+	until time.Duration // since boot
+	at    time.Duration // when saved was worked out
+}
+
+const (
+	closerEach = time.Second
+	closerFor  = time.Minute
+	// closerShare is what part of the time it may look: a twentieth.
+	closerShare = 20
+)
+
+// next says how long to wait with the next sample, after one that began at that time since boot, took so long, and saw something acute or not.
+func (c *closerLook) next(acute bool, began, took time.Duration) (time.Duration, bool) {
+	if c.at > 0 {
+		c.saved = min(closerFor, c.saved+(began-c.at)/closerShare)
+	}
+	c.at = began
+	if acute && began >= c.until && c.saved >= closerFor {
+		c.until, c.saved = began+closerFor, 0
+	}
+	if began >= c.until {
+		return 0, false
+	}
+	return max(closerEach, triggerShare*took) - took, true
+}

@@ -163,7 +163,7 @@ func TestDescriptorsOutliveConnections(t *testing.T) {
 	for _, c := range []*net.TCPConn{held, first, second, unseen} {
 		c.Close()
 	}
-	eventually(t, "the kernel tells of all", func() bool { return s.closes[0].heard() >= 4 })
+	eventually(t, "the kernel tells of all", func() bool { return s.closes[0].received() >= 4 })
 	r.sampleNow(s)
 	for _, c := range []struct {
 		end      *net.TCPConn

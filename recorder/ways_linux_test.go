@@ -317,7 +317,7 @@ link set vpn up`, peer.cmd.Process.Pid), "\n") {
 		shop.do("dial short %s %s 0", remote, bound)
 		shop.do("send short %d", size)
 		shop.do("close short")
-		eventually(t, "the close was received", func() bool { return r.sockets.closes[0].heard() > 0 })
+		eventually(t, "the close was received", func() bool { return r.sockets.closes[0].received() > 0 })
 		r.sample()
 		r.sample() // a close during the dumps of the one before
 		if got := total() - before; got != int64(size) {

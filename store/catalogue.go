@@ -76,6 +76,7 @@ type Table struct {
 	fromZero    string   // the rare column that is 1 where a subject counts from 0 since its first sample; "": no subject does
 	ageing      ageing   // what its changes leave out
 	asSpans     bool     // there is a view of its spans
+	asStretches bool     // there is a view of its spans within the window, put together where they were only cut
 	counterRows string   // which rows have counters, as SQL; "": all
 	recounts    bool     // a subject whose rare columns changed counts from the beginning
 	amounts     bool     // its values are what happened since the sample before
@@ -161,6 +162,12 @@ func withAgeing[ID, V comparable](a ageing, t Spans[ID, V]) Spans[ID, V] {
 // withSpans is t, with a view of its spans as they are.
 func withSpans[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
 	t.asSpans = true
+	return t
+}
+
+// withStretches is t, with a view of its spans within the window, put together where they were only cut.
+func withStretches[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
+	t.asStretches = true
 	return t
 }
 

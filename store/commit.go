@@ -94,12 +94,15 @@ func (w *Writer) inTransaction(ctx context.Context, do func() error) error {
 
 // write turns what the sources reported into rows, by batches alone: the connection is lent to them, or there is none.
 func (w *Writer) write(ctx context.Context, cost Cost) error {
-	var wall any
+	var wall, why any
+	if w.now.why != "" {
+		why = string(w.now.why)
+	}
 	if w.now.steppedBack {
 		wall = unixSeconds(w.now.clock.Wall)
 	}
 	if err := w.addSample.only(ctx, w.now.id, w.now.ts, w.run, seconds(w.now.clock.Uptime), wall,
-		time.Since(w.now.begun).Milliseconds(), seconds(cost.CPU), cost.RSS); err != nil {
+		time.Since(w.now.begun).Milliseconds(), seconds(cost.CPU), cost.RSS, why); err != nil {
 		return fmt.Errorf("write sample: %w", err)
 	}
 	if err := w.gaps.write(ctx, w); err != nil {

@@ -23,8 +23,8 @@ var (
 		"What each process sent and received over TCP since the sample before, by user and interface; nothing in a sample is no row.")))
 	Namespaces = define[NamespaceID, Namespace]("namespaces", "namespace", 240,
 		"Network namespaces that are recorded: their names, containers and processes.")
-	Interfaces = define[InterfaceID, Interface]("interfaces", "interface", 240,
-		"Network interfaces and their state, as ip link shows them.")
+	Interfaces = withStretches(define[InterfaceID, Interface]("interfaces", "interface", 240,
+		"Network interfaces and their state, as ip link shows them."))
 	InterfaceCountersTable = define[InterfaceID, InterfaceCounters]("interface_counters", "interface_counter", 60,
 		"Bytes, packets, errors and drops of every interface since it was made.")
 	// The driver does not say which of them count, and which go up and down.
@@ -33,25 +33,25 @@ var (
 	// One of another kind that takes the handle of one that went counts from the beginning.
 	Qdiscs = recounting(withChanges(define[QdiscID, Qdisc]("qdiscs", "qdisc", 60,
 		"Queueing disciplines of the interfaces, and what each sent, holds back and dropped, as tc -s qdisc shows them; not noqueue, which counts nothing.")))
-	Addresses = define[AddressID, Address]("addresses", "address", 240,
-		"IP addresses of the interfaces.")
+	Addresses = withStretches(define[AddressID, Address]("addresses", "address", 240,
+		"IP addresses of the interfaces."))
 	MulticastGroups = withChanges(define[MulticastGroupID, MulticastGroup]("multicast_groups", "multicast_group", 240,
 		"Multicast groups that the interfaces have joined, as netstat -g and ip maddress show them; not groups of hardware addresses."))
 	// An entry ages while it is used and while it is not, and one that cannot be found is looked for again and again.
-	Neighbors = withAgeing(ageing{
+	Neighbors = withStretches(withAgeing(ageing{
 		column: "state",
 		as:     "CASE WHEN %[1]s IN ('REACHABLE', 'STALE', 'DELAY', 'PROBE') THEN 'REACHABLE' WHEN %[1]s = 'INCOMPLETE' THEN 'FAILED' ELSE %[1]s END",
 		doc:    "not that an entry aged, or was looked for in vain once more",
 	}, define[NeighborID, Neighbor]("neighbors", "neighbor", 240,
-		"ARP and neighbour discovery: which hardware address an IP address on the link has."))
-	Routes = define[RouteID, Route]("routes", "route", 240,
-		"Routes of every routing table.")
+		"ARP and neighbour discovery: which hardware address an IP address on the link has.")))
+	Routes = withStretches(define[RouteID, Route]("routes", "route", 240,
+		"Routes of every routing table."))
 	RouteExceptions = readBy("routes", withChanges(define[RouteExceptionID, RouteException]("route_exceptions", "route_exception", 240,
 		"What the kernel has learnt of the way to single addresses, as ip route show cache shows it: path MTUs that routers told, and redirects (IPv4: Linux 5.3). Only samples see them; where there are more than 10,000 routes, once a minute.")))
 	NextHops = define[NextHopID, NextHop]("nexthops", "nexthop", 240,
 		"Nexthop objects, which routes name by number (Linux 5.3).")
-	Rules = define[RuleID, Rule]("rules", "rule", 240,
-		"Rules of policy routing: which routing table is looked in, and when.")
+	Rules = withStretches(define[RuleID, Rule]("rules", "rule", 240,
+		"Rules of policy routing: which routing table is looked in, and when."))
 	Firewalls = withActor(define[FirewallID, Firewall]("firewall", "firewall_table", 240,
 		"Tables of the firewall, as nft list ruleset shows them: what is in each, and a hash of its rules. What the rules say is in firewall_text."))
 	FirewallTexts = readBy("firewall", define[FirewallID, FirewallText]("firewall_text", "firewall_rules", 240,
@@ -66,8 +66,11 @@ var (
 		"How many connections are tracked, and how many may be.")
 	ConntrackFlows = define[FlowID, Flow]("conntrack_flows", "conntrack_flow", 120,
 		"Flows that connection tracking knows, with NAT both ways: who talks to whom through this machine. Recorded with netsql record --conntrack only.")
-	Settings = readBy("settings", withChanges(define[SettingID, Setting]("settings", "setting", 240,
-		"The net sysctls that explain the rest; where sources says kept, as they were last read.")))
+	Settings = withStretches(readBy("settings", withChanges(define[SettingID, Setting]("settings", "setting", 240,
+		"The net sysctls that explain the rest; where sources says kept, as they were last read."))))
+	// Not amounts: some are levels, and what a thinned sample found is still read by the rules, span by span.
+	Symptoms = resting(define[SymptomID, Symptom]("symptoms", "symptom", 120,
+		"What a sample saw that a fault would show: counters that stand still on a healthy machine and grew, limits that are near, sockets that do not get on. The rules of findings read it; nothing of a kind in a sample is no row."))
 	Sources = define[SourceID, SourceOutcome]("sources", "source", 120,
 		"How reading each source of the kernel went in each sample.")
 )

@@ -49,11 +49,14 @@ func makeViews() []View {
 		}
 	}
 	for _, t := range Tables() {
-		if t.asSpans {
+		switch {
+		case t.asSpans:
 			views = append(views, t.spansView())
+		case t.asStretches:
+			views = append(views, t.stretchesView())
 		}
 	}
-	return append(append(views, rollupViews()...), coreViews()...)
+	return slices.Concat(views, faultViews(), rollupViews(), coreViews())
 }
 
 // tsColumn is the first column of every history.
@@ -154,7 +157,7 @@ func (c Column) home(span, tuple string) string {
 
 // ambiguous are the columns that more than one of the tables have that a view joins. They are those that every table of
 // spans has besides the declared ones, and those of samples and of runs. A test holds them against the schema.
-var ambiguous = slices.Concat(spanTableColumns, strings.Fields("ts run uptime_s wall duration_ms cpu_s rss_bytes back boot started stopped pid version interval_s uid keep_s max_bytes"))
+var ambiguous = slices.Concat(spanTableColumns, strings.Fields("ts run uptime_s wall duration_ms cpu_s rss_bytes back boot started stopped pid version interval_s uid keep_s max_bytes why"))
 
 // selects is the column of a view that reads it from there. What a name alone says is said by it: every connection keeps
 // all views in memory, parsed, and the recorder does so for ever. A name of a table before each column doubles that.
@@ -242,6 +245,39 @@ func (t *Table) spansView() View {
           LEFT JOIN %[1]s_open o ON o.subject = CASE i WHEN 1 THEN s.id END
          WHERE coalesce(p.id, o.subject) IS NOT NULL) s`, t.Subject)
 	v.Body = "SELECT (SELECT ts FROM sample WHERE id >= f ORDER BY id LIMIT 1) AS ts, until, holds" + t.selected("s") + "\n  FROM " + b.String() + t.meanings("s")
+	return v
+}
+
+// stretchesView shows from when to when each subject was as it was, in the window. Where spans were only cut, at K samples, neighbours
+// are put together: people read these intervals, and a route that stood for a day would be in dozens of rows. That costs a sort of what
+// the window has, which is little of tables that hardly change. Of sockets, which are many and move, spansView shows the spans as they are.
+//
+// Cut spans follow each other without a hole: the last sample less the samples so far is the same for all of them. Each run
+// of the recorder numbers tuples from the beginning, so that no row reaches over a pause: nobody looked then.
+func (t *Table) stretchesView() View {
+	v := View{
+		Name: t.Subject + "_spans", From: t,
+		Doc: "From when to when was each of " + t.Name + " as it was, in the window? A row for each stretch of samples in which nothing changed, of one run of the recorder.",
+		Columns: append([]Column{
+			{Name: "ts", Unit: "unix s", kind: kindTime, Doc: "First sample of it in the window."},
+			{Name: "until", Unit: "unix s", kind: kindTime, Doc: "Last sample of it in the window."},
+			{Name: "holds", Doc: "1 where it was still so in the last sample of the window, 0 where it changed or went.", Role: Value},
+		}, t.Shown()...),
+	}
+	same := "tuple"
+	for _, c := range inFile(t.span) {
+		same += ", " + c.stored
+	}
+	v.Body = "WITH w AS (SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a, (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z FROM \"window\")\n" +
+		"SELECT (SELECT ts FROM sample WHERE id >= f ORDER BY id LIMIT 1) AS ts, (SELECT ts FROM sample WHERE id <= l ORDER BY id DESC LIMIT 1) AS until, l = z AS holds" +
+		t.selected("p") + "\n  FROM w CROSS JOIN " + fmt.Sprintf(`(SELECT subject, %[2]s, min(f) AS f, max(l) AS l
+          FROM (SELECT *, l - sum(l - f + 1) OVER (PARTITION BY subject, %[2]s ORDER BY f) AS stretch
+                  FROM (SELECT id & 4294967295 AS subject, max((id >> 32) - length, a) AS f, min(id >> 32, z) AS l, %[2]s
+                          FROM w CROSS JOIN %[1]s_span ON id BETWEEN a << 32 AND ((z + %[3]d) << 32) - 1 AND (id >> 32) - length <= z
+                        UNION ALL
+                        SELECT subject, max(from_sample, a), z, %[2]s FROM w CROSS JOIN %[1]s_open ON from_sample <= z))
+         GROUP BY subject, %[2]s, stretch) p`, t.Subject, same, t.K) +
+		"\n  CROSS JOIN " + t.Subject + " s ON s.id = p.subject" + t.meanings("p")
 	return v
 }
 

@@ -20,9 +20,10 @@ func coreViews() []View {
 				text("duration_ms", "ms", "How long reading the kernel took."),
 				text("cpu_s", "s", "CPU time that the recorder had used by then."),
 				text("rss_bytes", "bytes", "Resident memory of the recorder."),
+				text("why", "", "What made the recorder take it: interval (it was due), change (the kernel told of one), symptom (it looks each second for a minute, because it saw one), last (it was about to stop); NULL before format 27."),
 			},
 			Body: `SELECT m.ts AS ts, m.id AS sample, m.run AS run, u.boot AS boot, m.uptime_s AS uptime_s, m.wall AS wall,
-       m.duration_ms AS duration_ms, m.cpu_s AS cpu_s, m.rss_bytes AS rss_bytes
+       m.duration_ms AS duration_ms, m.cpu_s AS cpu_s, m.rss_bytes AS rss_bytes, m.why AS why
   FROM sample m LEFT JOIN run u ON u.id = m.run
  WHERE m.back IS NOT 0`,
 		},
@@ -94,6 +95,19 @@ func coreViews() []View {
 				text("netns", "", "Network namespace of the source; NULL for what is of the whole machine."),
 			},
 			Body: `SELECT since, until, source, kind, detail, netns FROM gap`,
+		},
+		{
+			Name: "gap_spans",
+			Doc:  "When did nobody look, or not at everything, in the window? The rows of gaps, as the other intervals are named.",
+			Columns: []Column{
+				{Name: "ts", Unit: "unix s", kind: kindTime, Doc: "Last good sample before."},
+				moment("until", "First good sample after; NULL while it goes on."),
+				text("source", "", "Source that is missing; samples where they were taken and are not kept any more; NULL when nothing was recorded at all."),
+				text("kind", "", "Kind of the gap, see gaps."),
+				text("detail", "", "What happened, and what to do."),
+				text("netns", "", "Network namespace of the source; NULL for what is of the whole machine."),
+			},
+			Body: `SELECT g.since AS ts, g.until AS until, source, kind, detail, netns FROM "window" w CROSS JOIN gap g ON g.since <= w.until AND coalesce(g.until, 1e12) >= w.since`,
 		},
 	}
 }

@@ -111,6 +111,7 @@ type sampleTime struct {
 	clock       Clock
 	begun       time.Time
 	steppedBack bool // the wall clock is behind ts
+	why         Why
 }
 
 // Create opens the recording for writing, makes it when there is none, migrates an older
@@ -124,7 +125,7 @@ func Create(ctx context.Context, o Options) (*Writer, error) {
 		w.options.Hold = DefaultHold
 	}
 	w.file = newOpenFile(o.Path, &w.options.Limits, w.closeStatements)
-	w.addSample = w.insert("INSERT INTO sample (id, ts, run, uptime_s, wall, duration_ms, cpu_s, rss_bytes)", 8)
+	w.addSample = w.insert("INSERT INTO sample (id, ts, run, uptime_s, wall, duration_ms, cpu_s, rss_bytes, why)", 9)
 	w.gaps.prepare(w)
 	for _, t := range Tables() {
 		tw := t.newWriter(w)
@@ -247,6 +248,9 @@ func (w *Writer) BootTime() float64 { return w.started }
 // Now is the ts of the sample under way, in unix seconds.
 func (w *Writer) Now() float64 { return w.now.ts }
 
+// Uptime is when the sample under way began, since boot.
+func (w *Writer) Uptime() time.Duration { return w.now.clock.Uptime }
+
 // Interval is the time between samples.
 func (w *Writer) Interval() time.Duration { return w.options.Interval }
 
@@ -269,6 +273,19 @@ func (w *Writer) Begin(c Clock) {
 		s.begin()
 	}
 }
+
+// A Why says what made the recorder take a sample.
+type Why string
+
+const (
+	WhyInterval Why = "interval" // the interval was over
+	WhyChange   Why = "change"   // the kernel told of a change that is worth a look
+	WhySymptom  Why = "symptom"  // a symptom of a fault was seen shortly before
+	WhyLast     Why = "last"     // the recorder was about to stop
+)
+
+// Because says what made the recorder take the sample under way. It is asked after Begin.
+func (w *Writer) Because(why Why) { w.now.why = why }
 
 // slowness is by how much ts is slower than time while the wall clock is behind it.
 const slowness = 10

@@ -50,6 +50,12 @@ func subcommands() []subcommand {
 				"netsql status",
 				"netsql status night.db",
 			}},
+		{name: "doctor", args: "[--since TIME] [--until TIME] [--new] [--json] [RECORDING]",
+			doc: "what is wrong, who it is and what shows it", define: doctor, topic: "findings", examples: []string{
+				"netsql doctor",
+				"netsql doctor --since 02:00 --until 04:00 night.db",
+				"netsql doctor --new --json",
+			}},
 		{name: "export", args: "[--since TIME] [--until TIME] [--format csv] DIR [TABLE …]",
 			doc: "write a stretch of time as CSV or JSON lines", define: export, topic: "export", examples: []string{
 				"netsql export --since 02:00 --until 04:00 post-mortem",

@@ -32,6 +32,7 @@ const (
 	exitOK          = 0
 	exitFailed      = 1
 	exitUsage       = 2
+	exitCannotTell  = 3 // of doctor: nobody looked
 	exitTimeout     = 4
 	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 )
@@ -66,6 +67,7 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(f
 func exitCode(err error, stderr io.Writer) int {
 	var usage *usageError
 	var late *timeoutError
+	var found *foundError
 	switch {
 	case err == nil, errors.Is(err, pflag.ErrHelp):
 		return exitOK
@@ -73,6 +75,8 @@ func exitCode(err error, stderr io.Writer) int {
 		return exitInterrupted
 	case errors.Is(err, syscall.EPIPE): // netsql … | head
 		return exitOK
+	case errors.As(err, &found):
+		return found.code
 	}
 	fmt.Fprintf(stderr, "netsql: %s\n", query.Safe(err.Error()))
 	switch {

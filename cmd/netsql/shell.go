@@ -497,8 +497,8 @@ func questionsFolder() string {
 	return filepath.Join(dir, "netsql", "questions")
 }
 
-// historyFile is where the statements of earlier shells are; "" when there is no place for it.
-func historyFile() string {
+// stateFolder is where the program keeps what it should remember from one time to the next; "" when there is no place for it.
+func stateFolder() string {
 	dir := os.Getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(dir) {
 		home, err := os.UserHomeDir()
@@ -509,6 +509,15 @@ func historyFile() string {
 	}
 	dir = filepath.Join(dir, "netsql")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return ""
+	}
+	return dir
+}
+
+// historyFile is where the statements of earlier shells are; "" when there is no place for it.
+func historyFile() string {
+	dir := stateFolder()
+	if dir == "" {
 		return ""
 	}
 	return filepath.Join(dir, "history")

@@ -25,7 +25,7 @@ var wornWords = []struct {
 	{"drift", "the state of the writer", 0},
 	{"ear", "subscriber", 0},
 	{"hear", "receive, or be told by the kernel", 12},
-	{"heard", "received", 70},
+	{"heard", "received", 64},
 	{"hearer", "monitor", 0},
 	{"hearing", "subscribed", 22},
 	{"horizon", "the oldest sample that is kept", 0},

@@ -79,6 +79,8 @@ type Owners struct {
 	// gone asks whether a socket is closed by now; nil: it cannot be asked.
 	Gone  func(context.Context, *Held) bool
 	NetNS func(pid int32, start uint64) store.Int
+	// Counted is told how many descriptors a process has, of how many that it may have.
+	Counted func(process store.Ref, open, most int64)
 	// Opener is the process that opened a socket, which may not hold it any more; 0: that is not known.
 	Opener func(*Held) int32
 	// privileged: the recorder has the capabilities that should let it see everything.

@@ -230,6 +230,9 @@ func (o *Owners) report(p *Process) {
 		p.subject = o.Processes.Put(p.ID, v)
 	}
 	p.Ref, p.reported = p.subject.Ref(), o.Gen
+	if most, known := v.FDLimit.Get(); known && o.Counted != nil {
+		o.Counted(p.Ref, p.Counted, most)
+	}
 	if o.uids != nil {
 		o.uids[p.Ref] = v.UID
 	}

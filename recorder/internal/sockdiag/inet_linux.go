@@ -104,7 +104,7 @@ func DecodeInetAt(b []byte, at time.Duration) (Record, error) {
 	copy(r.Dst[:size], b[24:])
 	switch r.State {
 	case stateNewSynRecv:
-		r.State = stateSynRecv
+		r.State = StateSynRecv
 	case StateBound:
 		r.State = StateClose
 	}

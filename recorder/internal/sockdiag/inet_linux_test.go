@@ -24,7 +24,7 @@ func TestDecodeInet(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Record{
-		Family: unix.AF_INET, State: stateSynRecv, SPort: 443, Src: [16]byte{192, 0, 2, 1}, Cookie: 1<<32 | 5, Inode: 4711,
+		Family: unix.AF_INET, State: StateSynRecv, SPort: 443, Src: [16]byte{192, 0, 2, 1}, Cookie: 1<<32 | 5, Inode: 4711,
 		Drops: 81, Cgroup: 1<<40 + 7, Mark: binary.NativeEndian.Uint32([]byte{1, 0, 0, 0}),
 		Has: HasQueues | HasUID | HasBuffers | HasDrops | HasCgroup | HasMark,
 	}

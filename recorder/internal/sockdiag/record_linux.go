@@ -87,11 +87,11 @@ const (
 const (
 	StateEstablished = 1
 	StateSynSent     = 2
-	stateSynRecv     = 3
+	StateSynRecv     = 3
 	stateFinWait2    = 5
 	StateTimeWait    = 6
 	StateClose       = 7
-	stateCloseWait   = 8
+	StateCloseWait   = 8
 	stateLastAck     = 9
 	StateListen      = 10
 	stateClosing     = 11
@@ -102,12 +102,12 @@ const (
 var StateNames = [...]string{
 	StateEstablished: "ESTABLISHED",
 	StateSynSent:     "SYN_SENT",
-	stateSynRecv:     "SYN_RECV",
+	StateSynRecv:     "SYN_RECV",
 	4:                "FIN_WAIT1",
 	stateFinWait2:    "FIN_WAIT2",
 	StateTimeWait:    "TIME_WAIT",
 	StateClose:       "CLOSE",
-	stateCloseWait:   "CLOSE_WAIT",
+	StateCloseWait:   "CLOSE_WAIT",
 	stateLastAck:     "LAST_ACK",
 	StateListen:      "LISTEN",
 	stateClosing:     "CLOSING",
@@ -153,7 +153,7 @@ func (r *Record) Remember(last *Record) {
 // it as a byte (tcp_rcv_nxt_update in net/ipv4/tcp_input.c).
 func (r *Record) leaveOutFIN() {
 	switch r.State {
-	case stateCloseWait, stateLastAck, stateClosing:
+	case StateCloseWait, stateLastAck, stateClosing:
 		if r.Has&HasBytesRecv != 0 && r.BytesRecv > 0 {
 			r.BytesRecv--
 			r.Has |= hasFIN

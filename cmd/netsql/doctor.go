@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"netsql/query"
+)
+
+// foundError ends netsql doctor when it found something; it was printed.
+type foundError struct{ code int }
+
+func (e *foundError) Error() string { return "something was found" }
+
+// doctor is netsql doctor.
+func doctor(f *flags) runner {
+	var since, until string
+	var asJSON, onlyNew, watch bool
+	var every time.Duration
+	f.StringVarP(&since, "since", "S", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
+	f.StringVarP(&until, "until", "U", "", "end of the stretch, a `TIME`; the newest sample when not given")
+	f.BoolVar(&asJSON, "json", false, "as JSON")
+	f.BoolVar(&onlyNew, "new", false, "only what the last run with --new did not say")
+	f.BoolVarP(&watch, "watch", "w", false, "look again and again, and print what is new")
+	f.DurationVar(&every, "every", 10*time.Second, "with --watch, how `LONG` to wait")
+	f.completeWords(recordings, nothing)
+	return func(ctx context.Context, words []string, std stdio) error {
+		switch {
+		case watch && (until != "" || onlyNew):
+			return usagef("--watch follows the newest samples: leave out --until and --new")
+		case watch && every < time.Second:
+			return usagef("--every %v: at least 1s", every)
+		}
+		defer exitWhenStuck(ctx, std)()
+		r, err := openNamed(ctx, f, words, std)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		if err := setWindow(ctx, r, since, until); err != nil {
+			return err
+		}
+		if watch {
+			return watchFindings(ctx, r, std, every, asJSON)
+		}
+		d, err := query.Diagnose(ctx, r)
+		if err != nil {
+			return err
+		}
+		if onlyNew {
+			if err := leaveNew(d); err != nil {
+				return err
+			}
+		}
+		if err := writeDiagnosis(d, std, asJSON); err != nil {
+			return err
+		}
+		switch {
+		case d.CannotTell():
+			return &foundError{exitCannotTell}
+		case d.Faults+d.Warnings > 0:
+			return &foundError{exitFailed}
+		}
+		return nil
+	}
+}
+
+func writeDiagnosis(d *query.Diagnosis, std stdio, asJSON bool) error {
+	if !asJSON {
+		width, _ := screenSize(std.out)
+		return d.Write(std.out, width)
+	}
+	text, err := d.JSON()
+	if err == nil {
+		_, err = fmt.Fprintf(std.out, "%s\n", text)
+	}
+	return err
+}
+
+// watchFindings prints the diagnosis, and then what comes and goes.
+func watchFindings(ctx context.Context, r *query.Recording, std stdio, every time.Duration, asJSON bool) error {
+	var before map[string]query.Finding
+	for {
+		d, err := query.Diagnose(ctx, r)
+		if err != nil {
+			return err
+		}
+		now := map[string]query.Finding{}
+		for _, f := range d.Findings {
+			if f.Until.IsZero() {
+				now[f.Key()] = f
+			}
+		}
+		if before == nil {
+			err = writeDiagnosis(d, std, asJSON)
+		} else {
+			err = writeTurns(d, before, now, std, asJSON)
+		}
+		if err != nil {
+			return err
+		}
+		before = now
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(every):
+		}
+	}
+}
+
+// writeTurns prints which findings are new, and which are over.
+func writeTurns(d *query.Diagnosis, before, now map[string]query.Finding, std stdio, asJSON bool) error {
+	all := d.Findings
+	d.Findings = slices.DeleteFunc(slices.Clone(all), func(f query.Finding) bool {
+		_, was := before[f.Key()]
+		_, is := now[f.Key()]
+		return was || !is
+	})
+	if len(d.Findings) > 0 {
+		d.Count()
+		if err := writeDiagnosis(d, std, asJSON); err != nil {
+			return err
+		}
+	}
+	for key, f := range before {
+		if _, is := now[key]; !is && !asJSON {
+			if _, err := fmt.Fprintf(std.out, "over: %s\n", query.Safe(f.What)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// leaveNew takes out of a diagnosis what the last run said, and notes what this one says.
+func leaveNew(d *query.Diagnosis) error {
+	path, err := saidPath(d.Path)
+	if err != nil {
+		return err
+	}
+	said := map[string]bool{}
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read what was said last: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		said[strings.TrimRight(line, "\n")] = true
+	}
+	var b strings.Builder
+	for _, f := range d.Findings {
+		fmt.Fprintf(&b, "%q\n", f.Key())
+	}
+	d.Findings = slices.DeleteFunc(d.Findings, func(f query.Finding) bool { return said[fmt.Sprintf("%q", f.Key())] })
+	d.Count()
+	return writeSaid(path, b.String())
+}
+
+func writeSaid(path, text string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".said-")
+	if err != nil {
+		return fmt.Errorf("note what was said: %w", err)
+	}
+	w := bufio.NewWriter(f)
+	_, err = w.WriteString(text)
+	err = errors.Join(err, w.Flush(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("note what was said: %w", err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// saidPath is where doctor --new keeps what it said of a recording.
+func saidPath(recording string) (string, error) {
+	full, err := filepath.Abs(recording)
+	if err != nil {
+		return "", err
+	}
+	dir := stateFolder()
+	if dir == "" {
+		return "", errors.New("no home folder to note what was said: set XDG_STATE_HOME")
+	}
+	sum := sha256.Sum256([]byte(full))
+	return filepath.Join(dir, "said-"+hex.EncodeToString(sum[:8])), nil
+}

@@ -1,0 +1,777 @@
+package recorder
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netsql/recorder/internal/kerneltest"
+	"netsql/store"
+)
+
+// faultRun records a network namespace in which a test plants a fault, or what looks like one.
+type faultRun struct {
+	*testRecording
+	t       *testing.T
+	rand    *rand.Rand
+	sources []source
+	restart int // before this look the recorder is started again; 0: never
+	looks   int
+	traced  bool // the kernel tells how connections end
+	sockets *sockets
+	done    func()
+}
+
+func newFaultRun(t *testing.T, seed uint64, traced bool) *faultRun {
+	f := &faultRun{t: t, testRecording: &testRecording{t: t, path: filepath.Join(t.TempDir(), "test.db")}, rand: rand.New(rand.NewPCG(seed, 0)), traced: traced}
+	t.Cleanup(func() {
+		f.done()
+		if err := f.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	if seed%2 == 0 {
+		f.restart = 4
+	}
+	links(t)
+	f.begin()
+	return f
+}
+
+func (f *faultRun) create() {
+	f.t.Helper()
+	var err error
+	if f.Writer, err = store.Create(f.t.Context(), store.Options{Path: f.path, Interval: time.Second, Version: "test",
+		Boot: store.Boot{ID: "boot", Host: "host", Kernel: "6.18", Started: time.Unix(1_700_000_000, 0)}}); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// begin makes the sources that the recorder has in a network namespace.
+func (f *faultRun) begin() {
+	f.create()
+	ns := here(f.t)
+	s := newSockets(f.Writer).(*sockets)
+	var err error
+	if s.monitor, err = newMonitor(); err != nil {
+		f.t.Fatal(err)
+	}
+	s.budget = DefaultCloseBudget
+	if f.traced {
+		if s.trace, err = openTrace(); err != nil {
+			kerneltest.NeedTracing(f.t, err)
+		}
+		if err := s.trace.record(f.Writer); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	all := sources(f.Writer, ns)
+	signs := newSymptoms(f.Writer, ns)
+	signs.watch(all)
+	s.lookFor(signs)
+	s.enter(ns)
+	machine := newMachineSymptoms(f.Writer, ns)
+	s.owners.Counted = machine.lookAtDescriptors
+	f.sources = append(append([]source{s}, all...), signs, machine)
+	f.sockets, f.done = s, s.close
+}
+
+// look takes so many samples.
+func (f *faultRun) look(n int) {
+	f.t.Helper()
+	for range n {
+		if f.looks++; f.looks == f.restart {
+			f.again()
+		}
+		f.sampleLater()
+	}
+}
+
+// sampleLater takes a sample a second after the one before, by a clock that is ahead of the real one, by which closes are dated.
+func (f *faultRun) sampleLater() {
+	f.t.Helper()
+	f.tick++
+	ahead := time.Duration(f.tick) * time.Second
+	clock, err := readClock()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.Begin(store.Clock{Wall: clock.Wall.Add(ahead), Uptime: clock.Uptime + ahead, Awake: clock.Awake + ahead})
+	for _, s := range f.sources {
+		s.read(f.t.Context())
+	}
+	if err := f.Commit(f.t.Context(), store.Cost{}); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// again ends the recorder and starts another on the same recording, in the same boot.
+func (f *faultRun) again() {
+	f.t.Helper()
+	f.done()
+	f.done = func() {}
+	if err := f.Writer.Close(context.Background()); err != nil {
+		f.t.Fatal(err)
+	}
+	f.begin()
+}
+
+// listen is a listener with a backlog that accepts nothing by itself.
+func (f *faultRun) listen(addr string, port, backlog int) int {
+	f.t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { unix.Close(fd) })
+	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	if err := unix.Bind(fd, inet4(addr, port)); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := unix.Listen(fd, backlog); err != nil {
+		f.t.Fatal(err)
+	}
+	return fd
+}
+
+func inet4(addr string, port int) *unix.SockaddrInet4 {
+	a := &unix.SockaddrInet4{Port: port}
+	copy(a.Addr[:], net.ParseIP(addr).To4())
+	return a
+}
+
+// connect begins to connect and does not wait.
+func (f *faultRun) connect(addr string, port int) int {
+	f.t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Connect(fd, inet4(addr, port)); err != nil && err != unix.EINPROGRESS && err != unix.ECONNREFUSED {
+		f.t.Fatal(err)
+	}
+	return fd
+}
+
+func (f *faultRun) accept(fd int) int {
+	f.t.Helper()
+	got := -1
+	eventually(f.t, "a connection to accept", func() bool {
+		var err error
+		got, _, err = unix.Accept4(fd, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		return err == nil
+	})
+	f.t.Cleanup(func() { unix.Close(got) })
+	return got
+}
+
+// pair is a connection to the listener: the client's end and the server's.
+func (f *faultRun) pair(listener int, addr string, port int) (client, server int) {
+	client = f.connect(addr, port)
+	return client, f.accept(listener)
+}
+
+// close closes a socket now; what the test has opened in between may have its number, so that it must not be closed again.
+func (f *faultRun) shut(fd int) {
+	if null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+		unix.Dup3(null, fd, unix.O_CLOEXEC)
+		unix.Close(null)
+	}
+}
+
+// comm is the name of this program.
+func (f *faultRun) comm() string {
+	text, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+func (f *faultRun) port() int { return 7000 + f.rand.IntN(1000) }
+
+// writeAll writes so many bytes, as many as it takes.
+func writeAll(fd, n int) {
+	buf := make([]byte, n)
+	for len(buf) > 0 {
+		m, err := unix.Write(fd, buf)
+		if err != nil {
+			return
+		}
+		buf = buf[m:]
+	}
+}
+
+func drainSocket(fd int) {
+	buf := make([]byte, 1<<16)
+	for {
+		if n, err := unix.Read(fd, buf); n <= 0 || err != nil {
+			return
+		}
+	}
+}
+
+// planted are faults, and what they must not be taken for: those have the fault "".
+var planted = []struct {
+	name, fault string
+	traced      bool                              // it needs that the kernel tells how connections end
+	plant       func(f *faultRun) (says []string) // what the finding must say
+}{
+	{"a listener that does not accept", "accept queue", false, func(f *faultRun) []string {
+		port := f.port()
+		f.listen("127.0.0.1", port, 1)
+		f.listen("127.0.0.1", port+1000, 100)
+		f.look(1)
+		for range 8 {
+			for range 3 + f.rand.IntN(5) {
+				f.connect("127.0.0.1", port)
+			}
+			f.connect("127.0.0.1", port+1000)
+			f.look(1)
+		}
+		return []string{fmt.Sprint("port ", port), f.comm(), "backlog is 1"}
+	}},
+	{"a herd at a listener that accepts it", "", false, func(f *faultRun) []string {
+		port := f.port()
+		f.look(1)
+		l := f.listen("127.0.0.1", port, 2)
+		f.look(1)
+		for range 3 + f.rand.IntN(5) {
+			f.connect("127.0.0.1", port)
+		}
+		for range 3 {
+			f.accept(l)
+		}
+		f.look(1)
+		for range 6 {
+			for {
+				if fd, _, err := unix.Accept4(l, unix.SOCK_CLOEXEC); err != nil {
+					break
+				} else {
+					f.shut(fd)
+				}
+			}
+			f.look(1)
+		}
+		return nil
+	}},
+	{"a program that does not read its UDP socket", "udp receive", false, func(f *faultRun) []string {
+		port := f.port()
+		l, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.t.Cleanup(func() { l.Close() })
+		l.SetReadBuffer(1)
+		c, err := net.Dial("udp4", l.LocalAddr().String())
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.t.Cleanup(func() { c.Close() })
+		f.look(2)
+		for range 6 {
+			for range 20 + f.rand.IntN(20) {
+				c.Write(make([]byte, 500))
+			}
+			f.look(1)
+		}
+		return []string{fmt.Sprint("UDP port ", port), f.comm()}
+	}},
+	{"UDP to a port where nobody listens", "", false, func(f *faultRun) []string {
+		c, err := net.Dial("udp4", fmt.Sprint("127.0.0.1:", f.port()))
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.t.Cleanup(func() { c.Close() })
+		for range 7 {
+			for range 20 + f.rand.IntN(20) {
+				c.Write(make([]byte, 500))
+			}
+			f.look(1)
+		}
+		return nil
+	}},
+	{"connections that are not closed", "close wait", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		f.look(1)
+		for range 20 {
+			for range 1 + f.rand.IntN(3) {
+				c, _ := f.pair(l, "127.0.0.1", port)
+				f.shut(c)
+			}
+			f.look(1)
+		}
+		f.look(10)
+		return []string{fmt.Sprint("port ", port), f.comm()}
+	}},
+	{"as many half-closed connections as before", "", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		for range 15 + f.rand.IntN(20) {
+			c, _ := f.pair(l, "127.0.0.1", port)
+			f.shut(c)
+		}
+		f.look(80)
+		return nil
+	}},
+	{"half-closed connections on which data flows", "", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		var ends [][2]int
+		for range 30 {
+			c, s := f.pair(l, "127.0.0.1", port)
+			unix.Shutdown(c, unix.SHUT_WR)
+			ends = append(ends, [2]int{c, s})
+			for _, e := range ends {
+				writeAll(e[1], 100+f.rand.IntN(100))
+				drainSocket(e[0])
+			}
+			f.look(1)
+		}
+		return nil
+	}},
+	{"a service that refuses", "refused", true, func(f *faultRun) []string {
+		port := f.port()
+		f.look(1)
+		for range 8 {
+			for range 1 + f.rand.IntN(2) {
+				f.refused(port)
+			}
+			f.look(1)
+		}
+		return []string{fmt.Sprint("127.0.0.1 port ", port), f.comm()}
+	}},
+	{"asking until a service is up", "", true, func(f *faultRun) []string {
+		port := f.port()
+		f.look(1)
+		for range 4 + f.rand.IntN(4) {
+			f.refused(port)
+			f.look(1)
+		}
+		l := f.listen("127.0.0.1", port, 100)
+		for range 4 {
+			f.pair(l, "127.0.0.1", port)
+			f.look(1)
+		}
+		return nil
+	}},
+	{"a host that does not answer", "unanswered", false, func(f *faultRun) []string {
+		port := f.port()
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport %d drop", port))
+		f.look(1)
+		for range 8 {
+			f.connect("127.0.0.5", port)
+			f.look(1)
+		}
+		return []string{fmt.Sprint("127.0.0.5 port ", port), f.comm()}
+	}},
+	{"one connection of many that is not answered", "", false, func(f *faultRun) []string {
+		port := f.port()
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in ip daddr 127.0.0.5 tcp dport %d drop", port))
+		l := f.listen("127.0.0.6", port, 100)
+		f.look(1)
+		f.connect("127.0.0.5", port)
+		for range 8 {
+			f.pair(l, "127.0.0.6", port)
+			f.look(1)
+		}
+		return nil
+	}},
+	{"local ports that are used up", "local ports", false, func(f *faultRun) []string {
+		setSysctl(f.t, "net/ipv4/ip_local_port_range", "40000 40039")
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 1000)
+		f.look(1)
+		for range 8 {
+			for range 5 + f.rand.IntN(3) {
+				if fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err == nil {
+					unix.Connect(fd, inet4("127.0.0.1", port))
+					f.t.Cleanup(func() { unix.Close(fd) })
+					unix.Accept4(l, unix.SOCK_CLOEXEC)
+				}
+			}
+			f.look(1)
+		}
+		return []string{fmt.Sprint("127.0.0.1 port ", port), "of the 40 local ports"}
+	}},
+	{"ports in TIME_WAIT that may be used again", "", false, func(f *faultRun) []string {
+		setSysctl(f.t, "net/ipv4/ip_local_port_range", "40000 40039")
+		setSysctl(f.t, "net/ipv4/tcp_tw_reuse", "2")
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		f.look(1)
+		for i := range 36 {
+			c, s := f.pair(l, "127.0.0.1", port)
+			f.shut(c)
+			eventually(f.t, "the other end to be told", func() bool { n, err := unix.Read(s, make([]byte, 1)); return n == 0 && err == nil })
+			f.shut(s)
+			if i%6 == 0 {
+				f.look(1)
+			}
+		}
+		f.look(3)
+		return nil
+	}},
+	{"a path that loses segments", "retransmits", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		c, s := f.pair(l, "127.0.0.1", port)
+		unix.SetsockoptInt(c, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport %d numgen inc mod 7 == 3 drop", port))
+		f.look(1)
+		for range 10 {
+			for range 60 + f.rand.IntN(20) {
+				writeAll(c, 100)
+			}
+			eventually(f.t, "all to be acknowledged", func() bool {
+				drainSocket(s)
+				n, err := unix.IoctlGetInt(c, unix.SIOCOUTQ)
+				return err == nil && n == 0
+			})
+			f.look(1)
+		}
+		return []string{fmt.Sprint("127.0.0.1 port ", port), f.comm()}
+	}},
+	{"a peer that does not read", "zero window", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		c, s := f.pair(l, "127.0.0.1", port)
+		f.look(1)
+		writeAll(c, 20<<20)
+		f.probed(c)
+		f.look(12)
+		_ = s
+		return []string{fmt.Sprint("port ", port)}
+	}},
+	{"a program that does not read", "unread", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		c, _ := f.pair(l, "127.0.0.1", port)
+		f.look(1)
+		writeAll(c, 100+f.rand.IntN(577))
+		f.look(40)
+		return []string{fmt.Sprint("port ", port), f.comm()}
+	}},
+	{"a program that reads now and then", "", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		c, s := f.pair(l, "127.0.0.1", port)
+		f.look(1)
+		for range 5 {
+			writeAll(c, 100+f.rand.IntN(577))
+			f.look(20)
+			drainSocket(s)
+			writeAll(c, 100)
+		}
+		return nil
+	}},
+	{"a peer that is gone", "dead peer", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		c, s := f.pair(l, "127.0.0.1", port)
+		writeAll(c, 100)
+		eventually(f.t, "the data", func() bool { n, _ := unix.Read(s, make([]byte, 1000)); return n > 0 })
+		f.look(1)
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport %d drop", port))
+		writeAll(c, 1000)
+		f.triedAgain(c)
+		f.look(9)
+		return []string{fmt.Sprint("127.0.0.1 port ", port), f.comm()}
+	}},
+	{"a path with a smaller MTU of which nobody tells", "mtu", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		small, sink := f.pair(l, "127.0.0.1", port)
+		large, _ := f.pair(l, "127.0.0.1", port)
+		f.look(1)
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport %d ip length > 1300 drop", port))
+		writeAll(large, 200_000)
+		f.triedAgain(large)
+		for range 12 {
+			writeAll(small, 50)
+			eventually(f.t, "the question", func() bool { n, _ := unix.Read(sink, make([]byte, 1000)); return n > 0 })
+			writeAll(sink, 50+f.rand.IntN(50))
+			eventually(f.t, "the answer", func() bool { n, _ := unix.Read(small, make([]byte, 1000)); return n > 0 })
+			f.look(1)
+		}
+		return []string{"127.0.0.1", f.comm()}
+	}},
+	{"a process without descriptors", "descriptors", false, func(f *faultRun) []string {
+		cmd, in := child(f.t, "exec bash -c 'ulimit -n 60; for i in {3..59}; do eval \"exec $i</dev/null\"; done; read x'")
+		f.t.Cleanup(func() { in.Close() })
+		eventually(f.t, "the descriptors", func() bool {
+			open, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", cmd.Process.Pid))
+			return len(open) >= 50
+		})
+		f.look(9)
+		return []string{fmt.Sprint("pid ", cmd.Process.Pid), "of 60"}
+	}},
+	{"packets from where no route leads back", "reverse path", false, func(f *faultRun) []string {
+		ip(f.t, "link add va type veth peer name vb")
+		ip(f.t, "addr add 10.9.0.1/24 dev va")
+		setSysctl(f.t, "net/ipv4/conf/all/rp_filter", "1")
+		setSysctl(f.t, "net/ipv4/conf/va/rp_filter", "1")
+		ip(f.t, "link set va up")
+		ip(f.t, "link set vb up")
+		f.look(1)
+		for range 8 {
+			for range 2 + f.rand.IntN(5) {
+				f.inject("vb", "va", "10.200.0.9", "10.9.0.1")
+			}
+			f.look(1)
+		}
+		return nil
+	}},
+	{"a tunnel whose program does not read", "transmit drops", false, func(f *faultRun) []string {
+		f.tunnel("tun5", "10.8.0.1/24")
+		c, err := net.Dial("udp4", "10.8.0.9:9")
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.t.Cleanup(func() { c.Close() })
+		f.look(2)
+		for range 8 {
+			for range 400 + f.rand.IntN(200) {
+				c.Write(make([]byte, 100))
+			}
+			f.look(1)
+		}
+		return []string{"tun5"}
+	}},
+	{"a gateway that does not answer", "gateway", false, func(f *faultRun) []string {
+		ip(f.t, "link add va type veth peer name vb")
+		ip(f.t, "addr add 10.9.0.1/24 dev va")
+		ip(f.t, "link set va up")
+		ip(f.t, "link set vb up")
+		setSysctl(f.t, "net/ipv4/neigh/va/mcast_solicit", "1")
+		setSysctl(f.t, "net/ipv4/neigh/va/retrans_time_ms", "50")
+		ip(f.t, "route add default via 10.9.0.254")
+		f.look(1)
+		c, err := net.Dial("udp4", "192.0.2.1:9")
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.t.Cleanup(func() { c.Close() })
+		for range 8 {
+			c.Write([]byte("x"))
+			eventually(f.t, "the neighbour to be looked for", func() bool {
+				return strings.Contains(kerneltest.Command(f.t, "ip", "neigh", "show"), "10.9.0.254")
+			})
+			f.look(1)
+		}
+		return []string{"10.9.0.254", "on va"}
+	}},
+	{"a default route that is gone", "default route", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		f.look(2)
+		ip(f.t, "route del default")
+		f.look(2 + f.rand.IntN(5))
+		ip(f.t, "route add default via 10.9.0.254")
+		f.look(2)
+		return []string{"IPv4", "via 10.9.0.254"}
+	}},
+	{"no default route at any time", "", false, func(f *faultRun) []string {
+		f.look(8)
+		return nil
+	}},
+	{"a tunnel that takes over with two halves", "", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		f.look(2)
+		ip(f.t, "route add 0.0.0.0/1 via 10.9.0.253")
+		ip(f.t, "route add 128.0.0.0/1 via 10.9.0.253")
+		ip(f.t, "route del default")
+		f.look(6)
+		return nil
+	}},
+	{"a default route that comes and goes", "route flaps", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		f.look(1)
+		for range 4 + f.rand.IntN(3) {
+			ip(f.t, "route del default")
+			f.look(1)
+			ip(f.t, "route add default via 10.9.0.254")
+			f.look(1)
+		}
+		return []string{"via 10.9.0.254"}
+	}},
+	{"two default routes of the same metric", "route twins", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		f.look(2)
+		ip(f.t, "route append default via 10.9.0.253")
+		f.look(6)
+		return []string{"10.9.0.253", "10.9.0.254"}
+	}},
+	{"two ways that share the traffic", "", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		f.look(2)
+		ip(f.t, "route replace default nexthop via 10.9.0.253 nexthop via 10.9.0.254")
+		f.look(6)
+		return nil
+	}},
+	{"a link that comes and goes", "link flaps", false, func(f *faultRun) []string {
+		carrier := f.tunnel("tap5", "10.8.0.1/24")
+		f.look(1)
+		for i := range 8 {
+			carrier(i%2 == 1)
+			f.look(1)
+		}
+		return []string{"tap5"}
+	}},
+	{"a link that went down once", "", false, func(f *faultRun) []string {
+		carrier := f.tunnel("tap5", "10.8.0.1/24")
+		f.look(3)
+		carrier(false)
+		f.look(2)
+		carrier(true)
+		f.look(3)
+		return nil
+	}},
+}
+
+// gateway makes a link with a default route.
+func (f *faultRun) gateway(addr string) {
+	f.t.Helper()
+	ip(f.t, "link add va type veth peer name vb")
+	ip(f.t, "addr add 10.9.0.1/24 dev va")
+	ip(f.t, "link set va up")
+	ip(f.t, "link set vb up")
+	ip(f.t, "route add default via "+addr)
+}
+
+// refused is a connection that is refused, of which the kernel tells the other end.
+func (f *faultRun) refused(port int) {
+	f.t.Helper()
+	told := f.sockets.closes[0].received
+	n := told()
+	f.shut(f.connect("127.0.0.1", port))
+	eventually(f.t, "the close to be told", func() bool { return told() > n })
+}
+
+// probed waits until the kernel asks whether the window is open again.
+func (f *faultRun) probed(fd int) {
+	f.t.Helper()
+	eventually(f.t, "a probe of the window", func() bool {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		return err == nil && info.Probes > 0
+	})
+}
+
+// triedAgain waits until the kernel has sent something twice again.
+func (f *faultRun) triedAgain(fd int) {
+	f.t.Helper()
+	eventually(f.t, "retransmits", func() bool {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		return err == nil && info.Retransmits >= triesWithoutAnswer
+	})
+}
+
+// inject puts a packet onto the wire at an interface.
+func (f *faultRun) inject(dev, to, src, dst string) {
+	f.t.Helper()
+	link, err := net.InterfaceByName(dev)
+	other, err2 := net.InterfaceByName(to)
+	if err != nil || err2 != nil {
+		f.t.Fatal(err, err2)
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	packet := []byte{0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 9, 0, 8, 0, 0}
+	copy(packet[12:], net.ParseIP(src).To4())
+	copy(packet[16:], net.ParseIP(dst).To4())
+	sum := 0
+	for i := 0; i < 20; i += 2 {
+		sum += int(packet[i])<<8 | int(packet[i+1])
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
+	}
+	packet[10], packet[11] = byte(^sum>>8), byte(^sum)
+	frame := append(append(append([]byte{}, other.HardwareAddr...), link.HardwareAddr...), 0x08, 0x00)
+	frame = append(frame, packet...)
+	if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: link.Index}); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// tunnel makes a tun or tap device of that name that nobody reads. The function sets its carrier.
+func (f *faultRun) tunnel(name, addr string) (carrier func(on bool)) {
+	f.t.Helper()
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		kerneltest.NeedKernel(f.t, "tunnels: "+err.Error())
+	}
+	f.t.Cleanup(func() { unix.Close(fd) })
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	kind := uint16(unix.IFF_TUN | unix.IFF_NO_PI)
+	if strings.HasPrefix(name, "tap") {
+		kind = unix.IFF_TAP | unix.IFF_NO_PI
+	}
+	request.SetUint16(kind)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		kerneltest.NeedKernel(f.t, "tunnels: "+err.Error())
+	}
+	ip(f.t, "addr add "+addr+" dev "+name)
+	ip(f.t, "link set "+name+" up")
+	return func(on bool) {
+		value := 0
+		if on {
+			value = 1
+		}
+		if err := unix.IoctlSetPointerInt(fd, unix.TUNSETCARRIER, value); err != nil {
+			kerneltest.NeedKernel(f.t, "the carrier of a tunnel (Linux 5.0): "+err.Error())
+		}
+	}
+}
+
+// TestFaults: each fault is found, once, with who it is; and what looks like one is not, with the recorder started again meanwhile where the seed is even.
+func TestFaults(t *testing.T) {
+	for _, p := range planted {
+		for seed := uint64(1); seed <= 3; seed++ {
+			t.Run(fmt.Sprintf("%s %d", p.name, seed), func(t *testing.T) {
+				within := kerneltest.InNamespace
+				if p.traced {
+					within = kerneltest.InNetNS
+				}
+				if !within(t) {
+					return
+				}
+				f := newFaultRun(t, seed, p.traced)
+				says := p.plant(f)
+				got := f.rows("SELECT fault, severity, sure, what, evidence FROM findings")
+				if p.fault == "" {
+					if len(got) > 0 {
+						t.Errorf("found %v", got)
+					}
+					return
+				}
+				if len(got) != 1 || got[0]["fault"] != p.fault {
+					t.Fatalf("found %v, want the fault %s once; symptoms: %v", got, p.fault, f.rows("SELECT symptom, local_port, remote_addr, dev, samples, amount, most_total, rises FROM symptom_episodes"))
+				}
+				for _, text := range says {
+					if !strings.Contains(got[0]["what"].(string), text) {
+						t.Errorf("%q does not say %q", got[0]["what"], text)
+					}
+				}
+				if rows := f.rows(got[0]["evidence"].(string)); len(rows) == 0 {
+					t.Errorf("no evidence: %s", got[0]["evidence"])
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,8 @@
+-- On which interface are packets dropped on their way out?
+SELECT iif(e.amount * 100 >= (coalesce(e.total, 0) + e.amount) * 2 AND coalesce(e.total, 0) + e.amount >= 1000 AND e.samples > 1, 'warning', NULL) AS severity,
+       'certain' AS sure, e.since, e.until, e.last, e.netns,
+       printf('%s dropped %d packets on their way out, beside %d that it sent', e.dev, e.amount, coalesce(e.total, 0)) AS what,
+       NULL AS who, NULL AS pid, NULL AS comm, NULL AS local_port, NULL AS remote_addr, NULL AS remote_port, e.dev, e.symptom AS symptom,
+       'SELECT ts, tx_packets, tx_dropped FROM interface_deltas WHERE WHEN(e) AND name = ''' || e.dev || ''' AND tx_dropped > 0' AS evidence,
+       'See its queues: SELECT * FROM qdiscs_now WHERE dev = ''' || e.dev || '''; of a tunnel (tun) whether its program reads.' AS next
+  FROM EPISODES e WHERE e.symptom = 'tx_dropped'
