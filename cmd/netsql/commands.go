@@ -92,7 +92,7 @@ func subcommands() []subcommand {
 				"netsql tables --markdown > tables.md",
 			}},
 		{name: "explain", args: "[--json] WORD",
-			doc: "what a state, flag, column, counter or reason of a drop means", define: explain, examples: []string{
+			doc: "what a state, flag, column, counter or reason of a drop means", define: explain, topic: "explain", examples: []string{
 				"netsql explain TcpExtListenOverflows",
 				"netsql explain Recv-Q",
 			}},
