@@ -215,7 +215,7 @@ func (s *Shell) tables(ctx context.Context, arg string) error {
 	for _, v := range store.Views() {
 		known[v.Name] = true
 		if word == "all" && !strings.HasSuffix(v.Name, nowSuffix) || strings.Contains(v.Name, word) {
-			b.WriteString(wrapped(v.Doc, padded(v.Name, 22)+"  ", s.width()))
+			b.WriteString(wrapped(sentence(v.Doc), padded(v.Name, 22)+"  ", s.width()))
 		}
 	}
 	for _, name := range s.recording.Names(ctx).TableNames() {
@@ -230,9 +230,19 @@ func (s *Shell) tables(ctx context.Context, arg string) error {
 	return err
 }
 
+// sentence is the first sentence of a text.
+func sentence(text string) string {
+	for i := range len(text) - 1 {
+		if (text[i] == '.' || text[i] == '?') && text[i+1] == ' ' {
+			return text[:i+1]
+		}
+	}
+	return text
+}
+
 // groupedTables are the names of all tables, by what one wants to know.
 func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
-	const indent = 24
+	const indent = 16
 	group := func(title string, names []string) {
 		if len(names) > 0 {
 			b.WriteString(wrapped(strings.Join(names, ", "), padded(title, indent), s.width()))
@@ -250,7 +260,7 @@ func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
 		}
 	}
 	group("Made in this shell", s.ownTables(ctx))
-	b.WriteString("Read …_changes: route as route_changes. Each recorded table has its newest\nsample as …_now: sockets_now. With a sentence each: .tables all, .tables route.\nThe columns: .describe sockets.\n")
+	b.WriteString("Read …_changes: route as route_changes. The newest sample is …_now: routes_now.\nWith a sentence each: .tables all, .tables route. Columns: .describe sockets.\n")
 }
 
 // allFaults stands for the views of one fault each.
@@ -264,7 +274,7 @@ func shortNames(views []store.View) []string {
 		switch stem, kind := v.Name[:max(at, 0)], v.Name[at+1:]; {
 		case v.Rollup != nil && len(names) > 0 && strings.HasPrefix(names[len(names)-1], stem+"_1"):
 			names[len(names)-1] += "/" + kind
-		case v.Rollup == nil && slices.Contains([]string{"changes", "deltas", "rates"}, kind):
+		case v.Rollup == nil && slices.Contains([]string{"changes", "deltas", "rates", "spans"}, kind) && v.Name != "socket_spans":
 			if !slices.Contains(kinds, "…_"+kind) {
 				kinds = append(kinds, "…_"+kind)
 			}

@@ -35,7 +35,11 @@ func TestHelpFitsTheScreen(t *testing.T) {
 		kinds := []string{""}
 		words := strings.Join(strings.Fields(group), " ")
 		if found := lists.FindString(words); found != "" {
-			_, words, _ = strings.Cut(words, found)
+			var before string
+			before, words, _ = strings.Cut(words, found)
+			for _, word := range regexp.MustCompile(`\w+`).FindAllString(before, -1) {
+				named[word] = true
+			}
 			kinds = strings.Split(strings.TrimSuffix(strings.ReplaceAll(found, "…", ""), ": "), ", ")
 		}
 		for _, word := range regexp.MustCompile(`\w+`).FindAllString(words, -1) {
