@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"netsql/store/glossary"
 	"os"
 	"path/filepath"
 	"slices"
@@ -187,6 +188,8 @@ func wordsOfCommand(command string, names Names) []string {
 			words = append(words, strings.TrimPrefix(c, "."))
 		}
 		return words
+	case ".explain":
+		return glossary.Words()
 	case ".tables":
 		return []string{"all"}
 	}

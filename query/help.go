@@ -139,10 +139,16 @@ func helpOn(arg string, width int, topics []Topic) (string, error) {
 	if b.Len() > 0 {
 		return b.String(), nil
 	}
-	if err := Describe(&b, arg); err != nil {
+	if err := Describe(&b, arg); err == nil {
+		return b.String(), nil
+	}
+	b.Reset()
+	entries, err := Glossary(arg)
+	if err != nil {
 		return "", noHelp(arg, topics)
 	}
-	return b.String(), nil
+	err = WriteGlossary(&b, entries, width)
+	return b.String(), err
 }
 
 // noHelp says which word was meant.
@@ -209,7 +215,7 @@ func (s *Shell) tables(ctx context.Context, arg string) error {
 	for _, v := range store.Views() {
 		known[v.Name] = true
 		if word == "all" && !strings.HasSuffix(v.Name, nowSuffix) || strings.Contains(v.Name, word) {
-			b.WriteString(wrapped(v.Doc, padded(v.Name, 22)+"  ", s.width()))
+			b.WriteString(wrapped(sentence(v.Doc), padded(v.Name, 22)+"  ", s.width()))
 		}
 	}
 	for _, name := range s.recording.Names(ctx).TableNames() {
@@ -224,9 +230,19 @@ func (s *Shell) tables(ctx context.Context, arg string) error {
 	return err
 }
 
+// sentence is the first sentence of a text.
+func sentence(text string) string {
+	for i := range len(text) - 1 {
+		if (text[i] == '.' || text[i] == '?') && text[i+1] == ' ' {
+			return text[:i+1]
+		}
+	}
+	return text
+}
+
 // groupedTables are the names of all tables, by what one wants to know.
 func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
-	const indent = 21
+	const indent = 16
 	group := func(title string, names []string) {
 		if len(names) > 0 {
 			b.WriteString(wrapped(strings.Join(names, ", "), padded(title, indent), s.width()))
@@ -244,7 +260,7 @@ func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
 		}
 	}
 	group("Made in this shell", s.ownTables(ctx))
-	b.WriteString("Read route_changes, route_spans. Newest sample: sockets_now. More: .tables all\n")
+	b.WriteString("Read …_changes: route as route_changes. The newest sample is …_now: routes_now.\nWith a sentence each: .tables all, .tables route. Columns: .describe sockets.\n")
 }
 
 // allFaults stands for the views of one fault each.

@@ -35,11 +35,11 @@ func TestHelpFitsTheScreen(t *testing.T) {
 		kinds := []string{""}
 		words := strings.Join(strings.Fields(group), " ")
 		if found := lists.FindString(words); found != "" {
-			alone, of, _ := strings.Cut(words, found)
-			for _, word := range regexp.MustCompile(`\w+`).FindAllString(alone, -1) {
+			var before string
+			before, words, _ = strings.Cut(words, found)
+			for _, word := range regexp.MustCompile(`\w+`).FindAllString(before, -1) {
 				named[word] = true
 			}
-			words = of
 			kinds = strings.Split(strings.TrimSuffix(strings.ReplaceAll(found, "…", ""), ": "), ", ")
 		}
 		for _, word := range regexp.MustCompile(`\w+`).FindAllString(words, -1) {

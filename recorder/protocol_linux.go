@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/store"
+	"netsql/store/glossary"
 )
 
 // protocolCounters records everything in /proc/net/{snmp,snmp6,netstat,sockstat,sockstat6,xfrm_stat}, from /proc/net/protocols how many
@@ -135,7 +136,7 @@ func (s *protocolCounters) record(f *counterFile, text []byte) error {
 func (s *protocolCounters) learn(file, proto, name string) knownCounter {
 	c := knownCounter{
 		id:   store.ProtocolCounterID{NetNS: s.netns, File: file, Proto: proto, Name: name},
-		kind: "counter", words: protocolWords(proto, name), sign: signOf(proto, name),
+		kind: "counter", words: glossary.Counter(proto, name), sign: signOf(proto, name),
 	}
 	if protocolGauge(file, proto, name) {
 		c.kind = "gauge"

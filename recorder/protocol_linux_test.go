@@ -390,37 +390,6 @@ func TestProtocolCountersOfOtherKernels(t *testing.T) {
 	}
 }
 
-// TestProtocolWords: no two counters of a group share a sentence, and most have one.
-func TestProtocolWords(t *testing.T) {
-	if len(counterWords) < 150 {
-		t.Errorf("%d counters have words, want 150", len(counterWords))
-	}
-	group := map[string]string{}
-	for name, words := range counterWords {
-		proto, counter, _ := strings.Cut(name, ".")
-		if !strings.HasSuffix(words, ".") || len(words) > 120 {
-			t.Errorf("%s: %q is no short sentence", name, words)
-		}
-		if other, twice := group[proto+words]; twice && !strings.HasPrefix(counter, other[:6]) && !strings.HasPrefix(other, counter[:6]) && counter != "OutForwDatagrams" && other != "OutForwDatagrams" {
-			t.Errorf("%s and %s of %s share a sentence", counter, other, proto)
-		}
-		group[proto+words] = counter
-	}
-	for _, name := range []string{"Ip6 InReceives", "Ip6 InOctets", "Icmp6 OutEchos", "UdpLite NoPorts", "UdpLite6 RcvbufErrors",
-		"TCP6 inuse", "RAW inuse", "FRAG6 memory", "Ip6 OutForwDatagrams"} {
-		proto, counter, _ := strings.Cut(name, " ")
-		if protocolWords(proto, counter) == "" {
-			t.Errorf("%s has no words", name)
-		}
-	}
-	for _, name := range []string{"TcpExt NoSuch", "UDP6 nosuch", "Ip6 NoSuch", " "} {
-		proto, counter, _ := strings.Cut(name, " ")
-		if words := protocolWords(proto, counter); words != "" {
-			t.Errorf("%s: %q", name, words)
-		}
-	}
-}
-
 func FuzzProtocolFiles(f *testing.F) {
 	f.Add([]byte("Tcp: RtoMin MaxConn\nTcp: 200 -1\n"))
 	f.Add([]byte("Ip6InReceives   \t5\nUdpLite6NoPorts 18446744073709551615\n"))

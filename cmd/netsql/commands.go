@@ -91,6 +91,11 @@ func subcommands() []subcommand {
 				"netsql tables sockets",
 				"netsql tables --markdown > tables.md",
 			}},
+		{name: "explain", args: "[--json] WORD",
+			doc: "what a state, flag, column, counter or reason of a drop means", define: explain, topic: "explain", examples: []string{
+				"netsql explain TcpExtListenOverflows",
+				"netsql explain Recv-Q",
+			}},
 		{name: "bench", args: "[--sockets 1000,20000] [--days 7] [--quick] [--json]",
 			doc: "measure what recording and asking cost, against ss, netstat and others", define: bench, topic: "cost", examples: []string{
 				"netsql bench --quick",

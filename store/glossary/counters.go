@@ -1,8 +1,13 @@
-package recorder
+package glossary
 
-// protocolWords says what a counter counts, or nothing where its name has to do. Groups
+import (
+	"strconv"
+	"strings"
+)
+
+// Counter says what a counter counts, or nothing where its name has to do. Groups
 // that count the same things share their sentences.
-func protocolWords(proto, name string) string {
+func Counter(proto, name string) string {
 	for {
 		if words, ok := counterWords[proto+"."+name]; ok {
 			return words
@@ -20,10 +25,24 @@ func protocolWords(proto, name string) string {
 			proto = "arp_cache"
 		case "Ip":
 			proto = "IpExt" // Ip6 has in one group what IPv4 has in two
+		case "Icmp":
+			return typeWords(name)
 		default:
 			return ""
 		}
 	}
+}
+
+// typeWords are for the counters of ICMP that have the number of a type in their name.
+func typeWords(name string) string {
+	for way, words := range map[string]string{"InType": "received", "OutType": "sent"} {
+		if number, ok := strings.CutPrefix(name, way); ok {
+			if _, err := strconv.ParseUint(number, 10, 8); err == nil {
+				return "Messages of type " + number + " " + words + "."
+			}
+		}
+	}
+	return ""
 }
 
 // sockstatGroup is where to look further for the words of a group of sockstat.
@@ -106,6 +125,22 @@ var counterWords = map[string]string{
 	"Icmp.OutEchoReps":        "Pings answered.",
 	"Icmp.OutEchoReplies":     "Pings answered.",
 
+	"Icmp.InTimestamps":     "Asked by others what time it is here.",
+	"Icmp.InTimestampReps":  "Told by others what time it is there.",
+	"Icmp.InAddrMasks":      "Asked by others for the mask of the network, in a way long out of use.",
+	"Icmp.InAddrMaskReps":   "Told by others the mask of the network.",
+	"Icmp.OutSrcQuenchs":    "Asked others to send more slowly; Linux no longer does.",
+	"Icmp.OutTimestamps":    "Asked others what time it is there.",
+	"Icmp.OutTimestampReps": "Told others what time it is here.",
+	"Icmp.OutAddrMasks":     "Asked others for the mask of the network.",
+	"Icmp.OutAddrMaskReps":  "Told others the mask of the network.",
+
+	"Icmp6.OutParmProblems":           "Told others that the header of their packet cannot be understood.",
+	"Icmp6.InGroupMembResponses":      "Told by others that they listen to a multicast group (MLD version 1).",
+	"Icmp6.InGroupMembReductions":     "Told by others that they no longer listen to a multicast group.",
+	"Icmp6.OutGroupMembQueries":       "Asked the link which multicast groups are listened to.",
+	"Icmp6.OutGroupMembResponses":     "Told the link that we listen to a multicast group (MLD version 1).",
+	"Icmp6.OutGroupMembReductions":    "Told the link that we no longer listen to a multicast group.",
 	"Icmp6.InNeighborSolicits":        "Asked by others on the link who has an address (the ARP of IPv6).",
 	"Icmp6.InNeighborAdvertisements":  "Told by others on the link which hardware address they have.",
 	"Icmp6.OutNeighborSolicits":       "Asked the link who has an address.",
@@ -206,6 +241,9 @@ var counterWords = map[string]string{
 	"TcpExt.TCPMD5NotFound":            "Segments dropped because an MD5 signature was due and none was there.",
 	"TcpExt.TCPMD5Unexpected":          "Segments dropped because they had an MD5 signature that nobody asked for.",
 	"TcpExt.TCPMD5Failure":             "Segments dropped because their MD5 signature is wrong.",
+	"TcpExt.TCPSackShifted":            "Buffers whose acknowledged (SACK) part was moved to the one before, to save memory.",
+	"TcpExt.TCPSackMerged":             "Buffers that were acknowledged (SACK) whole and merged with the one before.",
+	"TcpExt.TCPSackShiftFallback":      "Times a part acknowledged by SACK could not be moved to the buffer before.",
 	"TcpExt.TCPBacklogDrop":            "Segments dropped because the queue of a busy socket was full.",
 	"TcpExt.PFMemallocDrop":            "Packets dropped because memory was so short that only swapping might use it.",
 	"TcpExt.TCPMinTTLDrop":             "Segments dropped because their time to live is below what the socket demands (IP_MINTTL).",

@@ -1,0 +1,128 @@
+// Package glossary says in plain words what the words of the network mean: states, flags, counters and reasons of drops.
+package glossary
+
+import (
+	_ "embed"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+//go:embed words.txt
+var text string
+
+// An Entry says what a word means. Fields are empty where there is nothing to say.
+type Entry struct {
+	Word   string   `json:"word"`
+	Kind   string   `json:"kind"`             // state, flag, column, counter, drop reason or term
+	What   string   `json:"what"`             // it is
+	Normal string   `json:"normal,omitempty"` // what is
+	Worry  string   `json:"worry,omitempty"`  // when to
+	Next   string   `json:"next,omitempty"`   // what to look at: a SELECT
+	Also   []string `json:"also,omitempty"`   // other spellings
+}
+
+// parse reads entries: lines "key: value", and an empty line behind each entry.
+func parse(text string) ([]Entry, error) {
+	var all []Entry
+	var e Entry
+	for i, line := range strings.Split(text+"\n", "\n") {
+		key, value, ok := strings.Cut(line, ": ")
+		switch {
+		case strings.HasPrefix(line, "#"):
+			continue
+		case line == "":
+			if e.Word != "" {
+				all = append(all, e)
+			}
+			e = Entry{}
+			continue
+		case !ok || value == "" || value != strings.TrimSpace(value), (key == "word") != (e.Word == ""):
+			return nil, fmt.Errorf("line %d: %q", i+1, line)
+		}
+		field, known := map[string]*string{"word": &e.Word, "kind": &e.Kind, "what": &e.What, "normal": &e.Normal, "worry": &e.Worry, "next": &e.Next}[key]
+		switch {
+		case key == "also" && e.Also == nil:
+			e.Also = strings.Split(value, ", ")
+		case !known || *field != "":
+			return nil, fmt.Errorf("line %d: %q", i+1, line)
+		default:
+			*field = value
+		}
+	}
+	return all, nil
+}
+
+// written are the entries of the text. A test holds it well-formed.
+func written() []Entry {
+	all, err := parse(text)
+	if err != nil {
+		return nil
+	}
+	return all
+}
+
+// groups are those of counters whose words other groups share; see Counter.
+var groups = []string{"TcpExt", "MPTcpExt", "IpExt", "Icmp6", "Icmp", "Ip6", "Ip", "Tcp", "UdpLite6", "UdpLite", "Udp6", "Udp"}
+
+// Find gives the entries of a word, in any case and spelling: several counters may have one name.
+func Find(word string) []Entry {
+	var found []Entry
+	add := func(e Entry) {
+		if !slices.ContainsFunc(found, func(f Entry) bool { return f.Word == e.Word }) {
+			found = append(found, e)
+		}
+	}
+	all := written()
+	for _, e := range all {
+		if e.Kind != "counter" && (strings.EqualFold(e.Word, word) || slices.ContainsFunc(e.Also, func(a string) bool { return strings.EqualFold(a, word) })) {
+			add(e)
+		}
+	}
+	for _, key := range counterNames() {
+		group, name, _ := strings.Cut(key, ".")
+		if strings.EqualFold(word, key) || strings.EqualFold(word, group+name) || strings.EqualFold(word, name) {
+			add(counterEntry(all, group, name))
+		}
+	}
+	for _, group := range groups {
+		if len(word) <= len(group) || !strings.EqualFold(word[:len(group)], group) {
+			continue
+		}
+		if name := strings.TrimPrefix(word[len(group):], "."); len(found) == 0 && Counter(group, name) != "" {
+			add(counterEntry(all, group, name))
+		}
+	}
+	reason := strings.TrimPrefix(strings.ToUpper(word), "SKB_DROP_REASON_")
+	if what := Drop(reason); what != "" {
+		add(Entry{Word: reason, Kind: "drop reason", What: what, Next: "SELECT * FROM packet_drops_now WHERE reason = '" + reason + "'"})
+	}
+	return found
+}
+
+func counterEntry(all []Entry, group, name string) Entry {
+	e := Entry{Word: group + "." + name, Kind: "counter"}
+	if i := slices.IndexFunc(all, func(w Entry) bool { return w.Word == e.Word }); i >= 0 {
+		e = all[i]
+	}
+	e.What = Counter(group, name)
+	return e
+}
+
+func counterNames() []string { return slices.Sorted(maps.Keys(counterWords)) }
+
+// Words are all words that Find knows, without their other spellings.
+func Words() []string {
+	var words []string
+	for _, e := range written() {
+		words = append(words, e.Word)
+	}
+	for _, key := range counterNames() {
+		_, name, _ := strings.Cut(key, ".")
+		words = append(words, key, name)
+	}
+	words = append(words, slices.Collect(maps.Keys(dropReasons))...)
+	slices.Sort(words)
+	return slices.Compact(words)
+}
