@@ -24,7 +24,7 @@ type symptoms struct {
 	late   time.Duration // what grew in a longer time is not told
 
 	services map[service]*connecting
-	failing  time.Duration // since boot: when a connection failed last
+	failing  map[store.Int]time.Duration // by port: when a connection to it failed last, since boot
 	resent   map[store.SymptomID]*resending
 	silent   map[[16]byte]*silent
 
@@ -60,7 +60,7 @@ const (
 
 // newSymptoms makes those of a network namespace; of the whole machine, where it has no number.
 func newSymptoms(w *store.Writer, ns namespace) *symptoms {
-	s := &symptoms{ns: ns, writer: w, source: w.SourceIn(ns.id, "symptoms"), found: map[store.SymptomID]*symptom{}, services: map[service]*connecting{}, resent: map[store.SymptomID]*resending{}, silent: map[[16]byte]*silent{},
+	s := &symptoms{ns: ns, writer: w, source: w.SourceIn(ns.id, "symptoms"), found: map[store.SymptomID]*symptom{}, services: map[service]*connecting{}, failing: map[store.Int]time.Duration{}, resent: map[store.SymptomID]*resending{}, silent: map[[16]byte]*silent{},
 		late: 3*w.Interval() + 10*time.Second}
 	s.set = store.NewSet(s.source, store.Symptoms)
 	return s

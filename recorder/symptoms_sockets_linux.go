@@ -346,7 +346,8 @@ type service struct {
 
 // connecting says how connections to a service went lately.
 type connecting struct {
-	worked, failed time.Duration // since boot: when one did last; 0: none is known
+	worked time.Duration // since boot: when one came about last; 0: none is known
+	failed bool
 }
 
 // servicesMost is how many services are remembered. Who is not has not failed.
@@ -358,7 +359,7 @@ func (s *symptoms) service(id store.SymptomID) *connecting {
 	if c == nil {
 		if len(s.services) >= servicesMost {
 			for other, c := range s.services { // one that did not fail; they come back by themselves
-				if c.failed == 0 {
+				if !c.failed {
 					delete(s.services, other)
 					break
 				}
@@ -387,22 +388,20 @@ func (s *symptoms) failed(id store.SymptomID, atAll bool) {
 	if c.worked > 0 && c.worked < now { // what this sample saw came about later
 		f.total, f.hasTotal = max(f.total, int64((now-c.worked)/time.Second)+1), true
 	}
-	c.failed, s.failing = now, now
+	c.failed = true
+	if len(s.failing) >= servicesMost {
+		clear(s.failing)
+	}
+	s.failing[id.RemotePort] = now
 }
 
 // connected takes note of a connection that came about, and tells of it where others to such a port failed lately.
 func (s *symptoms) connected(id store.SymptomID) {
 	now := s.writer.Uptime()
 	s.service(id).worked = now
-	if s.failing == 0 || now-s.failing > followed {
-		return
-	}
-	for other, c := range s.services {
-		if other.port == id.RemotePort && c.failed > 0 && now-c.failed < followed {
-			id.Symptom = "connected"
-			s.grew(id, 1, 0, false)
-			return
-		}
+	if failed, is := s.failing[id.RemotePort]; is && now-failed < followed {
+		id.Symptom = "connected"
+		s.grew(id, 1, 0, false)
 	}
 }
 
@@ -445,34 +444,41 @@ func (s *symptoms) lookAtPorts() {
 	if s.ports.count == 0 || n < s.ports.count/portsShare {
 		return
 	}
-	used := map[destination]map[uint16]*socket{}
-	for _, p := range s.tcp {
-		for _, e := range p.seen {
-			r := &e.Rec
-			if r.DPort == 0 || int(r.SPort) < s.ports.low || int(r.SPort) > s.ports.high || len(p.listeners.at(r.Src, r.SPort)) > 0 {
-				continue
-			}
-			if r.State == sockdiag.StateTimeWait && s.ports.isFree(r) {
-				continue
-			}
-			d := destination{r.Src, r.Dst, r.DPort, r.Family}
-			if used[d] == nil {
-				used[d] = map[uint16]*socket{}
-			}
-			used[d][r.SPort] = e
-		}
-	}
-	more := map[destination]int{}
+	// Those in TIME_WAIT that are only counted have a port each; of the others a socket may share its port.
+	taken := map[destination]int{}
 	for _, p := range s.tcp {
 		for d, n := range p.remainsOf {
-			if more[d] += n; used[d] == nil {
-				used[d] = nil
-			}
+			taken[d] += n
 		}
 	}
-	for d, ports := range used {
-		taken := len(ports) + more[d]
-		if taken < s.ports.count/portsShare {
+	s.eachPort(func(d destination, _ *socket) { taken[d]++ })
+	most := 0
+	for _, n := range taken {
+		most = max(most, n)
+	}
+	if most < s.ports.count/portsShare {
+		return
+	}
+	used := map[destination]map[uint16]*socket{}
+	s.eachPort(func(d destination, e *socket) {
+		if taken[d] < s.ports.count/portsShare {
+			return
+		}
+		if used[d] == nil {
+			used[d] = map[uint16]*socket{}
+		}
+		used[d][e.Rec.SPort] = e
+	})
+	more := func(d destination) (n int) {
+		for _, p := range s.tcp {
+			n += p.remainsOf[d]
+		}
+		return n
+	}
+	for d := range taken {
+		ports := used[d]
+		held := len(ports) + more(d)
+		if held < s.ports.count/portsShare {
 			continue
 		}
 		by := map[store.Ref]int{}
@@ -484,7 +490,20 @@ func (s *symptoms) lookAtPorts() {
 			}
 		}
 		s.holds(store.SymptomID{Symptom: "local ports", Process: most, RemoteAddr: sockdiag.Address(d.family, &d.dst).String(), RemotePort: store.Of(d.port)},
-			int64(min(taken, s.ports.count)), int64(s.ports.count))
+			int64(min(held, s.ports.count)), int64(s.ports.count))
+	}
+}
+
+// eachPort calls visit for each connection that holds a port of those that the kernel gives out, which may not be used again for its destination.
+func (s *symptoms) eachPort(visit func(destination, *socket)) {
+	for _, p := range s.tcp {
+		for _, e := range p.seen {
+			r := &e.Rec
+			if r.DPort == 0 || int(r.SPort) < s.ports.low || int(r.SPort) > s.ports.high || r.State == sockdiag.StateTimeWait && s.ports.isFree(r) || len(p.listeners.at(r.Src, r.SPort)) > 0 {
+				continue
+			}
+			visit(destination{r.Src, r.Dst, r.DPort, r.Family}, e)
+		}
 	}
 }
 
