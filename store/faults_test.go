@@ -1,0 +1,207 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A seenSymptom is what the recorder told of a symptom in a sample.
+type seenSymptom struct {
+	sample        int
+	id            SymptomID
+	amount, total int
+}
+
+// seenIn is a symptom that was told in some samples, with the same amount in each.
+func seenIn(id SymptomID, amount, total int, samples ...int) []seenSymptom {
+	var all []seenSymptom
+	for _, s := range samples {
+		all = append(all, seenSymptom{s, id, amount, total})
+	}
+	return all
+}
+
+func upto(first, last int) (all []int) {
+	for i := first; i <= last; i++ {
+		all = append(all, i)
+	}
+	return all
+}
+
+// TestFindingsOfSymptoms: what cannot be planted on every machine, such as a card without buffers, from what the recorder tells of it. Its oracle is the
+// rule in words beside each.
+func TestFindingsOfSymptoms(t *testing.T) {
+	t.Parallel()
+	dev := func(name string) SymptomID { return SymptomID{NetNS: Of(1), Symptom: name, Dev: "eth0"} }
+	of := func(name string) SymptomID { return SymptomID{NetNS: Of(1), Symptom: name} }
+	machine := func(name string) SymptomID { return SymptomID{Symptom: name} }
+	for _, c := range []struct {
+		name     string
+		symptoms [][]seenSymptom
+		faulty   string // faults and severities, in order
+		says     string
+	}{
+		{"a card loses packets in two samples: certain", [][]seenSymptom{seenIn(dev("rx_missed_errors"), 9, 1000, 10, 11)}, "card buffers/fault", "eth0 had no buffer for 18 received packets"},
+		{"one lost packet is none", [][]seenSymptom{seenIn(dev("rx_missed_errors"), 1, 1000, 10)}, "", ""},
+		{"packets of a protocol that nobody speaks: few of many", [][]seenSymptom{seenIn(dev("rx_dropped"), 2, 500, upto(10, 60)...)}, "", ""},
+		{"two in a hundred of ten thousand are dropped after they came", [][]seenSymptom{seenIn(dev("rx_dropped"), 20, 500, upto(10, 40)...)}, "receive drops/warning", "eth0 dropped 620 received packets of 15500"},
+		{"less than ten thousand packets say nothing", [][]seenSymptom{seenIn(dev("rx_dropped"), 20, 500, upto(10, 20)...)}, "", ""},
+		{"bad frames, one in a hundred", [][]seenSymptom{seenIn(dev("rx_errors"), 10, 500, 10, 20), seenIn(dev("rx_crc_errors"), 10, 500, 10, 20)}, "bad frames/fault", "20 bad packets"},
+		{"a few bad frames at link-up", [][]seenSymptom{seenIn(dev("rx_errors"), 3, 500, 10)}, "", ""},
+		{"what a card has no room for is no bad frame", [][]seenSymptom{seenIn(dev("rx_errors"), 10, 500, 10, 20), seenIn(dev("rx_missed_errors"), 10, 500, 10, 20)}, "card buffers/fault", ""},
+		{"a CPU drops packets", [][]seenSymptom{seenIn(machine("softnet dropped"), 40, 0, upto(10, 30)...)}, "cpu backlog/fault", "840 were dropped"},
+		{"time runs out and nothing is lost: normal", [][]seenSymptom{seenIn(machine("softnet time_squeeze"), 80, 0, upto(10, 60)...)}, "", ""},
+		{"connection tracking drops", [][]seenSymptom{seenIn(of("conntrack drop"), 5, 0, 10, 11), seenIn(of("conntrack entries"), 1000, 1000, 9, 10, 11)}, "conntrack/fault", "1000 of 1000 connections that can be tracked were; 10 packets were dropped"},
+		{"connection tracking nears its limit", [][]seenSymptom{seenIn(of("conntrack entries"), 920, 1000, upto(9, 20)...)}, "conntrack/warning", "920 of 1000"},
+		{"two packets of a flow raced", [][]seenSymptom{seenIn(of("conntrack insert_failed"), 5, 0, upto(9, 20)...)}, "", ""},
+		{"the table of neighbours is full", [][]seenSymptom{seenIn(machine("arp_cache.table_fulls"), 1, 0, 10)}, "neighbor table/fault", "ARP"},
+		{"it has many entries, less than nine in ten", [][]seenSymptom{seenIn(machine("arp_cache entries"), 600, 1024, upto(10, 40)...)}, "", ""},
+		{"half of the orphans that there may be", [][]seenSymptom{seenIn(machine("orphans"), 600, 1000, 10, 11)}, "orphans/fault", "600 connections that no process holds any more"},
+		{"orphans of a balancer that is drained: they fall", [][]seenSymptom{seenIn(machine("orphans"), 400, 1000, 10), seenIn(machine("orphans"), 300, 1000, 11), seenIn(machine("orphans"), 210, 1000, 12)}, "", ""},
+		{"memory for TCP was short", [][]seenSymptom{seenIn(of("TCPRcvQDrop"), 3, 0, 10, 11), seenIn(of("RcvPruned"), 2, 0, 10, 11)}, "tcp memory/fault", "RcvPruned 4"},
+		{"TIME_WAIT beyond its limit", [][]seenSymptom{seenIn(of("TCPTimeWaitOverflow"), 4, 0, 10)}, "time wait limit/warning", "it forgot 4 at once"},
+		{"SYN dropped with cookies off", [][]seenSymptom{seenIn(of("TCPReqQFullDrop"), 4, 0, 10, 11), seenIn(of("ListenDrops"), 4, 0, 10, 11)}, "syn dropped/fault", "8 attempts to connect were dropped"},
+		{"cookies for real clients", [][]seenSymptom{seenIn(of("TCPReqQFullDoCookies"), 20, 0, 10, 11), seenIn(of("SyncookiesRecv"), 18, 0, 10, 11)}, "syn queue/warning", "these are real clients"},
+		{"cookies for a flood", [][]seenSymptom{seenIn(of("TCPReqQFullDoCookies"), 20, 0, 10, 11)}, "syn queue/warning", "as in a flood"},
+		{"a listener drops for another reason", [][]seenSymptom{seenIn(of("ListenDrops"), 4, 0, 10, 11)}, "listener drops/warning", "8 connections"},
+		{"overflows are not counted twice", [][]seenSymptom{seenIn(of("ListenDrops"), 4, 0, 10, 11), seenIn(of("ListenOverflows"), 4, 0, 10, 11)}, "accept queue/warning", ""},
+		{"a link is full for a minute", [][]seenSymptom{seenIn(dev("link full tx"), 95, 100, upto(10, 75)...)}, "link full/warning", "eth0 was full for 65 s: 95 % of its speed, sending"},
+		{"a burst of half a minute", [][]seenSymptom{seenIn(dev("link full tx"), 95, 100, upto(10, 40)...)}, "", ""},
+		{"old duplicates alone, by reordering", [][]seenSymptom{seenIn(of("PAWSEstab"), 5, 0, 10, 11)}, "", ""},
+		{"a few file descriptors are left", [][]seenSymptom{seenIn(machine("descriptors"), 970, 1000, 10, 11)}, "descriptors/warning", "970 of 1000"},
+		{"a large limit reached to four fifths", [][]seenSymptom{seenIn(machine("descriptors"), 850, 1000, upto(10, 50)...)}, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "faults.db")
+			w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			set := NewSet(w.Source("symptoms"), Symptoms)
+			for i := range 90 {
+				up := time.Duration(1000+i) * time.Second
+				w.Begin(Clock{Wall: time.Unix(1_700_000_000+int64(i), 0), Uptime: up, Awake: up})
+				set.source.Read(func() error {
+					for _, list := range c.symptoms {
+						for _, one := range list {
+							if one.sample == i {
+								v := Symptom{Amount: Of(one.amount)}
+								if one.total > 0 {
+									v.Total = Of(one.total)
+								}
+								set.Put(one.id, v)
+							}
+						}
+					}
+					return nil
+				})
+				if err := w.Commit(t.Context(), Cost{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			db, err := sql.Open("sqlite", DSN(path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			rows, err := db.QueryContext(t.Context(), "SELECT fault, severity, what FROM findings")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rows.Close()
+			var got, said []string
+			for rows.Next() {
+				var fault, severity, what string
+				if err := rows.Scan(&fault, &severity, &what); err != nil {
+					t.Fatal(err)
+				}
+				got, said = append(got, fault+"/"+severity), append(said, what)
+			}
+			if text := strings.Join(got, " "); text != c.faulty || !strings.Contains(strings.Join(said, "\n"), c.says) {
+				t.Errorf("found %q: %q, want %q that says %q", text, said, c.faulty, c.says)
+			}
+		})
+	}
+}
+
+// TestEpisodes: what is less than five minutes apart is one episode, and one that was seen in the last five minutes may go on. The oracle works on the list
+// of samples.
+func TestEpisodes(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "episodes.db")
+	w, err := Create(t.Context(), Options{Path: path, Interval: 10 * time.Second, Boot: Boot{ID: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := NewSet(w.Source("symptoms"), Symptoms)
+	seen := map[int]int{5: 3, 6: 3, 7: 4, 30: 1, 70: 9, 200: 2, 201: 1, 229: 6, 230: 6} // sample to amount
+	for i := range 300 {
+		up := time.Duration(1000+10*i) * time.Second
+		w.Begin(Clock{Wall: time.Unix(1_700_000_000+10*int64(i), 0), Uptime: up, Awake: up})
+		set.source.Read(func() error {
+			if n, is := seen[i]; is {
+				set.Put(SymptomID{NetNS: Of(1), Symptom: "x"}, Symptom{Amount: Of(n), Total: Of(10 * n)})
+			}
+			return nil
+		})
+		if err := w.Commit(t.Context(), Cost{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	begin, last := -1, -1
+	var samples, amount, most, final int
+	end := func() {
+		if begin >= 0 {
+			goes := 0
+			if 10*(299-last) < 300 {
+				goes = 1
+			}
+			want = append(want, fmt.Sprint(begin, last, goes, samples, amount, most, final, 10*amount))
+		}
+	}
+	for i := range 300 {
+		n, is := seen[i]
+		if !is {
+			continue
+		}
+		if begin < 0 || 10*(i-last) > 300 {
+			end()
+			begin, samples, amount, most = i, 0, 0, 0
+		}
+		last, samples, amount, most, final = i, samples+1, amount+n, max(most, n), n
+	}
+	end()
+	db, err := sql.Open("sqlite", DSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), `SELECT (since - 1700000000) / 10, (last - 1700000000) / 10, until IS NULL, samples, amount, most, final, total FROM symptom_episodes ORDER BY since`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var got []string
+	for rows.Next() {
+		var v [8]float64
+		if err := rows.Scan(&v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprint(int(v[0]), int(v[1]), int(v[2]), int(v[3]), int(v[4]), int(v[5]), int(v[6]), int(v[7])))
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("episodes %q, want %q", got, want)
+	}
+}
