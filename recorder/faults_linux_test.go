@@ -475,6 +475,26 @@ var planted = []struct {
 		}
 		return nil
 	}},
+	{"a UDP socket that is read slowly", "", false, func(f *faultRun) []string {
+		l, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: f.port()})
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.t.Cleanup(func() { l.Close() })
+		c, err := net.Dial("udp4", l.LocalAddr().String())
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.t.Cleanup(func() { c.Close() })
+		for range 45 {
+			c.Write([]byte("x"))
+		}
+		for range 42 {
+			l.Read(make([]byte, 10))
+			f.look(1)
+		}
+		return nil
+	}},
 	{"a peer that is gone", "dead peer", false, func(f *faultRun) []string {
 		port := f.port()
 		l := f.listen("127.0.0.1", port, 100)

@@ -30,7 +30,7 @@
 //
 // So the view that a user asks is plain SQL, without any function of ours: see views.go for
 // the histories, newest samples, deltas, rates and changes that are derived from the
-// declarations, and views/ for those written by hand.
+// declarations, views/ for those written by hand, and faults/ for the rules of findings.
 // A history is one SELECT, no UNION ALL of the spans that have ended and those that hold, so that SQLite flattens it into a
 // join, and any list of moments drives it.
 //
