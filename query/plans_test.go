@@ -72,8 +72,10 @@ func TestPlansKeepToKeys(t *testing.T) {
 			t.Errorf("%s\nreads from the begin: %q, want %q", what, got, want)
 		}
 	}
-	// Lives of sockets are found by who they are, and which namespaces ever had a default route by all routes there were.
-	wholeViews := map[string]string{"socket_spans": "socket", "default_route_gaps": "route", "fault_default_route": "route", "findings": "route"}
+	// Lives of sockets are found by who they are, and which namespaces ever had a default route by all routes there were. What is new is not among all programs,
+	// interfaces and neighbours that were there, which are few beside the samples of them; peers ask the days from the first on, and whether there are networks.
+	wholeViews := map[string]string{"socket_spans": "socket", "default_route_gaps": "route", "fault_default_route": "route", "findings": "route",
+		"peers": "peer_group peer_upto period_1d sample", "first_seen": "interface neighbor peer_group peer_upto period_1d process sample"}
 	moments := 0
 	for _, v := range store.Views() {
 		statement := fmt.Sprintf("SELECT * FROM %q", v.Name)

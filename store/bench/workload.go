@@ -167,6 +167,12 @@ func (l *Workload) move() {
 	}
 }
 
+// Skip lets time go by without a sample.
+func (l *Workload) Skip(d time.Duration) { l.uptime += d }
+
+// Uptime is that of the newest sample.
+func (l *Workload) Uptime() time.Duration { return l.uptime }
+
 // TS is when sample i of the workload, counted from 0, is taken.
 func (l *Workload) TS(i int) float64 {
 	return seconds(workloadStart.Add(time.Duration(i+1) * l.options.Interval))
