@@ -36,6 +36,7 @@ func commands() []command {
 		{".at", "[TIME]", "make at() mean the sample at that time: .at 03:14; .at +1, .at -1, .at next event step; .at now goes back to the newest", (*Shell).setAt},
 		{".since", "[TIME]", "begin of the window that leaks, top_talkers, connections, listeners and events look at: .since '2h ago'", (*Shell).setSince},
 		{".until", "[TIME]", "end of that window: .until 04:00; .until now goes back to the newest sample", (*Shell).setUntil},
+		{".against", "[WHEN]", "what compared holds the window against: .against yesterday, .against 'last week', .against 1h; without WHEN a day before", (*Shell).setAgainst},
 		{".mode", "[MODE]", "how results look: " + strings.Join(Modes(), ", "), (*Shell).setMode},
 		{".run", "[NAME [PARAMETER=VALUE …]]", "ask one of the questions of the night, or one that was saved; without NAME list them", (*Shell).runQuestion},
 		{".save", "NAME", "keep the last statement for .run NAME", (*Shell).save},

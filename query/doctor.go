@@ -27,6 +27,8 @@ type Diagnosis struct {
 	Findings   []Finding `json:"findings"`    // the worst first
 	NotLooked  []string  `json:"not_looked_at"`
 
+	Against *Comparison `json:"against,omitempty"` // see Compare
+
 	named bool    // the window was asked for by name, and not the last hour
 	first float64 // the first sample of the recording
 	blind bool    // symptoms were not looked for
@@ -329,6 +331,9 @@ func (d *Diagnosis) Write(w io.Writer, width int) error {
 		b.item("next", escapeControls(f.Next))
 	}
 	b.WriteString("\n")
+	if d.Against != nil {
+		d.Against.write(&b)
+	}
 	if len(d.NotLooked) == 0 {
 		b.item("not seen", "nothing: all sources gave everything")
 	}

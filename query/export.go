@@ -54,7 +54,7 @@ func ExportTables() []string {
 	for _, v := range store.Views() {
 		switch {
 		case strings.HasSuffix(v.Name, nowSuffix), strings.HasSuffix(v.Name, ratesSuffix), strings.HasSuffix(v.Name, spansSuffix),
-			strings.HasPrefix(v.Name, faultPrefix), v.Name == "window", v.Name == store.SocketTrends.Name:
+			strings.HasPrefix(v.Name, faultPrefix), v.Name == "window", v.Name == "window_before", v.Name == store.SocketTrends.Name:
 		default:
 			names = append(names, v.Name)
 		}

@@ -55,7 +55,7 @@ func BenchmarkWindow(b *testing.B) {
 	}
 	defer r.Close()
 	for b.Loop() {
-		for _, view := range []string{"connections", "upstreams", "links", "peers", "first_seen"} {
+		for _, view := range []string{"connections", "upstreams", "links", "peers", "first_seen", "compared"} {
 			best := time.Hour
 			for range 3 {
 				start := time.Now()

@@ -24,11 +24,12 @@ func (e *foundError) Error() string { return "something was found" }
 
 // doctor is netsql doctor.
 func doctor(f *flags) runner {
-	var since, until string
+	var since, until, against string
 	var asJSON, onlyNew, watch bool
 	var every time.Duration
 	f.StringVarP(&since, "since", "S", "", "begin of the stretch, a `TIME`; an hour before its end when not given")
 	f.StringVarP(&until, "until", "U", "", "end of the stretch, a `TIME`; the newest sample when not given")
+	f.StringVar(&against, "against", "", "say also what differs from the same time then, the most unusual first: `WHEN` is yesterday, 'last week', 1h, or a day or time")
 	f.BoolVar(&asJSON, "json", false, "as JSON")
 	f.BoolVar(&onlyNew, "new", false, "only what the last run with --new did not say")
 	f.BoolVarP(&watch, "watch", "w", false, "look again and again, and print what is new")
@@ -36,8 +37,8 @@ func doctor(f *flags) runner {
 	f.completeWords(recordings, nothing)
 	return func(ctx context.Context, words []string, std stdio) error {
 		switch {
-		case watch && (until != "" || onlyNew):
-			return usagef("--watch follows the newest samples: leave out --until and --new")
+		case watch && (until != "" || onlyNew || against != ""):
+			return usagef("--watch follows the newest samples: leave out --until, --new and --against")
 		case watch && every < time.Second:
 			return usagef("--every %v: at least 1s", every)
 		}
@@ -50,12 +51,22 @@ func doctor(f *flags) runner {
 		if err := setWindow(ctx, r, since, until); err != nil {
 			return err
 		}
+		if against != "" {
+			if err := r.SetAgainst(ctx, against); err != nil {
+				return usagef("--against: %v", err)
+			}
+		}
 		if watch {
 			return watchFindings(ctx, r, std, every, asJSON)
 		}
 		d, err := query.Diagnose(ctx, r)
 		if err != nil {
 			return err
+		}
+		if against != "" {
+			if err := d.Compare(ctx, r); err != nil {
+				return err
+			}
 		}
 		if onlyNew {
 			if err := leaveNew(d); err != nil {
@@ -66,7 +77,7 @@ func doctor(f *flags) runner {
 			return err
 		}
 		switch {
-		case d.CannotTell():
+		case d.CannotTell(), d.Against != nil && d.Against.Samples < 2:
 			return &foundError{exitCannotTell}
 		case d.Faults+d.Warnings > 0:
 			return &foundError{exitFailed}
