@@ -48,7 +48,7 @@ func TestFrozenProcess(t *testing.T) {
 	}
 	ip(t, "link set lo up")
 	ownRun(t)
-	frozen, sound := newTenant(t, "/proc/self/ns/net"), newTenant(t, "")
+	frozen, sound := newNSProcess(t, "/proc/self/ns/net"), newNSProcess(t, "")
 	thaw := freeze(t, frozen.Process.Pid)
 	defer thaw()
 	frozen.tell(t, "listen")
@@ -59,7 +59,7 @@ func TestFrozenProcess(t *testing.T) {
 	if took := time.Since(begun); took < owners.CmdlinePatience || took > 5*time.Second {
 		t.Errorf("the first sample took %v", took)
 	}
-	cmdline := func(p *tenant) string {
+	cmdline := func(p *nsProcess) string {
 		rows := r.rows("SELECT cmdline FROM processes_now WHERE pid = ?", p.Process.Pid)
 		if len(rows) != 1 {
 			return fmt.Sprintf("%d processes", len(rows))

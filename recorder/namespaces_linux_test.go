@@ -115,18 +115,18 @@ func nsInode(t testing.TB, path string) uint64 {
 	return st.Ino
 }
 
-// A tenant is a process in a namespace of its own, which ends when the test says so.
-type tenant struct {
+// An nsProcess is a process in a namespace of its own, which ends when the test says so.
+type nsProcess struct {
 	*exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
 }
 
-// newTenant starts a process in a new network namespace, or in that of the path.
-func newTenant(t testing.TB, path string) *tenant {
+// newNSProcess starts a process in a new network namespace, or in that of the path.
+func newNSProcess(t testing.TB, path string) *nsProcess {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "NETSQL_TEST_TENANT="+path)
+	cmd.Env = append(os.Environ(), "NETSQL_TEST_NSPROCESS="+path)
 	if path == "" {
 		cmd.Env[len(cmd.Env)-1] += "new"
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
@@ -142,14 +142,14 @@ func newTenant(t testing.TB, path string) *tenant {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &tenant{cmd, in, bufio.NewReader(out)}
+	p := &nsProcess{cmd, in, bufio.NewReader(out)}
 	t.Cleanup(p.leave)
 	p.answer(t)
 	return p
 }
 
 // answer waits until the process has done what it was told.
-func (p *tenant) answer(t testing.TB) string {
+func (p *nsProcess) answer(t testing.TB) string {
 	t.Helper()
 	line, err := p.out.ReadString('\n')
 	if err != nil || strings.HasPrefix(line, "error") {
@@ -158,31 +158,31 @@ func (p *tenant) answer(t testing.TB) string {
 	return strings.TrimSpace(line)
 }
 
-func (p *tenant) tell(t testing.TB, words string) string {
+func (p *nsProcess) tell(t testing.TB, words string) string {
 	t.Helper()
 	fmt.Fprintln(p.in, words)
 	return p.answer(t)
 }
 
-func (p *tenant) leave() {
+func (p *nsProcess) leave() {
 	p.in.Close()
 	p.Wait()
 }
 
-func (p *tenant) inode(t testing.TB) uint64 {
+func (p *nsProcess) inode(t testing.TB) uint64 {
 	return nsInode(t, fmt.Sprintf("/proc/%d/ns/net", p.Process.Pid))
 }
 
 // The other process does everything on its first thread, by which others see where it is.
 func init() {
-	if os.Getenv("NETSQL_TEST_TENANT") != "" {
+	if os.Getenv("NETSQL_TEST_NSPROCESS") != "" {
 		runtime.LockOSThread()
 	}
 }
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv("NETSQL_TEST_TENANT"); path != "" {
-		beTenant(path)
+	if path := os.Getenv("NETSQL_TEST_NSPROCESS"); path != "" {
+		beNSProcess(path)
 		return
 	}
 	if len(os.Args) > 1 && os.Args[1] == "bench-part" { // of a crowd of this program
@@ -195,7 +195,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func beTenant(path string) {
+func beNSProcess(path string) {
 	say := func(word any, err error) {
 		if err != nil {
 			fmt.Println("error", err)
@@ -256,7 +256,7 @@ func TestEveryNamespace(t *testing.T) {
 	ip(t, "addr add 10.1.0.1/24 dev v0")
 	ip(t, "link set v0 up")
 	inRed := func(line string) { t.Helper(); ip(t, "-n red "+line) }
-	worker := newTenant(t, "/run/netns/red")
+	worker := newNSProcess(t, "/run/netns/red")
 	worker.tell(t, "set net/ipv6/conf/default/accept_dad=0")
 	worker.tell(t, "set net/ipv6/conf/default/router_solicitations=0")
 	worker.tell(t, "set net/ipv4/ip_local_port_range=20000 20100")
@@ -267,8 +267,8 @@ func TestEveryNamespace(t *testing.T) {
 	inRed("neigh add 10.1.0.1 lladdr 02:00:00:00:00:01 dev v1 nud permanent")
 	inRed("rule add from 10.9.0.0/16 lookup 77 pref 1000")
 	listener := worker.tell(t, "listen")
-	second := newTenant(t, "/run/netns/red")
-	alone := newTenant(t, "")
+	second := newNSProcess(t, "/run/netns/red")
+	alone := newNSProcess(t, "")
 
 	r := newTestRun(t, "all")
 	r.sample()
@@ -281,7 +281,7 @@ func TestEveryNamespace(t *testing.T) {
 
 	// What the namespace is.
 	rows := r.rows("SELECT netns, netns_cookie, name, own, pid, processes FROM namespaces_now ORDER BY netns = ? DESC, netns = ? DESC, netns = ? DESC", red, blue, own)
-	cookie := func(p *tenant) int64 {
+	cookie := func(p *nsProcess) int64 {
 		n, _ := strconv.ParseInt(p.tell(t, "cookie"), 10, 64)
 		return n
 	}
@@ -437,7 +437,7 @@ func comeAndGo(t *testing.T, between bool) bool {
 	red := nsInode(t, "/run/netns/red")
 	ip(t, "link add v0 type veth peer name v1 netns red")
 	r.sample()
-	worker := newTenant(t, "/run/netns/red")
+	worker := newNSProcess(t, "/run/netns/red")
 	listener := worker.tell(t, "listen")
 	cookie := worker.tell(t, "cookie")
 	r.sample()
@@ -524,7 +524,7 @@ func TestOldProcessMovesIn(t *testing.T) {
 	ownRun(t)
 	ip(t, "netns add red")
 	red := nsInode(t, "/run/netns/red")
-	mover := newTenant(t, "")
+	mover := newNSProcess(t, "")
 	r := newTestRun(t, "all")
 	r.sample()
 	old := r.namespaces.procs[int32(mover.Process.Pid)]
@@ -550,7 +550,7 @@ func TestNamespaceOfThreads(t *testing.T) {
 		return
 	}
 	ownRun(t)
-	p := newTenant(t, "")
+	p := newNSProcess(t, "")
 	inode := p.inode(t)
 	r := newTestRun(t, "all")
 	r.sample()
@@ -573,7 +573,7 @@ func TestChosenNamespaces(t *testing.T) {
 	ownRun(t)
 	ip(t, "netns add red")
 	ip(t, "netns add blue")
-	p := newTenant(t, "")
+	p := newNSProcess(t, "")
 	own, red := fmt.Sprint(nsInode(t, "/proc/self/ns/net")), nsInode(t, "/run/netns/red")
 	for _, c := range []struct {
 		words string

@@ -27,7 +27,8 @@ var (
 		"migrations": {},
 	}
 	testRooms = map[string][]string{
-		"cmd": {"store"}, // to write recordings to ask
+		"cmd":      {"store"}, // to write recordings to ask
+		"recorder": {"query"}, // to ask of what it recorded what the manual asks
 	}
 )
 

@@ -38,7 +38,7 @@ var wornWords = []struct {
 	{"sweep", "purge", 0},
 	{"tape", "pending samples", 0},
 	{"tenancy", "the users of a namespace", 0},
-	{"tenant", "a process in a namespace", 23},
+	{"tenant", "a process in a namespace", 0},
 	{"wake", "trigger, or adopt", 1},
 	{"wheel", "the queue of spans to cut", 0},
 	{"whoever", "the program that, the user who", 0},

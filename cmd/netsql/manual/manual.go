@@ -22,7 +22,7 @@ var files embed.FS
 // order is the order in which topics are listed: asking first, then what can be asked, recording, and the inside.
 var order = []string{
 	"asking", "examples", "time", "screen", "looking", "scripts",
-	"tables", "explain", "findings", "leaks", "events", "connections", "history", "owners", "routes", "namespaces", "gaps",
+	"tables", "explain", "findings", "playbooks", "leaks", "events", "connections", "history", "owners", "routes", "namespaces", "gaps",
 	"recording", "retention", "export", "repair", "permissions", "cost", "speed",
 	"troubleshooting", "internals", "contributing",
 }
