@@ -50,3 +50,13 @@ func TestBeforeWindow(t *testing.T) {
 		t.Error(got, err)
 	}
 }
+
+// What looks at the window is told by the tables that it reads, and not by the names of its columns: peers_1d has a column of the name of a view.
+func TestWindowed(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{"connections": true, "findings": true, "fault_mtu": true, "peers": true, "first_seen": true, "compared": true, "peers_1d": false, "peers_1h": false, "sockets": false, "samples": false, "socket_counts_1h": false, "route_changes": false} {
+		if got := windowed()[name]; got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}

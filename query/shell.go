@@ -446,17 +446,27 @@ func isTime(name string) bool {
 	return timeColumns()[name] || strings.HasSuffix(name, "_ts") || strings.HasSuffix(name, "_at") || strings.HasSuffix(name, "_seen")
 }
 
-// windowed are the views that look at the window.
+// windowed are the views that look at the window, by themselves or by others. What counts is where tables stand: columns have names of views, too.
 var windowed = sync.OnceValue(func() map[string]bool {
 	names := map[string]bool{}
-	for _, v := range store.Views() {
-		reads := map[string]store.View{v.Name: v}
-		needed(sqlTexts.ReplaceAllString(v.Body, "''"), reads)
-		for _, of := range reads {
-			if strings.Contains(of.Body, `"window"`) { // a column of routes has that name, too
+	var looks func(v store.View) bool
+	looks = func(v store.View) bool {
+		does, known := names[v.Name]
+		if known {
+			return does
+		}
+		names[v.Name] = false
+		for _, t := range tablesIn(v.Body, 0).refs {
+			of, is := viewsByName()[strings.ToLower(t.table)]
+			if t.table == "window" || is && looks(of) {
 				names[v.Name] = true
+				break
 			}
 		}
+		return names[v.Name]
+	}
+	for _, v := range store.Views() {
+		looks(v)
 	}
 	return names
 })
