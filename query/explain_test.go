@@ -16,7 +16,7 @@ func TestGlossary(t *testing.T) {
 			t.Fatalf("%s: %v %+v", word, err, entries)
 		}
 		var b bytes.Buffer
-		if err := WriteGlossary(&b, entries, 10_000); err != nil || !strings.Contains(b.String(), want) {
+		if err := WriteGlossary(&b, Here(t.Context(), nil, entries), 10_000); err != nil || !strings.Contains(b.String(), want) {
 			t.Errorf("%s: %v\n%s", word, err, b.String())
 		}
 	}

@@ -21,6 +21,9 @@ type Entry struct {
 	Worry  string   `json:"worry,omitempty"`  // when to
 	Next   string   `json:"next,omitempty"`   // what to look at: a SELECT
 	Also   []string `json:"also,omitempty"`   // other spellings
+
+	HereSQL string   `json:"-"` // gives how it stands with that on the machine of a recording, as one sentence; "": nothing to measure
+	Sources []string `json:"-"` // of the recorder, that this rests on
 }
 
 // parse reads entries: lines "key: value", and an empty line behind each entry.
@@ -41,10 +44,12 @@ func parse(text string) ([]Entry, error) {
 		case !ok || value == "" || value != strings.TrimSpace(value), (key == "word") != (e.Word == ""):
 			return nil, fmt.Errorf("line %d: %q", i+1, line)
 		}
-		field, known := map[string]*string{"word": &e.Word, "kind": &e.Kind, "what": &e.What, "normal": &e.Normal, "worry": &e.Worry, "next": &e.Next}[key]
+		field, known := map[string]*string{"word": &e.Word, "kind": &e.Kind, "what": &e.What, "normal": &e.Normal, "worry": &e.Worry, "next": &e.Next, "here": &e.HereSQL}[key]
 		switch {
 		case key == "also" && e.Also == nil:
 			e.Also = strings.Split(value, ", ")
+		case key == "sources" && e.Sources == nil:
+			e.Sources = strings.Split(value, ", ")
 		case !known || *field != "":
 			return nil, fmt.Errorf("line %d: %q", i+1, line)
 		default:
@@ -71,7 +76,7 @@ func Find(word string) []Entry {
 	var found []Entry
 	add := func(e Entry) {
 		if !slices.ContainsFunc(found, func(f Entry) bool { return f.Word == e.Word }) {
-			found = append(found, e)
+			found = append(found, measured(e))
 		}
 	}
 	all := written()
