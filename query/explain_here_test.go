@@ -205,3 +205,19 @@ func TestHelpShowsTheEntry(t *testing.T) {
 		t.Errorf(".help recv_q:\n%s", got)
 	}
 }
+
+// A recording of an older program shows the words of this one.
+func TestGlossaryIsOfTheProgram(t *testing.T) {
+	t.Parallel()
+	path := scene(t)
+	change(t, path, "UPDATE glossary SET what = 'old'")
+	r := openRecording(t, path)
+	const question = "SELECT kind, what FROM glossary WHERE word = 'time-wait'"
+	want := glossary.Find("TIME_WAIT")[0]
+	if got := table(t, r.conn, question); len(got) != 2 || got[1][0] != "state" || got[1][1] != want.What {
+		t.Errorf("%q", got)
+	}
+	if got := table(t, r.look, question); len(got) != 2 || got[1][1] != "old" { // or nothing was shown
+		t.Errorf("in the file: %q", got)
+	}
+}

@@ -27,6 +27,7 @@ type View struct {
 	Lives   string  // of a history: the same rows, read subject by subject and not sample by sample; see lives
 	From    *Table  // the table whose history, newest sample or changes it shows, if one
 	Rollup  *Rollup // that it shows, if one
+	Words   bool    // it shows what the program says, not what was recorded: in a file its rows stand in a table, which is made new with the views
 
 	template string // the Body with its places; see fill
 }
@@ -56,7 +57,8 @@ func makeViews() []View {
 			views = append(views, t.stretchesView())
 		}
 	}
-	return slices.Concat(views, faultViews(), rollupViews(), coreViews())
+	views = slices.Concat(views, faultViews(), rollupViews(), coreViews())
+	return append(views, glossaryView(views))
 }
 
 // tsColumn is the first column of every history.
@@ -721,7 +723,7 @@ func installViews(ctx context.Context, q *sql.Conn) error {
 	}
 	var script strings.Builder
 	for _, v := range makeViews() {
-		script.WriteString(v.create() + ";\n")
+		script.WriteString(v.create() + ";\n" + v.fillTable())
 	}
 	fmt.Fprintf(&script, "UPDATE recording SET views = '%s';", want)
 	if _, err := q.ExecContext(ctx, script.String()); err != nil {
@@ -732,18 +734,18 @@ func installViews(ctx context.Context, q *sql.Conn) error {
 
 // dropViews takes all views out of the file, in the caller's transaction.
 func dropViews(ctx context.Context, q *sql.Conn) error {
-	rows, err := q.QueryContext(ctx, "SELECT name FROM sqlite_schema WHERE type = 'view'")
+	rows, err := q.QueryContext(ctx, "SELECT type, name FROM sqlite_schema WHERE type = 'view' OR "+isWords)
 	if err != nil {
 		return err
 	}
 	var script strings.Builder
 	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
+		var kind, name string
+		if err := rows.Scan(&kind, &name); err != nil {
 			rows.Close()
 			return err
 		}
-		fmt.Fprintf(&script, "DROP VIEW \"%s\";\n", strings.ReplaceAll(name, `"`, `""`))
+		fmt.Fprintf(&script, "DROP %s \"%s\";\n", kind, strings.ReplaceAll(name, `"`, `""`))
 	}
 	if err := rows.Close(); err != nil {
 		return err
@@ -755,4 +757,24 @@ func dropViews(ctx context.Context, q *sql.Conn) error {
 	return nil
 }
 
-func (v View) create() string { return "CREATE VIEW " + v.Name + " AS\n" + v.Body }
+func (v View) create() string {
+	if !v.Words {
+		return "CREATE VIEW " + v.Name + " AS\n" + v.Body
+	}
+	var columns []string
+	for _, c := range v.Columns {
+		columns = append(columns, c.Name+" TEXT COLLATE NOCASE")
+	}
+	return "CREATE TABLE " + v.Name + " (" + strings.Join(columns, ", ") + ") STRICT"
+}
+
+// isWords finds the table of the glossary in the schema. A table of that name that somebody else made keeps a recorder from opening the file.
+const isWords = "type = 'table' AND name = 'glossary' AND sql LIKE 'CREATE TABLE glossary (word TEXT%'"
+
+// fillTable gives the table of a view of words its rows.
+func (v View) fillTable() string {
+	if !v.Words {
+		return ""
+	}
+	return "INSERT INTO " + v.Name + " " + v.Body + ";\n"
+}

@@ -100,8 +100,8 @@ func Find(word string) []Entry {
 		}
 	}
 	reason := strings.TrimPrefix(strings.ToUpper(word), "SKB_DROP_REASON_")
-	if what := Drop(reason); what != "" {
-		add(Entry{Word: reason, Kind: "drop reason", What: what, Next: "SELECT * FROM packet_drops_now WHERE reason = '" + reason + "'"})
+	if Drop(reason) != "" {
+		add(dropEntry(reason))
 	}
 	return found
 }
@@ -116,6 +116,38 @@ func counterEntry(all []Entry, group, name string) Entry {
 }
 
 func counterNames() []string { return slices.Sorted(maps.Keys(counterWords)) }
+
+// sharers are the groups of counters that take the words of another.
+var sharers = map[string][]string{"Ip": {"Ip6"}, "IpExt": {"Ip6"}, "Icmp": {"Icmp6"}, "Udp": {"Udp6", "UdpLite", "UdpLite6"}}
+
+// All are all entries, each with the spellings that people use.
+func All() []Entry {
+	all := written()
+	entries := slices.DeleteFunc(slices.Clone(all), func(e Entry) bool { return e.Kind == "counter" })
+	for i, e := range entries {
+		entries[i] = measured(e)
+	}
+	for _, key := range counterNames() {
+		group, name, _ := strings.Cut(key, ".")
+		e := measured(counterEntry(all, group, name))
+		e.Also = []string{group + name, name}
+		for _, other := range sharers[group] {
+			if counterWords[other+"."+name] == "" && counterWords[group+"."+name] == Counter(other, name) {
+				e.Also = append(e.Also, other+name)
+			}
+		}
+		entries = append(entries, e)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(dropReasons)) {
+		entries = append(entries, dropEntry(reason))
+	}
+	return entries
+}
+
+func dropEntry(reason string) Entry {
+	return measured(Entry{Word: reason, Kind: "drop reason", What: Drop(reason),
+		Next: "SELECT * FROM packet_drops_now WHERE reason = '" + reason + "'"})
+}
 
 // Words are all words that Find knows, without their other spellings.
 func Words() []string {

@@ -126,3 +126,20 @@ func TestFind(t *testing.T) {
 		}
 	}
 }
+
+// Each spelling of an entry finds it.
+func TestSpellings(t *testing.T) {
+	t.Parallel()
+	spellings := 0
+	for _, e := range All() {
+		for _, word := range append([]string{e.Word}, e.Also...) {
+			spellings++
+			if !slices.ContainsFunc(Find(word), func(f Entry) bool { return f.Word == e.Word || f.What == e.What }) {
+				t.Errorf("%s does not find %s", word, e.Word)
+			}
+		}
+	}
+	if spellings < 1200 {
+		t.Errorf("%d spellings", spellings)
+	}
+}
