@@ -19,8 +19,8 @@ import (
 // names the nearest word where there is none.
 func Glossary(word string) ([]glossary.Entry, error) {
 	found := glossary.Find(word)
-	if len(found) == 0 {
-		found = columnEntries(word)
+	if !slices.ContainsFunc(found, func(e Entry) bool { return e.Kind == "column" }) {
+		found = append(found, columnEntries(word)...)
 	}
 	if len(found) > 0 {
 		return found, nil

@@ -210,7 +210,7 @@ func TestHelpShowsTheEntry(t *testing.T) {
 func TestGlossaryIsOfTheProgram(t *testing.T) {
 	t.Parallel()
 	path := scene(t)
-	change(t, path, "UPDATE glossary SET what = 'old'")
+	change(t, path, "UPDATE glossary_entry SET what = 'old'")
 	r := openRecording(t, path)
 	const question = "SELECT kind, what FROM glossary WHERE word = 'time-wait'"
 	want := glossary.Find("TIME_WAIT")[0]

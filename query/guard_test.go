@@ -312,11 +312,7 @@ func TestWhatAFileBringsAlongDoesNotRun(t *testing.T) {
 	const endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 	statements := []string{"CREATE TRIGGER fires AFTER INSERT ON sample BEGIN SELECT load_extension('x'); END", "CREATE VIEW unsafe AS SELECT * FROM sqlite_dbpage", "CREATE VIEW calls AS SELECT duration(1) AS a", "CREATE TABLE late (a DEFAULT (randomblob(1000000000)), CHECK (hex(randomblob(100000000)) <> a))"}
 	for _, v := range store.Views() {
-		kind := "VIEW"
-		if v.Words {
-			kind = "TABLE"
-		}
-		statements = append(statements, fmt.Sprintf("DROP %s IF EXISTS %q; CREATE VIEW %[2]q AS %s", kind, v.Name, endless))
+		statements = append(statements, fmt.Sprintf("DROP VIEW IF EXISTS %q; CREATE VIEW %[1]q AS %s", v.Name, endless))
 	}
 	change(t, path, statements...)
 	r := openRecording(t, path)
@@ -438,11 +434,7 @@ func TestWhatAnAttachedFileBringsAlongIsBounded(t *testing.T) {
 	statements := []string{"CREATE VIEW unsafe AS SELECT * FROM sqlite_dbpage", "CREATE VIEW calls AS SELECT duration(1) AS a", "CREATE VIEW loads AS SELECT load_extension('x') AS a",
 		"CREATE VIEW endless AS " + endless, "CREATE TRIGGER fires AFTER INSERT ON sample BEGIN SELECT load_extension('x'); END"}
 	for _, v := range store.Views() {
-		kind := "VIEW"
-		if v.Words {
-			kind = "TABLE"
-		}
-		statements = append(statements, fmt.Sprintf("DROP %s IF EXISTS %q; CREATE VIEW %[2]q AS %s", kind, v.Name, endless))
+		statements = append(statements, fmt.Sprintf("DROP VIEW IF EXISTS %q; CREATE VIEW %[1]q AS %s", v.Name, endless))
 	}
 	change(t, path, statements...)
 	r := openRecording(t, from)

@@ -357,12 +357,8 @@ func (c *checker) checkSchema(ctx context.Context) error {
 	}
 	if views.String == viewsSum() {
 		for _, v := range Views() {
-			kind := "view "
-			if v.Words {
-				kind = "table "
-			}
-			if have[kind+v.Name] != strings.Join(strings.Fields(v.create()), " ") {
-				c.report.found("schema", "the "+kind+v.Name+" is not what this program made it")
+			if have["view "+v.Name] != strings.Join(strings.Fields(v.create()), " ") {
+				c.report.found("schema", "the view "+v.Name+" is not what this program made it")
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -27,7 +28,7 @@ type View struct {
 	Lives   string  // of a history: the same rows, read subject by subject and not sample by sample; see lives
 	From    *Table  // the table whose history, newest sample or changes it shows, if one
 	Rollup  *Rollup // that it shows, if one
-	Words   bool    // it shows what the program says, not what was recorded: in a file its rows stand in a table, which is made new with the views
+	InFile  string  // the SELECT of the view in a file, where that is another; see glossaryView
 
 	template string // the Body with its places; see fill
 }
@@ -723,8 +724,9 @@ func installViews(ctx context.Context, q *sql.Conn) error {
 	}
 	var script strings.Builder
 	for _, v := range makeViews() {
-		script.WriteString(v.create() + ";\n" + v.fillTable())
+		script.WriteString(v.create() + ";\n")
 	}
+	script.WriteString(makeWords())
 	fmt.Fprintf(&script, "UPDATE recording SET views = '%s';", want)
 	if _, err := q.ExecContext(ctx, script.String()); err != nil {
 		return fmt.Errorf("install the views: %w", err)
@@ -757,24 +759,4 @@ func dropViews(ctx context.Context, q *sql.Conn) error {
 	return nil
 }
 
-func (v View) create() string {
-	if !v.Words {
-		return "CREATE VIEW " + v.Name + " AS\n" + v.Body
-	}
-	var columns []string
-	for _, c := range v.Columns {
-		columns = append(columns, c.Name+" TEXT COLLATE NOCASE")
-	}
-	return "CREATE TABLE " + v.Name + " (" + strings.Join(columns, ", ") + ") STRICT"
-}
-
-// isWords finds the table of the glossary in the schema. A table of that name that somebody else made keeps a recorder from opening the file.
-const isWords = "type = 'table' AND name = 'glossary' AND sql LIKE 'CREATE TABLE glossary (word TEXT%'"
-
-// fillTable gives the table of a view of words its rows.
-func (v View) fillTable() string {
-	if !v.Words {
-		return ""
-	}
-	return "INSERT INTO " + v.Name + " " + v.Body + ";\n"
-}
+func (v View) create() string { return "CREATE VIEW " + v.Name + " AS\n" + cmp.Or(v.InFile, v.Body) }

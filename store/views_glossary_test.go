@@ -57,7 +57,7 @@ func TestGlossaryInTheFile(t *testing.T) {
 	}
 
 	// One that an older program wrote, and one without.
-	for _, older := range []string{"DELETE FROM glossary WHERE kind = 'state'; UPDATE glossary SET what = 'old'", "DROP TABLE glossary"} {
+	for _, older := range []string{"DELETE FROM glossary_entry WHERE kind = 'state'; UPDATE glossary_entry SET what = 'old'", "DROP TABLE glossary_entry"} {
 		if _, err := db.Exec(older + "; UPDATE recording SET views = 'of an older program'"); err != nil {
 			t.Fatal(err)
 		}
@@ -79,30 +79,25 @@ func TestGlossaryInTheFile(t *testing.T) {
 	}
 }
 
-// A table of that name that somebody else made is not touched.
-func TestGlossaryOfOthersIsKept(t *testing.T) {
+// Each unit and each column of a table has an entry.
+func TestGlossaryHasUnitsAndColumns(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "words.db")
-	w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"}})
-	if err != nil {
-		t.Fatal(err)
+	for _, v := range Views() {
+		for _, c := range v.Columns {
+			if c.Unit != "" && !slices.ContainsFunc(glossary.Find(c.Unit), func(e glossary.Entry) bool { return e.Kind == "unit" && e.Word == c.Unit }) {
+				t.Errorf("nothing on the unit %s of %s.%s", c.Unit, v.Name, c.Name)
+			}
+		}
 	}
-	if err := w.Close(t.Context()); err != nil {
-		t.Fatal(err)
+	known := map[string]bool{}
+	for _, e := range columnWords(Views()) {
+		known[e.Word] = e.What != ""
 	}
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Exec("DROP TABLE glossary; CREATE TABLE glossary (mine TEXT); INSERT INTO glossary VALUES ('kept'); UPDATE recording SET views = 'other'"); err != nil {
-		t.Fatal(err)
-	}
-	if w, err = Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"}}); err == nil {
-		w.Close(t.Context())
-		t.Error("a recorder opened it")
-	}
-	if got := texts(t, db, "SELECT * FROM glossary"); !slices.Equal(got, []string{"kept"}) {
-		t.Errorf("%q", got)
+	for _, v := range Views() {
+		for _, c := range v.Columns {
+			if !known[c.Name] {
+				t.Errorf("nothing on the column %s.%s", v.Name, c.Name)
+			}
+		}
 	}
 }

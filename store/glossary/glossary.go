@@ -2,15 +2,17 @@
 package glossary
 
 import (
-	_ "embed"
+	"cmp"
+	"embed"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
-//go:embed words.txt
-var text string
+//go:embed *.txt
+var texts embed.FS
 
 // An Entry says what a word means. Fields are empty where there is nothing to say.
 type Entry struct {
@@ -59,14 +61,22 @@ func parse(text string) ([]Entry, error) {
 	return all, nil
 }
 
-// written are the entries of the text. A test holds it well-formed.
-func written() []Entry {
-	all, err := parse(text)
+// written are the entries of the texts. A test holds them well-formed.
+var written = sync.OnceValue(func() []Entry {
+	var all []Entry
+	files, err := texts.ReadDir(".")
+	for _, f := range files {
+		text, rerr := texts.ReadFile(f.Name())
+		entries, perr := parse(string(text))
+		if err = cmp.Or(err, rerr, perr); err == nil {
+			all = append(all, entries...)
+		}
+	}
 	if err != nil {
 		return nil
 	}
 	return all
-}
+})
 
 // groups are those of counters whose words other groups share; see Counter.
 var groups = []string{"TcpExt", "MPTcpExt", "IpExt", "Icmp6", "Icmp", "Ip6", "Ip", "Tcp", "UdpLite6", "UdpLite", "Udp6", "Udp"}
@@ -75,13 +85,17 @@ var groups = []string{"TcpExt", "MPTcpExt", "IpExt", "Icmp6", "Icmp", "Ip6", "Ip
 func Find(word string) []Entry {
 	var found []Entry
 	add := func(e Entry) {
-		if !slices.ContainsFunc(found, func(f Entry) bool { return f.Word == e.Word }) {
+		if !slices.ContainsFunc(found, func(f Entry) bool { return f.Word == e.Word && f.Kind == e.Kind }) {
 			found = append(found, measured(e))
 		}
 	}
 	all := written()
+	word, setting := ofInterface(word)
 	for _, e := range all {
 		if e.Kind != "counter" && (strings.EqualFold(e.Word, word) || slices.ContainsFunc(e.Also, func(a string) bool { return strings.EqualFold(a, word) })) {
+			if setting != "" {
+				e.Word = setting
+			}
 			add(e)
 		}
 	}
@@ -104,6 +118,16 @@ func Find(word string) []Entry {
 		add(dropEntry(reason))
 	}
 	return found
+}
+
+// ofInterface is the word for a setting of one interface: of all of them, which means the same; and that setting itself.
+func ofInterface(word string) (all, setting string) {
+	family, rest, is := strings.Cut(word, ".conf.")
+	i := strings.LastIndexByte(rest, '.')
+	if !is || i < 0 || family != "net.ipv4" && family != "net.ipv6" {
+		return word, ""
+	}
+	return family + ".conf.all" + rest[i:], word
 }
 
 func counterEntry(all []Entry, group, name string) Entry {

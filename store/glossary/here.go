@@ -71,6 +71,9 @@ func measured(e Entry) Entry {
 	template, is := hereFor[named]
 	switch {
 	case is:
+		if e.Kind == "setting" && e.Next == "" {
+			e.Next = "SELECT ts, was, now FROM setting_changes WHERE name = '" + e.Word + "'"
+		}
 		group, name, _ := strings.Cut(e.Word, ".")
 		e.HereSQL = strings.NewReplacer("{word}", e.Word, "{group}", group, "{name}", name).Replace(template)
 	case e.HereSQL == "":
