@@ -15,12 +15,15 @@ import (
 	"netsql/store/glossary"
 )
 
-// Glossary gives what is known of a word, such as a state, a flag, a column, a counter or the reason of a drop. The error
-// names the nearest word where there is none.
+// Glossary gives what is known of a word, such as a state, a flag, a column, a counter or the reason of a drop, or of the words in a phrase. The
+// error names the nearest word where there is none.
 func Glossary(word string) ([]glossary.Entry, error) {
 	found := glossary.Find(word)
 	if !slices.ContainsFunc(found, func(e Entry) bool { return e.Kind == "column" }) {
 		found = append(found, columnEntries(word)...)
+	}
+	if len(found) == 0 {
+		found = glossary.FindIn(word)
 	}
 	if len(found) > 0 {
 		return found, nil

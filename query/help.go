@@ -130,10 +130,16 @@ func helpOn(ctx context.Context, r *Recording, arg string, width int, topics []T
 	if b.Len() > 0 {
 		return b.String(), nil
 	}
-	if err := Describe(&b, arg); err != nil {
+	if err := Describe(&b, arg); err == nil {
+		return b.String(), nil
+	}
+	b.Reset()
+	entries := glossary.FindIn(arg)
+	if len(entries) == 0 {
 		return "", noHelp(arg, topics)
 	}
-	return b.String(), nil
+	err := WriteGlossary(&b, Here(ctx, r, entries), width)
+	return b.String(), err
 }
 
 // noHelp says which word was meant.

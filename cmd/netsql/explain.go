@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,10 +21,10 @@ func explain(f *flags) runner {
 	f.StringVar(&at, "at", "", "the `TIME` of the figures of this machine; the newest sample when not given")
 	f.completeWords(glossaryWords, nothing)
 	return func(ctx context.Context, words []string, std stdio) error {
-		if len(words) != 1 {
-			return usagef("one word: netsql explain TIME_WAIT")
+		if len(words) == 0 {
+			return usagef("which word? netsql explain TIME_WAIT")
 		}
-		entries, err := query.Glossary(words[0])
+		entries, err := query.Glossary(strings.Join(words, " "))
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -91,6 +92,9 @@ func Find(word string) []Entry {
 	}
 	all := written()
 	word, setting := ofInterface(word)
+	if everywhere.MatchString(word) {
+		word = "0.0.0.0"
+	}
 	for _, e := range all {
 		if e.Kind != "counter" && (strings.EqualFold(e.Word, word) || slices.ContainsFunc(e.Also, func(a string) bool { return strings.EqualFold(a, word) })) {
 			if setting != "" {
@@ -116,6 +120,29 @@ func Find(word string) []Entry {
 	reason := strings.TrimPrefix(strings.ToUpper(word), "SKB_DROP_REASON_")
 	if Drop(reason) != "" {
 		add(dropEntry(reason))
+	}
+	return found
+}
+
+// everywhere is a socket that listens on every address, as netstat and ss write it: with any port.
+var everywhere = regexp.MustCompile(`^(0\.0\.0\.0|\*|\[::\]|::):(\d+|\*|[a-z][a-z0-9-]*)$`)
+
+// FindIn gives the entries of the words in a phrase: of "677 in Recv-Q ESTABLISHED" both. Words such as up and local, which are of common language, too, are passed over.
+func FindIn(phrase string) []Entry {
+	var found []Entry
+	for _, word := range strings.Fields(phrase) {
+		entries := Find(word)
+		if len(entries) == 0 {
+			entries = Find(strings.Trim(word, "?.,;()\"'`"))
+		}
+		for _, e := range entries {
+			if strings.Trim(word, "abcdefghijklmnopqrstuvwxyz") == "" && !slices.Contains([]string{"state", "column", "counter", "setting", "term"}, e.Kind) {
+				continue
+			}
+			if !slices.ContainsFunc(found, func(f Entry) bool { return f.Word == e.Word && f.Kind == e.Kind }) {
+				found = append(found, e)
+			}
+		}
 	}
 	return found
 }
