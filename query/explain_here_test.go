@@ -106,24 +106,30 @@ func TestHere(t *testing.T) {
 		words map[string]string
 	}{
 		{3, map[string]string{
-			"TIME_WAIT":       "91 in TIME_WAIT; most go to 10.0.0.7 port 5432 and take 90 of 28,232 local ports: 0.3 %, harmless.",
-			"CLOSE_WAIT":      "30 in CLOSE_WAIT; shopd (pid 42) has most, 30; the oldest for 3h.",
-			"ESTABLISHED":     "1 in ESTABLISHED; shopd has most, 1.",
-			"SYN_SENT":        "no TCP or UDP socket is in SYN_SENT.",
-			"LISTEN":          "2 TCP sockets listen; most wait at port 8080 of shopd, 3 of 128.",
-			"Recv-Q":          "1 sockets have unread bytes; most, 677, has one of shopd (pid 42) in ESTABLISHED at port 8080; 3 connections wait for accept at port 8080, whose backlog is 128.",
-			"Send-Q":          "1 sockets have bytes on their way; most, 4,321, has one of shopd (pid 42) in ESTABLISHED to 10.0.0.9 port 999.",
-			"0.0.0.0:22":      "on every address listen shopd (port 8080).",
-			"UG":              "the default route leads to 10.0.0.254 over eth0.",
-			"RX-DRP":          "in the 1h before it grew on eth0 by 10, with 1,500 packets in all.",
-			"RX-ERR":          "it stood still on every interface (1) in the 1h before.",
-			"ListenOverflows": "it is 532 since boot, and grew by 527 in the 1h before; it stood still in the 2h before that, too.",
-			"TCPTimeouts":     "it is 300 since boot, and grew by 100 in the 1h before; in the 2h before that by 200.",
-			"ListenDrops":     "it is 7 since boot, and stood still in the 1h before; it stood still in the 2h before that, too.",
-			"CurrEstab":       "it is 31; 1h before, it was 31.",
-			"DelayedACKs":     "this kernel has no such counter, or nobody read it.",
-			"conntrack":       "25,000 of 250,000 entries are in use: 10.0 %, harmless.",
-			"NO_SOCKET":       "not known, because nobody looked (drops off: --without drops).",
+			"TIME_WAIT":                    "91 in TIME_WAIT; most go to 10.0.0.7 port 5432 and take 90 of 28,232 local ports: 0.3 %, harmless.",
+			"CLOSE_WAIT":                   "30 in CLOSE_WAIT; shopd (pid 42) has most, 30; the oldest for 3h.",
+			"ESTABLISHED":                  "1 in ESTABLISHED; shopd has most, 1.",
+			"SYN_SENT":                     "no TCP or UDP socket is in SYN_SENT.",
+			"LISTEN":                       "2 TCP sockets listen; most wait at port 8080 of shopd, 3 of 128.",
+			"Recv-Q":                       "1 sockets have unread bytes; most, 677, has one of shopd (pid 42) in ESTABLISHED at port 8080; 3 connections wait for accept at port 8080, whose backlog is 128.",
+			"Send-Q":                       "1 sockets have bytes on their way; most, 4,321, has one of shopd (pid 42) in ESTABLISHED to 10.0.0.9 port 999.",
+			"0.0.0.0:22":                   "on every address listen shopd (port 8080).",
+			"UG":                           "the default route leads to 10.0.0.254 over eth0.",
+			"RX-DRP":                       "in the 1h before it grew on eth0 by 10, with 1,500 packets in all.",
+			"RX-ERR":                       "it stood still on every interface (1) in the 1h before.",
+			"ListenOverflows":              "it is 532 since boot, and grew by 527 in the 1h before; it stood still in the 2h before that, too.",
+			"TCPTimeouts":                  "it is 300 since boot, and grew by 100 in the 1h before; in the 2h before that by 200.",
+			"ListenDrops":                  "it is 7 since boot, and stood still in the 1h before; it stood still in the 2h before that, too.",
+			"CurrEstab":                    "it is 31; 1h before, it was 31.",
+			"DelayedACKs":                  "this kernel has no such counter, or nobody read it.",
+			"FAILED":                       "1 of 2 neighbors are FAILED: 10.0.0.254 on eth0.",
+			"PROBE":                        "0 of 2 neighbors are PROBE.",
+			"LOWER_UP":                     "1 of 1 interfaces have it: eth0.",
+			"PROMISC":                      "0 of 1 interfaces have it.",
+			"somaxconn":                    "this kernel has no such setting, or it is not recorded.",
+			"net.ipv4.ip_local_port_range": "it is 32768 60999.",
+			"conntrack":                    "25,000 of 250,000 entries are in use: 10.0 %, harmless.",
+			"NO_SOCKET":                    "not known, because nobody looked (drops off: --without drops).",
 		}},
 		{0, map[string]string{
 			"ListenOverflows": "it is 5 since boot; how it grows, one sample does not tell.",
@@ -219,5 +225,18 @@ func TestGlossaryIsOfTheProgram(t *testing.T) {
 	}
 	if got := table(t, r.look, question); len(got) != 2 || got[1][1] != "old" { // or nothing was shown
 		t.Errorf("in the file: %q", got)
+	}
+}
+
+// However old the recording is, the figures come from short ranges of keys.
+func TestHereKeepsToKeys(t *testing.T) {
+	t.Parallel()
+	r := openRecording(t, eventful(t).path)
+	for _, word := range []string{"TIME_WAIT", "CLOSE_WAIT", "ESTABLISHED", "LISTEN", "Recv-Q", "Send-Q", "0.0.0.0", "UG", "RX-DRP", "TCPTimeouts", "somaxconn", "FAILED", "UP", "conntrack", "NO_SOCKET"} {
+		for _, name := range scans(t, r, glossary.Find(word)[0].HereSQL) {
+			if strings.HasSuffix(name, "_span") || name == "sample" {
+				t.Errorf("%s reads all of %s", word, name)
+			}
+		}
 	}
 }
