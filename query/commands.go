@@ -2,6 +2,7 @@ package query
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -170,7 +171,7 @@ func (s *Shell) schema(ctx context.Context, arg string) error {
 	for _, v := range store.Views() {
 		if arg == "" || strings.EqualFold(v.Name, arg) {
 			found = true
-			if _, err := fmt.Fprintf(out, "CREATE VIEW %s AS\n%s;\n", v.Name, v.Body); err != nil {
+			if _, err := fmt.Fprintf(out, "CREATE VIEW %s AS\n%s;\n", v.Name, cmp.Or(v.InFile, v.Body)); err != nil {
 				return err
 			}
 		}

@@ -723,10 +723,11 @@ func installViews(ctx context.Context, q *sql.Conn) error {
 		return err
 	}
 	var script strings.Builder
-	for _, v := range makeViews() {
+	views := makeViews()
+	for _, v := range views {
 		script.WriteString(v.create() + ";\n")
 	}
-	script.WriteString(makeWords())
+	script.WriteString(makeWords(views))
 	fmt.Fprintf(&script, "UPDATE recording SET views = '%s';", want)
 	if _, err := q.ExecContext(ctx, script.String()); err != nil {
 		return fmt.Errorf("install the views: %w", err)

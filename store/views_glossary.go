@@ -62,9 +62,8 @@ const wordColumns = ", e.value ->> 1 AS kind, e.value ->> 2 AS what, e.value ->>
 // isWords finds the table in the schema.
 const isWords = "type = 'table' AND name = '" + wordsTable + "'"
 
-// makeWords is the SQL that makes the table, where there is none.
-func makeWords() string {
-	views := makeViews()
+// makeWords is the SQL that makes the table, where there is none. The glossary is the last of the views.
+func makeWords(views []View) string {
 	_, from, _ := strings.Cut(views[len(views)-1].Body, "\n")
 	entries, _ := strings.CutSuffix(from, ", json_each(e.value, '$[0]') w")
 	return "CREATE TABLE " + wordsTable + " (words TEXT, kind TEXT, what TEXT, normal TEXT, worry TEXT, next TEXT) STRICT;\n" +
