@@ -48,8 +48,8 @@ func scene(t *testing.T) string {
 			for i := range 30 {
 				put("10.0.0.1", 8080, "10.0.0.9", 1000+i, store.Socket{State: "CLOSE_WAIT", Process: shopd, StateSince: unixSeconds(began) + 60*float64(i)})
 			}
-			put("10.0.0.1", 8080, "10.0.0.9", 999, store.Socket{State: "ESTABLISHED", Process: shopd, RecvQ: store.Of(677), SendQ: store.Of(4321)})
-			put("0.0.0.0", 8080, "0.0.0.0", 0, store.Socket{State: "LISTEN", Process: shopd, RecvQ: store.Of(3), SendQ: store.Of(128)})
+			put("10.0.0.1", 8080, "10.0.0.9", 999, store.Socket{State: "ESTABLISHED", Process: shopd, RecvQ: store.Of(677), SendQ: store.Of(4321), Retransmits: store.Of(12), SegsOut: store.Of(3456), RTT: store.Of(20_500), MinRTT: store.Of(1024)})
+			put("0.0.0.0", 8080, "0.0.0.0", 0, store.Socket{State: "LISTEN", Process: shopd, RecvQ: store.Of(3), SendQ: store.Of(128), Drops: store.Of(9)})
 			put("127.0.0.1", 9090, "0.0.0.0", 0, store.Socket{State: "LISTEN", SendQ: store.Of(128)})
 			return nil
 		})
@@ -66,7 +66,7 @@ func scene(t *testing.T) string {
 		links.Read(func() error {
 			eth := store.InterfaceID{NetNS: net, IfIndex: store.Of(2), Name: "eth0"}
 			interfaces.Put(eth, store.Interface{Flags: "UP,BROADCAST,LOWER_UP"})
-			nics.Put(eth, store.InterfaceCounters{RxDropped: store.Of(10 * hour), RxErrors: store.Of(1), RxPackets: store.Of(1000 * hour), TxPackets: store.Of(500 * hour)})
+			nics.Put(eth, store.InterfaceCounters{RxDropped: store.Of(10 * hour), RxErrors: store.Of(1), TxDropped: store.Of(2), RxPackets: store.Of(1000 * hour), TxPackets: store.Of(500 * hour)})
 			return nil
 		})
 		sysctls.Read(func() error {
@@ -116,12 +116,18 @@ func TestHere(t *testing.T) {
 			"0.0.0.0:22":                   "on every address listen shopd (port 8080).",
 			"UG":                           "the default route leads to 10.0.0.254 over eth0.",
 			"RX-DRP":                       "in the 1h before it grew on eth0 by 10, with 1,500 packets in all.",
+			"TX-ERR":                       "how it grows is not known: no older sample has it.",
 			"RX-ERR":                       "it stood still on every interface (1) in the 1h before.",
 			"ListenOverflows":              "it is 532 since boot, and grew by 527 in the 1h before; it stood still in the 2h before that, too.",
 			"TCPTimeouts":                  "it is 300 since boot, and grew by 100 in the 1h before; in the 2h before that by 200.",
 			"ListenDrops":                  "it is 7 since boot, and stood still in the 1h before; it stood still in the 2h before that, too.",
 			"CurrEstab":                    "it is 31; 1h before, it was 31.",
 			"DelayedACKs":                  "this kernel has no such counter, or nobody read it.",
+			"drops":                        "most, 9 since it was opened, has the socket of shopd (pid 42) at port 8080 (tcp).",
+			"retransmits":                  "most, 12 of 3,456 segments, has the connection of shopd (pid 42) to 10.0.0.9 port 999.",
+			"rtt":                          "longest, 20.5 ms, is that of shopd (pid 42) to 10.0.0.9 port 999; the shortest of late was 1.0 ms there.",
+			"TX-OK":                        "in the 1h before it grew on eth0 by 500, with 1,500 packets in all.",
+			"TX-DRP":                       "it stood still on every interface (1) in the 1h before.",
 			"FAILED":                       "1 of 2 neighbors are FAILED: 10.0.0.254 on eth0.",
 			"PROBE":                        "0 of 2 neighbors are PROBE.",
 			"LOWER_UP":                     "1 of 1 interfaces have it: eth0.",
@@ -133,7 +139,7 @@ func TestHere(t *testing.T) {
 		}},
 		{0, map[string]string{
 			"ListenOverflows": "it is 5 since boot; how it grows, one sample does not tell.",
-			"RX-DRP":          "how it grows is not known: there is no older sample of an interface.",
+			"RX-DRP":          "how it grows is not known: no older sample has it.",
 		}},
 		{2, map[string]string{ // an hour before, nobody took a sample
 			"ListenOverflows": "it is 5 since boot; how it grows, one sample does not tell.",

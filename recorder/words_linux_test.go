@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"netsql/recorder/internal/sockdiag"
@@ -90,5 +91,22 @@ func TestCountersOfTheRecorderHaveWords(t *testing.T) {
 	ask(newMachineCounters(r.Writer, here(t)).(*protocolCounters).files)
 	if asked < 300 {
 		t.Errorf("%d counters", asked)
+	}
+}
+
+// Of each counter that the recorder watches for faults the glossary says what is normal, when to worry and what to look at.
+func TestWatchedCountersHaveAll(t *testing.T) {
+	t.Parallel()
+	watched := []string{"Tcp.OutRsts", "arp_cache.entries", "ndisc_cache.entries"}
+	for name := range acuteCounters {
+		watched = append(watched, name)
+	}
+	for _, name := range watched {
+		if group, counter, _ := strings.Cut(name, "."); signOf(group, counter) == noSign {
+			t.Errorf("%s is not watched", name)
+		}
+		if found := glossary.Find(name); len(found) != 1 || found[0].Word != name || found[0].What == "" || found[0].Normal == "" || found[0].Worry == "" || found[0].Next == "" {
+			t.Errorf("%s: %+v", name, found)
+		}
 	}
 }

@@ -80,7 +80,7 @@ var written = sync.OnceValue(func() []Entry {
 })
 
 // groups are those of counters whose words other groups share; see Counter.
-var groups = []string{"TcpExt", "MPTcpExt", "IpExt", "Icmp6", "Icmp", "Ip6", "Ip", "Tcp", "UdpLite6", "UdpLite", "Udp6", "Udp"}
+var groups = []string{"TcpExt", "MPTcpExt", "IpExt", "Icmp6", "Icmp", "Ip6", "Ip", "Tcp", "UdpLite6", "UdpLite", "Udp6", "Udp", "ndisc_cache"}
 
 // Find gives the entries of a word, in any case and spelling: several counters may have one name.
 func Find(word string) []Entry {
@@ -159,6 +159,13 @@ func ofInterface(word string) (all, setting string) {
 
 func counterEntry(all []Entry, group, name string) Entry {
 	e := Entry{Word: group + "." + name, Kind: "counter"}
+	for base, others := range sharers { // a group that shares sentences shares the rest, too
+		if slices.Contains(others, group) {
+			if i := slices.IndexFunc(all, func(w Entry) bool { return w.Word == base+"."+name }); i >= 0 {
+				e.Normal, e.Worry, e.Next = all[i].Normal, all[i].Worry, all[i].Next
+			}
+		}
+	}
 	if i := slices.IndexFunc(all, func(w Entry) bool { return w.Word == e.Word }); i >= 0 {
 		e = all[i]
 	}
@@ -169,7 +176,7 @@ func counterEntry(all []Entry, group, name string) Entry {
 func counterNames() []string { return slices.Sorted(maps.Keys(counterWords)) }
 
 // sharers are the groups of counters that take the words of another.
-var sharers = map[string][]string{"Ip": {"Ip6"}, "IpExt": {"Ip6"}, "Icmp": {"Icmp6"}, "Udp": {"Udp6", "UdpLite", "UdpLite6"}}
+var sharers = map[string][]string{"Ip": {"Ip6"}, "IpExt": {"Ip6"}, "Icmp": {"Icmp6"}, "Udp": {"Udp6", "UdpLite", "UdpLite6"}, "arp_cache": {"ndisc_cache"}}
 
 // All are all entries, each with the spellings that people use.
 func All() []Entry {

@@ -33,7 +33,7 @@ SELECT CASE WHEN now IS NULL THEN 'this kernel has no such counter, or nobody re
  v AS MATERIALIZED (SELECT ts, netns, ifindex, name, {word} AS value, rx_packets + tx_packets AS packets FROM interface_counters WHERE ts IN (SELECT z FROM t UNION SELECT a FROM t)),
  g AS MATERIALIZED (SELECT b.name, b.value - a.value AS n, b.packets - a.packets AS packets FROM t JOIN v a ON a.ts = t.a
   JOIN v b ON b.ts = t.z AND b.netns IS a.netns AND b.ifindex = a.ifindex AND b.name = a.name WHERE t.a < t.z AND b.value >= a.value)
-SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM g) THEN 'how it grows is not known: there is no older sample of an interface.'
+SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM g) THEN 'how it grows is not known: no older sample has it.'
  WHEN NOT EXISTS (SELECT 1 FROM g WHERE n > 0) THEN printf('it stood still on every interface (%d) in the %s before.', (SELECT count(*) FROM g), duration((SELECT z - a FROM t)))
  ELSE (SELECT 'in the ' || duration((SELECT z - a FROM t)) || ' before it grew on ' || group_concat(printf('%s by %,d, with %,d packets in all', name, n, packets), '; ')
   FROM (SELECT * FROM g WHERE n > 0 ORDER BY n DESC LIMIT 3)) || '.' END`,
