@@ -111,8 +111,8 @@ func TestHere(t *testing.T) {
 			"ESTABLISHED":                  "1 in ESTABLISHED; shopd has most, 1.",
 			"SYN_SENT":                     "no TCP or UDP socket is in SYN_SENT.",
 			"LISTEN":                       "2 TCP sockets listen; most wait at port 8080 of shopd, 3 of 128.",
-			"Recv-Q":                       "1 sockets have unread bytes; most, 677, has one of shopd (pid 42) in ESTABLISHED at port 8080; 3 connections wait for accept at port 8080, whose backlog is 128.",
-			"Send-Q":                       "1 sockets have bytes on their way; most, 4,321, has one of shopd (pid 42) in ESTABLISHED to 10.0.0.9 port 999.",
+			"Recv-Q":                       "sockets with unread bytes: 1; the fullest has 677, of shopd (pid 42) in ESTABLISHED at port 8080; most connections that wait for accept: 3 at port 8080, whose backlog is 128.",
+			"Send-Q":                       "sockets with bytes on their way: 1; the fullest has 4,321, of shopd (pid 42) in ESTABLISHED to 10.0.0.9 port 999.",
 			"0.0.0.0:22":                   "on every address listen shopd (port 8080).",
 			"UG":                           "the default route leads to 10.0.0.254 over eth0.",
 			"RX-DRP":                       "in the 1h before it grew on eth0 by 10, with 1,500 packets in all.",
@@ -128,10 +128,10 @@ func TestHere(t *testing.T) {
 			"rtt":                          "longest, 20.5 ms, is that of shopd (pid 42) to 10.0.0.9 port 999; the shortest of late was 1.0 ms there.",
 			"TX-OK":                        "in the 1h before it grew on eth0 by 500, with 1,500 packets in all.",
 			"TX-DRP":                       "it stood still on every interface (1) in the 1h before.",
-			"FAILED":                       "1 of 2 neighbors are FAILED: 10.0.0.254 on eth0.",
-			"PROBE":                        "0 of 2 neighbors are PROBE.",
-			"LOWER_UP":                     "1 of 1 interfaces have it: eth0.",
-			"PROMISC":                      "0 of 1 interfaces have it.",
+			"FAILED":                       "neighbors in FAILED: 1 of 2; 10.0.0.254 on eth0.",
+			"PROBE":                        "neighbors in PROBE: 0 of 2.",
+			"LOWER_UP":                     "interfaces with it: 1 of 1; eth0.",
+			"PROMISC":                      "interfaces with it: 0 of 1.",
 			"somaxconn":                    "this kernel has no such setting, or it is not recorded.",
 			"net.ipv4.ip_local_port_range": "it is 32768 60999.",
 			"conntrack":                    "25,000 of 250,000 entries are in use: 10.0 %, harmless.",
@@ -213,7 +213,7 @@ func TestHelpShowsTheEntry(t *testing.T) {
 		}
 	}
 	got, _ := screened(t, r, 10_000, 24, ".help recv_q")
-	if !strings.Contains(got, "most, 677, has one of shopd") || !strings.Contains(got, "(sockets") {
+	if !strings.Contains(got, "the fullest has 677, of shopd") || !strings.Contains(got, "(sockets") {
 		t.Errorf(".help recv_q:\n%s", got)
 	}
 }

@@ -42,11 +42,11 @@ SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM g) THEN 'how it grows is not known: n
 SELECT iif(EXISTS (SELECT 1 FROM v), 'it is ' || (SELECT group_concat(value || iif((SELECT count(*) FROM v) = 1, '', printf(' in %,d network namespaces', n)), ', ') FROM (SELECT * FROM v ORDER BY n DESC LIMIT 4)) || '.',
  'this kernel has no such setting, or it is not recorded.')`,
 
-	"neighbor state": `SELECT printf('%,d of %,d neighbors are {word}', count(*) FILTER (WHERE state = '{word}'), count(*))
- || coalesce(': ' || (SELECT group_concat(addr || ' on ' || dev, ', ') FROM (SELECT addr, dev FROM neighbors WHERE ts = at() AND state = '{word}' LIMIT 3)) || iif(count(*) FILTER (WHERE state = '{word}') > 3, ' …', ''), '') || '.'
+	"neighbor state": `SELECT printf('neighbors in {word}: %,d of %,d', count(*) FILTER (WHERE state = '{word}'), count(*))
+ || coalesce('; ' || (SELECT group_concat(addr || ' on ' || dev, ', ') FROM (SELECT addr, dev FROM neighbors WHERE ts = at() AND state = '{word}' LIMIT 3)) || iif(count(*) FILTER (WHERE state = '{word}') > 3, ' …', ''), '') || '.'
  FROM neighbors WHERE ts = at()`,
 
-	"interface flag": `SELECT printf('%,d of %,d interfaces have it', count(*) FILTER (WHERE has), count(*)) || coalesce(': ' || group_concat(name, ', ') FILTER (WHERE has AND nth <= 5) || iif(count(*) FILTER (WHERE has) > 5, ' …', ''), '') || '.'
+	"interface flag": `SELECT printf('interfaces with it: %,d of %,d', count(*) FILTER (WHERE has), count(*)) || coalesce('; ' || group_concat(name, ', ') FILTER (WHERE has AND nth <= 5) || iif(count(*) FILTER (WHERE has) > 5, ' …', ''), '') || '.'
  FROM (SELECT name, has, row_number() OVER (PARTITION BY has ORDER BY name) AS nth FROM (SELECT name, ',' || flags || ',' LIKE '%,{word},%' AS has FROM interfaces WHERE ts = at()))`,
 
 	"drop reason": `SELECT iif(count(*) = 0, 'no packet was dropped for that in the hour before.', printf('%,d packets were dropped for that in the hour before, last at %s.', sum(packets), localtime(max(ts))))
