@@ -2,6 +2,7 @@ package query
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func commands() []command {
 		{".help", "[WORD]", "how to ask; .help topics for the manual; .help commands, times, functions, or any topic, command, table, column or state", (*Shell).help},
 		{".tables", "[WORD]", "tables and views by what one wants to know; with a sentence each those with WORD in their name, or all", (*Shell).tables},
 		{".describe", "TABLE [COLUMN]", "columns of a table: what each means, and its unit", (*Shell).describe},
-		{".explain", "WORD", "what a state, flag, column, counter or reason of a drop means, what is normal and when to worry: .explain Recv-Q", (*Shell).explain},
+		{".explain", "WORD", "what a state, flag, column, counter or reason of a drop means, what is normal, when to worry, and the figures at the moment that .at set: .explain Recv-Q", (*Shell).explain},
 		{".schema", "[TABLE]", "the SQL behind a table or view", (*Shell).schema},
 		{".around", "TIME [SPAN]", "what happened about a time, and which counters stood out: .around 03:14, .around 03:14 5m", (*Shell).around},
 		{".diff", "TIME TIME", "what differs between two times: .diff 03:10 03:20; those with blanks in quotes", (*Shell).diff},
@@ -171,7 +172,7 @@ func (s *Shell) schema(ctx context.Context, arg string) error {
 	for _, v := range store.Views() {
 		if arg == "" || strings.EqualFold(v.Name, arg) {
 			found = true
-			if _, err := fmt.Fprintf(out, "CREATE VIEW %s AS\n%s;\n", v.Name, v.Body); err != nil {
+			if _, err := fmt.Fprintf(out, "CREATE VIEW %s AS\n%s;\n", v.Name, cmp.Or(v.InFile, v.Body)); err != nil {
 				return err
 			}
 		}

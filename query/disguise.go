@@ -18,6 +18,9 @@ import (
 var tablesRead = sync.OnceValue(func() map[string]bool {
 	words := map[string]bool{"recording": true, "sample": true, "run": true, "gap": true, "namespace": true, "process": true}
 	for _, v := range store.Views() {
+		if v.InFile != "" {
+			continue // the glossary is text, and reads no table
+		}
 		for word := range strings.FieldsFuncSeq(v.Body, func(r rune) bool { return r < utf8.RuneSelf && !partOfName(byte(r)) }) {
 			words[strings.ToLower(word)] = true
 		}

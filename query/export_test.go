@@ -74,7 +74,7 @@ func TestExportIsTheWindow(t *testing.T) {
 		switch f.Table {
 		case "leaks", "growth", "slow_leaks", "top_talkers", "connections", "listeners", "events", "findings", "symptom_episodes", "upstreams", "links", "peers", "first_seen", "compared": // they look at the shell's window
 			want = table(t, r.conn, "SELECT * FROM "+f.Table)
-		case "boots", "runs", "capabilities":
+		case "boots", "runs", "capabilities", "glossary":
 			want = table(t, db, "SELECT * FROM "+f.Table)
 		case "gaps":
 			want = table(t, db, "SELECT * FROM gaps WHERE since <= ? AND coalesce(until, 1e15) >= ?", until, since)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"netsql/store"
+	"netsql/store/glossary"
 )
 
 const helpText = `Type SQL, and ; and Enter. Every recorded table has the time, ts:
@@ -45,25 +46,10 @@ ts('03:14') is the moment itself: WHERE ts > ts('03:14') AND ts < ts('03:20').
 A second is meant to its end. .at 03:14 makes at() that sample.
 `
 
-// states are the words of the column state that people ask about.
-var states = map[string]string{
-	"LISTEN":      "The socket waits for connections. recv_q is how many of them are complete and wait for accept(2), send_q how many may (the backlog).",
-	"ESTABLISHED": "The connection is open, both ways.",
-	"SYN_SENT":    "connect(2) was called, and the other end has not answered yet: many of them that stay say that it cannot be reached, or drops what comes.",
-	"SYN_RECV":    "The other end asked for a connection and has not confirmed it yet; many are a flood, or answers that get lost.",
-	"FIN_WAIT1":   "This end closed first, and the other end has not acknowledged that yet.",
-	"FIN_WAIT2":   "This end closed first; the other end knows, and has not closed its own side yet. Where a process still holds the socket, that waits for as long as the other end likes.",
-	"TIME_WAIT":   "The connection is over; the kernel keeps its addresses and ports for a minute, so that late packets harm no new one. Harmless, unless nearly all local ports towards one service are taken.",
-	"CLOSE":       "Not connected: of UDP, that is usual; of TCP, the socket was made and neither connects nor listens.",
-	"CLOSE_WAIT":  "The other end closed, and the program here has not called close(2): many that stay are a leak of that program.",
-	"LAST_ACK":    "Both ends closed, the other end first; its last acknowledgement is missing.",
-	"CLOSING":     "Both ends closed at the same moment; an acknowledgement is missing.",
-}
-
 // help is .help [WORD].
-func (s *Shell) help(_ context.Context, arg string) error {
+func (s *Shell) help(ctx context.Context, arg string) error {
 	out, _ := s.target()
-	text, err := helpOn(arg, s.width(), s.config.Manual)
+	text, err := helpOn(ctx, s.recording, arg, s.width(), s.config.Manual)
 	if err != nil {
 		return err
 	}
@@ -73,12 +59,13 @@ func (s *Shell) help(_ context.Context, arg string) error {
 
 // Help is what .help says of a word that is no topic of the manual, for a terminal of that many columns.
 func Help(word string, width int) (text string, ok bool) {
-	text, err := helpOn(word, width, nil)
+	text, err := helpOn(context.Background(), nil, word, width, nil)
 	return text, err == nil
 }
 
-// helpOn answers .help: first what the manual says, then what commands, functions, states, columns and tables say of themselves.
-func helpOn(arg string, width int, topics []Topic) (string, error) {
+// helpOn answers .help: first what the manual says, then what commands, functions, the glossary, columns and tables say. The recording, which may be
+// nil, gives the figures.
+func helpOn(ctx context.Context, r *Recording, arg string, width int, topics []Topic) (string, error) {
 	var b strings.Builder
 	item := func(head, text string) { b.WriteString(wrapped(text, padded(head, 24)+" ", width)) }
 	word, dotted := strings.CutPrefix(strings.ToLower(arg), ".")
@@ -132,8 +119,12 @@ func helpOn(arg string, width int, topics []Topic) (string, error) {
 			item(f.Name+"("+f.Args+")", f.Doc)
 		}
 	}
-	if text, ok := states[strings.ToUpper(word)]; ok {
-		item(strings.ToUpper(word), text)
+	if viewsByName()[word].Name == "" { // a table says more of itself
+		if entries := glossary.Find(arg); len(entries) > 0 {
+			if err := WriteGlossary(&b, Here(ctx, r, entries), width); err != nil {
+				return "", err
+			}
+		}
 	}
 	helpOnColumn(&b, word, width)
 	if b.Len() > 0 {
@@ -143,11 +134,11 @@ func helpOn(arg string, width int, topics []Topic) (string, error) {
 		return b.String(), nil
 	}
 	b.Reset()
-	entries, err := Glossary(arg)
-	if err != nil {
+	entries := glossary.FindIn(arg)
+	if len(entries) == 0 {
 		return "", noHelp(arg, topics)
 	}
-	err = WriteGlossary(&b, entries, width)
+	err := WriteGlossary(&b, Here(ctx, r, entries), width)
 	return b.String(), err
 }
 

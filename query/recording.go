@@ -41,6 +41,9 @@ type Recording struct {
 	found []float64 // its answers, times of samples: the first two
 }
 
+// ErrNoRecording is of Open: there is no such file.
+var ErrNoRecording = store.ErrNoRecording
+
 // Open opens the recording. Its errors are those of store.Readable: one sentence, with the next step.
 func Open(ctx context.Context, path string) (*Recording, error) {
 	if err := checkRegular(path); err != nil {

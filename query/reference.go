@@ -28,8 +28,8 @@ const (
 	faultPrefix   = "fault_"
 )
 
-// ownViews are what the recorder says about itself.
-var ownViews = []string{"samples", "boots", "runs", "capabilities", "gaps", store.Sources.Name}
+// ownViews are what the recorder says about itself, and of its words.
+var ownViews = []string{"samples", "boots", "runs", "capabilities", "gaps", store.Sources.Name, "glossary"}
 
 // happened are the views whose rows have times of their own.
 var happened = []string{"events", "closed_sockets", "closed_counts", "notes"}
@@ -47,7 +47,7 @@ func chapters() []chapter {
 		{title: "Long times", alike: true, about: "Least, average and most in each minute, hour and day (midnight UTC), of sockets by program and state, of the traffic of interfaces, queueing disciplines and programs, and of dropped packets: kept long after the samples."},
 		{title: "Peers", alike: true, about: "Who talked to whom: what each program had to do with each address and service, in each hour and day (midnight UTC), kept long after the samples. The period under way is not in it yet."},
 		{title: "Intervals", about: "From when to when something was so, in the window: rows of two of them belong together where each begins before the other ends."},
-		{title: "The recorder", about: "What it looked at, when nobody looked, and what that cost."},
+		{title: "The recorder", about: "What it looked at, when nobody looked, what that cost, and what the words mean."},
 	}
 	for _, v := range store.Views() {
 		title := "Answers"

@@ -30,7 +30,8 @@
 //
 // So the view that a user asks is plain SQL, without any function of ours: see views.go for
 // the histories, newest samples, deltas, rates and changes that are derived from the
-// declarations, views/ for those written by hand, and faults/ for the rules of findings.
+// declarations, views/ for those written by hand, and faults/ for the rules of findings. Only the words of the glossary stand in a table of their
+// own; see glossaryView.
 // A history is one SELECT, no UNION ALL of the spans that have ended and those that hold, so that SQLite flattens it into a
 // join, and any list of moments drives it.
 //

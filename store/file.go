@@ -231,7 +231,11 @@ func blank(ctx context.Context, path string) error {
 	if _, err := conn.ExecContext(ctx, newIdentity()+"PRAGMA writable_schema = on"); err != nil {
 		return err
 	}
-	for _, v := range makeViews() { // SQLite would read the text of each twice
+	views := makeViews()
+	if _, err := conn.ExecContext(ctx, makeWords(views)); err != nil {
+		return err
+	}
+	for _, v := range views { // SQLite would read the text of each twice
 		if _, err := conn.ExecContext(ctx, "INSERT INTO sqlite_schema (type, name, tbl_name, rootpage, sql) VALUES ('view', ?1, ?1, 0, ?2)", v.Name, v.create()); err != nil {
 			return err
 		}

@@ -90,9 +90,9 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// readObjects reads all of the schema but the views and what SQLite itself makes, in the order of names.
+// readObjects reads all of the schema but the views, the glossary and what SQLite itself makes, in the order of names.
 func readObjects(ctx context.Context, q querier) ([]schemaObject, error) {
-	rows, err := q.QueryContext(ctx, `SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_schema WHERE type <> 'view' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
+	rows, err := q.QueryContext(ctx, `SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_schema WHERE type <> 'view' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND NOT (`+isWords+`)`)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -27,6 +28,7 @@ type View struct {
 	Lives   string  // of a history: the same rows, read subject by subject and not sample by sample; see lives
 	From    *Table  // the table whose history, newest sample or changes it shows, if one
 	Rollup  *Rollup // that it shows, if one
+	InFile  string  // the SELECT of the view in a file, where that is another; see glossaryView
 
 	template string // the Body with its places; see fill
 }
@@ -56,7 +58,8 @@ func makeViews() []View {
 			views = append(views, t.stretchesView())
 		}
 	}
-	return slices.Concat(views, faultViews(), rollupViews(), coreViews())
+	views = slices.Concat(views, faultViews(), rollupViews(), coreViews())
+	return append(views, glossaryView(views))
 }
 
 // tsColumn is the first column of every history.
@@ -720,9 +723,11 @@ func installViews(ctx context.Context, q *sql.Conn) error {
 		return err
 	}
 	var script strings.Builder
-	for _, v := range makeViews() {
+	views := makeViews()
+	for _, v := range views {
 		script.WriteString(v.create() + ";\n")
 	}
+	script.WriteString(makeWords(views))
 	fmt.Fprintf(&script, "UPDATE recording SET views = '%s';", want)
 	if _, err := q.ExecContext(ctx, script.String()); err != nil {
 		return fmt.Errorf("install the views: %w", err)
@@ -732,18 +737,18 @@ func installViews(ctx context.Context, q *sql.Conn) error {
 
 // dropViews takes all views out of the file, in the caller's transaction.
 func dropViews(ctx context.Context, q *sql.Conn) error {
-	rows, err := q.QueryContext(ctx, "SELECT name FROM sqlite_schema WHERE type = 'view'")
+	rows, err := q.QueryContext(ctx, "SELECT type, name FROM sqlite_schema WHERE type = 'view' OR "+isWords)
 	if err != nil {
 		return err
 	}
 	var script strings.Builder
 	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
+		var kind, name string
+		if err := rows.Scan(&kind, &name); err != nil {
 			rows.Close()
 			return err
 		}
-		fmt.Fprintf(&script, "DROP VIEW \"%s\";\n", strings.ReplaceAll(name, `"`, `""`))
+		fmt.Fprintf(&script, "DROP %s \"%s\";\n", kind, strings.ReplaceAll(name, `"`, `""`))
 	}
 	if err := rows.Close(); err != nil {
 		return err
@@ -755,4 +760,4 @@ func dropViews(ctx context.Context, q *sql.Conn) error {
 	return nil
 }
 
-func (v View) create() string { return "CREATE VIEW " + v.Name + " AS\n" + v.Body }
+func (v View) create() string { return "CREATE VIEW " + v.Name + " AS\n" + cmp.Or(v.InFile, v.Body) }

@@ -91,10 +91,11 @@ func subcommands() []subcommand {
 				"netsql tables sockets",
 				"netsql tables --markdown > tables.md",
 			}},
-		{name: "explain", args: "[--json] WORD",
-			doc: "what a state, flag, column, counter or reason of a drop means", define: explain, topic: "explain", examples: []string{
+		{name: "explain", args: "[--at TIME] [--json] WORD",
+			doc: "what a state, flag, counter or other word means, and its figures here", define: explain, topic: "explain", examples: []string{
 				"netsql explain TcpExtListenOverflows",
 				"netsql explain Recv-Q",
+				"netsql explain --at 03:14 --db night.db TIME_WAIT",
 			}},
 		{name: "bench", args: "[--sockets 1000,20000] [--days 7] [--quick] [--json]",
 			doc: "measure what recording and asking cost, against ss, netstat and others", define: bench, topic: "cost", examples: []string{

@@ -2,15 +2,18 @@
 package glossary
 
 import (
-	_ "embed"
+	"cmp"
+	"embed"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
-//go:embed words.txt
-var text string
+//go:embed *.txt
+var texts embed.FS
 
 // An Entry says what a word means. Fields are empty where there is nothing to say.
 type Entry struct {
@@ -21,6 +24,9 @@ type Entry struct {
 	Worry  string   `json:"worry,omitempty"`  // when to
 	Next   string   `json:"next,omitempty"`   // what to look at: a SELECT
 	Also   []string `json:"also,omitempty"`   // other spellings
+
+	HereSQL string   `json:"-"` // gives how it stands with that on the machine of a recording, as one sentence; "": nothing to measure
+	Sources []string `json:"-"` // of the recorder, that this rests on
 }
 
 // parse reads entries: lines "key: value", and an empty line behind each entry.
@@ -41,10 +47,12 @@ func parse(text string) ([]Entry, error) {
 		case !ok || value == "" || value != strings.TrimSpace(value), (key == "word") != (e.Word == ""):
 			return nil, fmt.Errorf("line %d: %q", i+1, line)
 		}
-		field, known := map[string]*string{"word": &e.Word, "kind": &e.Kind, "what": &e.What, "normal": &e.Normal, "worry": &e.Worry, "next": &e.Next}[key]
+		field, known := map[string]*string{"word": &e.Word, "kind": &e.Kind, "what": &e.What, "normal": &e.Normal, "worry": &e.Worry, "next": &e.Next, "here": &e.HereSQL}[key]
 		switch {
 		case key == "also" && e.Also == nil:
 			e.Also = strings.Split(value, ", ")
+		case key == "sources" && e.Sources == nil:
+			e.Sources = strings.Split(value, ", ")
 		case !known || *field != "":
 			return nil, fmt.Errorf("line %d: %q", i+1, line)
 		default:
@@ -54,29 +62,44 @@ func parse(text string) ([]Entry, error) {
 	return all, nil
 }
 
-// written are the entries of the text. A test holds it well-formed.
-func written() []Entry {
-	all, err := parse(text)
+// written are the entries of the texts. A test holds them well-formed.
+var written = sync.OnceValue(func() []Entry {
+	var all []Entry
+	files, err := texts.ReadDir(".")
+	for _, f := range files {
+		text, rerr := texts.ReadFile(f.Name())
+		entries, perr := parse(string(text))
+		if err = cmp.Or(err, rerr, perr); err == nil {
+			all = append(all, entries...)
+		}
+	}
 	if err != nil {
 		return nil
 	}
 	return all
-}
+})
 
 // groups are those of counters whose words other groups share; see Counter.
-var groups = []string{"TcpExt", "MPTcpExt", "IpExt", "Icmp6", "Icmp", "Ip6", "Ip", "Tcp", "UdpLite6", "UdpLite", "Udp6", "Udp"}
+var groups = []string{"TcpExt", "MPTcpExt", "IpExt", "Icmp6", "Icmp", "Ip6", "Ip", "Tcp", "UdpLite6", "UdpLite", "Udp6", "Udp", "ndisc_cache"}
 
 // Find gives the entries of a word, in any case and spelling: several counters may have one name.
 func Find(word string) []Entry {
 	var found []Entry
 	add := func(e Entry) {
-		if !slices.ContainsFunc(found, func(f Entry) bool { return f.Word == e.Word }) {
-			found = append(found, e)
+		if !slices.ContainsFunc(found, func(f Entry) bool { return f.Word == e.Word && f.Kind == e.Kind }) {
+			found = append(found, measured(e))
 		}
 	}
 	all := written()
+	word, setting := ofInterface(word)
+	if everywhere.MatchString(word) {
+		word = "0.0.0.0"
+	}
 	for _, e := range all {
 		if e.Kind != "counter" && (strings.EqualFold(e.Word, word) || slices.ContainsFunc(e.Also, func(a string) bool { return strings.EqualFold(a, word) })) {
+			if setting != "" {
+				e.Word = setting
+			}
 			add(e)
 		}
 	}
@@ -95,14 +118,54 @@ func Find(word string) []Entry {
 		}
 	}
 	reason := strings.TrimPrefix(strings.ToUpper(word), "SKB_DROP_REASON_")
-	if what := Drop(reason); what != "" {
-		add(Entry{Word: reason, Kind: "drop reason", What: what, Next: "SELECT * FROM packet_drops_now WHERE reason = '" + reason + "'"})
+	if Drop(reason) != "" {
+		add(dropEntry(reason))
 	}
 	return found
 }
 
+// everywhere is a socket that listens on every address, as netstat and ss write it: with any port.
+var everywhere = regexp.MustCompile(`^(0\.0\.0\.0|\*|\[::\]|::):(\d+|\*|[a-z][a-z0-9-]*)$`)
+
+// FindIn gives the entries of the words in a phrase: of "677 in Recv-Q ESTABLISHED" both. Words such as up and local, which are of common language, too, are passed over.
+func FindIn(phrase string) []Entry {
+	var found []Entry
+	for _, word := range strings.Fields(phrase) {
+		entries := Find(word)
+		if len(entries) == 0 {
+			entries = Find(strings.Trim(word, "?.,;()\"'`"))
+		}
+		for _, e := range entries {
+			if strings.Trim(word, "abcdefghijklmnopqrstuvwxyz") == "" && !slices.Contains([]string{"state", "column", "counter", "setting", "term"}, e.Kind) {
+				continue
+			}
+			if !slices.ContainsFunc(found, func(f Entry) bool { return f.Word == e.Word && f.Kind == e.Kind }) {
+				found = append(found, e)
+			}
+		}
+	}
+	return found
+}
+
+// ofInterface is the word for a setting of one interface: of all of them, which means the same; and that setting itself.
+func ofInterface(word string) (all, setting string) {
+	family, rest, is := strings.Cut(word, ".conf.")
+	i := strings.LastIndexByte(rest, '.')
+	if !is || i < 0 || family != "net.ipv4" && family != "net.ipv6" {
+		return word, ""
+	}
+	return family + ".conf.all" + rest[i:], word
+}
+
 func counterEntry(all []Entry, group, name string) Entry {
 	e := Entry{Word: group + "." + name, Kind: "counter"}
+	for base, others := range sharers { // a group that shares sentences shares the rest, too
+		if slices.Contains(others, group) {
+			if i := slices.IndexFunc(all, func(w Entry) bool { return w.Word == base+"."+name }); i >= 0 {
+				e.Normal, e.Worry, e.Next = all[i].Normal, all[i].Worry, all[i].Next
+			}
+		}
+	}
 	if i := slices.IndexFunc(all, func(w Entry) bool { return w.Word == e.Word }); i >= 0 {
 		e = all[i]
 	}
@@ -111,6 +174,38 @@ func counterEntry(all []Entry, group, name string) Entry {
 }
 
 func counterNames() []string { return slices.Sorted(maps.Keys(counterWords)) }
+
+// sharers are the groups of counters that take the words of another.
+var sharers = map[string][]string{"Ip": {"Ip6"}, "IpExt": {"Ip6"}, "Icmp": {"Icmp6"}, "Udp": {"Udp6", "UdpLite", "UdpLite6"}, "arp_cache": {"ndisc_cache"}}
+
+// All are all entries, each with the spellings that people use.
+func All() []Entry {
+	all := written()
+	entries := slices.DeleteFunc(slices.Clone(all), func(e Entry) bool { return e.Kind == "counter" })
+	for i, e := range entries {
+		entries[i] = measured(e)
+	}
+	for _, key := range counterNames() {
+		group, name, _ := strings.Cut(key, ".")
+		e := measured(counterEntry(all, group, name))
+		e.Also = []string{group + name, name}
+		for _, other := range sharers[group] {
+			if counterWords[other+"."+name] == "" && counterWords[group+"."+name] == Counter(other, name) {
+				e.Also = append(e.Also, other+name)
+			}
+		}
+		entries = append(entries, e)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(dropReasons)) {
+		entries = append(entries, dropEntry(reason))
+	}
+	return entries
+}
+
+func dropEntry(reason string) Entry {
+	return measured(Entry{Word: reason, Kind: "drop reason", What: Drop(reason),
+		Next: "SELECT * FROM packet_drops_now WHERE reason = '" + reason + "'"})
+}
 
 // Words are all words that Find knows, without their other spellings.
 func Words() []string {
