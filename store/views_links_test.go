@@ -25,6 +25,7 @@ func TestLinksPeersAndFirstSeen(t *testing.T) {
 	procs, socks, closes := NewSet(all, Processes), NewSet(all, Sockets), NewLog(all, Closes)
 	links, arp := NewSet(all, Interfaces), NewSet(all, Neighbors)
 	programs := map[string]Ref{}
+	var ssh Ref
 	sample := func(at int, put func()) {
 		t.Helper()
 		up := time.Duration(at) * time.Second
@@ -65,23 +66,27 @@ func TestLinksPeersAndFirstSeen(t *testing.T) {
 	}
 	// Two days: a service that was asked on the first, and one in the hour before the window, whose hour is not over.
 	const day, hour = 86400, 3600
-	for h := range 48 {
+	for h := range 50 {
 		sample(h*hour+60, always)
 		sample(h*hour+120, func() {
 			always()
 			if h == 3 {
 				short(h*hour+100, "app", "8.8.4.4", 443, 10, true)
 			}
+			if h == 48 { // of a day that is not over
+				short(h*hour+100, "app", "9.9.9.9", 443, 10, true)
+			}
 		})
 		tidyUp(t, w)
 	}
-	const now = 2 * day
+	const now = 2*day + 2*hour
 	sample(now+60, func() { always(); short(now+50, "app", "100.64.0.7", 443, 10, true) })
 	// The window: from now+600 on.
 	sample(now+600, func() {
 		always()
 		tcp(1, 10, "app", "127.0.0.1", 40001, "127.0.0.1", 5432, "out", 500, 50, 10)
 		tcp(1, 11, "db", "127.0.0.1", 5432, "127.0.0.1", 40001, "in", 50, 500, 0) // not accepted yet
+		tcp(1, 20, "app", "10.0.0.5", 40009, "10.0.7.9", 80, "out", 100, 0, 20)
 	})
 	sample(now+660, func() {
 		always()
@@ -102,12 +107,21 @@ func TestLinksPeersAndFirstSeen(t *testing.T) {
 		always()
 		tcp(1, 10, "app", "127.0.0.1", 40001, "127.0.0.1", 5432, "out", 900, 90, 10)
 		tcp(1, 11, "db", "127.0.0.1", 5432, "127.0.0.1", 40001, "in", 90, 900, 11)
+		tcp(1, 21, "app", "10.0.0.5", 40009, "10.0.7.9", 80, "out", 50, 0, 21) // another, from the same port
+		listen(23, "proxy", "0.0.0.0", 45000)
+		tcp(1, 24, "proxy", "10.0.0.5", 45000, "10.0.7.7", 1000, "", 5, 6, 24) // nobody saw it being made, but something listens there
+		short(now+713, "app", "9.9.9.9", 443, 5, true)
 		for i := range 3 {
 			short(now+700+i, "app", "8.8.4.4", 443, 100, true)
 		}
 		short(now+710, "app", "100.64.0.7", 443, 5, true)
 		short(now+711, "app", "2001:db8::9", 443, 1, true)
 		short(now+712, "sshd", "198.18.0.1", 22, 1, false)
+		ssh = socks.Put(SocketID{NetNS: Of(1), Proto: "tcp", Family: Of(4), LocalAddr: "10.0.0.5", LocalPort: Of(22), RemoteAddr: "203.0.113.9", RemotePort: Of(50123), Inode: Of(3), Cookie: Of(3)},
+			Socket{State: "ESTABLISHED", Process: programs["sshd"], OwnerHow: "fd", Direction: "in", BytesSent: Of(1000), BytesReceived: Of(100)}).Ref()
+	})
+	sample(now+780, func() { // after the window
+		closes.Add((now+750)*time.Second, Close{Socket: ssh, BytesSent: Of(99_999), BytesReceived: Of(99_999)})
 	})
 	if err := w.Close(context.Background()); err != nil {
 		t.Fatal(err)
@@ -122,29 +136,38 @@ func TestLinksPeersAndFirstSeen(t *testing.T) {
 	table := func(query string) string { return strings.Join(texts(t, db, query), "\n") }
 	for _, c := range []struct{ query, want string }{
 		{`SELECT concat_ws(' ', coalesce(from_comm, '-'), coalesce(from_container, '-'), from_addr, '>', coalesce(to_comm, '-'), to_addr, proto, port, here, guessed, connections, opened, coalesce(bytes_sent, '-'), coalesce(bytes_received, '-'),
-			CAST(first AS INTEGER) - 1700179200, CAST(last AS INTEGER) - 1700179200) FROM temp.links ORDER BY to_addr, from_addr, port, here`,
-			`- - 198.18.0.1 > sshd 10.0.0.5 tcp 22 to 0 1 1 2 1 712 712
+			CAST(first AS INTEGER) - 1700186400, CAST(last AS INTEGER) - 1700186400) FROM temp.links ORDER BY to_addr, from_addr, port, here`,
+			`- - 10.0.7.7 > proxy 10.0.0.5 tcp 45000 to 0 1 1 6 5 720 720
+- - 198.18.0.1 > sshd 10.0.0.5 tcp 22 to 0 1 1 2 1 712 712
 - - 203.0.113.9 > sshd 10.0.0.5 tcp 22 to 0 1 0 0 0 600 720
+app - 10.0.0.5 > - 10.0.7.9 tcp 80 from 0 2 1 50 0 600 720
 app - 10.0.0.5 > - 100.64.0.7 tcp 443 from 0 1 1 5 10 709 710
 app - 127.0.0.1 > db 127.0.0.1 tcp 5432 both 0 1 0 400 40 600 720
 - - 127.0.0.1 > - 127.0.0.1 tcp 5432 from 1 1 1 0 0 660 660
 web c0ffee 172.17.0.2 > proxy 172.17.0.1 tcp 8080 both 0 1 1 9000 10 660 660
 app - 10.0.0.5 > - 2001:db8::9 tcp 443 from 0 1 1 1 2 710 711
-app - 10.0.0.5 > - 8.8.4.4 tcp 443 from 0 3 3 300 600 699 702`},
+app - 10.0.0.5 > - 8.8.4.4 tcp 443 from 0 3 3 300 600 699 702
+app - 10.0.0.5 > - 9.9.9.9 tcp 443 from 0 1 1 5 10 712 713`},
 		{`SELECT concat_ws(' ', remote_addr, class, programs, services, connections, opened, bytes_sent, bytes_received, round(first_seen - 1700006400, 1), round(last_seen - 1700006400, 1), known_since - 1700006400, maybe_before) FROM temp.peers ORDER BY remote_addr`,
-			`100.64.0.7 shared app out tcp 443 1 1 5 10 172849.5 173510.0 0.0 0
-198.18.0.1 reserved sshd tcp 22 1 1 1 2 173512.0 173512.0 0.0 0
-2001:db8::9 documentation app out tcp 443 1 1 1 2 173510.5 173511.0 0.0 0
-203.0.113.9 documentation sshd tcp 22 1 0 0 0 60.0 173520.0 0.0 0
-8.8.4.4 public app out tcp 443 3 3 300 600 10900.0 173502.0 0.0 0`},
+			`10.0.7.7 private proxy tcp 45000 1 1 5 6 180720.0 180720.0 0.0 0
+10.0.7.9 private app out tcp 80 2 1 50 0 180600.0 180720.0 0.0 0
+100.64.0.7 shared app out tcp 443 1 1 5 10 180049.5 180710.0 0.0 0
+198.18.0.1 reserved sshd tcp 22 1 1 1 2 180712.0 180712.0 0.0 0
+2001:db8::9 documentation app out tcp 443 1 1 1 2 180710.5 180711.0 0.0 0
+203.0.113.9 documentation sshd tcp 22 1 0 0 0 60.0 180720.0 0.0 0
+8.8.4.4 public app out tcp 443 3 3 300 600 10900.0 180702.0 0.0 0
+9.9.9.9 public app out tcp 443 1 1 5 10 172900.0 180713.0 0.0 0`},
 		{`SELECT concat_ws(' ', round(ts - 1700006400, 1), kind, what) FROM temp.first_seen`,
-			`173460.0 interface docker0
-173460.0 listener tcp 0.0.0.0:5432 of db
-173460.0 listener tcp 172.17.0.1:8080 of proxy
-173460.0 neighbor 02:00:00:00:00:77 as 10.0.0.77 on eth0
-173460.0 program /tmp/new (new)
-173510.5 peer 2001:db8::9 (documentation) out tcp 443 with app
-173512.0 peer 198.18.0.1 (reserved) tcp 22 with sshd`},
+			`180600.0 peer 10.0.7.9 (private) out tcp 80 with app
+180660.0 interface docker0
+180660.0 listener tcp 0.0.0.0:5432 of db
+180660.0 listener tcp 172.17.0.1:8080 of proxy
+180660.0 neighbor 02:00:00:00:00:77 as 10.0.0.77 on eth0
+180660.0 program /tmp/new (new)
+180710.5 peer 2001:db8::9 (documentation) out tcp 443 with app
+180712.0 peer 198.18.0.1 (reserved) tcp 22 with sshd
+180720.0 listener tcp 0.0.0.0:45000 of proxy
+180720.0 peer 10.0.7.7 (private) tcp 45000 with proxy`},
 	} {
 		if diff := cmp.Diff(c.want, table(c.query)); diff != "" {
 			t.Errorf("%s (- want, + got)\n%s", c.query, diff)
