@@ -38,6 +38,7 @@ func TestSlowPath(t *testing.T) {
 		{"thirty times as long", way{before: many(1*ms, 4), now: many(30*ms, 5)}, "30.0 ms, and took 1.0 ms at the same time the day before (half of 5 connections, and of 4)"},
 		{"of connections that no sample saw", way{before: many(1*ms, 4), now: many(30*ms, 5), short: true}, "30.0 ms, and took 1.0 ms at the same time the day before (half of 5 connections, and of 4)"},
 		{"half of them", way{before: []int{1 * ms, 2 * ms, 3 * ms, 90 * ms}, now: []int{1 * ms, 12 * ms, 40 * ms}}, "12.0 ms, and took 2.0 ms"},
+		{"half of five", way{before: []int{1 * ms, 2 * ms, 3 * ms, 80 * ms, 90 * ms}, now: []int{1 * ms, 14 * ms, 40 * ms}}, "14.0 ms, and took 3.0 ms"},
 		{"three times and 10 ms, just", way{before: many(5*ms, 3), now: many(15*ms, 3)}, "15.0 ms, and took 5.0 ms"},
 		{"not three times", way{before: many(20*ms, 3), now: many(59*ms, 3)}, ""},
 		{"not 10 ms", way{before: many(100, 3), now: many(10*ms+99, 3)}, ""},
