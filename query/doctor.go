@@ -21,6 +21,7 @@ type Diagnosis struct {
 	Faults     int       `json:"faults"`
 	Warnings   int       `json:"warnings"`
 	Infos      int       `json:"infos"`
+	Known      int       `json:"known"`       // findings left out, because an earlier run said them
 	Samples    int64     `json:"samples"`     // that were looked at
 	Expected   int64     `json:"expected"`    // that there should be
 	UnwatchedS float64   `json:"unwatched_s"` // how long of the window nobody looked
@@ -299,6 +300,12 @@ func (d *Diagnosis) Verdict() string {
 	found := "nothing found"
 	if len(parts) > 0 {
 		found = strings.Join(parts, ", ")
+	}
+	switch {
+	case d.Known > 0 && len(parts) == 0:
+		found = "nothing new since the last run, which said " + plural(int64(d.Known), "finding") + ", found again"
+	case d.Known > 0:
+		found += " more than the last run said"
 	}
 	return fmt.Sprintf("%s %s; looked at %s of %s", found, when, count(d.Samples), plural(d.Expected, "sample"))
 }

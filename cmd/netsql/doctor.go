@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -143,9 +144,9 @@ func writeTurns(d *query.Diagnosis, before, now map[string]query.Finding, std st
 			return err
 		}
 	}
-	for key, f := range before {
+	for _, key := range slices.Sorted(maps.Keys(before)) {
 		if _, is := now[key]; !is && !asJSON {
-			if _, err := fmt.Fprintf(std.out, "over: %s\n", query.Safe(f.What)); err != nil {
+			if _, err := fmt.Fprintf(std.out, "over: %s\n", query.Safe(before[key].What)); err != nil {
 				return err
 			}
 		}
@@ -171,7 +172,9 @@ func leaveNew(d *query.Diagnosis) error {
 	for _, f := range d.Findings {
 		fmt.Fprintf(&b, "%q\n", f.Key())
 	}
+	all := len(d.Findings)
 	d.Findings = slices.DeleteFunc(d.Findings, func(f query.Finding) bool { return said[fmt.Sprintf("%q", f.Key())] })
+	d.Known = all - len(d.Findings)
 	d.Count()
 	return writeSaid(path, b.String())
 }

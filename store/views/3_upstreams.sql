@@ -29,43 +29,49 @@ w AS MATERIALIZED (
     FROM (SELECT 0 AS day, since, until FROM "window" UNION ALL SELECT 1, since - 86400, until - 86400 FROM "window")),
 -- The last span in the window of each socket that was there: those that ended in it, and those that were there at its end.
 seen AS (
-  SELECT day, a, until, s.id, s.first_sample, p.tuple, p.rtt_us, p.busy
+  SELECT day, a, until, s.id, s.first_sample, s.netns, s.remote_addr, s.remote_port, p.tuple, p.rtt_us, p.busy
     FROM w CROSS JOIN socket s ON s.last_sample BETWEEN a AND z - 1 CROSS JOIN socket_span p ON p.id = s.last_sample << 32 | s.id
    WHERE s.proto = 'tcp' AND s.remote_port > 0
   UNION ALL
-  SELECT day, a, until, s.id, s.first_sample, p.tuple, p.rtt_us, p.busy
+  SELECT day, a, until, s.id, s.first_sample, s.netns, s.remote_addr, s.remote_port, p.tuple, p.rtt_us, p.busy
     FROM w CROSS JOIN socket_span p ON p.id BETWEEN z << 32 AND ((z + K_sockets) << 32) - 1 AND (p.id >> 32) - p.length <= z CROSS JOIN socket s ON s.id = p.id & 4294967295
    WHERE s.proto = 'tcp' AND s.remote_port > 0
   UNION ALL
-  SELECT day, a, until, s.id, s.first_sample, p.tuple, p.rtt_us, p.busy
+  SELECT day, a, until, s.id, s.first_sample, s.netns, s.remote_addr, s.remote_port, p.tuple, p.rtt_us, p.busy
     FROM w CROSS JOIN socket_open p ON p.from_sample <= z CROSS JOIN socket s ON s.id = p.subject
    WHERE s.proto = 'tcp' AND s.remote_port > 0),
 one AS (
-  SELECT day, s.netns, coalesce(c.process, d.process, t.process) AS process, s.remote_addr, s.remote_port,
+  SELECT day, p.netns, coalesce(c.process, d.process, t.process) AS process, p.remote_addr, p.remote_port,
          p.first_sample > p.a OR p.first_sample = p.a AND c.ts - c.lived_us / 1e6 >= (SELECT since FROM "window") - 86400 * day AS attempt,
          coalesce(c.outcome, d.outcome) AS outcome, t.state <> 'SYN_SENT' AS came, c.connect_us, coalesce(c.rtt_us, p.rtt_us) AS rtt_us,
          coalesce(c.retransmits, t.retransmits) AS retransmits, nullif(p.busy & 4294967295, 4294967295) AS busy, nullif(p.busy >> 32 & 4294967295, 4294967295) AS rwnd, t.sndbuf_limited_ms AS sndbuf
-    FROM seen p CROSS JOIN socket s ON s.id = p.id CROSS JOIN socket_tuple t ON t.id = p.tuple AND t.state <> 'LISTEN'
+    FROM seen p CROSS JOIN socket_tuple t ON t.id = p.tuple AND t.state <> 'LISTEN'
     LEFT JOIN close c ON c.socket = p.id AND c.ts <= p.until LEFT JOIN close_tuple d ON d.id = c.tuple
    WHERE t.direction = 'out' OR c.lived_us IS NOT NULL
   UNION ALL
   SELECT day, c.netns, c.process, c.remote_addr, c.remote_port, 1, outcome, outcome IS NULL, connect_us, rtt_us, retransmits, NULL, NULL, NULL
     FROM w CROSS JOIN WHOLE_close c ON c.ts BETWEEN since AND until
    WHERE c.socket IS NULL AND c.proto = 'tcp' AND c.remote_port > 0 AND (c.lived_us IS NOT NULL OR c.connect_us IS NOT NULL)),
-ranked AS (
-  SELECT o.*, r.comm, count(rtt_us) OVER peer AS rtts, count(connect_us) OVER peer AS connects,
-         row_number() OVER (PARTITION BY day, o.netns, r.comm, remote_addr, remote_port ORDER BY rtt_us NULLS LAST) AS rtt_rank,
-         row_number() OVER (PARTITION BY day, o.netns, r.comm, remote_addr, remote_port ORDER BY connect_us NULLS LAST) AS connect_rank
-    FROM one o LEFT JOIN process r ON r.id = o.process
-  WINDOW peer AS (PARTITION BY day, o.netns, r.comm, remote_addr, remote_port)),
-summed AS (
-  SELECT day, netns, comm, remote_addr, remote_port, count(*) AS connections, total(attempt) AS attempts, total(attempt AND outcome IS 'refused') AS refused,
+-- All are sorted three times by the service and its client, which is most of the time that the view takes: one text is compared faster than five columns,
+-- and what is sorted for a rank is narrow.
+keyed AS MATERIALIZED (
+  SELECT remote_addr || ' ' || remote_port || ' ' || coalesce(o.netns, '') || ' ' || day || coalesce(':' || r.comm, '') AS service, o.*, r.comm
+    FROM one o LEFT JOIN process r ON r.id = o.process),
+connects AS (
+  SELECT service, min(CASE WHEN took >= 0.5 THEN connect_us END) / 1000.0 AS p50, min(CASE WHEN took >= 0.95 THEN connect_us END) / 1000.0 AS p95
+    FROM (SELECT service, connect_us, cume_dist() OVER (PARTITION BY service ORDER BY connect_us) AS took FROM keyed WHERE connect_us IS NOT NULL) GROUP BY service),
+rtts AS (
+  SELECT service, min(CASE WHEN took >= 0.5 THEN rtt_us END) / 1000.0 AS p50, min(CASE WHEN took >= 0.95 THEN rtt_us END) / 1000.0 AS p95
+    FROM (SELECT service, rtt_us, cume_dist() OVER (PARTITION BY service ORDER BY rtt_us) AS took FROM keyed WHERE rtt_us IS NOT NULL) GROUP BY service),
+counted AS (
+  SELECT service, day, netns, comm, remote_addr, remote_port, count(*) AS connections, total(attempt) AS attempts, total(attempt AND outcome IS 'refused') AS refused,
          total(attempt AND outcome IS 'unanswered') AS unanswered, total(outcome LIKE 'reset%') AS reset,
          total(attempt AND CASE WHEN outcome IN ('refused', 'unanswered', 'no local port') THEN 0 ELSE outcome IS NOT NULL OR came END) AS established,
-         max(CASE WHEN connect_rank = (connects * 50 + 99) / 100 THEN connect_us END) / 1000.0 AS connect_p50, max(CASE WHEN connect_rank = (connects * 95 + 99) / 100 THEN connect_us END) / 1000.0 AS connect_p95,
-         max(CASE WHEN rtt_rank = (rtts * 50 + 99) / 100 THEN rtt_us END) / 1000.0 AS rtt_p50, max(CASE WHEN rtt_rank = (rtts * 95 + 99) / 100 THEN rtt_us END) / 1000.0 AS rtt_p95,
          sum(retransmits) AS retransmits, CASE WHEN sum(busy) > 0 THEN CASE WHEN 2 * total(rwnd) >= sum(busy) THEN 'them' WHEN 2 * total(sndbuf) >= sum(busy) THEN 'us' ELSE 'path' END END AS limited_by
-    FROM ranked GROUP BY day, netns, comm, remote_addr, remote_port)
+    FROM keyed GROUP BY service),
+summed AS MATERIALIZED (
+  SELECT n.*, c.p50 AS connect_p50, c.p95 AS connect_p95, t.p50 AS rtt_p50, t.p95 AS rtt_p95
+    FROM counted n LEFT JOIN connects c ON c.service = n.service LEFT JOIN rtts t ON t.service = n.service)
 SELECT n.netns, n.comm, n.remote_addr, n.remote_port, n.connections, CAST(n.attempts AS INTEGER) AS attempts, CAST(n.refused AS INTEGER) AS refused, CAST(n.unanswered AS INTEGER) AS unanswered,
        CAST(n.reset AS INTEGER) AS reset, CAST(n.established AS INTEGER) AS established, n.connect_p50 AS connect_p50_ms, n.connect_p95 AS connect_p95_ms, n.rtt_p50 AS rtt_p50_ms, n.rtt_p95 AS rtt_p95_ms, n.retransmits, n.limited_by,
        CASE WHEN w.z >= w.a THEN CAST(coalesce(b.attempts, 0) AS INTEGER) END AS attempts_before, CASE WHEN w.z >= w.a THEN CAST(coalesce(b.refused + b.unanswered, 0) AS INTEGER) END AS failed_before,
