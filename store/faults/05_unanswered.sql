@@ -9,6 +9,6 @@ SELECT iif(failed >= 3 AND failed * 5 >= failed + worked + other_worked, 'fault'
                coalesce((SELECT sum(c.amount) FROM EPISODES c WHERE c.symptom = 'connected' AND c.netns IS u.netns AND c.comm IS u.comm AND c.remote_addr = u.remote_addr AND c.remote_port = u.remote_port), 0) AS worked,
                coalesce((SELECT sum(c.amount) FROM EPISODES c WHERE c.symptom = 'connected' AND c.netns IS u.netns AND c.comm IS u.comm AND c.remote_addr <> u.remote_addr AND c.remote_port = u.remote_port), 0) * 2 AS other_worked
           FROM EPISODES u
-         WHERE u.symptom IN ('unanswered', 'SYN_SENT')
+         WHERE u.symptom IN ('unanswered', 'SYN_SENT') AND u.remote_addr IS NOT NULL
            AND NOT EXISTS (SELECT 1 FROM EPISODES l WHERE l.symptom IN ('listener drops', 'accept queue full') AND l.local_port = u.remote_port AND l.since <= u.last AND l.last >= u.since - 60)
          GROUP BY u.netns, u.comm, u.remote_addr, u.remote_port)
