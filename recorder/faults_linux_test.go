@@ -384,7 +384,7 @@ var planted = []struct {
 		for range 2 {
 			l := f.listen("127.0.0.1", port, 100)
 			for range 4 {
-				for range 8 {
+				for range 20 {
 					c, s := f.pair(l, "127.0.0.1", port)
 					f.shut(c) // so that TIME_WAIT is at this end
 					eventually(f.t, "the other end to be told", func() bool { n, err := unix.Read(s, make([]byte, 1)); return n == 0 && err == nil })
@@ -619,6 +619,7 @@ var planted = []struct {
 		f.t.Cleanup(func() { c.Close() })
 		for range 8 {
 			c.Write([]byte("x"))
+			f.connect("192.0.2.1", 80)
 			eventually(f.t, "the neighbour to be looked for", func() bool {
 				return strings.Contains(kerneltest.Command(f.t, "ip", "neigh", "show"), "10.9.0.254")
 			})
@@ -634,6 +635,41 @@ var planted = []struct {
 		ip(f.t, "route add default via 10.9.0.254")
 		f.look(2)
 		return []string{"IPv4", "via 10.9.0.254"}
+	}},
+	{"a default route that comes when the network is up", "", false, func(f *faultRun) []string {
+		f.look(3)
+		f.gateway("10.9.0.254")
+		f.look(4)
+		return nil
+	}},
+	{"a program on this machine that reads a little now and then", "", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		c, s := f.pair(l, "127.0.0.1", port)
+		f.look(1)
+		writeAll(c, 20<<20)
+		f.probed(c)
+		for range 5 {
+			f.look(6)
+			unix.Read(s, make([]byte, 1000))
+		}
+		return nil
+	}},
+	{"a peer that is gone and is connected to", "dead peer", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		c, s := f.pair(l, "127.0.0.1", port)
+		writeAll(c, 100)
+		eventually(f.t, "the data", func() bool { n, _ := unix.Read(s, make([]byte, 1000)); return n > 0 })
+		f.look(1)
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport %d drop", port))
+		writeAll(c, 1000)
+		f.triedAgain(c)
+		for range 9 {
+			f.connect("127.0.0.1", port)
+			f.look(1)
+		}
+		return []string{fmt.Sprint("127.0.0.1 port ", port), f.comm()}
 	}},
 	{"no default route at any time", "", false, func(f *faultRun) []string {
 		f.look(8)
@@ -706,12 +742,15 @@ var planted = []struct {
 		l := f.listen("127.0.0.1", port, 100)
 		f.look(1)
 		for range 14 {
-			for range 60 + f.rand.IntN(10) {
+			told, n := f.sockets.closes[0].received, 60+f.rand.IntN(10)
+			before := told()
+			for range n {
 				c, s := f.pair(l, "127.0.0.1", port)
 				unix.SetsockoptLinger(s, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 				f.shut(s)
 				f.shut(c)
 			}
+			eventually(f.t, "the closes to be told", func() bool { return told() >= before+2*n })
 			f.look(1)
 		}
 		return []string{f.comm()}
@@ -1029,7 +1068,7 @@ func TestFaults(t *testing.T) {
 					return
 				}
 				if len(got) != 1 || got[0]["fault"] != p.fault {
-					t.Fatalf("found %v, want the fault %s once; symptoms: %v", got, p.fault, f.rows("SELECT symptom, local_port, remote_addr, dev, samples, amount, most_total, rises FROM symptom_episodes"))
+					t.Fatalf("found %v, want the fault %s once; symptoms: %v; gaps: %v; closes: %v", got, p.fault, f.rows("SELECT symptom, local_port, remote_addr, dev, samples, amount, most_total, rises FROM symptom_episodes"), f.rows("SELECT * FROM gaps"), f.rows("SELECT ts,outcome,count(*) FROM closed_sockets group by 1,2"))
 				}
 				for _, text := range says {
 					if !strings.Contains(got[0]["what"].(string), text) {
