@@ -410,6 +410,39 @@ var planted = []struct {
 		}
 		return []string{fmt.Sprint("127.0.0.5 port ", port), f.comm()}
 	}},
+	{"a firewall that drops what goes to a port", "unanswered", false, func(f *faultRun) []string {
+		port := f.port()
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport %d drop", port))
+		f.look(1)
+		for range 6 {
+			for i := range 8 {
+				f.connect(fmt.Sprint("127.0.0.", 5+i), port)
+			}
+			f.look(1)
+		}
+		return []string{fmt.Sprintf("8 addresses, such as 127.0.0.10 port %d", port), f.comm(), "of 48 attempts"}
+	}},
+	{"peers that are gone at once", "dead peer", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("0.0.0.0", port, 100)
+		var ends []int
+		for i := range 6 {
+			c, s := f.pair(l, fmt.Sprint("127.0.0.", 5+i), port)
+			writeAll(c, 100)
+			eventually(f.t, "the data", func() bool { n, _ := unix.Read(s, make([]byte, 1000)); return n > 0 })
+			ends = append(ends, c)
+		}
+		f.look(1)
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport %d drop", port))
+		for _, c := range ends {
+			writeAll(c, 1000)
+		}
+		for _, c := range ends {
+			f.triedAgain(c)
+		}
+		f.look(9)
+		return []string{"6 peers, such as 127.0.0.10, do not", f.comm(), "6 connections"}
+	}},
 	{"one connection of many that is not answered", "", false, func(f *faultRun) []string {
 		port := f.port()
 		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in ip daddr 127.0.0.5 tcp dport %d drop", port))
