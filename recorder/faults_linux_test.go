@@ -1078,8 +1078,8 @@ func (f *faultRun) tunnel(name, addr string) (carrier func(on bool)) {
 // TestFaults: each fault is found, once, with who it is; and what looks like one is not, with the recorder started again meanwhile where the seed is even.
 func TestFaults(t *testing.T) {
 	seeds := uint64(2)
-	if os.Getenv("NETSQL_LONG") != "" {
-		seeds = 3
+	if os.Getenv("NETSQL_LONG") == "2" {
+		seeds = 6
 	}
 	for _, p := range planted {
 		for seed := uint64(1); seed <= seeds; seed++ {
