@@ -235,6 +235,9 @@ func drainSocket(fd int) {
 }
 
 // planted are faults, and what they must not be taken for: those have the fault "".
+//
+// Not planted is what a network namespace has no limit of its own for: connections that are tracked (nf_conntrack_max is read-only there), neighbours, orphans
+// and the memory of TCP; what needs a module that not every kernel has: bonds; and what needs a card.
 var planted = []struct {
 	name, fault string
 	traced      bool                              // it needs that the kernel tells how connections end
