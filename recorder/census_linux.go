@@ -15,13 +15,16 @@ import (
 // namespaces. So nothing is dumped where there is nothing, as in most of a hundred containers.
 //
 // The numbers are those that the kernel keeps for itself (sock_prot_inuse_add): of TCP sockets that are in its tables, so
-// neither those that are bound only nor TIME_WAIT, which sockstat has; of the others all.
+// neither those that are bound only nor TIME_WAIT, which sockstat has; of the others all. Half-open connections are counted nowhere: there are none where
+// no segment came.
 type census struct {
 	file   *procFile
 	gen    uint32 // the sample that it is of
 	known  bool
 	counts map[string]int // by the names of /proc/net/protocols
 	waits  int            // TCP sockets in TIME_WAIT
+
+	segments int // TCP segments that had come by the last dump of TCP
 
 	subflows, listeners [2]int // of MPTCP, of IPv4 and IPv6, that this sample's dump of TCP has shown
 	read                uint16 // which of rareKinds are read, a bit for each
@@ -136,10 +139,32 @@ func (s *sockets) scopeOf(p *protocol) dumpScope {
 	case p.census.waits > 0:
 	case n == 0:
 		return noDump
+	case p.census.segmentsCame(p.ns): // a half-open connection may be among what they made
 	case n == p.listening()+p.second.listening():
 		return listenersDump
 	}
 	return wholeDump
+}
+
+// segmentsCame reports whether TCP segments came since it was asked last, or that is not known.
+func (c *census) segmentsCame(ns namespace) bool {
+	before := c.segments
+	c.segments = -1
+	text, err := c.file.read(ns.proc + "/net/snmp")
+	if err != nil {
+		return true
+	}
+	const name, place = "\nTcp: ", 9 // InSegs; new counters come behind the old ones
+	_, text, _ = bytes.Cut(text, []byte(name))
+	_, text, _ = bytes.Cut(text, []byte(name)) // the values follow the names
+	for range place {
+		_, text = nextField(text)
+	}
+	word, _ := nextField(text)
+	if n, err := strconv.Atoi(string(word)); err == nil {
+		c.segments = n
+	}
+	return c.segments < 0 || c.segments != before
 }
 
 // listening is how many sockets are known of that listen; -1000 where others are known.

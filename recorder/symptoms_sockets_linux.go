@@ -18,7 +18,7 @@ const (
 
 const (
 	// manyRequests is how many half-open connections a listener may have before it is told.
-	manyRequests = 16
+	manyRequests = 8
 	// closesSoon is for how long a program may take to close a connection that the other end has closed, while it sends nothing.
 	closesSoon = 5 * time.Second
 	// triesWithoutAnswer is how often data was sent again without any answer before that is told.
@@ -221,18 +221,22 @@ func (s *sockets) lookAtAll(p *protocol) {
 	if p.proto != "tcp" {
 		return
 	}
-	var requests map[uint16]int64
+	type to struct {
+		process store.Ref
+		port    uint16
+	}
+	var requests map[to]int64
 	for _, e := range p.seen {
 		if e.Rec.State == sockdiag.StateSynRecv {
 			if requests == nil {
-				requests = map[uint16]int64{}
+				requests = map[to]int64{}
 			}
-			requests[e.Rec.SPort]++
+			requests[to{e.shown.process, e.Rec.SPort}]++
 		}
 	}
-	for port, n := range requests {
+	for to, n := range requests {
 		if n >= manyRequests {
-			p.symptoms.holds(store.SymptomID{Symptom: "SYN_RECV", LocalPort: store.Of(port)}, n, 0)
+			p.symptoms.holds(store.SymptomID{Symptom: "SYN_RECV", Process: to.process, LocalPort: store.Of(to.port)}, n, 0)
 		}
 	}
 }
@@ -319,7 +323,7 @@ func (s *sockets) lookAtClose(p *protocol, end *closeEvent, e *socket, process s
 	}
 	ends, known := end.between()
 	fails := what > outcomeEstablished
-	if !known || !fails && e != nil {
+	if !known || !fails && e != nil && !e.Rec.IsRemains() {
 		return // a sample saw it being established
 	}
 	id := store.SymptomID{Process: process, Symptom: what.String()}

@@ -75,6 +75,9 @@ func TestFindingsOfSymptoms(t *testing.T) {
 		{"a link is full for a minute", [][]seenSymptom{seenIn(dev("link full tx"), 95, 100, upto(10, 75)...)}, "link full/warning", "eth0 was full for 65 s: 95 % of its speed, sending"},
 		{"a burst of half a minute", [][]seenSymptom{seenIn(dev("link full tx"), 95, 100, upto(10, 40)...)}, "", ""},
 		{"old duplicates alone, by reordering", [][]seenSymptom{seenIn(of("PAWSEstab"), 5, 0, 10, 11)}, "", ""},
+		{"a program resets, and nobody else", [][]seenSymptom{seenIn(of("OutRsts"), 60, 0, upto(10, 30)...), seenIn(SymptomID{NetNS: Of(1), Symptom: "reset by us", LocalPort: Of(443)}, 60, 0, upto(10, 30)...)}, "resets/info", "reset 1260 connections in 20 s"},
+		{"a health check resets now and then, beside clients that are refused in a burst", [][]seenSymptom{seenIn(of("OutRsts"), 60, 0, 40, 55), seenIn(SymptomID{NetNS: Of(1), Symptom: "reset by us", LocalPort: Of(443)}, 2, 0, upto(10, 80)...)}, "", ""},
+		{"a peer whose window is closed for six seconds", [][]seenSymptom{seenIn(SymptomID{NetNS: Of(1), Symptom: "zero window", LocalPort: Of(443), RemoteAddr: "192.0.2.1"}, 1, 6, 40, 46)}, "", ""},
 		{"a few file descriptors are left", [][]seenSymptom{seenIn(machine("descriptors"), 970, 1000, 10, 11)}, "descriptors/warning", "970 of 1000"},
 		{"a large limit reached to four fifths", [][]seenSymptom{seenIn(machine("descriptors"), 850, 1000, upto(10, 50)...)}, "", ""},
 	} {

@@ -43,7 +43,6 @@ func tidyUp(t *testing.T, w *Writer) (steps int) {
 // With limits a recording of many short-lived sockets and processes stands still in every table, whatever comes and goes.
 func TestNothingGrowsForEver(t *testing.T) {
 	onlyLong(t)
-	onlyLong(t)
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "still.db")
 	w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"},

@@ -1,14 +1,22 @@
 -- Which program connects to whom in vain, without any answer?
-SELECT iif(failed >= 3 AND failed * 5 >= failed + worked + other_worked, 'fault', NULL) AS severity, 'likely' AS sure, since, nullif(until, 0) AS until, last, netns,
-       printf('%s got no answer from %s port %d: %d of %d attempts to connect', coalesce(who, 'A program'), remote_addr, remote_port, failed, failed + worked) AS what,
-       who, pid, comm, NULL AS local_port, remote_addr, remote_port, NULL AS dev, first_symptom AS symptom,
-       printf('SELECT opened, closed, comm, pid, local_port, state, outcome FROM connections WHERE remote_addr = ''%s'' AND remote_port = %d ORDER BY opened', remote_addr, remote_port) AS evidence,
+--
+-- One whose other family of addresses is answered is none. Where the gateway is silent or the peer is gone, that is the fault: see fault_gateway and fault_dead_peer.
+SELECT 'fault' AS severity, 'likely' AS sure, min(since) AS since, nullif(max(coalesce(until, 1e12)) % 1e12, 0) AS until, max(last) AS last, netns,
+       printf('%s got no answer from %s port %d: %d of %d attempts to connect', coalesce(who, 'A program'), iif(count(*) = 1, remote_addr, printf('%d addresses, such as %s', count(*), min(remote_addr))), remote_port,
+         sum(failed), sum(failed + worked)) AS what,
+       who, pid, comm, NULL AS local_port, iif(count(*) = 1, remote_addr, NULL) AS remote_addr, remote_port, NULL AS dev, first_symptom AS symptom,
+       'SELECT opened, closed, comm, pid, remote_addr, local_port, state, outcome FROM connections WHERE ' || iif(count(*) = 1, printf('remote_addr = ''%s'' AND ', remote_addr), '') || printf('remote_port = %d ORDER BY opened', remote_port) AS evidence,
        'See whether the host is up and on the way: SELECT * FROM fault_gateway, FROM fault_default_route; a firewall that drops gives no answer either.' AS next
-  FROM (SELECT min(u.symptom) AS first_symptom, u.netns, u.comm, u.who, u.pid, u.remote_addr, u.remote_port, min(u.since) AS since, max(u.last) AS last, max(coalesce(u.until, 1e12)) % 1e12 AS until,
-               max(total(iif(u.symptom = 'unanswered', u.amount, 0)), max(iif(u.symptom = 'SYN_SENT' AND u.most_total >= 3, u.most, 0))) AS failed,
-               coalesce((SELECT sum(c.amount) FROM EPISODES c WHERE c.symptom = 'connected' AND c.netns IS u.netns AND c.comm IS u.comm AND c.remote_addr = u.remote_addr AND c.remote_port = u.remote_port), 0) AS worked,
-               coalesce((SELECT sum(c.amount) FROM EPISODES c WHERE c.symptom = 'connected' AND c.netns IS u.netns AND c.comm IS u.comm AND c.remote_addr <> u.remote_addr AND c.remote_port = u.remote_port), 0) * 2 AS other_worked
-          FROM EPISODES u
-         WHERE u.symptom IN ('unanswered', 'SYN_SENT')
-           AND NOT EXISTS (SELECT 1 FROM EPISODES l WHERE l.symptom IN ('listener drops', 'accept queue full') AND l.local_port = u.remote_port AND l.since <= u.last AND l.last >= u.since - 60)
-         GROUP BY u.netns, u.comm, u.remote_addr, u.remote_port)
+  FROM (SELECT *, count(*) OVER (PARTITION BY netns, comm, remote_port) AS addresses
+          FROM (SELECT min(u.symptom) AS first_symptom, u.netns, u.comm, u.who, u.pid, u.remote_addr, u.remote_port, min(u.since) AS since, max(u.last) AS last, nullif(max(coalesce(u.until, 1e12)) % 1e12, 0) AS until,
+                       max(total(iif(u.symptom = 'unanswered', u.amount, 0)), max(iif(u.symptom = 'SYN_SENT' AND u.most_total >= 3, u.most, 0))) AS failed,
+                       coalesce((SELECT sum(c.amount) FROM EPISODES c WHERE c.symptom = 'connected' AND c.netns IS u.netns AND c.comm IS u.comm AND c.remote_addr = u.remote_addr AND c.remote_port = u.remote_port), 0) AS worked,
+                       coalesce((SELECT sum(c.amount * iif((c.remote_addr LIKE '%:%') <> (u.remote_addr LIKE '%:%'), 10, 2)) FROM EPISODES c WHERE c.symptom = 'connected' AND c.netns IS u.netns AND c.comm IS u.comm AND c.remote_addr <> u.remote_addr AND c.remote_port = u.remote_port), 0) AS other_worked
+                  FROM EPISODES u
+                 WHERE u.symptom IN ('unanswered', 'SYN_SENT') AND u.remote_addr IS NOT NULL
+                   AND NOT EXISTS (SELECT 1 FROM EPISODES l WHERE l.symptom IN ('listener drops', 'accept queue full') AND l.local_port = u.remote_port AND l.since <= u.last AND l.last >= u.since - 60)
+                   AND NOT EXISTS (SELECT 1 FROM EPISODES g WHERE g.symptom = 'gateway unreachable' AND g.samples > 1 AND g.netns IS u.netns AND g.since <= u.last AND g.last >= u.since AND u.remote_addr NOT LIKE '127.%')
+                   AND NOT EXISTS (SELECT 1 FROM EPISODES d WHERE d.symptom = 'unacknowledged' AND d.samples > 1 AND d.most_total >= 3 AND d.netns IS u.netns AND d.remote_addr = u.remote_addr AND d.since <= u.last AND d.last >= u.since)
+                 GROUP BY u.netns, u.comm, u.remote_addr, u.remote_port)
+         WHERE failed >= 3 AND failed * 5 >= failed + worked + other_worked)
+ GROUP BY netns, comm, remote_port, iif(addresses > 3, NULL, remote_addr)

@@ -11,4 +11,4 @@ SELECT iif(r.amount >= 3 AND r.samples > 1 AND r.amount * 5 >= r.amount + coales
   FROM EPISODES r
   LEFT JOIN (SELECT netns, comm, remote_addr, remote_port, sum(amount) AS n, max(last) AS last FROM EPISODES WHERE symptom = 'connected' GROUP BY 1, 2, 3, 4) c
     ON c.netns IS r.netns AND c.comm IS r.comm AND c.remote_addr = r.remote_addr AND c.remote_port = r.remote_port
- WHERE r.symptom = 'refused'
+ WHERE r.symptom = 'refused' AND r.remote_addr IS NOT NULL

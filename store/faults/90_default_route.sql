@@ -8,7 +8,9 @@ SELECT 'fault' AS severity, iif(o.amount > 0, 'certain', 'likely') AS sure, g.si
        printf('SELECT ts, change, dst, gateway, dev, was, now FROM route_changes WHERE ts BETWEEN %d AND %d AND dst IN (''0.0.0.0/0'', ''::/0'', ''0.0.0.0/1'', ''::/1'')', g.since - 2, g.last + 2) AS evidence,
        'See what removed it: a link that went down takes its routes along (SELECT * FROM interface_changes), else DHCP, a VPN or a person.' AS next
   FROM (SELECT netns, family, count(*) AS n, min(ts) AS since, nullif(max(coalesce(r.until, 1e15)), 1e15) AS until, max(coalesce(r.until, w.until)) AS last, max(what) AS what, sum(coalesce(r.until, w.until) - ts) AS seconds
-          FROM default_route_gaps r CROSS JOIN "window" w WHERE coalesce(r.until, w.until) - ts >= 1 GROUP BY netns, family
+          FROM default_route_gaps r CROSS JOIN "window" w WHERE coalesce(r.until, w.until) - ts >= 1
+                  AND (what IS NOT NULL OR ts <= (SELECT min(ts) FROM sample WHERE ts >= w.since) AND ts > (SELECT min(ts) FROM sample)) -- else nobody saw that there had been one
+         GROUP BY netns, family
          HAVING NOT (count(*) >= 3 AND max(coalesce(r.until, w.until)) - min(ts) <= 200 * count(*))) g
   LEFT JOIN (SELECT netns, symptom, sum(amount) AS amount FROM EPISODES WHERE symptom IN ('Ip.OutNoRoutes', 'Ip6.OutNoRoutes') GROUP BY 1, 2) o
     ON o.symptom = iif(g.family = 6, 'Ip6.OutNoRoutes', 'Ip.OutNoRoutes') AND o.netns IS g.netns
