@@ -938,6 +938,39 @@ var planted = []struct {
 		f.look(askDriverAgain + 2)
 		return []string{"tap5 runs at 100 Mbit/s and ran at 1000 before"}
 	}},
+	{"a link that is full", "link full", false, func(f *faultRun) []string {
+		f.fill(70)
+		return []string{"tap5", "sending"}
+	}},
+	{"a link that was full for half a minute", "", false, func(f *faultRun) []string {
+		f.fill(30)
+		f.look(5)
+		return nil
+	}},
+}
+
+// fill sends for so many samples as much as a link of 10 Mbit/s takes.
+func (f *faultRun) fill(samples int) {
+	f.t.Helper()
+	f.tunnel("tap5", "10.8.0.1/24")
+	kerneltest.Command(f.t, "ethtool", strings.Fields("-s tap5 speed 10 duplex full autoneg off")...)
+	ip(f.t, "neigh add 10.8.0.9 lladdr 02:00:00:00:00:09 dev tap5")
+	unix.SetNonblock(f.wire, true)
+	c, err := net.Dial("udp4", "10.8.0.9:9")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { c.Close() })
+	f.look(2)
+	for range samples {
+		for range 18 + f.rand.IntN(3) {
+			for range 50 {
+				c.Write(make([]byte, 1400))
+			}
+			drainSocket(f.wire)
+		}
+		f.look(1)
+	}
 }
 
 // flooded sends half-open connections to a port, from addresses that do not answer.
@@ -1067,6 +1100,7 @@ func (f *faultRun) tunnel(name, addr string) (carrier func(on bool)) {
 	}
 	ip(f.t, "addr add "+addr+" dev "+name)
 	ip(f.t, "link set "+name+" up")
+	f.wire = fd
 	return func(on bool) {
 		value := 0
 		if on {

@@ -533,13 +533,13 @@ func (m *peerModel) checkFrom(db *sql.DB, l Level, from float64) {
 func TestTooManyPeers(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "peers.db")
-	w, err := Create(t.Context(), Options{Path: path, Interval: time.Minute, Boot: Boot{ID: "b"}, Limits: Limits{MaxSize: 64 << 15}})
+	w, err := Create(t.Context(), Options{Path: path, Interval: time.Minute, Boot: Boot{ID: "b"}, Limits: Limits{MaxSize: 96 << 15}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	src := w.Source("all")
 	closes := NewLog(src, Closes)
-	const most = 64 // what that size lets be
+	const most = 96 // what that size lets be
 	sent, n, up := 0, 0, time.Duration(0)
 	hour := func(peers ...string) {
 		up = up.Truncate(time.Hour) + 2*time.Hour
