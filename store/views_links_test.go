@@ -99,6 +99,9 @@ func TestLinksPeersAndFirstSeen(t *testing.T) {
 		listen(16, "db", "0.0.0.0", 5432)
 		links.Put(InterfaceID{NetNS: Of(1), IfIndex: Of(3), Name: "docker0"}, Interface{})
 		arp.Put(NeighborID{NetNS: Of(1), Dev: "eth0", Family: Of(4), Addr: "10.0.0.77"}, Neighbor{MAC: "02:00:00:00:00:77", State: "REACHABLE"})
+		arp.Put(NeighborID{NetNS: Of(1), Dev: "eth0", Family: Of(6), Addr: "ff02::2"}, Neighbor{MAC: "33:33:00:00:00:02", State: "NOARP"})
+		arp.Put(NeighborID{NetNS: Of(1), Dev: "eth0", Family: Of(4), Addr: "224.0.0.251"}, Neighbor{MAC: "01:00:5e:00:00:fb", State: "NOARP"})
+		arp.Put(NeighborID{NetNS: Of(1), Dev: "lo", Family: Of(4), Addr: "0.0.0.0"}, Neighbor{MAC: "00:00:00:00:00:00", State: "NOARP"})
 		arp.Put(NeighborID{NetNS: Of(1), Dev: "eth0", Family: Of(6), Addr: "fe80::1"}, Neighbor{MAC: "02:00:00:00:00:01", State: "REACHABLE"})
 		procs.Put(ProcessID{PID: Of(40), Started: 6, Comm: "new", Exe: "/tmp/new"}, Process{})
 		procs.Put(ProcessID{PID: Of(41), Started: 6, Comm: "app", Exe: "/usr/bin/app"}, Process{}) // another process of a program that is known
@@ -111,6 +114,7 @@ func TestLinksPeersAndFirstSeen(t *testing.T) {
 		listen(23, "proxy", "0.0.0.0", 45000)
 		tcp(1, 24, "proxy", "10.0.0.5", 45000, "10.0.7.7", 1000, "", 5, 6, 24) // nobody saw it being made, but something listens there
 		short(now+713, "app", "9.9.9.9", 443, 5, true)
+		short(now+714, "sshd", "9.9.9.9", 22, 6, false)
 		for i := range 3 {
 			short(now+700+i, "app", "8.8.4.4", 443, 100, true)
 		}
@@ -140,6 +144,7 @@ func TestLinksPeersAndFirstSeen(t *testing.T) {
 			`- - 10.0.7.7 > proxy 10.0.0.5 tcp 45000 to 0 1 1 6 5 720 720
 - - 198.18.0.1 > sshd 10.0.0.5 tcp 22 to 0 1 1 2 1 712 712
 - - 203.0.113.9 > sshd 10.0.0.5 tcp 22 to 0 1 0 0 0 600 720
+- - 9.9.9.9 > sshd 10.0.0.5 tcp 22 to 0 1 1 12 6 714 714
 app - 10.0.0.5 > - 10.0.7.9 tcp 80 from 0 2 1 50 0 600 720
 app - 10.0.0.5 > - 100.64.0.7 tcp 443 from 0 1 1 5 10 709 710
 app - 127.0.0.1 > db 127.0.0.1 tcp 5432 both 0 1 0 400 40 600 720
@@ -156,7 +161,7 @@ app - 10.0.0.5 > - 9.9.9.9 tcp 443 from 0 1 1 5 10 712 713`},
 2001:db8::9 documentation app out tcp 443 1 1 1 2 180710.5 180711.0 0.0 0
 203.0.113.9 documentation sshd tcp 22 1 0 0 0 60.0 180720.0 0.0 0
 8.8.4.4 public app out tcp 443 3 3 300 600 10900.0 180702.0 0.0 0
-9.9.9.9 public app out tcp 443 1 1 5 10 172900.0 180713.0 0.0 0`},
+9.9.9.9 public sshd, app tcp 22, out tcp 443 2 2 11 22 172900.0 180714.0 0.0 0`},
 		{`SELECT concat_ws(' ', round(ts - 1700006400, 1), kind, what) FROM temp.first_seen`,
 			`180600.0 peer 10.0.7.9 (private) out tcp 80 with app
 180660.0 interface docker0

@@ -27,7 +27,7 @@ program AS MATERIALIZED (
 device AS MATERIALIZED (
   SELECT t.mac, min(n.first_sample) AS first_sample, min(n.id) AS id
     FROM neighbor n CROSS JOIN neighbor_tuple t ON t.id = coalesce((SELECT tuple FROM neighbor_open WHERE subject = n.id), (SELECT tuple FROM neighbor_span WHERE id = n.last_sample << 32 | n.id))
-   WHERE t.mac IS NOT NULL GROUP BY t.mac)
+   WHERE t.mac <> '00:00:00:00:00:00' AND t.mac NOT LIKE '33:33:%' AND t.mac NOT LIKE '01:00:5e:%' GROUP BY t.mac) -- those are of groups
 SELECT l.first_seen AS ts, 'listener' AS kind, l.proto || ' ' || coalesce(CASE WHEN l.local_addr LIKE '%:%' THEN '[' || l.local_addr || ']' ELSE l.local_addr END || ':' || l.local_port, l.path) || coalesce(' of ' || l.comm, '') AS what,
        l.comm, (SELECT exe FROM process WHERE pid = l.pid AND comm = l.comm ORDER BY id DESC LIMIT 1) AS exe, l.pid, l.proto, l.local_addr, l.local_port, NULL AS remote_addr, l.dev, w.known_since, 0 AS maybe_before
   FROM w CROSS JOIN listeners l

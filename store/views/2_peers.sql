@@ -18,8 +18,8 @@ known AS MATERIALIZED (
   SELECT min((SELECT min(ts) FROM sample), coalesce((SELECT min(ts) FROM period_1h), 1e12), coalesce((SELECT min(ts) FROM period_1d), 1e12)) AS since, (SELECT day FROM peer_upto) AS day,
          (SELECT sample FROM peer_upto) AS upto, coalesce((SELECT ts FROM sample WHERE id >= (SELECT sample FROM peer_upto) ORDER BY id LIMIT 1), 0) AS upto_ts),
 there AS MATERIALIZED (
-  SELECT iif(here = 'from', to_addr, from_addr) AS remote_addr, group_concat(DISTINCT coalesce(iif(here = 'from', from_comm, to_comm), '?')) AS programs,
-         group_concat(DISTINCT iif(here = 'from', 'out ', '') || proto || ' ' || port) AS services, sum(connections) AS connections, sum(opened) AS opened,
+  SELECT iif(here = 'from', to_addr, from_addr) AS remote_addr, replace(group_concat(DISTINCT coalesce(iif(here = 'from', from_comm, to_comm), '?')), ',', ', ') AS programs,
+         replace(group_concat(DISTINCT iif(here = 'from', 'out ', '') || proto || ' ' || port), ',', ', ') AS services, sum(connections) AS connections, sum(opened) AS opened,
          sum(iif(here = 'from', bytes_sent, bytes_received)) AS bytes_sent, sum(iif(here = 'from', bytes_received, bytes_sent)) AS bytes_received, min(first) AS first, max(last) AS last
     FROM links WHERE here <> 'both' AND from_addr NOT LIKE '127.%' AND from_addr <> '::1' GROUP BY 1),
 -- Who was there before the window, at times that are not summed up yet.
