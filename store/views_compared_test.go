@@ -18,6 +18,7 @@ type anHour struct {
 	refused  int                // connections to the database
 	lost     int                // of 1,000 segments to the API that are sent again
 	services map[string]bool    // that the application connects to
+	failing  int                // of the many to the API, those that are refused
 	clients  int                // connections from outside
 	stuck    int                // connections in CLOSE_WAIT
 	sent     float64            // bytes of the backup in a sample
@@ -115,7 +116,11 @@ func TestComparedNeedsBothTimes(t *testing.T) {
 	}
 	changed := usualHour()
 	changed.settings["net.core.somaxconn"], changed.rules = "128", -1 // the rules are not read
+	changed.failing = 4 // of 84: less than 8 of 25, which are at 84
 	db = twoHours(t, rand.New(rand.NewPCG(1, 1)), usualHour(), changed)
+	if got := texts(t, db, "SELECT what || ' ' || (unusual BETWEEN 40 AND 65) FROM temp.compared WHERE kind = 'failed connections'"); len(got) != 1 || got[0] != "app to 203.0.113.50 port 443: 4 of 84 connections failed, were 0 1" {
+		t.Errorf("a few of many failed: %q", got)
+	}
 	if got := texts(t, db, "SELECT kind FROM temp.compared WHERE kind IN ('setting', 'rule')"); len(got) != 1 || got[0] != "setting" {
 		t.Errorf("a setting has changed, and the rules were not read: %q", got)
 	}
@@ -189,6 +194,9 @@ func twoHours(t *testing.T, random *rand.Rand, was, now *anHour) *sql.DB {
 				}
 				if h.new != "" && i%3 == 0 {
 					short("app", h.new, 4444, true, Close{Outcome: "established", RTT: ms(30)})
+				}
+				if i < h.failing {
+					short("app", "203.0.113.50", 443, true, Close{Outcome: "refused"})
 				}
 				for range 2 {
 					short("app", "203.0.113.50", 443, true, Close{Outcome: "established", RTT: ms(h.rtt["203.0.113.50"]), Connect: ms(h.rtt["203.0.113.50"]), SegsOut: Of(1000), Retransmits: Of(h.lost + random.IntN(2))})

@@ -74,7 +74,8 @@ talked AS (
   SELECT CASE i WHEN 0 THEN 100 * (1 - min(rtt, rtt_was) * min(rtt, rtt_was) / (max(rtt, rtt_was) * max(rtt, rtt_was))) * (min(n, n_was) + (direction = 'out')) / (min(n, n_was) + 2.0) * abs(rtt - rtt_was) / (abs(rtt - rtt_was) + 0.5)
                      * iif(n_was > 1 AND rtt BETWEEN least_was AND most_was, 0.6, 1)
                 WHEN 1 THEN 95 * (1 - min(connect, connect_was) * min(connect, connect_was) / (max(connect, connect_was) * max(connect, connect_was))) * (min(n, n_was) + (direction = 'out')) / (min(n, n_was) + 2.0) * abs(connect - connect_was) / (abs(connect - connect_was) + 0.5)
-                WHEN 2 THEN iif(abs(failed - failed_was) >= 3, 100 * (1 - (min(failed, failed_was) + 1.0) / (max(failed, failed_was) + 1.0)) * iif(failed > failed_was, 1, 0.5), 0)
+                WHEN 2 THEN iif(abs(failed - failed_was) >= 3, 100 * (1 - (min(failed, failed_was) + 1.0) / (max(failed, failed_was) + 1.0))
+                     * max(coalesce(failed / (failed + 0.02 * n), 0), coalesce(failed_was / (failed_was + 0.02 * n_was), 0)) * iif(failed > failed_was, 1, 0.5), 0) -- few of many are less
                 WHEN 3 THEN iif(min(segs, segs_was) >= 100 AND max(again, again_was) >= 5, 100 * (1 - (min(lost, lost_was) + 0.001) / (max(lost, lost_was) + 0.001)) * max(again, again_was) / (max(again, again_was) + 5.0), 0)
                 WHEN 4 THEN iif((n > 0) <> (n_was > 0), iif(direction = 'out', 65, 60) + 20.0 * max(n, n_was) / (max(n, n_was) + 10) - iif(others > 1, 50 - 60.0 / others, 0), 0)
                 ELSE iif(nth = 1 AND min(all_n, all_was) > 0 AND max(all_n, all_was) >= 2 * min(all_n, all_was), 90 * (1 - min(all_n, all_was) / max(all_n, all_was)) * abs(all_n - all_was) / (abs(all_n - all_was) + 10.0), 0) END AS unusual,
