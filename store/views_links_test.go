@@ -113,6 +113,15 @@ func TestLinksPeersAndFirstSeen(t *testing.T) {
 		tcp(1, 21, "app", "10.0.0.5", 40009, "10.0.7.9", 80, "out", 50, 0, 21) // another, from the same port
 		listen(23, "proxy", "0.0.0.0", 45000)
 		tcp(1, 24, "proxy", "10.0.0.5", 45000, "10.0.7.7", 1000, "", 5, 6, 24) // nobody saw it being made, but something listens there
+		udp := func(cookie int, comm, local string, port int, remote string, rport int) {
+			socks.Put(SocketID{NetNS: Of(1), Proto: "udp", Family: Of(4), LocalAddr: local, LocalPort: Of(port), RemoteAddr: remote, RemotePort: Of(rport), Cookie: Of(cookie)}, Socket{State: "ESTABLISHED", Process: programs[comm], OwnerHow: "fd"})
+		}
+		udp(30, "proxy", "127.0.0.53", 53, "0.0.0.0", 0)
+		udp(31, "app", "127.0.0.1", 40500, "127.0.0.53", 53)
+		udp(32, "app", "127.0.0.1", 40501, "127.0.0.54", 54) // which of two has it is not known
+		udp(33, "proxy", "127.0.0.54", 54, "0.0.0.0", 0)
+		udp(34, "sshd", "127.0.0.54", 54, "0.0.0.0", 0)
+		udp(35, "app", "10.0.0.5", 40502, "10.0.0.53", 53) // of another machine
 		short(now+713, "app", "9.9.9.9", 443, 5, true)
 		short(now+714, "sshd", "9.9.9.9", 22, 6, false)
 		for i := range 3 {
@@ -145,16 +154,20 @@ func TestLinksPeersAndFirstSeen(t *testing.T) {
 - - 198.18.0.1 > sshd 10.0.0.5 tcp 22 to 0 1 1 2 1 712 712
 - - 203.0.113.9 > sshd 10.0.0.5 tcp 22 to 0 1 0 0 0 600 720
 - - 9.9.9.9 > sshd 10.0.0.5 tcp 22 to 0 1 1 12 6 714 714
+app - 10.0.0.5 > - 10.0.0.53 udp 53 from 1 1 1 - - 720 720
 app - 10.0.0.5 > - 10.0.7.9 tcp 80 from 0 2 1 50 0 600 720
 app - 10.0.0.5 > - 100.64.0.7 tcp 443 from 0 1 1 5 10 709 710
 app - 127.0.0.1 > db 127.0.0.1 tcp 5432 both 0 1 0 400 40 600 720
 - - 127.0.0.1 > - 127.0.0.1 tcp 5432 from 1 1 1 0 0 660 660
+app - 127.0.0.1 > proxy 127.0.0.53 udp 53 from 1 1 1 - - 720 720
+app - 127.0.0.1 > - 127.0.0.54 udp 54 from 1 1 1 - - 720 720
 web c0ffee 172.17.0.2 > proxy 172.17.0.1 tcp 8080 both 0 1 1 9000 10 660 660
 app - 10.0.0.5 > - 2001:db8::9 tcp 443 from 0 1 1 1 2 710 711
 app - 10.0.0.5 > - 8.8.4.4 tcp 443 from 0 3 3 300 600 699 702
 app - 10.0.0.5 > - 9.9.9.9 tcp 443 from 0 1 1 5 10 712 713`},
 		{`SELECT concat_ws(' ', remote_addr, class, programs, services, connections, opened, bytes_sent, bytes_received, round(first_seen - 1700006400, 1), round(last_seen - 1700006400, 1), known_since - 1700006400, maybe_before) FROM temp.peers ORDER BY remote_addr`,
-			`10.0.7.7 private proxy tcp 45000 1 1 5 6 180720.0 180720.0 0.0 0
+			`10.0.0.53 private app out udp 53 1 1 180720.0 180720.0 0.0 0
+10.0.7.7 private proxy tcp 45000 1 1 5 6 180720.0 180720.0 0.0 0
 10.0.7.9 private app out tcp 80 2 1 50 0 180600.0 180720.0 0.0 0
 100.64.0.7 shared app out tcp 443 1 1 5 10 180049.5 180710.0 0.0 0
 198.18.0.1 reserved sshd tcp 22 1 1 1 2 180712.0 180712.0 0.0 0
@@ -172,6 +185,10 @@ app - 10.0.0.5 > - 9.9.9.9 tcp 443 from 0 1 1 5 10 712 713`},
 180710.5 peer 2001:db8::9 (documentation) out tcp 443 with app
 180712.0 peer 198.18.0.1 (reserved) tcp 22 with sshd
 180720.0 listener tcp 0.0.0.0:45000 of proxy
+180720.0 listener udp 127.0.0.53:53 of proxy
+180720.0 listener udp 127.0.0.54:54 of proxy
+180720.0 listener udp 127.0.0.54:54 of sshd
+180720.0 peer 10.0.0.53 (private) out udp 53 with app
 180720.0 peer 10.0.7.7 (private) tcp 45000 with proxy`},
 	} {
 		if diff := cmp.Diff(c.want, table(c.query)); diff != "" {

@@ -5,12 +5,12 @@
 -- from_container: Container of that program.
 -- from_addr: Address that it connected from.
 -- to_netns: Inode number of the network namespace of the end that it connected to; NULL where that is not on this machine.
--- to_comm: Name of its program; NULL where that is not known.
+-- to_comm: Name of its program, also where that has the port and no socket of its own for the connection, as of UDP, and to_addr is loopback; NULL where it is not known.
 -- to_container: Container of that program.
 -- to_addr: Address that was connected to.
 -- proto: tcp or udp; of udp there are the connected sockets.
 -- port: Port of the service.
--- here: Which ends the recording saw on this machine: from, to or both. Behind NAT each end has other addresses, so that both are told as two rows.
+-- here: Of which ends a socket was seen on this machine: from, to or both. Behind NAT each end has other addresses, so that both are told as two rows.
 -- guessed: 1 where nobody saw which end connected: it is taken to be the one of the higher port. Else 0.
 -- connections (sockets): Connections that were there in the window; without those that only closed_counts has.
 -- opened (sockets): Of these, those that no sample saw before the window.
@@ -43,7 +43,8 @@ before AS MATERIALIZED (
   UNION ALL
   SELECT p.subject, p.bytes_sent, p.bytes_received FROM w CROSS JOIN socket_open p ON p.from_sample <= a),
 listening AS MATERIALIZED (
-  SELECT DISTINCT netns, proto, local_port FROM seen WHERE state = 'LISTEN' OR proto = 'udp' AND local_port > 0 AND remote_port = 0),
+  SELECT netns, proto, local_port, iif(min(coalesce(process, 0)) = max(process), min(process), NULL) AS process -- where it is one
+    FROM seen WHERE state = 'LISTEN' OR proto = 'udp' AND local_port > 0 AND remote_port = 0 GROUP BY netns, proto, local_port),
 -- An end of a connection in a row. It is one, whatever became known of it on the way (its inode, once it is accepted).
 ends AS (
   SELECT netns, proto, local_addr, local_port, remote_addr, remote_port, max(process) AS process, max(direction) AS direction, 1 AS connections, min(fresh) AS opened,
@@ -77,13 +78,17 @@ joined AS (
     FROM turned
    GROUP BY proto, iif(client, local_addr, remote_addr), iif(client, local_port, remote_port), iif(client, remote_addr, local_addr), iif(client, remote_port, local_port),
          iif(local_addr LIKE '127.%' OR local_addr = '::1', netns, 0)),
+-- An end of UDP that is not connected has no socket for the connection. On loopback it is what has the port.
+served AS MATERIALIZED (
+  SELECT j.*, coalesce(j.to_netns, g.netns) AS server_netns, coalesce(j.to_process, g.process) AS server_process
+    FROM joined j LEFT JOIN listening g ON NOT j.has_to AND (j.to_addr LIKE '127.%' OR j.to_addr = '::1') AND g.local_port = j.port AND g.netns = j.from_netns AND g.proto = j.proto),
 -- The container of each process of these.
 program AS MATERIALIZED (
   SELECT r.id, r.comm, (SELECT t.container_id FROM process_tuple t WHERE t.id = coalesce((SELECT tuple FROM process_open WHERE subject = r.id), (SELECT tuple FROM process_span WHERE id = r.last_sample << 32 | r.id))) AS container
-    FROM (SELECT from_process AS process FROM joined UNION SELECT to_process FROM joined) CROSS JOIN process r ON r.id = process)
-SELECT from_netns, f.comm AS from_comm, f.container AS from_container, from_addr, to_netns, t.comm AS to_comm, t.container AS to_container, to_addr, proto, port,
+    FROM (SELECT from_process AS process FROM served UNION SELECT server_process FROM served) CROSS JOIN process r ON r.id = process)
+SELECT from_netns, f.comm AS from_comm, f.container AS from_container, from_addr, server_netns AS to_netns, t.comm AS to_comm, t.container AS to_container, to_addr, proto, port,
        CASE WHEN has_from AND has_to THEN 'both' WHEN has_from THEN 'from' ELSE 'to' END AS here, guessed, CAST(sum(connections) AS INTEGER) AS connections, CAST(sum(opened) AS INTEGER) AS opened,
        sum(sent) AS bytes_sent, sum(received) AS bytes_received, min(first) AS first, max(last) AS last
-  FROM joined LEFT JOIN program f ON f.id = from_process LEFT JOIN program t ON t.id = to_process
- GROUP BY from_netns, f.comm, f.container, from_addr, to_netns, t.comm, t.container, to_addr, proto, port, has_from, has_to, guessed
+  FROM served LEFT JOIN program f ON f.id = from_process LEFT JOIN program t ON t.id = server_process
+ GROUP BY from_netns, f.comm, f.container, from_addr, server_netns, t.comm, t.container, to_addr, proto, port, has_from, has_to, guessed
  ORDER BY total(sent) + total(received) DESC, sum(connections) DESC
