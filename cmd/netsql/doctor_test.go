@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"netsql/query"
+	"netsql/store"
 )
 
 func found(faults ...string) *query.Diagnosis {
@@ -86,5 +89,85 @@ func TestDoctorWatchTellsTurns(t *testing.T) {
 		if got := string(text); !strings.Contains(got, c.want) || c.not != "" && strings.Contains(got, c.not) || c.want == "" && got != "" {
 			t.Errorf("%s: %q", c.name, got)
 		}
+	}
+}
+
+// doctor --watch follows a recording that grows: nothing at first, then a fault that comes, then its end. What it prints makes the recording go on.
+func TestDoctorWatchesARecordingThatGrows(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	path := filepath.Join(t.TempDir(), "grows.db")
+	w, err := store.Create(ctx, store.Options{Path: path, Interval: 10 * time.Second, Boot: store.Boot{ID: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := w.Source("symptoms")
+	signs := store.NewSet(source, store.Symptoms)
+	tick := 0
+	sample := func(drops int) {
+		tick++
+		up := time.Duration(tick) * 10 * time.Second
+		w.Begin(store.Clock{Wall: time.Unix(1_700_000_000, 0).Add(up), Uptime: up, Awake: up})
+		source.Read(func() error {
+			if drops > 0 {
+				signs.Put(store.SymptomID{NetNS: store.Of(1), Symptom: "ListenOverflows"}, store.Symptom{Amount: store.Of(drops), Total: store.Of(drops)})
+				signs.Put(store.SymptomID{NetNS: store.Of(1), Symptom: "listener drops", LocalPort: store.Of(8080)}, store.Symptom{Amount: store.Of(drops), Total: store.Of(3600)})
+			}
+			return nil
+		})
+		if err := w.Commit(ctx, store.Cost{}); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 5 {
+		sample(0)
+	}
+	r, err := query.Open(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	ended := make(chan error, 1)
+	go func() {
+		defer out.Close()
+		ended <- watchFindings(ctx, r, stdio{out: out}, time.Millisecond, false)
+	}()
+	var seen []string
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		line := lines.Text()
+		switch {
+		case strings.HasPrefix(line, "nothing found"):
+			seen = append(seen, "nothing")
+			for range 6 {
+				sample(50)
+			}
+		case strings.HasPrefix(line, "FAULT"):
+			seen = append(seen, "fault")
+			if !strings.Contains(line, "did not accept connections to port 8080") {
+				t.Error(line)
+			}
+			for range 40 { // the quiet after which it is over
+				sample(0)
+			}
+		case strings.HasPrefix(line, "over: "):
+			seen = append(seen, "over")
+			stop()
+		}
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got := strings.Join(seen, " "); got != "nothing fault over" {
+		t.Errorf("it told %q", got)
+	}
+	if err := w.Close(context.Background()); err != nil {
+		t.Error(err)
 	}
 }
