@@ -104,7 +104,10 @@ func watchFindings(ctx context.Context, r *query.Recording, std stdio, every tim
 	var before map[string]query.Finding
 	for {
 		d, err := query.Diagnose(ctx, r)
-		if err != nil {
+		switch {
+		case ctx.Err() != nil: // this is how it ends
+			return nil
+		case err != nil:
 			return err
 		}
 		now := map[string]query.Finding{}
