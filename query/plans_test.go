@@ -75,7 +75,7 @@ func TestPlansKeepToKeys(t *testing.T) {
 	// Lives of sockets are found by who they are, and which namespaces ever had a default route by all routes there were. What is new is not among all programs,
 	// interfaces and neighbours that were there, which are few beside the samples of them; peers ask the days from the first on, and whether there are networks.
 	// Of samples the first is read.
-	wholeViews := map[string]string{"socket_spans": "socket", "default_route_gaps": "route", "fault_default_route": "route sample", "findings": "route sample",
+	wholeViews := map[string]string{"socket_spans": "socket", "default_route_gaps": "route", "fault_default_route": "route sample", "findings": "route route_exception sample", "fault_mtu": "route_exception", "fault_dead_peer": "route_exception",
 		"peers": "peer_group peer_upto period_1d sample", "first_seen": "interface neighbor peer_group peer_upto period_1d process sample"}
 	moments := 0
 	for _, v := range store.Views() {

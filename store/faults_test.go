@@ -39,6 +39,9 @@ func TestFindingsOfSymptoms(t *testing.T) {
 	dev := func(name string) SymptomID { return SymptomID{NetNS: Of(1), Symptom: name, Dev: "eth0"} }
 	of := func(name string) SymptomID { return SymptomID{NetNS: Of(1), Symptom: name} }
 	machine := func(name string) SymptomID { return SymptomID{Symptom: name} }
+	peer := func(name string) SymptomID {
+		return SymptomID{NetNS: Of(1), Symptom: name, RemoteAddr: "192.0.2.7", RemotePort: Of(443)}
+	}
 	for _, c := range []struct {
 		name     string
 		symptoms [][]seenSymptom
@@ -78,6 +81,8 @@ func TestFindingsOfSymptoms(t *testing.T) {
 		{"a program resets, and nobody else", [][]seenSymptom{seenIn(of("OutRsts"), 60, 0, upto(10, 30)...), seenIn(SymptomID{NetNS: Of(1), Symptom: "reset by us", LocalPort: Of(443)}, 60, 0, upto(10, 30)...)}, "resets/info", "reset 1260 connections in 20 s"},
 		{"a health check resets now and then, beside clients that are refused in a burst", [][]seenSymptom{seenIn(of("OutRsts"), 60, 0, 40, 55), seenIn(SymptomID{NetNS: Of(1), Symptom: "reset by us", LocalPort: Of(443)}, 2, 0, upto(10, 80)...)}, "", ""},
 		{"a peer whose window is closed for six seconds", [][]seenSymptom{seenIn(SymptomID{NetNS: Of(1), Symptom: "zero window", LocalPort: Of(443), RemoteAddr: "192.0.2.1"}, 1, 6, 40, 46)}, "", ""},
+		{"a stall that ends when the kernel learns the MTU of the path (the test has it learn that of 192.0.2.8, too, a minute before)", [][]seenSymptom{seenIn(peer("unacknowledged"), 1, 6, upto(60, 66)...)}, "mtu/fault", "it takes 1300 bytes, as the kernel learnt in the end"},
+		{"a stall after the MTU was known already: the peer is gone", [][]seenSymptom{seenIn(SymptomID{NetNS: Of(1), Symptom: "unacknowledged", RemoteAddr: "192.0.2.8", RemotePort: Of(443)}, 1, 6, upto(60, 66)...)}, "dead peer/fault", "192.0.2.8"},
 		{"a few file descriptors are left", [][]seenSymptom{seenIn(machine("descriptors"), 970, 1000, 10, 11)}, "descriptors/warning", "970 of 1000"},
 		{"a large limit reached to four fifths", [][]seenSymptom{seenIn(machine("descriptors"), 850, 1000, upto(10, 50)...)}, "", ""},
 	} {
@@ -88,7 +93,7 @@ func TestFindingsOfSymptoms(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			set := NewSet(w.Source("symptoms"), Symptoms)
+			set, learnt := NewSet(w.Source("symptoms"), Symptoms), NewSet(w.Source("route_exceptions"), RouteExceptions)
 			for i := range 90 {
 				up := time.Duration(1000+i) * time.Second
 				w.Begin(Clock{Wall: time.Unix(1_700_000_000+int64(i), 0), Uptime: up, Awake: up})
@@ -102,6 +107,14 @@ func TestFindingsOfSymptoms(t *testing.T) {
 								}
 								set.Put(one.id, v)
 							}
+						}
+					}
+					return nil
+				})
+				learnt.source.Read(func() error {
+					for addr, since := range map[string]int{"192.0.2.7": 70, "192.0.2.8": 5} {
+						if i >= since {
+							learnt.Put(RouteExceptionID{NetNS: Of(1), Family: Of(4), Dst: addr}, RouteException{MTU: Of(1300)})
 						}
 					}
 					return nil

@@ -12,5 +12,8 @@ SELECT 'fault' AS severity, 'likely' AS sure, min(e.since) AS since, nullif(max(
           FROM EPISODES e WHERE e.symptom = 'unacknowledged'
            AND NOT EXISTS (SELECT 1 FROM EPISODES m WHERE m.symptom = 'large segments unacknowledged' AND m.netns IS e.netns AND m.remote_addr = e.remote_addr AND m.since <= e.last + 300 AND m.last >= e.since)
            AND NOT EXISTS (SELECT 1 FROM EPISODES g WHERE g.symptom = 'gateway unreachable' AND g.samples > 1 AND g.netns IS e.netns AND g.since <= e.last AND g.last >= e.since)
-           AND e.samples > 1 AND e.most_total >= 3) e
+           AND e.samples > 1 AND e.most_total >= 3
+           AND (SELECT min(t.mtu) FROM route_exception x CROSS JOIN sample m ON m.id = x.first_sample AND m.ts BETWEEN e.since AND e.last + 120
+          CROSS JOIN route_exception_tuple t ON t.id = coalesce((SELECT tuple FROM route_exception_open WHERE subject = x.id), (SELECT tuple FROM route_exception_span WHERE id = x.last_sample << 32 | x.id))
+         WHERE x.dst = e.remote_addr AND x.netns IS e.netns) IS NULL) e -- else see fault_mtu
  GROUP BY e.netns, e.comm, iif(peers > 3, NULL, e.remote_addr), iif(peers > 3, NULL, e.remote_port), iif(peers > 3, NULL, e.local_port)
