@@ -116,7 +116,7 @@ func TestComparedNeedsBothTimes(t *testing.T) {
 	}
 	changed := usualHour()
 	changed.settings["net.core.somaxconn"], changed.rules = "128", -1 // the rules are not read
-	changed.failing = 4 // of 84: less than 8 of 25, which are at 84
+	changed.failing = 4                                               // of 84: less than 8 of 25, which are at 84
 	db = twoHours(t, rand.New(rand.NewPCG(1, 1)), usualHour(), changed)
 	if got := texts(t, db, "SELECT what || ' ' || (unusual BETWEEN 40 AND 65) FROM temp.compared WHERE kind = 'failed connections'"); len(got) != 1 || got[0] != "app to 203.0.113.50 port 443: 4 of 84 connections failed, were 0 1" {
 		t.Errorf("a few of many failed: %q", got)
