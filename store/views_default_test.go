@@ -31,6 +31,8 @@ func TestDefaultRoutes(t *testing.T) {
 		7: "ddppkkdddx", // one of a policy table is none; a dead one neither; goes on
 		8: "dddddddddd", // all is well
 		9: "!!xx!!xxdd", // had one before anybody looked: it is known now
+
+		10: "bbbbbbbbbb", // a blackhole is none, so that it never had one
 	}
 	route := func(dst string, table, metric, nth int, dev string) RouteID {
 		return RouteID{Family: Of(4), TableID: Of(table), Dst: dst, TOS: Of(0), Metric: Of(metric), Dev: dev, Nth: Of(nth)}

@@ -10,6 +10,10 @@ SELECT 'fault' AS severity, iif(o.amount > 0, 'certain', 'likely') AS sure, g.si
   FROM (SELECT netns, family, count(*) AS n, min(ts) AS since, nullif(max(coalesce(r.until, 1e15)), 1e15) AS until, max(coalesce(r.until, w.until)) AS last, max(what) AS what, sum(coalesce(r.until, w.until) - ts) AS seconds
           FROM default_route_gaps r CROSS JOIN "window" w WHERE coalesce(r.until, w.until) - ts >= 1
                   AND (what IS NOT NULL OR ts <= (SELECT min(ts) FROM sample WHERE ts >= w.since) AND ts > (SELECT min(ts) FROM sample)) -- else nobody saw that there had been one
+                  AND (SELECT count(*) FROM route_event e WHERE e.ts BETWEEN r.ts - 300 AND coalesce(r.until, w.until) + 300 AND e.netns IS r.netns AND e.family = r.family AND change = 'removed'
+                          AND table_id IN (253, 254) AND dst GLOB '*/0') < 10
+                  AND NOT EXISTS (SELECT 1 FROM EPISODES c WHERE c.symptom = 'carrier changes' AND c.amount >= 4 AND c.netns IS r.netns AND r.what || ' ' LIKE '%dev ' || c.dev || ' %'
+                                     AND c.since <= coalesce(r.until, w.until) AND c.last >= r.ts - 60)
          GROUP BY netns, family
          HAVING NOT (count(*) >= 3 AND max(coalesce(r.until, w.until)) - min(ts) <= 200 * count(*))) g
   LEFT JOIN (SELECT netns, symptom, sum(amount) AS amount FROM EPISODES WHERE symptom IN ('Ip.OutNoRoutes', 'Ip6.OutNoRoutes') GROUP BY 1, 2) o

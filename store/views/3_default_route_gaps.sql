@@ -11,13 +11,13 @@ w AS MATERIALIZED (
   SELECT (SELECT id FROM sample WHERE ts >= since ORDER BY ts LIMIT 1) AS a, (SELECT id FROM sample WHERE ts <= until ORDER BY ts DESC LIMIT 1) AS z FROM "window"),
 -- Default routes that look-ups do not pass over, from sample f to l of the window. Tunnels that take over add two halves instead.
 held AS MATERIALIZED (
-  SELECT s.*, f, l, dst IN ('0.0.0.0/1', '::/1') AS low, dst IN ('128.0.0.0/1', '8000::/1') AS high, pref, nullif(protocol = 'ra' OR gateway IS NULL OR s.family = 4, 0) AS alone,
+  SELECT s.*, f, l, dst IN ('0.0.0.0/1', '::/1') AS low, dst IN ('128.0.0.0/1', '8000::/1') AS high,
          coalesce('via ' || gateway || ' ', '') || coalesce('dev ' || dev, nexthops, 'nhid ' || nhid, '') AS way
     FROM (SELECT id & 4294967295 AS subject, max((id >> 32) - length, a) AS f, min(id >> 32, z) AS l, tuple
             FROM w CROSS JOIN route_span ON id BETWEEN a << 32 AND ((z + K_routes) << 32) - 1 AND (id >> 32) - length <= z
           UNION ALL
           SELECT subject, max(from_sample, a), z, tuple FROM w CROSS JOIN route_open ON from_sample <= z) p
-   CROSS JOIN route s ON s.id = subject AND table_id IN (253, 254) AND dst IN ('0.0.0.0/0', '::/0', '0.0.0.0/1', '128.0.0.0/1', '::/1', '8000::/1') AND src_net IS NULL
+   CROSS JOIN route s ON s.id = subject AND table_id IN (253, 254) AND dst GLOB '*/[01]' AND src_net IS NULL
    CROSS JOIN route_tuple t ON t.id = tuple AND type = 'unicast' AND coalesce(flags, '') NOT LIKE '%dead%' AND coalesce(flags, '') NOT LIKE '%expired%'),
 point AS (
   SELECT netns, family, at, sum(kept) AS kept, sum(looked) AS looked
@@ -29,7 +29,9 @@ point AS (
            CROSS JOIN (SELECT 0 AS i UNION ALL SELECT 1)
           UNION ALL
           SELECT netns, family, f + i * (l + 1 - f), 0, 1 - 2 * i
-            FROM (SELECT DISTINCT netns, family FROM route WHERE table_id IN (253, 254) AND dst IN ('0.0.0.0/0', '::/0', '128.0.0.0/1', '8000::/1')) g
+            FROM (SELECT DISTINCT netns, family FROM route r CROSS JOIN route_tuple t ON t.type = 'unicast'
+                    AND t.id = coalesce((SELECT tuple FROM route_open WHERE subject = r.id), (SELECT tuple FROM route_span WHERE id = r.last_sample << 32 | r.id))
+                   WHERE table_id IN (253, 254) AND dst IN ('0.0.0.0/0', '::/0', '128.0.0.0/1', '8000::/1')) g
            CROSS JOIN (SELECT o.netns AS n, f, l
                          FROM (SELECT id & 4294967295 AS subject, max((id >> 32) - length, a) AS f, min(id >> 32, z) AS l, tuple
                                  FROM w CROSS JOIN source_span ON id BETWEEN a << 32 AND ((z + K_sources) << 32) - 1 AND (id >> 32) - length <= z
@@ -43,9 +45,9 @@ turn AS (
                    FROM (SELECT *, sum(looked) OVER sofar > 0 AND sum(kept) OVER sofar = 0 AS none FROM point WINDOW sofar AS (PARTITION BY netns, family ORDER BY at)))
    WHERE turns)
 SELECT coalesce((SELECT max(e.ts) FROM sample b CROSS JOIN route_event e ON e.ts > b.ts AND e.ts <= m.ts
-                  WHERE b.id = m.id - 1 AND t.kept < 0 AND e.netns IS t.netns AND e.family = t.family AND change = 'removed' AND dst IN ('0.0.0.0/0', '::/0', '0.0.0.0/1', '128.0.0.0/1', '::/1', '8000::/1')), m.ts) AS ts,
+                  WHERE b.id = m.id - 1 AND t.kept < 0 AND e.netns IS t.netns AND e.family = t.family AND change = 'removed' AND dst GLOB '*/[01]'), m.ts) AS ts,
        coalesce((SELECT min(e.ts) FROM sample b CROSS JOIN route_event e ON e.ts > b.ts AND e.ts <= u.ts
-                  WHERE b.id = u.id - 1 AND e.netns IS t.netns AND e.family = t.family AND change = 'added' AND dst IN ('0.0.0.0/0', '::/0', '0.0.0.0/1', '128.0.0.0/1', '::/1', '8000::/1')), u.ts) AS until,
+                  WHERE b.id = u.id - 1 AND e.netns IS t.netns AND e.family = t.family AND change = 'added' AND dst GLOB '*/[01]'), u.ts) AS until,
        t.netns, t.family,
        CASE WHEN t.kept < 0 THEN (SELECT CASE WHEN low OR high THEN dst || ' ' ELSE '' END || way FROM held h WHERE h.netns IS t.netns AND h.family = t.family AND h.l = t.at - 1 AND NOT EXISTS (SELECT 1 FROM held n WHERE n.id = h.id AND n.f = t.at) LIMIT 1) END AS what
   FROM (SELECT *, lead(at) OVER (PARTITION BY netns, family ORDER BY at) AS next FROM turn) t
