@@ -120,8 +120,13 @@ func (s *interfaces) put(k *knownLink) {
 	}
 	if l.Stats != nil {
 		s.counters.Put(k.id, countersOf(l.Stats))
-		s.symptoms.lookAtLink(&k.watch, k.name, l.Stats, l.CarrierChanges, l.Flags&unix.IFF_LOOPBACK != 0 || string(l.Info.Kind) == "veth", k.driver.mbps)
+		s.symptoms.lookAtLink(&k.watch, k.name, l.Stats, l.CarrierChanges, l.Flags&unix.IFF_LOOPBACK != 0 || followsOthers[string(l.Info.Kind)], k.driver.mbps)
 	}
+}
+
+// followsOthers are kinds of links whose carrier and speed are those of other links, or are invented: what is wrong with one, is with those.
+var followsOthers = map[string]bool{
+	"veth": true, "bridge": true, "bond": true, "team": true, "vlan": true, "macvlan": true, "macvtap": true, "ipvlan": true, "ipvtap": true, "vrf": true,
 }
 
 // linkRow is the link as it is recorded.
