@@ -947,6 +947,192 @@ var planted = []struct {
 		f.look(5)
 		return nil
 	}},
+	{"a program that does not read any of its UDP sockets", "udp receive", false, func(f *faultRun) []string {
+		first := f.port()
+		var all []net.Conn
+		for i := range 6 {
+			l, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: first + i})
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			l.SetReadBuffer(1)
+			c, err := net.Dial("udp4", l.LocalAddr().String())
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			all = append(all, l, c)
+		}
+		f.t.Cleanup(func() {
+			for _, c := range all {
+				c.Close()
+			}
+		})
+		f.look(2)
+		for range 6 {
+			for i := 1; i < len(all); i += 2 {
+				for range 20 + f.rand.IntN(20) {
+					all[i].Write(make([]byte, 500))
+				}
+			}
+			f.look(1)
+		}
+		return []string{fmt.Sprint("UDP ports (6, such as ", first), f.comm()}
+	}},
+	{"many processes of a program without descriptors", "descriptors", false, func(f *faultRun) []string {
+		const n = 4
+		for range n {
+			cmd, in := child(f.t, "exec bash -c 'ulimit -n 60; for i in {3..59}; do eval \"exec $i</dev/null\"; done; read x'")
+			f.t.Cleanup(func() { in.Close() })
+			eventually(f.t, "the descriptors", func() bool {
+				open, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", cmd.Process.Pid))
+				return len(open) >= 50
+			})
+		}
+		f.look(9)
+		return []string{fmt.Sprintf("(%d processes)", n), "of 60"}
+	}},
+	{"a broadcast that two interfaces of one network receive", "", false, func(f *faultRun) []string {
+		for i, name := range []string{"a", "c"} {
+			other := string(name[0] + 1)
+			ip(f.t, fmt.Sprintf("link add v%s type veth peer name v%s", name, other))
+			ip(f.t, fmt.Sprintf("addr add 10.%d.0.1/24 dev v%s", 9-i, name))
+			ip(f.t, "link set v"+name+" up")
+			ip(f.t, "link set v"+other+" up")
+			setSysctl(f.t, "net/ipv4/conf/v"+name+"/rp_filter", "1")
+		}
+		f.look(1)
+		for range 8 {
+			for range 2 + f.rand.IntN(5) {
+				f.inject("vb", "va", "10.9.0.7", "10.9.0.255")
+				f.inject("vd", "vc", "10.9.0.7", "10.9.0.255")
+			}
+			f.look(1)
+		}
+		return nil
+	}},
+	{"a link that comes and goes, and what stands on it", "link flaps", false, func(f *faultRun) []string {
+		carrier := f.tunnel("tap5", "10.8.0.1/24")
+		ip(f.t, "link add br1 type bridge")
+		ip(f.t, "link set br1 up")
+		ip(f.t, "link add link tap5 name mv1 type macvlan")
+		ip(f.t, "link set mv1 up")
+		ip(f.t, "route add default via 10.8.0.254 dev tap5")
+		f.look(1)
+		for i := range 8 {
+			carrier(i%2 == 1)
+			if i%2 == 0 {
+				ip(f.t, "route del default")
+			} else {
+				ip(f.t, "route add default via 10.8.0.254 dev tap5")
+			}
+			f.look(2)
+		}
+		return []string{"tap5"}
+	}},
+	{"a bridge whose containers come and go", "", false, func(f *faultRun) []string {
+		ip(f.t, "link add br1 type bridge")
+		ip(f.t, "link set br1 up")
+		f.look(1)
+		for range 6 {
+			ip(f.t, "link add va type veth peer name vb")
+			ip(f.t, "link set va master br1 up")
+			ip(f.t, "link set vb up")
+			f.look(1)
+			ip(f.t, "link del va")
+			f.look(1)
+		}
+		return nil
+	}},
+	{"a link that became slower while it was down", "link speed", false, func(f *faultRun) []string {
+		f.tunnel("tap5", "10.8.0.1/24")
+		kerneltest.Command(f.t, "ethtool", strings.Fields("-s tap5 speed 1000 duplex full autoneg off")...)
+		f.look(2)
+		ip(f.t, "link set tap5 down")
+		kerneltest.Command(f.t, "ethtool", strings.Fields("-s tap5 speed 100 duplex full autoneg off")...)
+		f.look(2)
+		ip(f.t, "link set tap5 up")
+		f.look(2)
+		return []string{"tap5 runs at 100 Mbit/s and ran at 1000 before"}
+	}},
+	{"a link that went down and came up as fast as before", "", false, func(f *faultRun) []string {
+		f.tunnel("tap5", "10.8.0.1/24")
+		kerneltest.Command(f.t, "ethtool", strings.Fields("-s tap5 speed 1000 duplex full autoneg off")...)
+		f.look(2)
+		ip(f.t, "link set tap5 down")
+		f.look(2)
+		ip(f.t, "link set tap5 up")
+		f.look(2)
+		return nil
+	}},
+	{"a link that became half duplex", "link speed", false, func(f *faultRun) []string {
+		f.tunnel("tap5", "10.8.0.1/24")
+		kerneltest.Command(f.t, "ethtool", strings.Fields("-s tap5 speed 100 duplex full autoneg off")...)
+		f.look(2)
+		kerneltest.Command(f.t, "ethtool", strings.Fields("-s tap5 speed 100 duplex half autoneg off")...)
+		ip(f.t, "link set tap5 mtu 1400")
+		f.look(2)
+		return []string{"tap5 runs at half duplex"}
+	}},
+	{"a gateway that was replaced", "gateway mac", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		f.neighbour("02:aa:00:00:00:01")
+		ip(f.t, "neigh del 10.9.0.254 dev va")
+		f.look(2)
+		f.neighbour("02:aa:00:00:00:02")
+		return []string{"02:aa:00:00:00:02, before 02:aa:00:00:00:01"}
+	}},
+	{"two machines with the address of the gateway", "gateway mac", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		for i := range 6 {
+			f.neighbour(fmt.Sprint("02:aa:00:00:00:0", 1+i%2))
+		}
+		return []string{"it changed 5 times"}
+	}},
+	{"gateways that stand in for each other (HSRP)", "", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		f.neighbour("02:aa:00:00:00:01")
+		f.neighbour("00:00:0c:07:ac:01")
+		return nil
+	}},
+	{"two routers that advertise themselves", "", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		for _, last := range []string{"1", "2"} {
+			ip(f.t, "-6 route append default via fe80::"+last+" dev va proto ra metric 1024 expires 1800")
+		}
+		f.look(6)
+		return nil
+	}},
+	{"a link below that keeps to its rate", "", false, func(f *faultRun) []string {
+		f.gateway("10.9.0.254")
+		kerneltest.Command(f.t, "tc", strings.Fields("qdisc add dev va root tbf rate 80kbit burst 2000 limit 3000")...)
+		ip(f.t, "link add link va name mv1 type macvlan mode private")
+		ip(f.t, "link set mv1 up")
+		wire, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.t.Cleanup(func() { unix.Close(wire) })
+		link, err := net.InterfaceByName("mv1")
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		frame := append([]byte{2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 5, 8, 0}, make([]byte, 1000)...)
+		f.look(2)
+		for range 6 {
+			for range 300 + f.rand.IntN(100) {
+				unix.Sendto(wire, frame, 0, &unix.SockaddrLinklayer{Ifindex: link.Index}) // the queue is full: ENOBUFS
+			}
+			f.look(1)
+		}
+		return nil
+	}},
+}
+
+// neighbour has the gateway of f.gateway answer with an address, for two samples.
+func (f *faultRun) neighbour(mac string) {
+	f.t.Helper()
+	ip(f.t, "neigh replace 10.9.0.254 lladdr "+mac+" dev va nud reachable")
+	f.look(2)
 }
 
 // fill sends for so many samples as much as a link of 10 Mbit/s takes.

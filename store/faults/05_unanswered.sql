@@ -1,6 +1,7 @@
 -- Which program connects to whom in vain, without any answer?
 --
--- One whose other family of addresses is answered is none. Where the gateway is silent or the peer is gone, that is the fault: see fault_gateway and fault_dead_peer.
+-- One whose other family of addresses is answered is none. Where the gateway is silent, the peer is gone or its answers are dropped here, that is the fault: see fault_gateway,
+-- fault_dead_peer and fault_reverse_path.
 SELECT 'fault' AS severity, 'likely' AS sure, min(since) AS since, nullif(max(coalesce(until, 1e12)) % 1e12, 0) AS until, max(last) AS last, netns,
        printf('%s got no answer from %s port %d: %d of %d attempts to connect', coalesce(who, 'A program'), iif(count(*) = 1, remote_addr, printf('%d addresses, such as %s', count(*), min(remote_addr))), remote_port,
          sum(failed), sum(failed + worked)) AS what,
@@ -17,6 +18,8 @@ SELECT 'fault' AS severity, 'likely' AS sure, min(since) AS since, nullif(max(co
                    AND NOT EXISTS (SELECT 1 FROM EPISODES l WHERE l.symptom IN ('listener drops', 'accept queue full') AND l.local_port = u.remote_port AND l.since <= u.last AND l.last >= u.since - 60)
                    AND NOT EXISTS (SELECT 1 FROM EPISODES g WHERE g.symptom = 'gateway unreachable' AND g.samples > 1 AND g.netns IS u.netns AND g.since <= u.last AND g.last >= u.since AND u.remote_addr NOT LIKE '127.%')
                    AND NOT EXISTS (SELECT 1 FROM EPISODES d WHERE d.symptom = 'unacknowledged' AND d.samples > 1 AND d.most_total >= 3 AND d.netns IS u.netns AND d.remote_addr = u.remote_addr AND d.since <= u.last AND d.last >= u.since)
+                   AND NOT EXISTS (SELECT 1 FROM EPISODES p WHERE p.symptom = 'IPReversePathFilter' AND p.samples > 1 AND p.amount >= max(u.amount, 3) AND p.netns IS u.netns AND p.since <= u.last AND p.last >= u.since AND u.remote_addr NOT LIKE '127.%'
+                                      AND coalesce((SELECT sum(value) FROM protocol_deltas WHERE WHENEVER(p) AND netns IS p.netns AND proto = 'IpExt' AND name IN ('InBcastPkts', 'InMcastPkts')), 0) * 10 < p.amount * 9)
                  GROUP BY u.netns, u.comm, u.remote_addr, u.remote_port)
          WHERE failed >= 3 AND failed * 5 >= failed + worked + other_worked)
  GROUP BY netns, comm, remote_port, iif(addresses > 3, NULL, remote_addr)

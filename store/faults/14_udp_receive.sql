@@ -1,10 +1,14 @@
 -- Which program does not read its UDP socket fast enough, so that packets were lost?
-SELECT CASE WHEN r.amount >= 10 * max(r.last - r.since, 60) OR r.amount >= 100 AND r.samples > 1 THEN 'fault' WHEN r.amount >= 10 AND r.samples > 1 THEN 'warning' END AS severity, 'certain' AS sure,
-       r.since, r.until, r.last, r.netns,
-       printf('%s did not read its UDP port %s fast enough: %d packets were lost because its receive buffer was full', coalesce(d.who, 'A program'), coalesce(d.local_port, '(not known)'), coalesce(d.amount, r.amount)) AS what,
-       d.who, d.pid, d.comm, d.local_port, NULL AS remote_addr, NULL AS remote_port, NULL AS dev, r.symptom AS symptom,
-       'SELECT ts, comm, local_port, recv_q, drops FROM sockets WHERE WHEN(r) AND proto = ''udp'' AND ' || coalesce('local_port = ' || d.local_port, 'drops > 0') AS evidence,
+SELECT CASE WHEN amount >= 10 * max(last - since, 60) OR amount >= 100 AND samples > 1 THEN 'fault' WHEN amount >= 10 AND samples > 1 THEN 'warning' END AS severity, 'certain' AS sure,
+       since, nullif(until, 0) AS until, last, netns,
+       printf('%s did not read its UDP port%s fast enough: %d packets were lost because its receive buffer was full', coalesce(who, 'A program'),
+         iif(places > 1, printf('s (%d, such as %s)', places, port), ' ' || coalesce(port, '(not known)')), amount) AS what,
+       who, pid, comm, iif(places = 1, port, NULL) AS local_port, NULL AS remote_addr, NULL AS remote_port, NULL AS dev, symptom,
+       'SELECT ts, comm, local_port, recv_q, drops FROM sockets WHERE WHEN(r) AND proto = ''udp'' AND ' || coalesce('local_port = ' || iif(places = 1, port, NULL), 'drops > 0') AS evidence,
        'Have the program read faster, or give its socket a larger buffer: SO_RCVBUF, which net.core.rmem_max limits.' AS next
-  FROM EPISODES r
-  LEFT JOIN EPISODES d ON d.symptom = 'udp drops' AND d.netns IS r.netns AND d.since <= r.last AND d.last >= r.since
- WHERE r.symptom IN ('Udp.RcvbufErrors', 'Udp6.RcvbufErrors')
+  FROM (SELECT netns, comm, iif(count(DISTINCT who) = 1, max(pid), NULL) AS pid, iif(count(DISTINCT who) > 1, printf('%s (%d processes)', comm, count(DISTINCT who)), max(who)) AS who,
+               min(local_port) AS port, count(DISTINCT local_port) AS places, min(since) AS since, max(last) AS last, max(coalesce(until, 1e12)) % 1e12 AS until, sum(amount) AS amount, max(samples) AS samples, max(symptom) AS symptom
+          FROM (SELECT *, count(*) OVER (PARTITION BY netns, symptom, comm) AS ports, max(symptom = 'udp drops') OVER (PARTITION BY netns) AS named, max(symptom <> 'udp drops') OVER (PARTITION BY netns) AS lost
+                  FROM EPISODES WHERE symptom IN ('udp drops', 'Udp.RcvbufErrors', 'Udp6.RcvbufErrors'))
+         WHERE lost AND (symptom = 'udp drops') = named
+         GROUP BY netns, comm, iif(ports > 3, NULL, local_port)) r

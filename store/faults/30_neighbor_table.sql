@@ -1,5 +1,8 @@
 -- Is the table of neighbours full?
-SELECT CASE WHEN e.symptom LIKE '%table_fulls' THEN 'fault' WHEN e.most * 10 >= e.most_total * 9 AND e.samples > 1 THEN 'warning' END AS severity,
+--
+-- A scan of the own network leaves many that do not answer, and they are forgotten soon.
+SELECT CASE WHEN e.symptom LIKE '%table_fulls' THEN 'fault' WHEN e.most * 10 >= e.most_total * 9 AND e.samples > 1 AND e.last - e.since >= 60
+            AND (SELECT total(state IN ('FAILED', 'INCOMPLETE')) * 2 < max(count(*), 1) FROM neighbors WHERE ts = e.last AND family = iif(e.symptom LIKE 'arp%', 4, 6)) THEN 'warning' END AS severity,
        iif(e.symptom LIKE '%table_fulls', 'certain', 'likely') AS sure, e.since, e.until, e.last, e.netns,
        iif(e.symptom LIKE '%table_fulls', printf('The table of neighbours (%s) was full %d times: their addresses could not be reached', iif(e.symptom LIKE 'arp%', 'ARP', 'IPv6'), e.amount),
          printf('The table of neighbours (%s) has %d entries of %d', iif(e.symptom LIKE 'arp%', 'ARP', 'IPv6'), e.most, e.most_total)) AS what,
