@@ -29,8 +29,8 @@ type Entry struct {
 	Sources []string `json:"-"` // of the recorder, that this rests on
 }
 
-// parse reads entries: lines "key: value", and an empty line behind each entry. Counters and drop reasons that have all but their sentence in
-// common share one, "word: Ip.A, B, C": each becomes an entry.
+// parse reads entries: lines "key: value", and an empty line behind each entry. Counters, drop reasons and columns, whose sentence stands elsewhere,
+// share one where the rest is the same, "word: Ip.A, B, C": each becomes an entry.
 func parse(text string) ([]Entry, error) {
 	var all []Entry
 	var e Entry
@@ -66,7 +66,7 @@ func apart(e Entry) []Entry {
 	switch {
 	case e.Word == "":
 		return nil
-	case e.Kind != "counter" && e.Kind != "drop reason":
+	case e.What != "":
 		return []Entry{e}
 	}
 	words := strings.Split(e.Word, ", ")
@@ -82,7 +82,7 @@ func apart(e Entry) []Entry {
 	return all
 }
 
-// more are the entries of the texts that have no sentence of their own, by word: of counters and of drop reasons.
+// more are the entries of the texts that have no sentence of their own, by word: of counters, drop reasons and columns.
 var more = sync.OnceValue(func() map[string]Entry {
 	found := map[string]Entry{}
 	for _, e := range written() {
@@ -189,6 +189,9 @@ func ofInterface(word string) (all, setting string) {
 	return family + ".conf.all" + rest[i:], word
 }
 
+// anHourAgo is the time of an hour before the last sample, in the SQL of any program: at() is only of netsql.
+const anHourAgo = "(SELECT max(ts) FROM samples) - 3600"
+
 // counterEntry has what is said of the counter, or of that of a group that shares its sentences.
 func counterEntry(group, name string) Entry {
 	word := group + "." + name
@@ -202,7 +205,7 @@ func counterEntry(group, name string) Entry {
 	}
 	e.Word, e.Kind, e.What = word, "counter", Counter(group, name)
 	if e.Next == "" {
-		e.Next = "SELECT ts, value FROM protocol_deltas WHERE proto = '" + group + "' AND name = '" + name + "' AND value > 0 ORDER BY ts DESC"
+		e.Next = "SELECT ts, netns, value FROM protocol_deltas WHERE ts > " + anHourAgo + " AND proto = '" + group + "' AND name = '" + name + "' AND value > 0"
 	}
 	return e
 }
@@ -237,16 +240,25 @@ func All() []Entry {
 	return entries
 }
 
-func dropEntry(reason string) Entry {
-	e := more()[reason]
-	e.Word, e.Kind, e.What = reason, "drop reason", Drop(reason)
-	if e.Next == "" {
-		e.Next = "SELECT * FROM packet_drops_now WHERE reason = '" + reason + "'"
+// Column is what is said of a column beside the sentence of its table.
+func Column(table, name string) Entry {
+	e, ok := more()[table+"."+name]
+	if e.Word = name; !ok {
+		return Entry{Word: name, Kind: "column"}
 	}
 	return measured(e)
 }
 
-// Words are all words that Find knows, without their other spellings.
+func dropEntry(reason string) Entry {
+	e := more()[reason]
+	e.Word, e.Kind, e.What = reason, "drop reason", Drop(reason)
+	if e.Next == "" {
+		e.Next = "SELECT ts, protocol, packets FROM packet_drops WHERE ts > " + anHourAgo + " AND reason = '" + reason + "' ORDER BY ts DESC"
+	}
+	return measured(e)
+}
+
+// Words are all words that Find knows, without their other spellings, and TABLE.COLUMN for those that Column knows.
 func Words() []string {
 	var words []string
 	for _, e := range written() {
