@@ -89,7 +89,9 @@ func TestGlossaryHasUnitsAndColumns(t *testing.T) {
 			}
 		}
 	}
-	said := func(e glossary.Entry) bool { return e.Kind == "column" && e.Normal != "" && e.Worry != "" && e.Next != "" }
+	said := func(e glossary.Entry) bool {
+		return e.Kind == "column" && e.Normal != "" && e.Worry != "" && e.Next != ""
+	}
 	for _, v := range Views() {
 		if !slices.Contains([]string{"interface_counters", "qdiscs", "softnet", "conntrack"}, v.Name) {
 			continue
