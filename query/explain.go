@@ -40,12 +40,20 @@ func GlossaryWords() []string { return glossary.Words() }
 // columnEntries has what the reference says of a column, once where several tables say the same.
 func columnEntries(word string) []glossary.Entry {
 	var found []glossary.Entry
-	said := map[string]bool{}
+	said := map[string]int{}
 	for _, v := range store.Views() {
 		for _, c := range v.Columns {
-			if strings.EqualFold(c.Name, word) && c.Doc != "" && !said[c.Doc] {
-				said[c.Doc] = true
-				found = append(found, glossary.Entry{Word: v.Name + "." + c.Name, Kind: "column", What: c.Doc})
+			name := v.Name + "." + c.Name
+			if c.Doc == "" || !strings.EqualFold(c.Name, word) && !strings.EqualFold(name, word) {
+				continue
+			}
+			e := glossary.Column(v.Name, c.Name)
+			e.Word, e.What = name, c.Doc
+			if i, is := said[c.Doc]; !is {
+				said[c.Doc] = len(found)
+				found = append(found, e)
+			} else if found[i].Worry == "" && e.Worry != "" { // of a table of which more is said
+				found[i] = e
 			}
 		}
 	}

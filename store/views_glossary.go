@@ -84,8 +84,13 @@ func columnWords(of []View) []glossary.Entry {
 				what = c.Unit + ". " + what
 			}
 			key := c.Name + "\n" + what
+			e := glossary.Column(v.Name, c.Name)
+			e.What = what
 			if tables[key] == nil {
-				found = append(found, glossary.Entry{Word: c.Name, Kind: "column", What: what})
+				found = append(found, e)
+			} else if e.Worry != "" { // the table of which more is said comes behind another
+				i := slices.IndexFunc(found, func(f glossary.Entry) bool { return f.Word == e.Word && f.What == what })
+				found[i] = e
 			}
 			if !slices.Contains(tables[key], v.Name) {
 				tables[key] = append(tables[key], v.Name)

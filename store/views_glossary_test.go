@@ -89,6 +89,19 @@ func TestGlossaryHasUnitsAndColumns(t *testing.T) {
 			}
 		}
 	}
+	said := func(e glossary.Entry) bool {
+		return e.Kind == "column" && e.Normal != "" && e.Worry != "" && e.Next != ""
+	}
+	for _, v := range Views() {
+		if !slices.Contains([]string{"interface_counters", "qdiscs", "softnet", "conntrack"}, v.Name) {
+			continue
+		}
+		for _, c := range v.Columns {
+			if c.Unit != "" && c.Name != "ts" && !said(glossary.Column(v.Name, c.Name)) && !slices.ContainsFunc(glossary.Find(c.Name), said) {
+				t.Errorf("%s.%s does not say what is normal and when to worry", v.Name, c.Name)
+			}
+		}
+	}
 	known := map[string]bool{}
 	for _, e := range columnWords(Views()) {
 		known[e.Word] = e.What != ""

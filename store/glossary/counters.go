@@ -12,22 +12,10 @@ func Counter(proto, name string) string {
 		if words, ok := counterWords[proto+"."+name]; ok {
 			return words
 		}
-		switch proto {
-		case "Ip6":
-			proto = "Ip"
-		case "Icmp6":
-			proto = "Icmp"
-		case "Udp6", "UdpLite6", "UdpLite":
-			proto = "Udp"
-		case "UDPLITE", "UDPLITE6", "RAW", "RAW6", "UDP6", "TCP6", "FRAG6":
-			proto = sockstatGroup[proto]
-		case "ndisc_cache":
-			proto = "arp_cache"
-		case "Ip":
-			proto = "IpExt" // Ip6 has in one group what IPv4 has in two
-		case "Icmp":
+		if proto == "Icmp" {
 			return typeWords(name)
-		default:
+		}
+		if proto = shares[proto]; proto == "" {
 			return ""
 		}
 	}
@@ -45,10 +33,10 @@ func typeWords(name string) string {
 	return ""
 }
 
-// sockstatGroup is where to look further for the words of a group of sockstat.
-var sockstatGroup = map[string]string{
-	"UDPLITE": "UDP", "UDPLITE6": "UDP", "RAW": "UDP", "RAW6": "UDP", "UDP6": "UDP",
-	"TCP6": "TCP", "FRAG6": "FRAG",
+// shares is where to look further for the words of a group. Ip6 has in one group what IPv4 has in two.
+var shares = map[string]string{
+	"Ip6": "Ip", "Ip": "IpExt", "Icmp6": "Icmp", "Udp6": "Udp", "UdpLite6": "Udp", "UdpLite": "Udp", "ndisc_cache": "arp_cache",
+	"UDPLITE": "UDP", "UDPLITE6": "UDP", "RAW": "UDP", "RAW6": "UDP", "UDP6": "UDP", "TCP6": "TCP", "FRAG6": "FRAG",
 }
 
 // counterWords are sentences of our own, by group and name.
@@ -208,16 +196,16 @@ var counterWords = map[string]string{
 	"TcpExt.TCPDSACKUndo":              "Times slowing down was taken back because the peer reported duplicates (DSACK).",
 	"TcpExt.TCPLossUndo":               "Times a retransmission timeout turned out to have been needless.",
 	"TcpExt.TCPLostRetransmit":         "Segments lost again after they had been sent again: a badly lossy path.",
-	"TcpExt.TCPRenoFailures":           "Timeouts during fast recovery on connections without SACK.",
-	"TcpExt.TCPSackFailures":           "Timeouts during fast recovery on connections with SACK.",
+	"TcpExt.TCPRenoFailures":           "Timeouts after a first sign of loss, before fast recovery began, without SACK.",
+	"TcpExt.TCPSackFailures":           "Timeouts after a first sign of loss, before fast recovery began, with SACK.",
 	"TcpExt.TCPLossFailures":           "Timeouts while already recovering from a timeout.",
 	"TcpExt.TCPFastRetrans":            "Segments sent again in fast recovery, without waiting for a timeout.",
 	"TcpExt.TCPSlowStartRetrans":       "Segments sent again in slow start, after a timeout.",
 	"TcpExt.TCPTimeouts":               "Retransmission timeouts: no acknowledgement came in time, and the connection stood still.",
 	"TcpExt.TCPLossProbes":             "Last segments sent a second time early, to find out whether the tail was lost (TLP).",
 	"TcpExt.TCPLossProbeRecovery":      "Losses that such a probe repaired before the timeout.",
-	"TcpExt.TCPRenoRecoveryFail":       "Fast recoveries without SACK that could not send the lost segment again.",
-	"TcpExt.TCPSackRecoveryFail":       "Fast recoveries with SACK that could not send the lost segment again.",
+	"TcpExt.TCPRenoRecoveryFail":       "Timeouts in the midst of fast recovery, on connections without SACK.",
+	"TcpExt.TCPSackRecoveryFail":       "Timeouts in the midst of fast recovery, on connections with SACK.",
 	"TcpExt.TCPRcvCollapsed":           "Segments merged in a receive queue to save memory: a program reads too slowly.",
 	"TcpExt.TCPBacklogCoalesce":        "Segments merged while the socket was busy.",
 	"TcpExt.TCPDSACKOldSent":           "Told peers that they sent a segment that we had already acknowledged.",

@@ -29,7 +29,8 @@ type Entry struct {
 	Sources []string `json:"-"` // of the recorder, that this rests on
 }
 
-// parse reads entries: lines "key: value", and an empty line behind each entry.
+// parse reads entries: lines "key: value", and an empty line behind each entry. Counters, drop reasons and columns, whose sentence stands elsewhere,
+// share one where the rest is the same, "word: Ip.A, B, C": each becomes an entry.
 func parse(text string) ([]Entry, error) {
 	var all []Entry
 	var e Entry
@@ -39,9 +40,7 @@ func parse(text string) ([]Entry, error) {
 		case strings.HasPrefix(line, "#"):
 			continue
 		case line == "":
-			if e.Word != "" {
-				all = append(all, e)
-			}
+			all = append(all, apart(e)...)
 			e = Entry{}
 			continue
 		case !ok || value == "" || value != strings.TrimSpace(value), (key == "word") != (e.Word == ""):
@@ -62,6 +61,38 @@ func parse(text string) ([]Entry, error) {
 	return all, nil
 }
 
+// apart gives an entry for each of the words of e. A word without a group is of the group of the first.
+func apart(e Entry) []Entry {
+	switch {
+	case e.Word == "":
+		return nil
+	case e.What != "":
+		return []Entry{e}
+	}
+	words := strings.Split(e.Word, ", ")
+	group, _, grouped := strings.Cut(words[0], ".")
+	var all []Entry
+	for _, word := range words {
+		e.Word = word
+		if grouped && !strings.Contains(word, ".") {
+			e.Word = group + "." + word
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// more are the entries of the texts that have no sentence of their own, by word: of counters, drop reasons and columns.
+var more = sync.OnceValue(func() map[string]Entry {
+	found := map[string]Entry{}
+	for _, e := range written() {
+		if e.What == "" {
+			found[e.Word] = e
+		}
+	}
+	return found
+})
+
 // written are the entries of the texts. A test holds them well-formed.
 var written = sync.OnceValue(func() []Entry {
 	var all []Entry
@@ -80,7 +111,8 @@ var written = sync.OnceValue(func() []Entry {
 })
 
 // groups are those of counters whose words other groups share; see Counter.
-var groups = []string{"TcpExt", "MPTcpExt", "IpExt", "Icmp6", "Icmp", "Ip6", "Ip", "Tcp", "UdpLite6", "UdpLite", "Udp6", "Udp", "ndisc_cache"}
+var groups = []string{"TcpExt", "MPTcpExt", "IpExt", "Icmp6", "Icmp", "Ip6", "Ip", "Tcp", "UdpLite6", "UdpLite", "Udp6", "Udp", "ndisc_cache",
+	"TCP6", "UDP6", "UDPLITE", "UDPLITE6", "RAW", "RAW6", "FRAG6"}
 
 // Find gives the entries of a word, in any case and spelling: several counters may have one name.
 func Find(word string) []Entry {
@@ -96,7 +128,7 @@ func Find(word string) []Entry {
 		word = "0.0.0.0"
 	}
 	for _, e := range all {
-		if e.Kind != "counter" && (strings.EqualFold(e.Word, word) || slices.ContainsFunc(e.Also, func(a string) bool { return strings.EqualFold(a, word) })) {
+		if e.What != "" && (strings.EqualFold(e.Word, word) || slices.ContainsFunc(e.Also, func(a string) bool { return strings.EqualFold(a, word) })) {
 			if setting != "" {
 				e.Word = setting
 			}
@@ -106,7 +138,7 @@ func Find(word string) []Entry {
 	for _, key := range counterNames() {
 		group, name, _ := strings.Cut(key, ".")
 		if strings.EqualFold(word, key) || strings.EqualFold(word, group+name) || strings.EqualFold(word, name) {
-			add(counterEntry(all, group, name))
+			add(counterEntry(group, name))
 		}
 	}
 	for _, group := range groups {
@@ -114,7 +146,7 @@ func Find(word string) []Entry {
 			continue
 		}
 		if name := strings.TrimPrefix(word[len(group):], "."); len(found) == 0 && Counter(group, name) != "" {
-			add(counterEntry(all, group, name))
+			add(counterEntry(group, name))
 		}
 	}
 	reason := strings.TrimPrefix(strings.ToUpper(word), "SKB_DROP_REASON_")
@@ -157,37 +189,43 @@ func ofInterface(word string) (all, setting string) {
 	return family + ".conf.all" + rest[i:], word
 }
 
-func counterEntry(all []Entry, group, name string) Entry {
-	e := Entry{Word: group + "." + name, Kind: "counter"}
-	for base, others := range sharers { // a group that shares sentences shares the rest, too
-		if slices.Contains(others, group) {
-			if i := slices.IndexFunc(all, func(w Entry) bool { return w.Word == base+"."+name }); i >= 0 {
-				e.Normal, e.Worry, e.Next = all[i].Normal, all[i].Worry, all[i].Next
-			}
-		}
+// anHourAgo is the time of an hour before the last sample, in the SQL of any program: at() is only of netsql.
+const anHourAgo = "(SELECT max(ts) FROM samples) - 3600"
+
+// counterEntry has what is said of the counter, or of that of a group that shares its sentences.
+func counterEntry(group, name string) Entry {
+	word := group + "." + name
+	e := Entry{Kind: "counter"}
+	for proto, known := group, false; proto != "" && !known; proto = shares[proto] {
+		e, known = more()[proto+"."+name]
 	}
-	if i := slices.IndexFunc(all, func(w Entry) bool { return w.Word == e.Word }); i >= 0 {
-		e = all[i]
+	if e.Worry == "" && typeWords(name) != "" { // of a type with a number no more is known than of all messages
+		way, _, _ := strings.Cut(name, "Type")
+		e = more()["Icmp."+way+"Msgs"]
 	}
-	e.What = Counter(group, name)
+	e.Word, e.Kind, e.What = word, "counter", Counter(group, name)
+	if e.Next == "" {
+		e.Next = "SELECT ts, netns, value FROM protocol_deltas WHERE ts > " + anHourAgo + " AND proto = '" + group + "' AND name = '" + name + "' AND value > 0"
+	}
 	return e
 }
 
 func counterNames() []string { return slices.Sorted(maps.Keys(counterWords)) }
 
 // sharers are the groups of counters that take the words of another.
-var sharers = map[string][]string{"Ip": {"Ip6"}, "IpExt": {"Ip6"}, "Icmp": {"Icmp6"}, "Udp": {"Udp6", "UdpLite", "UdpLite6"}, "arp_cache": {"ndisc_cache"}}
+var sharers = map[string][]string{"Ip": {"Ip6"}, "IpExt": {"Ip6"}, "Icmp": {"Icmp6"}, "Udp": {"Udp6", "UdpLite", "UdpLite6"}, "arp_cache": {"ndisc_cache"},
+	"TCP": {"TCP6"}, "UDP": {"UDP6", "UDPLITE", "UDPLITE6", "RAW", "RAW6"}, "FRAG": {"FRAG6"}}
 
 // All are all entries, each with the spellings that people use.
 func All() []Entry {
 	all := written()
-	entries := slices.DeleteFunc(slices.Clone(all), func(e Entry) bool { return e.Kind == "counter" })
+	entries := slices.DeleteFunc(slices.Clone(all), func(e Entry) bool { return e.What == "" })
 	for i, e := range entries {
 		entries[i] = measured(e)
 	}
 	for _, key := range counterNames() {
 		group, name, _ := strings.Cut(key, ".")
-		e := measured(counterEntry(all, group, name))
+		e := measured(counterEntry(group, name))
 		e.Also = []string{group + name, name}
 		for _, other := range sharers[group] {
 			if counterWords[other+"."+name] == "" && counterWords[group+"."+name] == Counter(other, name) {
@@ -202,12 +240,25 @@ func All() []Entry {
 	return entries
 }
 
-func dropEntry(reason string) Entry {
-	return measured(Entry{Word: reason, Kind: "drop reason", What: Drop(reason),
-		Next: "SELECT * FROM packet_drops_now WHERE reason = '" + reason + "'"})
+// Column is what is said of a column beside the sentence of its table.
+func Column(table, name string) Entry {
+	e, ok := more()[table+"."+name]
+	if e.Word = name; !ok {
+		return Entry{Word: name, Kind: "column"}
+	}
+	return measured(e)
 }
 
-// Words are all words that Find knows, without their other spellings.
+func dropEntry(reason string) Entry {
+	e := more()[reason]
+	e.Word, e.Kind, e.What = reason, "drop reason", Drop(reason)
+	if e.Next == "" {
+		e.Next = "SELECT ts, protocol, packets FROM packet_drops WHERE ts > " + anHourAgo + " AND reason = '" + reason + "' ORDER BY ts DESC"
+	}
+	return measured(e)
+}
+
+// Words are all words that Find knows, without their other spellings, and TABLE.COLUMN for those that Column knows.
 func Words() []string {
 	var words []string
 	for _, e := range written() {

@@ -1,6 +1,7 @@
 package glossary
 
 import (
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -42,15 +43,18 @@ func TestCounterWords(t *testing.T) {
 // Every counter of the running kernel has an entry under each name that it is called by.
 func TestCountersOfThisKernel(t *testing.T) {
 	t.Parallel()
-	var asked int
-	want := func(group, name string) {
-		asked++
-		for _, word := range []string{group + "." + name, group + name} {
-			if !slices.ContainsFunc(Find(word), func(e Entry) bool { return e.Word == group+"."+name && e.What != "" }) {
+	for _, counter := range kernelCounters(t) {
+		for _, word := range []string{counter, strings.Replace(counter, ".", "", 1)} {
+			if !slices.ContainsFunc(Find(word), func(e Entry) bool { return e.Word == counter && e.What != "" }) {
 				t.Errorf("nothing on %s", word)
 			}
 		}
 	}
+}
+
+// kernelCounters are those of /proc/net that the recorder reads, as GROUP.NAME. Those of IcmpMsg have numbers for names.
+func kernelCounters(t *testing.T) (all []string) {
+	t.Helper()
 	for _, file := range []string{"/proc/net/snmp", "/proc/net/netstat"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -61,7 +65,7 @@ func TestCountersOfThisKernel(t *testing.T) {
 			group, names, _ := strings.Cut(lines[i], ": ")
 			for _, name := range strings.Fields(names) {
 				if group != "IcmpMsg" {
-					want(group, name)
+					all = append(all, group+"."+name)
 				}
 			}
 		}
@@ -74,20 +78,21 @@ func TestCountersOfThisKernel(t *testing.T) {
 		name := strings.Fields(line)[0]
 		for _, group := range []string{"UdpLite6", "Icmp6", "Udp6", "Ip6"} {
 			if rest, ok := strings.CutPrefix(name, group); ok {
-				want(group, rest)
+				all = append(all, group+"."+rest)
 				break
 			}
 		}
 	}
-	if asked < 200 {
-		t.Errorf("%d counters, want 200", asked)
+	if len(all) < 200 {
+		t.Errorf("%d counters, want 200", len(all))
 	}
+	return all
 }
 
 func TestEntriesAreWellFormed(t *testing.T) {
 	t.Parallel()
 	files, err := texts.ReadDir(".")
-	if err != nil || len(files) != 4 {
+	if err != nil || len(files) != 6 {
 		t.Fatal(err, files)
 	}
 	for _, f := range files {
@@ -110,11 +115,11 @@ func TestEntriesAreWellFormed(t *testing.T) {
 		} else {
 			seen[key] = true
 		}
-		// A state, a counter that has more than its sentence and a term are what people ask about at night.
-		if slices.Contains([]string{"state", "counter", "term"}, e.Kind) && (e.Worry == "" && !slices.Contains([]string{"CLOSE"}, e.Word) || e.Next == "") {
+		// A state and a term are what people ask about at night.
+		if slices.Contains([]string{"state", "term"}, e.Kind) && (e.Worry == "" && e.Word != "CLOSE" || e.Next == "") {
 			t.Errorf("%s (%s): when to worry, or what to look at next, is not said", e.Word, e.Kind)
 		}
-		if e.Kind == "" || e.What == "" && e.Kind != "counter" || e.Normal == "" && e.Kind != "unit" || e.Kind == "counter" && Counter(strings.Split(e.Word, ".")[0], strings.Split(e.Word, ".")[1]) == "" {
+		if e.Kind == "" || e.What == "" && !slices.Contains([]string{"counter", "drop reason", "column"}, e.Kind) || e.Normal == "" && e.Kind != "unit" || e.Kind == "counter" && Counter(strings.Split(e.Word, ".")[0], strings.Split(e.Word, ".")[1]) == "" {
 			t.Errorf("%+v", e)
 		}
 	}
@@ -161,5 +166,54 @@ func TestSpellings(t *testing.T) {
 	}
 	if spellings < 1200 {
 		t.Errorf("%d spellings", spellings)
+	}
+}
+
+// Of each counter of the running kernel, of each that has words and of each reason of a drop it is said what is normal, when to worry and what
+// to look at next.
+func TestCountersAndDropsSayWhenToWorry(t *testing.T) {
+	t.Parallel()
+	words := slices.Concat(counterNames(), slices.Collect(maps.Keys(dropReasons)), kernelCounters(t))
+	for _, word := range words {
+		i := slices.IndexFunc(Find(word), func(e Entry) bool { return e.Word == word })
+		if i < 0 {
+			t.Errorf("nothing on %s", word)
+			continue
+		}
+		if e := Find(word)[i]; e.What == "" || e.Normal == "" || e.Worry == "" || e.Next == "" {
+			t.Errorf("%s: what %q, normal %q, worry %q, next %q", e.Word, e.What, e.Normal, e.Worry, e.Next)
+		}
+	}
+	for _, e := range more() {
+		if e.Kind == "drop reason" && Drop(e.Word) == "" || e.Worry == "" || e.Normal == "" {
+			t.Errorf("%+v is no reason of a drop, or does not say when to worry", e)
+		}
+		for _, sentence := range []string{e.Normal, e.Worry} {
+			if !strings.HasSuffix(sentence, ".") || len(sentence) > 200 {
+				t.Errorf("%s: %q is no short sentence", e.Word, sentence)
+			}
+		}
+	}
+}
+
+// A group that has no word of its own takes those of the group whose sentence it has, and no other's.
+func TestSharedWords(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ word, of string }{
+		{"Ip6.InDiscards", "Ip.InDiscards"}, {"Ip6.InOctets", "IpExt.InOctets"}, {"Icmp6.InErrors", "Icmp.InErrors"}, {"UdpLite6.NoPorts", "Udp.NoPorts"},
+		{"ndisc_cache.table_fulls", "arp_cache.table_fulls"}, {"Icmp6.OutType135", "Icmp.OutMsgs"}, {"RAW6.inuse", "UDP.inuse"}, {"FRAG6.memory", "FRAG.memory"},
+	} {
+		got, want := Find(test.word), more()[test.of]
+		if len(got) != 1 || want.Worry == "" || got[0].Worry != want.Worry || got[0].Normal != want.Normal {
+			t.Errorf("%s: %+v, want what %s has: %+v", test.word, got, test.of, want)
+		}
+	}
+	got, err := parse("word: Ip.A, B, Tcp.C\nkind: counter\nnormal: 0.\n\nword: D, E\nkind: drop reason\nnormal: 1.\n\nword: F, G\nkind: term\nwhat: h")
+	var words []string
+	for _, e := range got {
+		words = append(words, e.Word+" "+e.Normal)
+	}
+	if want := []string{"Ip.A 0.", "Ip.B 0.", "Tcp.C 0.", "D 1.", "E 1.", "F, G "}; err != nil || !slices.Equal(words, want) {
+		t.Errorf("%q %v, want %q", words, err, want)
 	}
 }
