@@ -111,6 +111,9 @@ func (s *sockets) look(p *protocol, e *socket, process store.Ref) {
 		return
 	case sockdiag.StateSynSent:
 		tell("SYN_SENT", hangsConnecting, 0)
+		if now-p.hangs.since(e, hangsConnecting, 0, s.gen, now) >= unansweredAfter {
+			p.symptoms.fails(store.Of(r.DPort))
+		}
 		return
 	case sockdiag.StateCloseWait:
 		if now-p.hangs.since(e, hangsClosing, r.BytesSent, s.gen, now) >= closesSoon {
@@ -393,10 +396,18 @@ func (s *symptoms) failed(id store.SymptomID, atAll bool) {
 		f.total, f.hasTotal = max(f.total, int64((now-c.worked)/time.Second)+1), true
 	}
 	c.failed = true
+	s.fails(id.RemotePort)
+}
+
+// unansweredAfter is after what time a connect that waits counts as unanswered: the kernel has sent its SYN three times.
+const unansweredAfter = 3 * time.Second
+
+// fails takes note that connects to such a port fail, so that those that come about are told too.
+func (s *symptoms) fails(port store.Int) {
 	if len(s.failing) >= servicesMost {
 		clear(s.failing)
 	}
-	s.failing[id.RemotePort] = now
+	s.failing[port] = s.writer.Uptime()
 }
 
 // connected takes note of a connection that came about, and tells of it where others to such a port failed lately.
