@@ -847,6 +847,28 @@ var planted = []struct {
 		}
 		return nil
 	}},
+	{"localhost that is ::1 first, where nobody listens", "", true, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		f.look(1)
+		for range 10 {
+			f.refused("::1", port)
+			f.pair(l, "127.0.0.1", port)
+			f.look(1)
+		}
+		return nil
+	}},
+	{"a service that refuses at each of its addresses", "refused", true, func(f *faultRun) []string {
+		port := f.port()
+		f.look(1)
+		for range 8 {
+			for last := range 6 {
+				f.refused(fmt.Sprint("127.0.0.", 1+last), port)
+			}
+			f.look(1)
+		}
+		return []string{fmt.Sprint("6 addresses, such as 127.0.0.1 port ", port), f.comm()}
+	}},
 	{"a service that refuses, by IPv6", "refused", true, func(f *faultRun) []string {
 		port := f.port()
 		f.look(1)
