@@ -92,7 +92,7 @@ func subcommands() []subcommand {
 				"netsql tables --markdown > tables.md",
 			}},
 		{name: "explain", args: "[--at TIME] [--json] WORD",
-			doc: "what a state, flag, counter or other word means, and its figures here", define: explain, topic: "explain", examples: []string{
+			doc: "what a word of the network means, and its figures here", define: explain, topic: "explain", examples: []string{
 				"netsql explain TcpExtListenOverflows",
 				"netsql explain Recv-Q",
 				"netsql explain --at 03:14 --db night.db TIME_WAIT",
