@@ -24,6 +24,9 @@ func away(metric int, long float64, times ...float64) (all []routeTurn) {
 	return all
 }
 
+// comes is the default route that is there for less than a second.
+func comes(at float64) []routeTurn { return []routeTurn{{at, 0, true}, {at + 0.4, 0, false}} }
+
 // TestRouteFlaps: a default route that comes and goes, told by the kernel between samples of five seconds, and what must not be taken for it. The oracle is
 // the rule in words beside each.
 func TestRouteFlaps(t *testing.T) {
@@ -46,6 +49,7 @@ func TestRouteFlaps(t *testing.T) {
 		{"another one comes first, and the old one goes", []routeTurn{{21, 101, true}, {21.1, 0, false}, {51, 0, true}, {51.1, 101, false}, {81, 101, true}, {81.1, 0, false}, {111, 0, true}, {111.1, 101, false}}, 254, ""},
 		{"in a table of policy routing", away(0, 2, 21, 51, 81, 111), 100, ""},
 		{"the better of two", append([]routeTurn{{5, 600, true}}, away(0, 2, 21, 51, 81)...), 254, "route flaps went 3 times"},
+		{"the better of two comes for less than a second each time", append([]routeTurn{{5, 600, true}, {10, 0, false}}, append(append(comes(21), comes(51)...), append(comes(81), routeTurn{141, 0, true})...)...), 254, "route flaps went 4 times"},
 		{"the better of two, once for good", []routeTurn{{5, 600, true}, {41, 0, false}}, 254, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
