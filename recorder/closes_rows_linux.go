@@ -114,7 +114,9 @@ func (s *sockets) putClose(c *closes, end *closeEvent, e *socket) {
 			before = e.Rec
 		}
 		m := s.sumOf(p, owner.process, closedConnection(end, e))
-		m.add(growthOf(e, &before, r))
+		g := growthOf(e, &before, r)
+		m.add(g)
+		s.lookAtClosedSegments(p, end, e, &g, owner.process)
 		m.closed++
 		if end.forgotten {
 			m.unknown++

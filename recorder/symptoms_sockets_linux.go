@@ -140,6 +140,7 @@ func (s *sockets) look(p *protocol, e *socket, process store.Ref) {
 // silent says of an address to which something is not acknowledged when something came from it by another connection.
 type silent struct {
 	alive time.Duration // since boot; 0: nothing came
+	since time.Duration // when it was silent first
 	seen  time.Duration
 }
 
@@ -159,18 +160,19 @@ func (s *symptoms) getsSmallOnly(r *sockdiag.Record, now time.Duration) bool {
 		if len(s.silent) >= silentMost {
 			clear(s.silent)
 		}
-		a = &silent{}
+		a = &silent{since: now}
 		s.silent[r.Dst] = a
 	}
 	a.seen = now
 	return a.alive > 0 && now-a.alive < aliveFor && r.MSS >= largeSegment && r.SendQ >= r.MSS
 }
 
-// lookAtAnswer takes note of what came from an address to which something is not acknowledged.
+// lookAtAnswer takes note of what came from an address to which something is not acknowledged: data, or that it has all that was sent. What came before
+// the last sample may be older than the silence.
 func (s *symptoms) lookAtAnswer(g *growth) {
-	if r := &g.socket.Rec; len(s.silent) > 0 && g.received > 0 && r.Timer != timerOfRetransmits {
-		if a := s.silent[r.Dst]; a != nil {
-			a.alive = s.writer.Uptime()
+	if r := &g.socket.Rec; len(s.silent) > 0 && (g.received > 0 || g.sent > 0 && r.SendQ == 0) && r.Timer != timerOfRetransmits {
+		if now, a := s.writer.Uptime(), s.silent[r.Dst]; a != nil && a.since < now {
+			a.alive = now
 		}
 	}
 }
@@ -254,6 +256,26 @@ func (s *sockets) lookAtSegments(p *protocol, g *growth, process store.Ref) {
 		return
 	}
 	p.symptoms.sent(s.serviceOf(p, g.socket, process), g.segments, g.retransmits)
+}
+
+// lookAtClosedSegments tells which connections sent again after the last sample, and of how many segments. One that did not come about sent again as there
+// was no answer.
+func (s *sockets) lookAtClosedSegments(p *protocol, end *closeEvent, e *socket, g *growth, process store.Ref) {
+	if p.symptoms == nil || p.proto != "tcp" || g.segments == 0 || end.failed() || g.retransmits == 0 && len(p.symptoms.resent) == 0 {
+		return
+	}
+	id := store.SymptomID{Process: process}
+	switch ends, known := end.between(); {
+	case e != nil && !e.Rec.IsRemains():
+		id = s.serviceOf(p, e, process)
+	case !known:
+		return
+	case len(p.listeners.at(ends.src, ends.sport)) > 0:
+		id.LocalPort, id.RemoteAddr = store.Of(ends.sport), s.texts.address(end.rec.Family, &ends.dst)
+	default:
+		id.RemoteAddr, id.RemotePort = s.texts.address(end.rec.Family, &ends.dst), store.Of(ends.dport)
+	}
+	p.symptoms.sent(id, g.segments, g.retransmits)
 }
 
 // A resending is what connections of a program to a service sent, since one of them sent again.
