@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -1147,6 +1148,309 @@ var planted = []struct {
 		}
 		return nil
 	}},
+	{"a pool that closes some time after the other end did", "", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		f.look(1)
+		var half []int
+		for range 200 {
+			c, s := f.pair(l, "127.0.0.1", port)
+			f.shut(c)
+			if half = append(half, s); len(half) > 65 {
+				f.shut(half[0])
+				half = half[1:]
+			}
+			f.look(1)
+		}
+		return nil
+	}},
+	{"a pool that closes all at once what the other end closed", "", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		f.look(1)
+		var half []int
+		for range 20 + f.rand.IntN(10) {
+			c, s := f.pair(l, "127.0.0.1", port)
+			f.shut(c)
+			half = append(half, s)
+			f.look(1)
+		}
+		f.look(70)
+		for _, s := range half {
+			f.shut(s)
+		}
+		f.look(10)
+		return nil
+	}},
+	{"a server whose processes do not close their one connection", "close wait", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		f.look(1)
+		const n = 14
+		for range n {
+			c, s := f.pair(l, "127.0.0.1", port)
+			file := os.NewFile(uintptr(s), "connection")
+			cmd := exec.Command("sleep", "600")
+			cmd.ExtraFiles = []*os.File{file}
+			if err := cmd.Start(); err != nil {
+				f.t.Fatal(err)
+			}
+			f.t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+			f.shut(s)
+			f.shut(c)
+			f.look(2)
+		}
+		f.look(65)
+		return []string{fmt.Sprint("port ", port), fmt.Sprintf("sleep (%d processes)", n), fmt.Sprint("to ", n)}
+	}},
+	{"peers that do not read", "zero window", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("0.0.0.0", port, 100)
+		f.look(1)
+		for i := range 6 {
+			c, _ := f.pair(l, fmt.Sprint("127.0.0.", 5+i), port)
+			writeAll(c, 20<<20)
+			f.probed(c)
+		}
+		f.look(12)
+		return []string{fmt.Sprint("6 peers, such as 127.0.0.10, do not read what ", f.comm()), "6 connections"}
+	}},
+	{"a program that reads nothing of many", "unread", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("0.0.0.0", port, 100)
+		f.look(1)
+		for i := range 6 {
+			_, s := f.pair(l, fmt.Sprint("127.0.0.", 5+i), port)
+			writeAll(s, 100+f.rand.IntN(577))
+		}
+		f.look(40)
+		return []string{fmt.Sprint("from 6 peers, such as 127.0.0.10 port ", port), f.comm(), "6 sockets"}
+	}},
+	{"a program that reads in batches", "", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		c, s := f.pair(l, "127.0.0.1", port)
+		f.look(1)
+		for range 5 {
+			for range 40 {
+				writeAll(c, 100+f.rand.IntN(577))
+				f.look(1)
+			}
+			drainSocket(s)
+		}
+		return nil
+	}},
+	{"a program that read well and is stuck", "unread", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		c, s := f.pair(l, "127.0.0.1", port)
+		f.look(1)
+		for range 20 {
+			writeAll(c, 100+f.rand.IntN(577))
+			f.look(2)
+			drainSocket(s)
+			f.look(3)
+		}
+		writeAll(c, 100)
+		f.look(40)
+		return []string{fmt.Sprint("port ", port), f.comm()}
+	}},
+	{"a path to many that loses segments", "retransmits", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("0.0.0.0", port, 100)
+		var to, from []int
+		for i := range 5 {
+			c, s := f.pair(l, fmt.Sprint("127.0.0.", 5+i), port)
+			unix.SetsockoptInt(c, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+			to, from = append(to, c), append(from, s)
+		}
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport %d numgen inc mod 7 == 3 drop", port))
+		f.look(1)
+		for range 8 {
+			for range 50 + f.rand.IntN(10) {
+				for _, c := range to {
+					writeAll(c, 100)
+				}
+			}
+			for i, c := range to {
+				eventually(f.t, "all to be acknowledged", func() bool {
+					drainSocket(from[i])
+					n, err := unix.IoctlGetInt(c, unix.SIOCOUTQ)
+					return err == nil && n == 0
+				})
+			}
+			f.look(1)
+		}
+		return []string{fmt.Sprint("5 peers, such as 127.0.0.5 port ", port), f.comm()}
+	}},
+	{"a path that loses segments of short connections", "retransmits", true, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport %d ip length > 60 numgen inc mod 3 == 1 drop", port))
+		f.look(1)
+		for range 6 {
+			told, n := f.sockets.closes[0].received, 16+f.rand.IntN(4)
+			before := told()
+			var to, from []int
+			for range n {
+				c, s := f.pair(l, "127.0.0.1", port)
+				writeAll(c, 100)
+				to, from = append(to, c), append(from, s)
+			}
+			for i := range to {
+				eventually(f.t, "the data", func() bool { m, _ := unix.Read(from[i], make([]byte, 1000)); return m > 0 })
+				f.shut(to[i])
+				eventually(f.t, "the other end to be told", func() bool { m, err := unix.Read(from[i], make([]byte, 1)); return m == 0 && err == nil })
+				f.shut(from[i])
+			}
+			eventually(f.t, "the closes to be told", func() bool { return told() >= before+2*n })
+			f.look(1)
+		}
+		return []string{fmt.Sprint("127.0.0.1 port ", port), f.comm()}
+	}},
+	{"peers to which only small segments get through, and which only acknowledge", "mtu", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("0.0.0.0", port, 100)
+		var small, sinks, large []int
+		for i := range 5 {
+			c, s := f.pair(l, fmt.Sprint("127.0.0.", 5+i), port)
+			small, sinks = append(small, c), append(sinks, s)
+			c, _ = f.pair(l, fmt.Sprint("127.0.0.", 5+i), port)
+			large = append(large, c)
+		}
+		f.look(1)
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport %d ip length > 1300 drop", port))
+		for _, c := range large {
+			writeAll(c, 200_000)
+		}
+		for _, c := range large {
+			f.triedAgain(c)
+		}
+		for range 12 {
+			for i, c := range small {
+				writeAll(c, 50)
+				eventually(f.t, "the data", func() bool { n, _ := unix.Read(sinks[i], make([]byte, 1000)); return n > 0 })
+				eventually(f.t, "it to be acknowledged", func() bool { n, err := unix.IoctlGetInt(c, unix.SIOCOUTQ); return err == nil && n == 0 })
+			}
+			f.look(1)
+		}
+		return []string{"5 peers, such as 127.0.0.5", f.comm(), "5 connections"}
+	}},
+	{"a peer that is gone in the midst of much", "dead peer", false, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("127.0.0.1", port, 100)
+		m := f.listen("127.0.0.1", port+1000, 100)
+		large, sink := f.pair(l, "127.0.0.1", port)
+		small, answers := f.pair(m, "127.0.0.1", port+1000)
+		f.look(1)
+		writeAll(large, 100)
+		writeAll(small, 100)
+		for _, s := range []int{sink, answers} {
+			eventually(f.t, "the data", func() bool { n, _ := unix.Read(s, make([]byte, 1000)); return n > 0 })
+		}
+		writeAll(answers, 100) // since the last sample, and before the peer is gone
+		eventually(f.t, "the answer", func() bool { n, _ := unix.Read(small, make([]byte, 1000)); return n > 0 })
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport { %d, %d } drop", port, port+1000))
+		writeAll(large, 200_000)
+		f.triedAgain(large)
+		f.look(3)
+		writeAll(small, 100)
+		f.triedAgain(small)
+		f.look(8)
+		return []string{"127.0.0.1 does not", f.comm(), "2 connections"}
+	}},
+	{"one address of ten that does not answer any more", "unanswered", true, func(f *faultRun) []string {
+		f.restart *= 2 // a recorder that is started while none answers has not seen that it did
+		port := f.port()
+		l := f.listen("0.0.0.0", port, 100)
+		f.look(1)
+		ask := func(at int) {
+			c, s := f.pair(l, fmt.Sprint("127.0.0.", 5+at), port)
+			f.shut(c)
+			f.shut(s)
+		}
+		for range 3 {
+			for i := range 10 {
+				ask(i)
+			}
+			f.look(1)
+		}
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in ip daddr 127.0.0.7 tcp dport %d drop", port))
+		for range 6 {
+			for i := range 10 {
+				if i == 2 {
+					f.unanswered("127.0.0.7", port)
+				} else {
+					ask(i)
+				}
+			}
+			f.look(1)
+		}
+		return []string{fmt.Sprint("127.0.0.7 port ", port), f.comm()}
+	}},
+	{"a monitor of ten, of which one has always been down", "", true, func(f *faultRun) []string {
+		port := f.port()
+		l := f.listen("0.0.0.0", port, 100)
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in ip daddr 127.0.0.7 tcp dport %d drop", port))
+		f.look(1)
+		for range 6 {
+			for i := range 10 {
+				if i == 2 {
+					f.unanswered("127.0.0.7", port)
+					continue
+				}
+				c, s := f.pair(l, fmt.Sprint("127.0.0.", 5+i), port)
+				f.shut(c)
+				f.shut(s)
+			}
+			f.look(1)
+		}
+		return nil
+	}},
+	{"connections that are not closed, in whose way new ones are", "close wait blocks", true, func(f *faultRun) []string {
+		port := f.port()
+		setSysctl(f.t, "net/ipv4/tcp_fin_timeout", "1")
+		l := f.listen("127.0.0.1", port, 100)
+		f.look(1)
+		from := func(source int) int {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			f.t.Cleanup(func() { unix.Close(fd) })
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+			if err := unix.Bind(fd, inet4("127.0.0.1", source)); err != nil {
+				f.t.Fatal(err)
+			}
+			if err := unix.Connect(fd, inet4("127.0.0.1", port)); err != nil {
+				f.t.Fatal(err)
+			}
+			return fd
+		}
+		for i := range 8 {
+			f.shut(from(30_000 + i))
+			f.accept(l) // and it is not closed
+			f.look(1)
+		}
+		eventually(f.t, "FIN_WAIT2 to be over", func() bool {
+			text, _ := os.ReadFile("/proc/self/net/tcp")
+			return !strings.Contains(string(text), fmt.Sprintf("0100007F:%04X 05 ", port))
+		})
+		f.look(6)
+		told := f.sockets.closes[0].received
+		before := told()
+		var asked []int
+		for i := range 6 {
+			asked = append(asked, from(30_000+i)) // it waits a second
+		}
+		for _, c := range asked {
+			f.shut(c)
+			f.accept(l)
+		}
+		eventually(f.t, "the closes to be told", func() bool { return told() >= before+len(asked) })
+		f.look(3)
+		return []string{fmt.Sprint("port ", port), f.comm()}
+	}},
 }
 
 // neighbour has the gateway of f.gateway answer with an address, for two samples.
@@ -1208,6 +1512,15 @@ func (f *faultRun) gateway(addr string) {
 
 // refused is a connection that is refused, of which the kernel tells the other end.
 func (f *faultRun) refused(addr string, port int) {
+	f.t.Helper()
+	told := f.sockets.closes[0].received
+	n := told()
+	f.shut(f.connect(addr, port))
+	eventually(f.t, "the close to be told", func() bool { return told() > n })
+}
+
+// unanswered is a connect that is given up, as one that nothing has answered.
+func (f *faultRun) unanswered(addr string, port int) {
 	f.t.Helper()
 	told := f.sockets.closes[0].received
 	n := told()
