@@ -282,6 +282,32 @@ var planted = []struct {
 		}
 		return nil
 	}},
+	{"a herd at a young listener that accepts it some seconds later", "", false, func(f *faultRun) []string {
+		port := f.port()
+		f.look(1)
+		l := f.listen("127.0.0.1", port, 5)
+		f.look(1)
+		for range 15 + f.rand.IntN(10) {
+			f.connect("127.0.0.1", port)
+		}
+		f.look(4)
+		for range 6 {
+			f.accept(l)
+		}
+		f.look(5)
+		return nil
+	}},
+	{"a young listener that accepts nothing", "accept queue", false, func(f *faultRun) []string {
+		port := f.port()
+		f.look(1)
+		f.listen("127.0.0.1", port, 5)
+		f.look(1)
+		for range 15 + f.rand.IntN(10) {
+			f.connect("127.0.0.1", port)
+		}
+		f.look(6)
+		return []string{fmt.Sprint("port ", port), f.comm(), "backlog is 5"}
+	}},
 	{"a program that does not read its UDP socket", "udp receive", false, func(f *faultRun) []string {
 		port := f.port()
 		l, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
@@ -413,6 +439,24 @@ var planted = []struct {
 			f.look(1)
 		}
 		return []string{fmt.Sprint("127.0.0.5 port ", port), f.comm()}
+	}},
+	{"a program that waits for one connection for more than a minute", "unanswered", false, func(f *faultRun) []string {
+		port := f.port()
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport %d drop", port))
+		f.look(1)
+		f.connect("127.0.0.5", port)
+		f.look(70)
+		return []string{fmt.Sprint("127.0.0.5 port ", port), f.comm(), "one has waited for 6"}
+	}},
+	{"a program that waits for one connection for less than a minute", "", false, func(f *faultRun) []string {
+		port := f.port()
+		nft(f.t, "", fmt.Sprintf("add table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in tcp dport %d drop", port))
+		f.look(1)
+		c := f.connect("127.0.0.5", port)
+		f.look(45 + f.rand.IntN(10))
+		f.shut(c)
+		f.look(5)
+		return nil
 	}},
 	{"a firewall that drops what goes to a port", "unanswered", false, func(f *faultRun) []string {
 		port := f.port()

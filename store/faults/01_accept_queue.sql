@@ -1,7 +1,7 @@
 -- Which listener does not accept connections fast enough, so that the kernel dropped some?
 --
 -- A herd that comes in the first minute of a listener and is accepted is none.
-SELECT CASE WHEN l.most_total <= 60 AND q.samples IS NULL THEN NULL
+SELECT CASE WHEN l.most_total <= 60 AND (q.samples IS NULL OR q.last - q.since <= 10 AND q.last < (SELECT max(ts) FROM sample)) THEN NULL
             WHEN o.amount >= 5 * max(o.last - o.since, 60) OR o.samples > 1 AND q.until IS NULL AND q.samples > 1 THEN 'fault'
             WHEN o.samples > 1 OR o.amount >= 5 THEN 'warning' END AS severity, 'certain' AS sure, o.since, o.until, o.last, o.netns,
        printf('%s did not accept connections to port %s fast enough: its accept queue was full and the kernel dropped %d attempts',

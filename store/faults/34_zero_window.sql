@@ -3,7 +3,7 @@
 -- A program on this machine that reads a little now and then is none, and of one that does not read fault_unread tells. Nor is a peer whose window
 -- opened three times or more after as long a time. A slow reader whose window opens more seldom looks the same as one that does not read.
 SELECT 'warning' AS severity, 'likely' AS sure, min(e.since) AS since, nullif(max(coalesce(e.until, 1e12)) % 1e12, 0) AS until, max(e.last) AS last, e.netns,
-       printf('%s not read what %s sent: %s window has been 0 for %d s (%d connection%s)', iif(peers > 3, printf('%d peers, such as %s, do', peers, min(e.remote_addr)), coalesce(e.remote_addr, 'A peer') || coalesce(' port ' || e.remote_port, '') || ' does'),
+       printf('%s not read what %s sent, or reads too slowly: %s window has been 0 for %d s (%d connection%s)', iif(peers > 3, printf('%d peers, such as %s, do', peers, min(e.remote_addr)), coalesce(e.remote_addr, 'A peer') || coalesce(' port ' || e.remote_port, '') || ' does'),
          coalesce(e.who, 'a program') || coalesce(' (port ' || e.local_port || ')', ''), iif(peers > 3, 'their', 'its'), max(e.most_total), sum(e.most), iif(sum(e.most) = 1, '', 's')) AS what,
        e.who, e.pid, e.comm, e.local_port, iif(peers > 3, NULL, e.remote_addr) AS remote_addr, e.remote_port, NULL AS dev, e.symptom AS symptom,
        printf('SELECT ts, comm, local_port, remote_addr, remote_port, send_q, timer FROM sockets WHERE ts BETWEEN %d AND %d AND timer = ''probe''', min(e.since) - 1, max(e.last) + 2)
