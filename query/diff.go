@@ -43,6 +43,7 @@ var comparedTables = []struct {
 		"addr NOT IN ('224.0.0.1', 'ff01::1', 'ff02::1', 'ff01::2', 'ff02::2', 'ff05::2') AND addr NOT LIKE 'ff02::1:ff%'"},
 	{store.RouteExceptions.Table, "path", []string{"expires"}, "'path MTU to ' || dst || coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '')", ""},
 	{store.Settings.Table, "setting", nil, "name", ""},
+	{store.Modules.Table, "module", nil, "name", ""},
 }
 
 // diff is .diff T1 T2: what differs between two moments.
@@ -243,7 +244,11 @@ func (r *Recording) thingsOf(ctx context.Context, ts float64, t *store.Table, ig
 	if where != "" {
 		where = " AND " + where
 	}
-	err := r.each(ctx, fmt.Sprintf("SELECT %s, netns, %s FROM %s WHERE ts = ?%s", what, strings.Join(names, ", "), t.Name, where), []any{ts}, func(row []any) {
+	netns := "NULL"
+	if slices.Contains(names, "netns") {
+		netns = "netns"
+	}
+	err := r.each(ctx, fmt.Sprintf("SELECT %s, %s, %s FROM %s WHERE ts = ?%s", what, netns, strings.Join(names, ", "), t.Name, where), []any{ts}, func(row []any) {
 		v := thing{what: fmt.Sprint(row[0]), values: map[string]string{}, netns: row[1]}
 		row = row[2:]
 		for i := identity; i < len(row); i++ {

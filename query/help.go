@@ -233,7 +233,7 @@ func sentence(text string) string {
 
 // groupedTables are the names of all tables, by what one wants to know.
 func (s *Shell) groupedTables(ctx context.Context, b *strings.Builder) {
-	const indent = 16
+	const indent = 15
 	group := func(title string, names []string) {
 		if len(names) > 0 {
 			b.WriteString(wrapped(strings.Join(names, ", "), padded(title, indent), s.width()))

@@ -92,7 +92,7 @@ var values = map[string][]string{
 		"Ip", "Icmp", "IcmpMsg", "Tcp", "Udp", "UdpLite", "TcpExt", "IpExt", "MPTcpExt", "Ip6", "Icmp6", "Udp6", "UdpLite6",
 		"sockets", "TCP", "UDP", "UDPLITE", "RAW", "FRAG", "TCP6", "UDP6", "UDPLITE6", "RAW6", "FRAG6",
 	},
-	"object": {"socket", "listener", "process", "interface", "qdisc", "address", "multicast", "route", "path", "rule", "firewall", "nexthop", "neighbor", "setting", "gap", "note"},
+	"object": {"socket", "listener", "process", "interface", "qdisc", "address", "multicast", "route", "path", "rule", "firewall", "nexthop", "neighbor", "setting", "module", "gap", "note"},
 	"event": {
 		"opened", "state", "closed", "up", "down", "seen", "exec", "gone", "added", "changed", "removed", "began", "ended", "written",
 	},

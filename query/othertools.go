@@ -40,6 +40,7 @@ var otherTools = []struct {
 	{regexp.MustCompile(`^nstat\b`), "SELECT name, value FROM protocol_deltas WHERE ts = at() AND value > 0"},
 	{regexp.MustCompile(`^conntrack\b`), "SELECT * FROM conntrack_now"},
 	{regexp.MustCompile(`^sysctl\b`), "SELECT name, value FROM settings_now"},
+	{regexp.MustCompile(`^(lsmod|modinfo)\b`), "SELECT name, size, taints FROM modules_now"},
 	{regexp.MustCompile(`^(ps|top)\b`), "SELECT pid, comm, user, fds, fd_limit FROM processes_now"},
 	{regexp.MustCompile(`^show\s+tables\b`), ".tables"},
 	{regexp.MustCompile(`^desc(ribe)?\s+(\w+)`), ".describe $2"},

@@ -59,8 +59,8 @@ func TestPlansKeepToKeys(t *testing.T) {
 	}
 	hour := float64(began.Unix())
 	at := hour + 100
-	// What is open now, and what has a row for each run, boot and gap, is small.
-	small := []string{"boot", "capability", "gap", "period_1h", "period_1m", "recording", "run"}
+	// What is open now, and what has a row for each run, boot, gap and source, is small.
+	small := []string{"boot", "capability", "gap", "period_1h", "period_1m", "recording", "run", "source"}
 	held := func(what, statement, want string) {
 		var got []string
 		for _, name := range scans(t, r, statement) {
@@ -73,10 +73,10 @@ func TestPlansKeepToKeys(t *testing.T) {
 		}
 	}
 	// Lives of sockets are found by who they are, and which namespaces ever had a default route by all routes there were. What is new is not among all programs,
-	// interfaces and neighbours that were there, which are few beside the samples of them; peers ask the days from the first on, and whether there are networks.
+	// interfaces, modules and neighbours that were there, which are few beside the samples of them; peers ask the days from the first on, and whether there are networks.
 	// Of samples the first is read. Whether a link was down, or what its name is, is looked up among the interfaces that there were.
 	wholeViews := map[string]string{"socket_spans": "socket", "default_route_gaps": "route", "fault_default_route": "route sample", "findings": "interface route route_exception sample", "fault_transmit_drops": "interface", "fault_gateway": "interface", "fault_link_speed": "interface", "fault_mtu": "route_exception", "fault_dead_peer": "route_exception",
-		"peers": "peer_group peer_upto period_1d sample", "first_seen": "interface neighbor peer_group peer_upto period_1d process sample"}
+		"peers": "peer_group peer_upto period_1d sample", "first_seen": "interface module neighbor peer_group peer_upto period_1d process sample"}
 	moments := 0
 	for _, v := range store.Views() {
 		statement := fmt.Sprintf("SELECT * FROM %q", v.Name)

@@ -41,12 +41,12 @@ func chapters() []chapter {
 		{title: "What is wrong", about: "The faults of the window: findings has all of them, fault_… one kind each, with the same columns. symptom_episodes is what they are worked out from."},
 		{title: "Answers", about: "Worked out from the recording, over the window: the last hour, or what .since and .until say."},
 		{title: "What happened", about: "Every row has a time of its own, exact where the kernel told of it, and not that of a sample."},
-		{title: "Recorded tables", about: "Every row holds at one sample, ts. The same tables with _now behind their name (sockets_now) show the newest sample only; a row of socket_spans holds at all samples from ts until until."},
+		{title: "Recorded", about: "Every row holds at one sample, ts. The same tables with _now behind their name (sockets_now) show the newest sample only; a row of socket_spans holds at all samples from ts until until."},
 		{title: "What changed", alike: true, about: "When things came, went and changed: what they were and what they are now."},
-		{title: "Counter growth", alike: true, about: "Growth of each counter since the sample before, NULL where it cannot be known, and the same per second, as NAME_per_s."},
+		{title: "Growth", alike: true, about: "Growth of each counter since the sample before, NULL where it cannot be known, and the same per second, as NAME_per_s."},
 		{title: "Long times", alike: true, about: "Least, average and most in each minute, hour and day (midnight UTC), of sockets by program and state, of the traffic of interfaces, queueing disciplines and programs, and of dropped packets: kept long after the samples."},
 		{title: "Peers", alike: true, about: "Who talked to whom: what each program had to do with each address and service, in each hour and day (midnight UTC), kept long after the samples. The period under way is not in it yet."},
-		{title: "Intervals", about: "From when to when something was so, in the window: rows of two of them belong together where each begins before the other ends."},
+		{title: "Intervals", about: "From when to when something was so, in the window, and the window itself: rows of two of them belong together where each begins before the other ends."},
 		{title: "The recorder", about: "What it looked at, when nobody looked, what that cost, and what the words mean."},
 	}
 	for _, v := range store.Views() {
@@ -56,7 +56,7 @@ func chapters() []chapter {
 			title = "What is wrong"
 		case slices.Contains(ownViews, v.Name):
 			title = "The recorder"
-		case strings.HasSuffix(v.Name, spansSuffix) && v.Name != "socket_spans", strings.HasPrefix(v.Name, "default_route_"):
+		case strings.HasSuffix(v.Name, spansSuffix) && v.Name != "socket_spans", strings.HasPrefix(v.Name, "default_route_"), strings.HasPrefix(v.Name, "window"):
 			title = "Intervals"
 		case v.Rollup != nil && strings.HasPrefix(v.Name, "peers_"):
 			title = "Peers"
@@ -69,9 +69,9 @@ func chapters() []chapter {
 		case strings.HasSuffix(v.Name, changesSuffix):
 			title = "What changed"
 		case strings.HasSuffix(v.Name, deltasSuffix), strings.HasSuffix(v.Name, ratesSuffix):
-			title = "Counter growth"
+			title = "Growth"
 		case v.From != nil:
-			title = "Recorded tables"
+			title = "Recorded"
 		}
 		c := &all[slices.IndexFunc(all, func(c chapter) bool { return c.title == title })]
 		c.views = append(c.views, v)
@@ -200,7 +200,7 @@ func ReferenceList(w io.Writer) error {
 		if c.alike {
 			row(names, c.about)
 		}
-		if c.title == "Recorded tables" {
+		if c.title == "Recorded" {
 			row([]string{store.Sockets.Name + nowSuffix}, "The newest sample of sockets; every table above has such a view.")
 		}
 	}

@@ -69,7 +69,7 @@ var eventReach = []time.Duration{time.Minute, 10 * time.Minute, 2 * time.Hour, 2
 // nextEvent is the sample that shows the next event after one, or the one before the last event before it, and that event in words. Sockets come and go
 // all the time and are no events here.
 func (r *Recording) nextEvent(ctx context.Context, from float64, forward bool) (ts float64, what string, err error) {
-	const objects = "('interface', 'qdisc', 'address', 'multicast', 'route', 'path', 'rule', 'firewall', 'nexthop', 'setting', 'listener', 'gap', 'note')"
+	const objects = "('interface', 'qdisc', 'address', 'multicast', 'route', 'path', 'rule', 'firewall', 'nexthop', 'setting', 'module', 'listener', 'gap', 'note')"
 	for _, reach := range eventReach {
 		since, until, order, bound := from, from+reach.Seconds(), "ts", "ts > ?1"
 		if !forward {
@@ -95,7 +95,7 @@ func (r *Recording) nextEvent(ctx context.Context, from float64, forward bool) (
 			return ts, what, nil
 		}
 	}
-	return 0, "", fmt.Errorf("no event within a day of %s, of links, qdiscs, addresses, multicast groups, routes, path MTUs, rules, the firewall, nexthops, settings, listeners, gaps and notes", localTime(unixTime(from)))
+	return 0, "", fmt.Errorf("no event within a day of %s, of links, qdiscs, addresses, multicast groups, routes, path MTUs, rules, the firewall, nexthops, settings, kernel modules, listeners, gaps and notes", localTime(unixTime(from)))
 }
 
 // sayStanding tells a person which moment at() means now, and what stood there.

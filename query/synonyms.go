@@ -62,6 +62,7 @@ nexthops: nexthop nhid nexthop_objects nexthop_groups
 route_hops: hops hop multipath ecmp
 protocol_counters: snmp nstat protocol_stats protocols counters statistics
 closed_sockets: closed closes
+modules: module lsmod kernel_modules kmod modprobe
 settings: sysctl sysctls setting
 gaps: gap
 events: event log changes history timeline journal happenings

@@ -163,7 +163,7 @@ type Config struct {
 // "changes" what it tells of links, addresses, neighbours, nexthops, routes and rules between samples. Which network namespaces are
 // recorded, Config.NetNS says.
 var SourceNames = []string{
-	"addresses", "changes", "closes", "conntrack", "drops", "firewall", "interfaces", "mptcp", "multicast_groups", "neighbors", "netlink", "nexthops", "nic_counters", "owners", "packet", "ping", "protocol_counters", "qdiscs", "raw", "routes",
+	"addresses", "changes", "closes", "conntrack", "drops", "firewall", "interfaces", "modules", "mptcp", "multicast_groups", "neighbors", "netlink", "nexthops", "nic_counters", "owners", "packet", "ping", "protocol_counters", "qdiscs", "raw", "routes",
 	"rules", "sctp", "settings", "sockets", "softnet", "symptoms", "tcp", "trace", "traffic", "udp", "udplite", "unix", "vsock", "xdp",
 }
 

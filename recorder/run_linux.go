@@ -137,7 +137,7 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 			return nil, err
 		}
 	}
-	machine, signs := []source{newSoftnet(w, own), newMachineCounters(w, own), dropped}, newMachineSymptoms(w, own)
+	machine, signs := []source{newSoftnet(w, own), newMachineCounters(w, own), newModules(w, own), dropped}, newMachineSymptoms(w, own)
 	if !without(c.Without).has("symptoms") {
 		signs.watch(machine)
 		machine[0].(*softnet).symptoms = signs

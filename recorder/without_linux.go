@@ -75,6 +75,7 @@ func (s *conntrack) recorded() *store.Source        { return s.source }
 func (s *firewall) recorded() *store.Source         { return s.source }
 func (s *settings) recorded() *store.Source         { return s.source }
 func (s *softnet) recorded() *store.Source          { return s.source }
+func (s *modules) recorded() *store.Source          { return s.source }
 func (s *drops) recorded() *store.Source            { return s.source }
 
 // changes are the kinds of changes whose source is switched off: nothing shows what they led to.

@@ -72,6 +72,7 @@ type Table struct {
 
 	actor       []Column // who made a change: they stand in the log of events only; none: the kernel does not tell
 	changes     bool     // there is a view of its changes
+	younger     bool     // a recording may be older than its first reading: what was there then did not come then
 	readBy      string   // the source that reads it, where changes come unannounced and not every sample reads; else ""
 	fromZero    string   // the rare column that is 1 where a subject counts from 0 since its first sample; "": no subject does
 	ageing      ageing   // what its changes leave out
@@ -131,6 +132,12 @@ func showing[ID, V comparable](condition string, t Spans[ID, V]) Spans[ID, V] {
 // withChanges is t, with a view of its changes. A table of which events are told has one by that alone.
 func withChanges[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
 	t.changes = true
+	return t
+}
+
+// younger is t, which a recording may be older than: what its first reading finds was there before.
+func younger[ID, V comparable](t Spans[ID, V]) Spans[ID, V] {
+	t.younger = true
 	return t
 }
 

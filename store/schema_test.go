@@ -95,7 +95,7 @@ func TestKNeverShrinks(t *testing.T) {
 	landed := map[string]int64{
 		"processes": 120, "sockets": 50, "socket_owners": 240, "socket_counts": 120, "socket_trends": 240, "interfaces": 240,
 		"interface_counters": 60, "nic_counters": 240, "qdiscs": 60, "addresses": 240, "multicast_groups": 240, "neighbors": 240, "nexthops": 240, "routes": 240, "route_exceptions": 240, "rules": 240, "firewall": 240, "firewall_text": 240, "protocol_counters": 120, "symptoms": 120,
-		"softnet": 60, "conntrack": 120, "conntrack_flows": 120, "settings": 240, "sources": 120, "namespaces": 240, "traffic": 120, "packet_drops": 120,
+		"softnet": 60, "conntrack": 120, "conntrack_flows": 120, "settings": 240, "modules": 240, "sources": 120, "namespaces": 240, "traffic": 120, "packet_drops": 120,
 	}
 	for _, table := range Tables() {
 		if k, ok := landed[table.Name]; !ok {

@@ -68,6 +68,8 @@ var (
 		"Flows that connection tracking knows, with NAT both ways: who talks to whom through this machine. Recorded with netsql record --conntrack only.")
 	Settings = withStretches(readBy("settings", withChanges(define[SettingID, Setting]("settings", "setting", 240,
 		"The net sysctls that explain the rest; where sources says kept, as they were last read."))))
+	Modules = younger(withChanges(define[ModuleID, Module]("modules", "module", 240,
+		"Kernel modules that are loaded, as lsmod shows them: connection tracking, tunnels and drivers often come as one. None where the kernel was built without modules.")))
 	// Not amounts: some are levels, and what a thinned sample found is still read by the rules, span by span.
 	Symptoms = resting(define[SymptomID, Symptom]("symptoms", "symptom", 120,
 		"What a sample saw that a fault would show: counters that stand still on a healthy machine and grew, limits that are near, sockets that do not get on. The rules of findings read it; nothing of a kind in a sample is no row."))

@@ -401,7 +401,15 @@ func (t *Table) deltasOf(counters []Column) View {
 
 // sourceOf joins to spans x of sources what tells whose they are, and which of them are of the source that reads a subject s.
 func (t *Table) sourceOf() (join, is string) {
-	return "CROSS JOIN source o ON o.id = %s CROSS JOIN source_tuple y ON y.id = x.tuple", fmt.Sprintf("source = '%s' AND o.netns IS s.netns", t.readBy)
+	return "CROSS JOIN source o ON o.id = %s CROSS JOIN source_tuple y ON y.id = x.tuple", fmt.Sprintf("source = '%s' AND o.netns IS %s", t.readBy, t.netns())
+}
+
+// netns is the network namespace of a subject s; what is of the whole machine has none.
+func (t *Table) netns() string {
+	if slices.ContainsFunc(t.id, func(c Column) bool { return c.Name == "netns" }) {
+		return "s.netns"
+	}
+	return "NULL"
 }
 
 // unread is the condition that the source was kept at the sample of a span p: so says the first of its spans that ends there or later, else
@@ -548,9 +556,9 @@ func (t *Table) changesFrom(from spansOfChanges) string {
           CROSS JOIN sample m ON m.id = turn.first CROSS JOIN run mr ON mr.id = m.run
           CROSS JOIN sample b ON b.id = coalesce(q.id >> 32, m.id - 1) CROSS JOIN run br ON br.id = b.run%[13]s
          WHERE turn.tuple IS NOT q.tuple AND (u.id IS NULL OR (%[6]s) IS NOT (%[7]s))
-           AND (turn.tuple IS NULL OR br.boot = mr.boot)%[8]s`,
+           AND (turn.tuple IS NULL OR br.boot = mr.boot)%[8]s%[15]s`,
 		name, list(is, nobody, was), from.closed, from.open, from.gone, list(differs), list(before), t.untold(),
-		strings.Join(said, " || "), strings.Join(unsaid, " || "), list(old), seenAfter, kept, seenLearnt)
+		strings.Join(said, " || "), strings.Join(unsaid, " || "), list(old), seenAfter, kept, seenLearnt, t.unlooked())
 	if t.events != nil {
 		body += fmt.Sprintf(`
         UNION ALL
@@ -576,7 +584,16 @@ func (t *Table) lastReading() (after, join string) {
 		fmt.Sprintf(`
           LEFT JOIN source_span k ON k.id = (
                SELECT x.id FROM source_span x CROSS JOIN source o ON o.id = x.id & 4294967295 CROSS JOIN source_tuple y ON y.id = x.tuple
-                WHERE x.id BETWEEN b.id << 32 AND b.id << 32 | 4294967295 AND source = '%s' AND o.netns IS s.netns AND outcome NOT %s)`, source, read)
+                WHERE x.id BETWEEN b.id << 32 AND b.id << 32 | 4294967295 AND source = '%s' AND o.netns IS %s AND outcome NOT %s)`, source, t.netns(), read)
+}
+
+// unlooked is the condition that the source was read before the subject came, of a table that is younger than the recording may be: an older
+// version of netsql did not look.
+func (t *Table) unlooked() string {
+	if !t.younger {
+		return ""
+	}
+	return fmt.Sprintf("\n           AND (q.id IS NOT NULL OR (SELECT min(first_sample) FROM source WHERE source = '%s') > b.id IS NOT TRUE)", t.Name)
 }
 
 // untold is the condition that the kernel told nothing of the subject.

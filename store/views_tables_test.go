@@ -148,6 +148,7 @@ func TestViewsOfEveryTable(t *testing.T) {
 	one(d, Conntracks)
 	one(d, ConntrackFlows)
 	one(d, Settings)
+	one(d, Modules)
 	one(d, Symptoms)
 	for _, table := range Tables() {
 		if d.rows[table.Name] == nil && table != Sources.Table { // the writer fills that one

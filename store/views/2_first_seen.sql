@@ -1,7 +1,7 @@
--- What was there in the window for the first time: listeners, programs, addresses of other machines, interfaces and hardware addresses that the recording does not know from before?
+-- What was there in the window for the first time: listeners, programs, addresses of other machines, interfaces, hardware addresses and kernel modules that the recording does not know from before?
 --
 -- ts (unix s): When it is known to have been there first.
--- kind: listener, peer (an address of another machine), program (an executable that holds a socket), interface or neighbor (a hardware address on the link).
+-- kind: listener, peer (an address of another machine), program (an executable that holds a socket), interface, neighbor (a hardware address on the link) or module (of the kernel).
 -- what: The new thing in words.
 -- comm: Name of the program that listens, or spoke with the peer, or of the new executable; NULL where none is known.
 -- exe: Path of its executable; NULL of a peer.
@@ -52,4 +52,10 @@ UNION ALL
 SELECT m.ts, 'neighbor', d.mac || ' as ' || n.addr || coalesce(' on ' || n.dev, ''), NULL, NULL, NULL, NULL, NULL, NULL, n.addr, n.dev, w.known_since, 0
   FROM w CROSS JOIN device d CROSS JOIN neighbor n ON n.id = d.id CROSS JOIN sample m ON m.id = d.first_sample
  WHERE d.first_sample BETWEEN max(w.a, w.first + 1) AND w.z
+UNION ALL
+-- A recording may be older than its first look at modules.
+SELECT m.ts, 'module', k.name || coalesce(' (' || k.taints || ')', ''), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, n.ts, 0
+  FROM w CROSS JOIN (SELECT min(first_sample) AS id FROM source WHERE source = 'modules') l CROSS JOIN sample n ON n.id = l.id
+ CROSS JOIN (SELECT name, min(first_sample) AS first_sample, max(id) AS id FROM module GROUP BY name) g ON g.first_sample BETWEEN max(w.a, l.id + 1) AND w.z CROSS JOIN sample m ON m.id = g.first_sample
+  LEFT JOIN (SELECT s.id, s.name, t.taints FROM module s CROSS JOIN module_tuple t ON t.id = coalesce((SELECT tuple FROM module_open WHERE subject = s.id), (SELECT tuple FROM module_span WHERE id = s.last_sample << 32 | s.id))) k ON k.id = g.id
  ORDER BY 1, 2, 3

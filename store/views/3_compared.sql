@@ -3,7 +3,7 @@
 -- unusual: How unusual it is, from 0 to 100. Three times as much of what is steady (round-trip time) is more unusual than three times as much of what is not (bytes), much more of many
 -- is more so than of few, and a setting or a route that is another one is more so than either. The scale is netsql's own.
 -- kind: What is compared: rtt, connect time, failed connections, retransmits, connections, service, client, bytes, sockets, program, counter, listener, setting, route, address,
--- interface, rule or firewall.
+-- interface, rule, firewall or module.
 -- what: The difference in words.
 -- was: What it was before: a number, in the unit that what names, or a text; NULL where it was not there.
 -- now: What it is in the window, of settings and the like at its end; NULL where it is not there.
@@ -148,6 +148,8 @@ fact AS (
          coalesce(action, '') || coalesce(' table ' || coalesce(table_name, table_id), ''), 84 FROM w CROSS JOIN rules t ON t.ts = w.zts
   UNION ALL
   SELECT day, netns, 'firewall', 'firewall', backend || ' ' || family || ' ' || table_name, rules || ' rules, hash ' || substr(rules_hash, 1, 12), 87 FROM w CROSS JOIN firewall t ON t.ts = w.zts
+  UNION ALL
+  SELECT day, NULL, 'module', 'modules', name, 'loaded', 86 FROM w CROSS JOIN modules t ON t.ts = w.zts
   UNION ALL
   SELECT day, netns, 'listener', 'tcp' || family, 'tcp ' || iif(family = 6, '[' || local_addr || ']', local_addr) || ':' || local_port, comm, 88 FROM w CROSS JOIN sockets t ON t.ts = w.zts WHERE state = 'LISTEN' AND proto = 'tcp'),
 both AS MATERIALIZED (

@@ -2,7 +2,7 @@
 --
 -- ts (unix s): When it happened; where exact is 0, it happened at ts at the latest: the sample that first saw it so, or when
 -- the kernel's word was read.
--- object: What it happened to: socket, listener, process, interface, qdisc, address, multicast, route, path (MTU of a path, or a redirect), rule, firewall, nexthop, neighbor, setting, gap or note.
+-- object: What it happened to: socket, listener, process, interface, qdisc, address, multicast, route, path (MTU of a path, or a redirect), rule, firewall, nexthop, neighbor, setting, module (of the kernel), gap or note.
 -- event: What happened: opened, state, closed or released (socket: closed is the end of a connection, released that its process
 -- closed the descriptor, where that came later), up or down (listener; an unconnected udp socket with a port that the kernel gives out by
 -- itself is a socket, as maybe_client of listeners has it), seen, exec or gone (process: it was first seen with
@@ -194,6 +194,8 @@ SELECT ts, object, event, what, was, now, pid, comm, count, exact, netns
   -- Settings come and go with network namespaces and modules, hundreds at a time.
   SELECT ts, 'setting', change, name, substr(was, length('value=') + 1), substr(now, length('value=') + 1), NULL, NULL, 1, exact, netns FROM (CHANGES_settings)
    WHERE change = 'changed'
+  UNION ALL
+  SELECT ts, 'module', change, name || coalesce(' (' || taints || ')', ''), was, now, NULL, NULL, 1, exact, NULL FROM (CHANGES_modules)
   UNION ALL
   SELECT g.since, 'gap', 'began', coalesce(source || ' ', '') || kind || coalesce(': ' || detail, ''), NULL, NULL, NULL, NULL, 1, 0, netns
     FROM w CROSS JOIN gap g ON g.since BETWEEN w.since AND w.until AND g.kind <> 'thinned'
