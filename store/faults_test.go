@@ -14,13 +14,22 @@ type seenSymptom struct {
 	sample        int
 	id            SymptomID
 	amount, total int
+	by            string // the program; "": not known
+}
+
+// by are symptoms of a program.
+func by(comm string, all []seenSymptom) []seenSymptom {
+	for i := range all {
+		all[i].by = comm
+	}
+	return all
 }
 
 // seenIn is a symptom that was told in some samples, with the same amount in each.
 func seenIn(id SymptomID, amount, total int, samples ...int) []seenSymptom {
 	var all []seenSymptom
 	for _, s := range samples {
-		all = append(all, seenSymptom{s, id, amount, total})
+		all = append(all, seenSymptom{sample: s, id: id, amount: amount, total: total})
 	}
 	return all
 }
@@ -49,6 +58,9 @@ func TestFindingsOfSymptoms(t *testing.T) {
 		says     string
 	}{
 		{"a card loses packets in two samples: certain", [][]seenSymptom{seenIn(dev("rx_missed_errors"), 9, 1000, 10, 11)}, "card buffers/fault", "eth0 had no buffer for 18 received packets"},
+		{"a program and somebody unknown lose segments to the same peer", [][]seenSymptom{by("app", seenIn(peer("retransmits"), 20, 200, upto(10, 40)...)), seenIn(peer("retransmits"), 20, 100, upto(12, 38)...)},
+			"retransmits/warning", "Of what app (pid 10) sent to 192.0.2.7 port 443, 10.0 % had to be sent again: 620 of 6200"},
+		{"nobody knows who loses segments", [][]seenSymptom{seenIn(peer("retransmits"), 20, 100, upto(12, 38)...)}, "retransmits/warning", "Of what a program sent to 192.0.2.7 port 443, 20.0 %"},
 		{"one lost packet is none", [][]seenSymptom{seenIn(dev("rx_missed_errors"), 1, 1000, 10)}, "", ""},
 		{"packets of a protocol that nobody speaks: few of many", [][]seenSymptom{seenIn(dev("rx_dropped"), 2, 500, upto(10, 60)...)}, "", ""},
 		{"two in a hundred of ten thousand are dropped after they came", [][]seenSymptom{seenIn(dev("rx_dropped"), 20, 500, upto(10, 40)...)}, "receive drops/warning", "eth0 dropped 620 received packets of 15500"},
@@ -116,10 +128,22 @@ func TestFindingsOfSymptoms(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			procs := NewSet(w.Source("processes"), Processes)
 			set, learnt := NewSet(w.Source("symptoms"), Symptoms), NewSet(w.Source("route_exceptions"), RouteExceptions)
 			for i := range 90 {
 				up := time.Duration(1000+i) * time.Second
 				w.Begin(Clock{Wall: time.Unix(1_700_000_000+int64(i), 0), Uptime: up, Awake: up})
+				programs := map[string]Ref{}
+				procs.source.Read(func() error {
+					for _, list := range c.symptoms {
+						for _, one := range list {
+							if one.by != "" {
+								programs[one.by] = procs.Put(ProcessID{PID: Of(10), Started: 5, Comm: one.by}, Process{}).Ref()
+							}
+						}
+					}
+					return nil
+				})
 				set.source.Read(func() error {
 					for _, list := range c.symptoms {
 						for _, one := range list {
@@ -128,6 +152,7 @@ func TestFindingsOfSymptoms(t *testing.T) {
 								if one.total > 0 {
 									v.Total = Of(one.total)
 								}
+								one.id.Process = programs[one.by]
 								set.Put(one.id, v)
 							}
 						}
