@@ -119,6 +119,9 @@ func (s *Shell) command(ctx context.Context, text string) error {
 		}
 		names = append(names, c.name)
 	}
+	if done, err := s.tool(ctx, strings.TrimPrefix(strings.TrimSpace(text), ".")); done {
+		return err
+	}
 	if near, ok := Suggest(name, names); ok {
 		return fmt.Errorf("no command %s; did you mean %s? (.help lists them)", name, near)
 	}

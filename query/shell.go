@@ -68,6 +68,8 @@ type ShellConfig struct {
 	Params          map[string]string // values of parameters, by their names
 	Questions       string            // the folder of the questions that .save keeps; "": there is none
 	Manual          []Topic           // what .help TOPIC shows; nil: there is no manual
+	// Tool is what prints as the command of that name does, such as netstat, at the moment that at() means; nil where there is none.
+	Tool func(name string) func(ctx context.Context, r *Recording, words []string, w io.Writer) error
 }
 
 // A Topic is a page of the manual.
@@ -182,6 +184,9 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 	if command, ok := bareWord(in.Text); ok {
 		return s.command(ctx, command)
 	}
+	if done, err := s.tool(ctx, in.Text); done {
+		return err
+	}
 	start := time.Now()
 	for _, hint := range hints(in.Text, func() []string { return s.ownTables(ctx) }) {
 		fmt.Fprintf(s.config.Err, "note: %s\n", hint)
@@ -236,6 +241,22 @@ func (s *Shell) Run(ctx context.Context, in Input) error {
 		fmt.Fprintf(s.config.Err, "%s in %v\n", plural(int64(max(rows, 0)), "row"), time.Since(start).Round(10*time.Microsecond))
 	}
 	return nil
+}
+
+// tool runs a line that begins with the name of a command such as netstat. What the line does to at() holds for it alone.
+func (s *Shell) tool(ctx context.Context, line string) (is bool, err error) {
+	words := quotedFields(strings.TrimRight(line, "; \n"))
+	if len(words) == 0 || s.config.Tool == nil {
+		return false, nil
+	}
+	run := s.config.Tool(words[0])
+	if run == nil {
+		return false, nil
+	}
+	r := s.recording
+	defer func(at time.Time, exactly bool) { r.at, r.exactly = at, exactly }(r.at, r.exactly)
+	out, _ := s.target()
+	return true, run(ctx, r, words[1:], out)
 }
 
 // ownTables are those that the user made in this shell.

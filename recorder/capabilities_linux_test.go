@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/owners"
+	"netsql/recorder/kerneltest"
 )
 
 // What is said to be there is what a sample then has, and what is said to be missing is NULL; a run records it.

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // Where the kernel counts no socket none is asked for, where there are only listeners only these, and whatever is made is in the

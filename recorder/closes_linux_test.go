@@ -19,9 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/kernel"
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/sockdiag"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

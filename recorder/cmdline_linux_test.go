@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/owners"
+	"netsql/recorder/kerneltest"
 )
 
 // freeze has reading the command line of a process take until the returned function is called: a pipe that nobody writes to

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // A safeBuffer takes what several goroutines write.

@@ -19,8 +19,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/tracepoint"
+	"netsql/recorder/kerneltest"
 
 	"netsql/store/glossary"
 )

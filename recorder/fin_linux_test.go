@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // The kernel counts the FIN of the other end as a byte received. It is left out in every state that shows that the FIN has come,

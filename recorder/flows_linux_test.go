@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/crowd"
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

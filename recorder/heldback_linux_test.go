@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // tcpInfoOf is what getsockopt says of the socket.

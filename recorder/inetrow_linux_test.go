@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

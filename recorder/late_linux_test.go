@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // Samples that take longer than the interval do not pile up: each is followed by one at the next beat, and the time in which

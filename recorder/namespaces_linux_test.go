@@ -22,8 +22,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/bench"
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/owners"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

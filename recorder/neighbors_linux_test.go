@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/rtnl"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/owners"
+	"netsql/recorder/kerneltest"
 )
 
 // The law of owners, over a random history of sockets that are opened, closed, duplicated, put in the place of others, inherited

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/sockdiag"
+	"netsql/recorder/kerneltest"
 )
 
 // mptcp opens a socket of MPTCP, or skips the test.

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/owners"
+	"netsql/recorder/kerneltest"
 )
 
 // What a plain user sees, and which capabilities change it.

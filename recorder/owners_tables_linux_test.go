@@ -13,9 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
+	"netsql/recorder/kerneltest"
 )
 
 // onThread runs do on a thread that then ends: the first of the process, or another.

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/query"
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // playbookRun is a recorder in a network namespace in which something goes wrong that a playbook of the manual is for.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/rtnl"
+	"netsql/recorder/kerneltest"
 )
 
 func tc(t *testing.T, line string) string {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

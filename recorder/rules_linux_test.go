@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/rtnl"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

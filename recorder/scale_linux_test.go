@@ -3,7 +3,7 @@ package recorder
 import (
 	"testing"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // A tenth of what the benchmarks of large networks record, and what must not grow: bytes of heap for each thing, and allocations

@@ -5,8 +5,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/sockdiag"
+	"netsql/recorder/kerneltest"
 )
 
 // A socket that is bound and does nothing is found within boundAgain, and at once where one that listened is shut down; while

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // The groups of socket_counts are the sockets of the same sample, summed up: how many, what waits in their queues, and since when the oldest is seen in

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/owners"
+	"netsql/recorder/kerneltest"
 )
 
 // Of a kind of which the kernel tells of no single socket, none is said to be gone, and the kernel is not asked: there is nothing here to ask it with.

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/sockdiag"
+	"netsql/recorder/kerneltest"
 )
 
 // netlinkSocket is one of that protocol, bound to the port id, if that is not 0, with those groups.

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // What the tests of sockets compare with: ss, /proc/self/fd and getsockopt.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/prometheus/procfs"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

@@ -21,10 +21,10 @@ import (
 
 	"netsql/recorder/internal/crowd"
 	"netsql/recorder/internal/kernel"
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/owners"
 	"netsql/recorder/internal/sockdiag"
 	"netsql/recorder/internal/tracepoint"
+	"netsql/recorder/kerneltest"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

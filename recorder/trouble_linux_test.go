@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

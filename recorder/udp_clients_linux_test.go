@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // A client's UDP socket that is not connected has a port that the kernel gave it; a server has asked for its own. What the range of the kernel was

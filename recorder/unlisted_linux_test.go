@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
 	"netsql/recorder/internal/sockdiag"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

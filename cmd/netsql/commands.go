@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,7 +39,7 @@ func asking() subcommand {
 
 // subcommands feeds the tree of commands and help.
 func subcommands() []subcommand {
-	return []subcommand{
+	return slices.Concat([]subcommand{
 		{name: "record", args: "[--interval 5s] [--keep 30d] [--max-size 2GiB] [--for 1h]",
 			doc: "record the network until stopped", define: record, topic: "recording", examples: []string{
 				"netsql record --keep 7d --max-size 500MB --without conntrack",
@@ -97,6 +98,7 @@ func subcommands() []subcommand {
 				"netsql explain Recv-Q",
 				"netsql explain --at 03:14 --db night.db TIME_WAIT",
 			}},
+	}, replayed(), []subcommand{
 		{name: "bench", args: "[--sockets 1000,20000] [--days 7] [--quick] [--json]",
 			doc: "measure what recording and asking cost, against ss, netstat and others", define: bench, topic: "cost", examples: []string{
 				"netsql bench --quick",
@@ -119,7 +121,7 @@ func subcommands() []subcommand {
 				"netsql help record",
 				"netsql help --man man1",
 			}},
-	}
+	})
 }
 
 // run finds the command in the arguments and runs it.

@@ -132,7 +132,7 @@ func shell(f *flags) runner {
 		out := newPatientWriter(std.out, 2*time.Second)
 		config := query.ShellConfig{
 			Out: out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, User: userName(),
-			NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params, Questions: questionsFolder(), SpreadsheetSafe: safe, Manual: manualTopics(),
+			NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params, Questions: questionsFolder(), SpreadsheetSafe: safe, Manual: manualTopics(), Tool: toolOfShell(std),
 			Width:  func() int { width, _ := screenSize(std.out); return width },
 			Height: func() int { _, height := screenSize(std.out); return height },
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // The processes of a crowd are this program: here the test.

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netsql/recorder/internal/debuglog"
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

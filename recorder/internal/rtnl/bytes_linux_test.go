@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // An attribute is one of a message that the test builds.

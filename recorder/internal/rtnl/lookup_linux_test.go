@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // twoWays makes two veth interfaces, wan and vpn, with IPv4 and IPv6 addresses, and routes of all kinds.

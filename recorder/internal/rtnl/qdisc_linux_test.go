@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 	"netsql/store"
 )
 

@@ -12,7 +12,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 func TestLinkName(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 
 	"netsql/recorder/internal/debuglog"
 	"netsql/recorder/internal/kernel"
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // answer is a netlink message, padded as the kernel pads it.

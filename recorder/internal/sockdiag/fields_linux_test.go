@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // The numbers in these tests are those of linux/inet_diag.h and linux/tcp.h, not the constants of this package.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"netsql/recorder/internal/kerneltest"
+	"netsql/recorder/kerneltest"
 )
 
 // A moving is what the kernel says of the moments of an established connection.

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"netsql/cmd/netsql/tools"
+	"netsql/query"
+)
+
+// replayed are the commands that print what netstat, ss and so on would have printed.
+func replayed() (all []subcommand) {
+	for _, t := range tools.All() {
+		all = append(all, subcommand{name: t.Name, args: t.Args, doc: t.Doc, define: replay(t), raw: true, topic: "tools", examples: t.Examples})
+	}
+	return all
+}
+
+// replay is such a command.
+func replay(t tools.Tool) func(*flags) runner {
+	return func(f *flags) runner {
+		f.AddFlagSet(t.Command().Flags) // for help only: the tool reads its words by itself
+		return func(ctx context.Context, words []string, std stdio) error {
+			c := t.Command()
+			rest, err := c.Parse(words)
+			switch {
+			case errors.Is(err, tools.ErrHelp):
+				return writeUsage(std.out, f.made)
+			case err != nil:
+				return replayUsage(f, err)
+			}
+			f.db = c.DB
+			defer exitWhenStuck(ctx, std)()
+			r, end, err := openReplayed(ctx, f, c, std)
+			if err != nil {
+				return err
+			}
+			defer end()
+			out := newPatientWriter(std.out, 2*time.Second)
+			m, err := tools.At(ctx, r, c.Options)
+			if err == nil {
+				if isTerminal(std.err) {
+					fmt.Fprintf(std.err, "%s\n", m.Time.Local().Format("2006-01-02 15:04:05"))
+				}
+				err = replayUsage(f, printReplayed(ctx, c, m, rest, isTerminal(std.out), out))
+			}
+			return errors.Join(inTime(ctx, err), out.Close())
+		}
+	}
+}
+
+// replayUsage makes wrong usage of what a tool complains of in its options.
+func replayUsage(f *flags, err error) error {
+	var unknown *tools.UnknownOptionError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unknown):
+		return usagef("%v", unknown)
+	case errors.As(err, new(*tools.UsageError)):
+		return usagef("%v", err)
+	}
+	return f.explain(err)
+}
+
+// openReplayed opens the recording that the tool looks at, or one of this moment, and makes at() the moment that is asked for.
+func openReplayed(ctx context.Context, f *flags, c *tools.Command, std stdio) (r *query.Recording, end func(), err error) {
+	path, _, err := f.path()
+	if err != nil {
+		return nil, nil, err
+	}
+	note := func(sentence string) { fmt.Fprintf(std.err, "note: %s\n", query.Safe(sentence)) }
+	remove := func() error { return nil }
+	if c.Live {
+		if c.At != "" || c.DB != "" {
+			return nil, nil, usagef("--live is now, of this machine: leave out --at and --db")
+		}
+		if path, remove, err = takeLive(map[string]bool{}, note)(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	if r, err = query.Open(ctx, path); err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	end = func() { r.Close(); remove() }
+	sayLost(r, std)
+	var moment time.Time
+	if c.At != "" {
+		if moment, err = query.ParseTime(c.At, time.Now()); err != nil {
+			end()
+			return nil, nil, usagef("--at: %v", err)
+		}
+	}
+	_, said, err := r.SetAt(ctx, moment)
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	if said != "" {
+		note(said)
+	}
+	return r, end, nil
+}
+
+// printReplayed prints the text. What a person reads has no codes for the terminal in it.
+func printReplayed(ctx context.Context, c *tools.Command, m *tools.Moment, words []string, toPerson bool, w io.Writer) error {
+	var text bytes.Buffer
+	if err := c.Print(ctx, m, words, &text); err != nil {
+		return err
+	}
+	if !toPerson {
+		_, err := w.Write(text.Bytes())
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		if _, err := fmt.Fprintln(w, query.Safe(strings.TrimSuffix(line, "\n"))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// toolOfShell is what the shell does with a line that begins with the name of a tool.
+func toolOfShell(std stdio) func(name string) func(ctx context.Context, r *query.Recording, words []string, w io.Writer) error {
+	return func(name string) func(ctx context.Context, r *query.Recording, words []string, w io.Writer) error {
+		t, ok := tools.Named(name)
+		if !ok {
+			return nil
+		}
+		return func(ctx context.Context, r *query.Recording, words []string, w io.Writer) error {
+			c := t.Command()
+			rest, err := c.Parse(words)
+			switch {
+			case errors.Is(err, tools.ErrHelp):
+				return writeToolUsage(w, c)
+			case err != nil:
+				return err
+			case c.Live || c.DB != "":
+				return fmt.Errorf("in the shell %s looks at the recording that is open: leave out --live and --db", t.Name)
+			case c.At != "":
+				moment, err := query.ParseTime(c.At, time.Now())
+				if err != nil {
+					return fmt.Errorf("--at: %w", err)
+				}
+				_, said, err := r.SetAt(ctx, moment)
+				if err != nil {
+					return err
+				}
+				if said != "" {
+					fmt.Fprintf(std.err, "note: %s\n", query.Safe(said))
+				}
+			}
+			m, err := tools.At(ctx, r, c.Options)
+			if err != nil {
+				return err
+			}
+			return printReplayed(ctx, c, m, rest, isTerminal(std.out), w)
+		}
+	}
+}
+
+// writeToolUsage lists the options of a tool.
+func writeToolUsage(w io.Writer, c *tools.Command) error {
+	_, err := fmt.Fprintf(w, "%s %s\n\n  %s (%s)\n\nFlags:\n%s", c.Name, c.Args, c.Doc, c.Like, c.Flags.FlagUsagesWrapped(80))
+	return err
+}

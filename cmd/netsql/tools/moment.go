@@ -1,0 +1,120 @@
+package tools
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"netsql/query"
+)
+
+// A Moment is what a tool looks at: one network namespace, at a sample of a recording.
+type Moment struct {
+	Time  time.Time // of the sample
+	NetNS int64     // its inode number; 0: the recording tells none apart
+	Names *Names
+
+	recording *query.Recording
+}
+
+// At is the moment of a recording that its at() means.
+func At(ctx context.Context, r *query.Recording, o Options) (*Moment, error) {
+	m := &Moment{recording: r, Names: localNames(o.Resolve)}
+	var ts float64
+	if err := m.row(ctx, "SELECT at()", &ts); err != nil {
+		return nil, err
+	}
+	m.Time = time.UnixMicro(int64(ts * 1e6))
+	statement, args := "SELECT netns FROM namespaces WHERE ts = at() AND own = 1", []any(nil)
+	if o.NetNS != "" {
+		statement, args = "SELECT netns FROM namespaces WHERE ts = at() AND (',' || name || ',' LIKE '%,' || ? || ',%' OR netns = ? OR container_id LIKE ? || '_%' OR unit = ?)", []any{o.NetNS, o.NetNS, o.NetNS, o.NetNS}
+		if number, err := strconv.ParseInt(o.NetNS, 10, 64); err == nil {
+			args[1] = number
+		}
+	}
+	found, err := rowsOf[int64](ctx, m, statement, args...)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) == 1:
+		m.NetNS = found[0]
+	case len(found) > 1:
+		return nil, usagef("--netns %s is %d network namespaces: SELECT netns, name, container_id FROM namespaces_now lists them by their numbers", o.NetNS, len(found))
+	case o.NetNS != "":
+		return nil, usagef("no network namespace %s at that moment: SELECT netns, name, container_id FROM namespaces WHERE ts = at() lists them", o.NetNS)
+	default: // of a recording that knows no namespaces, the one that it has
+		if err := m.row(ctx, "SELECT coalesce(min(netns), 0) FROM sources WHERE ts = at()", &m.NetNS); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// row reads the one row of a statement.
+func (m *Moment) row(ctx context.Context, statement string, into ...any) error {
+	rows, err := m.recording.Query(ctx, statement)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return errors.Join(rows.Err(), sql.ErrNoRows)
+	}
+	return errors.Join(rows.Scan(into...), rows.Close())
+}
+
+// here reads the rows of a recorded table in the namespace at the moment. The fields of a row are the columns that are read, by their tag col;
+// a text that is NULL is "", a number that may be NULL is a sql.Null. More are conditions, which begin with AND, and an order.
+func here[T any](ctx context.Context, m *Moment, table, more string, args ...any) ([]T, error) {
+	statement := fmt.Sprintf("SELECT %s FROM %s WHERE ts = at() AND netns = %d %s", strings.Join(columnsOf[T](), ", "), table, m.NetNS, more)
+	return rowsOf[T](ctx, m, statement, args...)
+}
+
+// columnsOf are the columns that the fields of a row read.
+func columnsOf[T any]() (columns []string) {
+	for i := range reflect.TypeFor[T]().NumField() {
+		f := reflect.TypeFor[T]().Field(i)
+		column := f.Tag.Get("col")
+		if f.Type.Kind() == reflect.String {
+			column = "coalesce(" + column + ", '')"
+		}
+		columns = append(columns, column)
+	}
+	return columns
+}
+
+// rowsOf reads all rows of a statement, each into a struct with a field for each column, or into one value.
+func rowsOf[T any](ctx context.Context, m *Moment, statement string, args ...any) ([]T, error) {
+	rows, err := m.recording.Query(ctx, statement, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var one T
+	into := []any{&one}
+	if value := reflect.ValueOf(&one).Elem(); value.Kind() == reflect.Struct {
+		into = into[:0]
+		for i := range value.NumField() {
+			into = append(into, value.Field(i).Addr().Interface())
+		}
+	}
+	var all []T
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+// flagsOf visits the words of a column of flags, such as UP,BROADCAST.
+func flagsOf(flags string) iter.Seq[string] {
+	return strings.SplitSeq(flags, ",")
+}

@@ -1,0 +1,108 @@
+package tools
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Names are what addresses, ports and networks are called in the files of this machine, as the tools find them without -n. Name servers are asked
+// only where that is wanted: they may answer otherwise than they would have then.
+type Names struct {
+	resolve   bool
+	files     sync.Once
+	hosts     map[string]string // by address
+	networks  map[string]string // by address, without zeros at the end
+	services  map[string]string // by port and protocol, such as 22/tcp
+	protocols map[string]string // by number
+	users     map[string]string // by number
+	asked     map[string]string // what name servers said
+}
+
+func localNames(resolve bool) *Names { return &Names{resolve: resolve, asked: map[string]string{}} }
+
+func (n *Names) read() {
+	n.files.Do(func() {
+		n.hosts, n.networks, n.services = map[string]string{}, map[string]string{}, map[string]string{}
+		n.protocols, n.users = map[string]string{}, map[string]string{}
+		each := func(path string, of map[string]string, key, name int, parts func(string) []string) {
+			f, err := os.Open(path)
+			if err != nil {
+				return // a machine without such a file has no such names
+			}
+			defer f.Close()
+			for lines := bufio.NewScanner(f); lines.Scan(); {
+				line, _, _ := strings.Cut(lines.Text(), "#")
+				if words := parts(line); len(words) > max(key, name) {
+					if _, is := of[words[key]]; !is {
+						of[words[key]] = words[name]
+					}
+				}
+			}
+		}
+		each("/etc/hosts", n.hosts, 0, 1, strings.Fields)
+		each("/etc/networks", n.networks, 1, 0, strings.Fields)
+		each("/etc/services", n.services, 1, 0, strings.Fields)
+		each("/etc/protocols", n.protocols, 1, 0, strings.Fields)
+		each("/etc/passwd", n.users, 2, 0, func(line string) []string { return strings.Split(line, ":") })
+	})
+}
+
+// Host is the name of an address, or the address.
+func (n *Names) Host(ctx context.Context, addr string) string {
+	n.read()
+	if name, ok := n.hosts[addr]; ok {
+		return name
+	}
+	if !n.resolve || net.ParseIP(addr) == nil || net.ParseIP(addr).IsUnspecified() {
+		return addr
+	}
+	name, ok := n.asked[addr]
+	if !ok {
+		within, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		name = addr
+		if names, err := net.DefaultResolver.LookupAddr(within, addr); err == nil && len(names) > 0 {
+			name = strings.TrimSuffix(names[0], ".")
+		}
+		n.asked[addr] = name
+	}
+	return name
+}
+
+// Network is the name of a network, or its address.
+func (n *Names) Network(ctx context.Context, addr string) string {
+	n.read()
+	if name, ok := n.networks[addr]; ok {
+		return name
+	}
+	if name, ok := n.networks[strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(addr, ".0"), ".0"), ".0")]; ok {
+		return name
+	}
+	return addr
+}
+
+// Port is the name of a port of tcp or udp, or its number.
+func (n *Names) Port(port int64, proto string) string {
+	n.read()
+	number := strconv.FormatInt(port, 10)
+	if name, ok := n.services[number+"/"+proto]; ok {
+		return name
+	}
+	return number
+}
+
+// User is the name of a user, or the number.
+func (n *Names) User(uid int64) string {
+	n.read()
+	number := strconv.FormatInt(uid, 10)
+	if name, ok := n.users[number]; ok {
+		return name
+	}
+	return number
+}

@@ -1,0 +1,420 @@
+package tools
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// netstatOptions are those of netstat, as its manual page lists them.
+type netstatOptions struct {
+	route, interfaces, groups                                    bool
+	tcp, udp, udplite, raw, unix, sctp, l2cap                    bool
+	listening, all, wide, programs, timers                       bool
+	numeric, numericHosts, numericPorts, numericUsers, four, six bool
+	extend                                                       int
+	family                                                       string
+	unixFamily                                                   bool
+}
+
+func netstat() Tool {
+	return Tool{
+		Name: "netstat", Args: "[-tuwxlanpeo] [-r|-i|-g]", Doc: "sockets, routes, interfaces and groups, as netstat prints them", Like: "net-tools 2.10",
+		Examples: []string{"netsql netstat -tulpn --at 03:14", "netsql netstat -rn", "netsql netstat -tanp --live"},
+		define: func(f *pflag.FlagSet) printer {
+			var o netstatOptions
+			f.BoolVarP(&o.route, "route", "r", false, "the routing table")
+			f.BoolVarP(&o.interfaces, "interfaces", "i", false, "a line for each interface")
+			f.BoolVarP(&o.groups, "groups", "g", false, "multicast groups")
+			f.BoolVarP(&o.tcp, "tcp", "t", false, "sockets of TCP")
+			f.BoolVarP(&o.sctp, "sctp", "S", false, "sockets of SCTP")
+			f.BoolVarP(&o.udp, "udp", "u", false, "sockets of UDP")
+			f.BoolVarP(&o.udplite, "udplite", "U", false, "sockets of UDP-Lite")
+			f.BoolVarP(&o.raw, "raw", "w", false, "raw sockets")
+			f.BoolVarP(&o.unix, "unix", "x", false, "unix sockets")
+			f.BoolVarP(&o.l2cap, "l2cap", "2", false, "sockets of Bluetooth, of which none are recorded")
+			f.BoolVarP(&o.listening, "listening", "l", false, "only those that listen")
+			f.BoolVarP(&o.all, "all", "a", false, "those that listen and those that do not")
+			f.BoolVarP(&o.numeric, "numeric", "n", false, "no names")
+			f.BoolVar(&o.numericHosts, "numeric-hosts", false, "no names of hosts")
+			f.BoolVar(&o.numericPorts, "numeric-ports", false, "no names of ports")
+			f.BoolVar(&o.numericUsers, "numeric-users", false, "no names of users")
+			f.BoolVarP(new(bool), "symbolic", "N", false, "names of the hardware, which it prints anyway")
+			f.BoolVarP(&o.wide, "wide", "W", false, "whole addresses")
+			f.CountVarP(&o.extend, "extend", "e", "more columns; twice the most")
+			f.BoolVarP(&o.programs, "programs", "p", false, "the process of each socket")
+			f.BoolVarP(&o.timers, "timers", "o", false, "the timer of each socket")
+			f.BoolVarP(new(bool), "verbose", "v", false, "tell of what the kernel does not have, which changes nothing here")
+			f.BoolVarP(&o.four, "inet", "4", false, "IPv4")
+			f.BoolVarP(&o.six, "inet6", "6", false, "IPv6")
+			f.StringVarP(&o.family, "protocol", "A", "", "a `FAMILY`: inet, inet6 or unix, parted by commas")
+			f.BoolVarP(new(bool), "fib", "F", false, "with -r: the forwarding table, which it prints anyway")
+			return func(ctx context.Context, m *Moment, words []string, w io.Writer) error {
+				return o.print(ctx, m, words, w)
+			}
+		},
+		instead: map[string]string{
+			"-Z": "security contexts are not recorded", "--context": "security contexts are not recorded",
+			"-C": "Linux has no routing cache since 3.6; SELECT * FROM route_exceptions has what it learnt of paths", "--cache": "Linux has no routing cache since 3.6; SELECT * FROM route_exceptions has what it learnt of paths",
+		},
+	}
+}
+
+func (o netstatOptions) print(ctx context.Context, m *Moment, words []string, w io.Writer) error {
+	if err := needless("netstat", words); err != nil {
+		return err
+	}
+	var families []string
+	for family := range strings.SplitSeq(o.family, ",") {
+		if family == "unix" || family == "local" {
+			o.unixFamily = true
+			continue
+		}
+		families = append(families, family)
+	}
+	if err := oneFamily(strings.Join(families, ","), &o.four, &o.six); err != nil {
+		return usagef("%v, and unix", err)
+	}
+	o.numericHosts = o.numericHosts || o.numeric
+	o.numericPorts = o.numericPorts || o.numeric
+	o.numericUsers = o.numericUsers || o.numeric
+	switch {
+	case o.route:
+		table := routeTable{columns: []routeColumns{routeMetrics, routeMetric, routeAll}[min(o.extend, 2)], numeric: o.numericHosts}
+		return table.print(ctx, m, o.four || !o.six, o.six, w)
+	case o.interfaces:
+		return o.interfaceTable(ctx, m, w)
+	case o.groups:
+		return o.groupTable(ctx, m, w)
+	}
+	some := o.tcp || o.udp || o.udplite || o.raw || o.unix || o.sctp || o.l2cap
+	byFamily := o.four || o.six || o.unixFamily
+	if some && (o.tcp || o.udp || o.udplite || o.raw || o.sctp) || !some && (!byFamily || o.four || o.six) {
+		if err := o.internet(ctx, m, w); err != nil {
+			return err
+		}
+	}
+	if some && o.unix || !some && (!byFamily || o.unixFamily) {
+		return o.unixSockets(ctx, m, w)
+	}
+	return nil
+}
+
+// which is what the headings say of the sockets that are shown.
+func (o netstatOptions) which() string {
+	switch {
+	case o.all:
+		return "(servers and established)"
+	case o.listening:
+		return "(only servers)"
+	}
+	return "(w/o servers)"
+}
+
+type netstatRow struct {
+	Proto      string `col:"proto"`
+	Family     int64  `col:"family"`
+	LocalAddr  string `col:"local_addr"`
+	LocalPort  int64  `col:"coalesce(local_port, 0)"`
+	RemoteAddr string `col:"remote_addr"`
+	RemotePort int64  `col:"coalesce(remote_port, 0)"`
+	State      string `col:"state"`
+	RecvQ      int64  `col:"coalesce(recv_q, 0)"`
+	SendQ      int64  `col:"coalesce(send_q, 0)"`
+	Inode      int64  `col:"coalesce(inode, 0)"`
+	UID        int64  `col:"coalesce(uid, 0)"`
+	User       string `col:"user"`
+	PID        int64  `col:"coalesce(pid, 0)"`
+	Comm       string `col:"comm"`
+	Cmdline    string `col:"cmdline"`
+	OwnerHow   string `col:"owner_how"`
+	Timer      string `col:"timer"`
+	TimerLeft  string `col:"printf('%.2f', timer_ends - ts)"`
+	Tries      int64  `col:"coalesce(tries, 0)"`
+	Ended      bool   `col:"ended IS NOT NULL"`
+}
+
+func (o netstatOptions) internet(ctx context.Context, m *Moment, w io.Writer) error {
+	some := o.tcp || o.udp || o.udplite || o.raw || o.sctp
+	var protos []string
+	for _, p := range []struct {
+		wanted bool
+		name   string
+	}{{o.tcp, "tcp"}, {o.sctp, "sctp"}, {o.udp, "udp"}, {o.udplite, "udplite"}, {o.raw, "raw"}} {
+		if p.wanted || !some {
+			protos = append(protos, p.name)
+		}
+	}
+	rows, err := here[netstatRow](ctx, m, "sockets", "AND proto IN ('"+strings.Join(protos, "', '")+"')")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "Active Internet connections %s\nProto Recv-Q Send-Q Local Address           Foreign Address         State      ", o.which())
+	if o.extend > 0 {
+		fmt.Fprint(w, " User       Inode     ")
+	}
+	if o.programs {
+		fmt.Fprint(w, " PID/Program name    ")
+	}
+	if o.timers {
+		fmt.Fprint(w, " Timer")
+	}
+	fmt.Fprintln(w)
+	slices.SortStableFunc(rows, func(a, b netstatRow) int {
+		return cmp.Or(cmp.Compare(slices.Index(protos, a.Proto), slices.Index(protos, b.Proto)), cmp.Compare(a.Family, b.Family), cmp.Compare(b2i(a.State != "LISTEN"), b2i(b.State != "LISTEN")))
+	})
+	for i := range rows {
+		r := &rows[i]
+		if r.Family == 6 && o.four && !o.six || r.Family == 4 && o.six && !o.four || !o.shows(r) {
+			continue
+		}
+		o.line(ctx, m, r, w)
+	}
+	return nil
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// shows tells whether a socket is among those that are asked for. One of TCP listens that has no port at the other end, one of the others that has
+// no address there.
+func (o netstatOptions) shows(r *netstatRow) bool {
+	if r.Proto == "tcp" && r.State == "CLOSE" {
+		return false // the kernel lists it nowhere
+	}
+	listens := r.RemotePort == 0
+	if r.Proto != "tcp" && r.Proto != "sctp" {
+		listens = r.RemoteAddr == "0.0.0.0" || r.RemoteAddr == "::" || r.RemoteAddr == ""
+	}
+	return o.all || listens == o.listening
+}
+
+// line prints a socket as tcp_do_one and its like of net-tools do.
+func (o netstatOptions) line(ctx context.Context, m *Moment, r *netstatRow, w io.Writer) {
+	proto, state := r.Proto, r.State
+	if r.Family == 6 {
+		proto += "6"
+	}
+	switch {
+	case r.Proto == "tcp" && r.State == "LISTEN":
+		r.SendQ = 0
+	case r.State == "TIME_WAIT":
+		r.Inode, r.UID, r.User, r.PID, r.RecvQ, r.SendQ = 0, 0, "root", 0, 0, 0
+	case r.Proto == "raw":
+		state = "7" // TCP_CLOSE, which netstat has no word for here
+	case r.Proto == "udp" || r.Proto == "udplite":
+		if state != "ESTABLISHED" {
+			state = ""
+		}
+	}
+	service := r.Proto
+	if r.Proto == "udplite" {
+		service = "udp"
+	}
+	local, remote := o.end(ctx, m, r.LocalAddr, r.LocalPort, service), o.end(ctx, m, r.RemoteAddr, r.RemotePort, service)
+	fmt.Fprintf(w, "%-4s  %6d %6d %-23s %-23s %-11s", proto, r.RecvQ, r.SendQ, local, remote, state)
+	if o.extend > 0 {
+		user := cmp.Or(r.User, m.Names.User(r.UID))
+		if o.numericUsers {
+			user = strconv.FormatInt(r.UID, 10)
+		}
+		fmt.Fprintf(w, " %-10s %-10d", user, r.Inode)
+	}
+	if o.programs {
+		fmt.Fprintf(w, " %-20s", r.program())
+	}
+	if o.timers {
+		fmt.Fprintf(w, " %s", r.timer())
+	}
+	fmt.Fprintln(w)
+}
+
+// end is an address with its port, in at most 22 bytes where the whole is not wanted.
+func (o netstatOptions) end(ctx context.Context, m *Moment, addr string, port int64, service string) string {
+	if !o.numericHosts {
+		switch addr {
+		case "::":
+			addr = "[::]"
+		case "0.0.0.0":
+		default:
+			addr = m.Names.Host(ctx, addr)
+		}
+	}
+	number := "*"
+	switch {
+	case port == 0:
+	case o.numericPorts:
+		number = strconv.FormatInt(port, 10)
+	default:
+		number = m.Names.Port(port, service)
+	}
+	const most = 22
+	if !o.wide && len(addr)+len(number) > most {
+		number = number[:min(len(number), most-4)]
+		addr = addr[:min(len(addr), most-len(number))]
+	}
+	return addr + ":" + number
+}
+
+// program is the process, by its number and the first word of its command line. Who closed a socket holds it no longer.
+func (r *netstatRow) program() string {
+	if r.PID == 0 || r.OwnerHow != "fd" {
+		return "-"
+	}
+	return programName(r.PID, r.Cmdline, r.Comm)
+}
+
+// programName is how netstat -p names a process: 19 bytes of its number and its command, without the folder.
+func programName(pid int64, cmdline, comm string) string {
+	name, _, _ := strings.Cut(cmdline, " ")
+	if strings.HasSuffix(name, ":") { // sshd: ann@pts/0, which is one word
+		name = cmdline
+	}
+	if strings.HasPrefix(name, "/") {
+		name = name[strings.LastIndexByte(name, '/')+1:]
+	}
+	text := fmt.Sprintf("%d/%s", pid, cmp.Or(name, comm))
+	return text[:min(len(text), 19)]
+}
+
+// timer is what netstat -o says of it. When it ends is not recorded of every timer.
+func (r *netstatRow) timer() string {
+	kind, known := map[string]string{"off": "off", "retransmit": "on", "keepalive": "keepalive", "timewait": "timewait", "probe": "probe"}[r.Timer]
+	switch {
+	case !known:
+		return "-"
+	case kind == "off":
+		return "off (0.00/0/0)"
+	case r.TimerLeft == "" || strings.HasPrefix(r.TimerLeft, "-"):
+		r.TimerLeft = "-"
+	}
+	return fmt.Sprintf("%s (%s/%d/-)", kind, r.TimerLeft, r.Tries)
+}
+
+type unixRow struct {
+	Type     string `col:"type"`
+	State    string `col:"state"`
+	Inode    int64  `col:"coalesce(inode, 0)"`
+	Path     string `col:"path"`
+	Peer     bool   `col:"coalesce(peer_inode, 0) > 0"`
+	PID      int64  `col:"coalesce(pid, 0)"`
+	Comm     string `col:"comm"`
+	Cmdline  string `col:"cmdline"`
+	OwnerHow string `col:"owner_how"`
+}
+
+// unixSockets prints unix sockets. How many hold one the kernel tells in /proc/net/unix only: that column is "-".
+func (o netstatOptions) unixSockets(ctx context.Context, m *Moment, w io.Writer) error {
+	rows, err := here[unixRow](ctx, m, "sockets", "AND proto = 'unix'")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "Active UNIX domain sockets %s\nProto RefCnt Flags       Type       State         I-Node  ", o.which())
+	if o.programs {
+		fmt.Fprint(w, " PID/Program name    ")
+	}
+	fmt.Fprintln(w, " Path")
+	for _, r := range rows {
+		listens := r.State == "LISTEN"
+		state, flags := "", "[ ]"
+		switch {
+		case listens:
+			state, flags = "LISTENING", "[ ACC ]"
+		case r.State == "ESTABLISHED" && r.Type != "dgram" || r.Type == "dgram" && r.Peer:
+			state = "CONNECTED"
+		}
+		if !o.all && listens != o.listening {
+			continue
+		}
+		kind := map[string]string{"stream": "STREAM", "dgram": "DGRAM", "seqpacket": "SEQPACKET", "raw": "RAW"}[r.Type]
+		fmt.Fprintf(w, "%-5s %-6s %-11s %-10s %-13s %-8d ", "unix", "-", flags, kind, state, r.Inode)
+		if o.programs {
+			program := "-"
+			if r.PID != 0 && r.OwnerHow == "fd" {
+				program = programName(r.PID, r.Cmdline, r.Comm)
+			}
+			fmt.Fprintf(w, "%-20s ", program)
+		}
+		fmt.Fprintln(w, r.Path)
+	}
+	return nil
+}
+
+type netstatInterface struct {
+	Name      string `col:"i.name"`
+	MTU       int64  `col:"mtu"`
+	Flags     string `col:"flags"`
+	RxPackets int64  `col:"rx_packets"`
+	RxErrors  int64  `col:"rx_errors"`
+	RxDropped int64  `col:"rx_dropped + coalesce(rx_missed_errors, 0)"`
+	RxFIFO    int64  `col:"rx_fifo_errors"`
+	TxPackets int64  `col:"tx_packets"`
+	TxErrors  int64  `col:"tx_errors"`
+	TxDropped int64  `col:"tx_dropped"`
+	TxFIFO    int64  `col:"tx_fifo_errors"`
+}
+
+// interfaceTable prints a line for each interface that is up; -a those that are down as well.
+func (o netstatOptions) interfaceTable(ctx context.Context, m *Moment, w io.Writer) error {
+	if o.extend > 0 {
+		return &UnknownOptionError{Tool: "netstat", Option: "-ie", Instead: "netsql ifconfig prints the same"}
+	}
+	rows, err := rowsOf[netstatInterface](ctx, m, fmt.Sprintf("SELECT %s FROM interfaces i JOIN interface_counters c USING (ts, netns, ifindex) WHERE ts = at() AND netns = %d ORDER BY ifindex",
+		strings.Join(columnsOf[netstatInterface](), ", "), m.NetNS))
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(w, "Kernel Interface table\nIface             MTU    RX-OK RX-ERR RX-DRP RX-OVR    TX-OK TX-ERR TX-DRP TX-OVR Flg\n")
+	for _, r := range rows {
+		has := map[string]bool{}
+		for flag := range flagsOf(r.Flags) {
+			has[flag] = true
+		}
+		if !o.all && !has["UP"] {
+			continue
+		}
+		var flags strings.Builder
+		for _, flag := range []struct{ name, letter string }{
+			{"ALLMULTI", "A"}, {"BROADCAST", "B"}, {"DEBUG", "D"}, {"LOOPBACK", "L"}, {"MULTICAST", "M"}, {"PROMISC", "P"}, {"NOTRAILERS", "N"}, {"NOARP", "O"},
+			{"POINTOPOINT", "P"}, {"SLAVE", "s"}, {"MASTER", "m"}, {"RUNNING", "R"}, {"UP", "U"},
+		} {
+			if has[flag.name] {
+				flags.WriteString(flag.letter)
+			}
+		}
+		fmt.Fprintf(w, "%-15s %5d %8d %6d %6d %-6d %8d %6d %6d %6d %s\n", r.Name, r.MTU, r.RxPackets, r.RxErrors, r.RxDropped, r.RxFIFO, r.TxPackets, r.TxErrors, r.TxDropped, r.TxFIFO, flags.String())
+	}
+	return nil
+}
+
+type groupRow struct {
+	Dev   string `col:"dev"`
+	Users int64  `col:"users"`
+	Addr  string `col:"addr"`
+}
+
+func (o netstatOptions) groupTable(ctx context.Context, m *Moment, w io.Writer) error {
+	rows, err := here[groupRow](ctx, m, "multicast_groups", "AND family IN (4, 6) ORDER BY family, ifindex")
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(w, "IPv6/IPv4 Group Memberships\nInterface       RefCnt Group\n--------------- ------ ---------------------\n")
+	for _, r := range rows {
+		addr := r.Addr
+		if !o.numericHosts {
+			addr = m.Names.Host(ctx, addr)
+		}
+		fmt.Fprintf(w, "%-15s %-6d %s\n", r.Dev, r.Users, addr)
+	}
+	return nil
+}
