@@ -221,7 +221,7 @@ func (o netstatOptions) line(ctx context.Context, m *Moment, r *netstatRow, w io
 	if r.Proto == "udplite" {
 		service = "udp"
 	}
-	local, remote := o.end(ctx, m, r.LocalAddr, r.LocalPort, service), o.end(ctx, m, r.RemoteAddr, r.RemotePort, service)
+	local, remote := o.end(ctx, m, r.Family, r.LocalAddr, r.LocalPort, service), o.end(ctx, m, r.Family, r.RemoteAddr, r.RemotePort, service)
 	fmt.Fprintf(w, "%-4s  %6d %6d %-23s %-23s %-11s", proto, r.RecvQ, r.SendQ, local, remote, state)
 	if o.extend > 0 {
 		user := cmp.Or(r.User, m.Names.User(r.UID))
@@ -239,13 +239,14 @@ func (o netstatOptions) line(ctx context.Context, m *Moment, r *netstatRow, w io
 	fmt.Fprintln(w)
 }
 
-// end is an address with its port, in at most 22 bytes where the whole is not wanted.
-func (o netstatOptions) end(ctx context.Context, m *Moment, addr string, port int64, service string) string {
+// end is an address with its port, in at most 22 bytes where the whole is not wanted. No file names an IPv4 address of an IPv6 socket: its name
+// would be looked up as ::ffff:127.0.0.1.
+func (o netstatOptions) end(ctx context.Context, m *Moment, family int64, addr string, port int64, service string) string {
 	if !o.numericHosts {
-		switch addr {
-		case "::":
+		switch {
+		case addr == "::":
 			addr = "[::]"
-		case "0.0.0.0":
+		case addr == "0.0.0.0", family == 6 && !strings.Contains(addr, ":"):
 		default:
 			addr = m.Names.Host(ctx, addr)
 		}
