@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"weak"
 )
 
 //go:embed *.txt
@@ -82,33 +83,45 @@ func apart(e Entry) []Entry {
 	return all
 }
 
-// more are the entries of the texts that have no sentence of their own, by word: of counters, drop reasons and columns.
-var more = sync.OnceValue(func() map[string]Entry {
-	found := map[string]Entry{}
-	for _, e := range written() {
-		if e.What == "" {
-			found[e.Word] = e
-		}
-	}
-	return found
-})
+// A reading is what the texts say.
+type reading struct {
+	written []Entry
+	more    map[string]Entry // of those without a sentence of their own, by word: of counters, drop reasons and columns
+}
 
-// written are the entries of the texts. A test holds them well-formed.
-var written = sync.OnceValue(func() []Entry {
-	var all []Entry
+// lastReading is kept as long as somebody uses it: the recorder needs the words once, and runs for ever.
+var (
+	lastReading    weak.Pointer[reading]
+	lastReadingNow sync.Mutex
+)
+
+// read reads the texts. A test holds them well-formed.
+func read() *reading {
+	lastReadingNow.Lock()
+	defer lastReadingNow.Unlock()
+	if r := lastReading.Value(); r != nil {
+		return r
+	}
+	r := &reading{more: map[string]Entry{}}
 	files, err := texts.ReadDir(".")
 	for _, f := range files {
 		text, rerr := texts.ReadFile(f.Name())
 		entries, perr := parse(string(text))
 		if err = cmp.Or(err, rerr, perr); err == nil {
-			all = append(all, entries...)
+			r.written = append(r.written, entries...)
 		}
 	}
 	if err != nil {
-		return nil
+		r.written = nil
 	}
-	return all
-})
+	for _, e := range r.written {
+		if e.What == "" {
+			r.more[e.Word] = e
+		}
+	}
+	lastReading = weak.Make(r)
+	return r
+}
 
 // groups are those of counters whose words other groups share; see Counter.
 var groups = []string{"TcpExt", "MPTcpExt", "IpExt", "Icmp6", "Icmp", "Ip6", "Ip", "Tcp", "UdpLite6", "UdpLite", "Udp6", "Udp", "ndisc_cache",
@@ -122,7 +135,7 @@ func Find(word string) []Entry {
 			found = append(found, measured(e))
 		}
 	}
-	all := written()
+	all := read().written
 	word, setting := ofInterface(word)
 	if everywhere.MatchString(word) {
 		word = "0.0.0.0"
@@ -197,11 +210,11 @@ func counterEntry(group, name string) Entry {
 	word := group + "." + name
 	e := Entry{Kind: "counter"}
 	for proto, known := group, false; proto != "" && !known; proto = shares[proto] {
-		e, known = more()[proto+"."+name]
+		e, known = read().more[proto+"."+name]
 	}
 	if e.Worry == "" && typeWords(name) != "" { // of a type with a number no more is known than of all messages
 		way, _, _ := strings.Cut(name, "Type")
-		e = more()["Icmp."+way+"Msgs"]
+		e = read().more["Icmp."+way+"Msgs"]
 	}
 	e.Word, e.Kind, e.What = word, "counter", Counter(group, name)
 	if e.Next == "" {
@@ -218,7 +231,7 @@ var sharers = map[string][]string{"Ip": {"Ip6"}, "IpExt": {"Ip6"}, "Icmp": {"Icm
 
 // All are all entries, each with the spellings that people use.
 func All() []Entry {
-	all := written()
+	all := read().written
 	entries := slices.DeleteFunc(slices.Clone(all), func(e Entry) bool { return e.What == "" })
 	for i, e := range entries {
 		entries[i] = measured(e)
@@ -242,7 +255,7 @@ func All() []Entry {
 
 // Column is what is said of a column beside the sentence of its table.
 func Column(table, name string) Entry {
-	e, ok := more()[table+"."+name]
+	e, ok := read().more[table+"."+name]
 	if e.Word = name; !ok {
 		return Entry{Word: name, Kind: "column"}
 	}
@@ -250,7 +263,7 @@ func Column(table, name string) Entry {
 }
 
 func dropEntry(reason string) Entry {
-	e := more()[reason]
+	e := read().more[reason]
 	e.Word, e.Kind, e.What = reason, "drop reason", Drop(reason)
 	if e.Next == "" {
 		e.Next = "SELECT ts, protocol, packets FROM packet_drops WHERE ts > " + anHourAgo + " AND reason = '" + reason + "' ORDER BY ts DESC"
@@ -261,7 +274,7 @@ func dropEntry(reason string) Entry {
 // Words are all words that Find knows, without their other spellings, and TABLE.COLUMN for those that Column knows.
 func Words() []string {
 	var words []string
-	for _, e := range written() {
+	for _, e := range read().written {
 		words = append(words, e.Word)
 	}
 	for _, key := range counterNames() {

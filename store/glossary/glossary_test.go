@@ -104,7 +104,7 @@ func TestEntriesAreWellFormed(t *testing.T) {
 			t.Errorf("%s: %v", f.Name(), err)
 		}
 	}
-	all := written()
+	all := read().written
 	if len(all) < 200 {
 		t.Errorf("%d entries", len(all))
 	}
@@ -184,7 +184,7 @@ func TestCountersAndDropsSayWhenToWorry(t *testing.T) {
 			t.Errorf("%s: what %q, normal %q, worry %q, next %q", e.Word, e.What, e.Normal, e.Worry, e.Next)
 		}
 	}
-	for _, e := range more() {
+	for _, e := range read().more {
 		if e.Kind == "drop reason" && Drop(e.Word) == "" || e.Worry == "" || e.Normal == "" {
 			t.Errorf("%+v is no reason of a drop, or does not say when to worry", e)
 		}
@@ -203,7 +203,7 @@ func TestSharedWords(t *testing.T) {
 		{"Ip6.InDiscards", "Ip.InDiscards"}, {"Ip6.InOctets", "IpExt.InOctets"}, {"Icmp6.InErrors", "Icmp.InErrors"}, {"UdpLite6.NoPorts", "Udp.NoPorts"},
 		{"ndisc_cache.table_fulls", "arp_cache.table_fulls"}, {"Icmp6.OutType135", "Icmp.OutMsgs"}, {"RAW6.inuse", "UDP.inuse"}, {"FRAG6.memory", "FRAG.memory"},
 	} {
-		got, want := Find(test.word), more()[test.of]
+		got, want := Find(test.word), read().more[test.of]
 		if len(got) != 1 || want.Worry == "" || got[0].Worry != want.Worry || got[0].Normal != want.Normal {
 			t.Errorf("%s: %+v, want what %s has: %+v", test.word, got, test.of, want)
 		}
