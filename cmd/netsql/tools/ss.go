@@ -321,8 +321,10 @@ func (o *ssOptions) columns(p *ssParser) (columns []ssColumn) {
 			needed = o.timers || o.info || o.memory || o.tos || o.cgroups
 		case ssTimerLeft, ssTries:
 			needed = o.timers
-		case ssUID, ssCookie, ssShutdown:
+		case ssUID, ssShutdown:
 			needed = o.details
+		case ssCookie:
+			needed = o.details || o.kinds&ssRaw != 0
 		case ssGroups:
 			needed = o.details && o.kinds&ssNetlink != 0
 		case ssMark:

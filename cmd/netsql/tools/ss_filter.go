@@ -156,7 +156,6 @@ func stateNamed(name string) (int, error) {
 
 // An ssSocket is what an expression looks at.
 type ssSocket struct {
-	inet          bool // the kernel filters it as well
 	family        ssFamily
 	local, remote [16]byte // an IPv4 address stands at the begin, or is mapped into an IPv6 one
 	name          string   // of a unix socket

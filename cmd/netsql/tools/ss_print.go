@@ -233,27 +233,31 @@ func (s *ssPrinter) inet(proto string) error {
 	if six {
 		family = ssFamily6
 	}
-	if s.families&family == 0 || six && s.prefer == ssFamily4 || !six && s.prefer == ssFamily6 {
+	asked := proto != "raw" || r[ssCookie] != nil // the kernel was, by sock_diag; else it is a line of /proc/net/raw
+	if s.families&family == 0 || asked && (six && s.prefer == ssFamily4 || !six && s.prefer == ssFamily6) {
 		return nil
 	}
 	lport, rport := r.number(ssLocalPort), r.number(ssRemotePort)
 	ifindex := r.number(ssIfIndex)
 	bucket := r.text(ssTimer) == "timewait" || r.text(ssState) == "TIME_WAIT" || r.text(ssState) == "SYN_RECV" // of which the kernel keeps little
 	if s.condition != nil {
-		s.socket = ssSocket{inet: true, family: family, lport: lport, rport: rport, ifindex: ifindex, mark: r.number(ssMark), cgroup: r.text(ssCGroup)}
+		s.socket = ssSocket{family: family, lport: lport, rport: rport, ifindex: ifindex, mark: r.number(ssMark), cgroup: r.text(ssCGroup)}
 		s.socket.local, s.socket.remote = bytesOf(r.text(ssLocalAddr), six), bytesOf(r.text(ssRemoteAddr), six)
-		if !s.passes() || !s.parser.dev && !s.condition.matches(&s.socket, true) {
+		if !s.passes() || asked && !s.parser.dev && !s.condition.matches(&s.socket, true) {
 			return nil
 		}
 	}
 	netid := proto
-	if proto == "raw" {
+	if proto == "raw" && asked {
 		netid = rawName(lport)
 	}
 	s.state(netid)
 	s.address(r.text(ssLocalAddr), lport, ifindex, proto, six)
 	s.address(r.text(ssRemoteAddr), rport, 0, proto, six)
 	s.users()
+	if !asked {
+		return nil
+	}
 	if s.timers {
 		s.timer(proto)
 	}
@@ -487,7 +491,7 @@ func (s *ssPrinter) pair(name string, n int64) {
 	s.t.b = strconv.AppendInt(append(s.t.b, name...), n, 10)
 }
 
-// details prints the owner and so on, of sockets that have a cookie.
+// ownerDetails prints whose a socket is, and by which numbers the kernel knows it.
 func (s *ssPrinter) ownerDetails(bucket bool) {
 	r, t := &s.row, s.t
 	if uid := r.number(ssUID); uid != 0 && !bucket {
@@ -541,7 +545,7 @@ func (s *ssPrinter) shutdown() {
 
 // mem prints the memory of a socket: its limits, what was dropped, and what waits where that is the same as a queue.
 func (s *ssPrinter) mem(received, sent string) {
-	r, t := &s.row, s.t
+	t := s.t
 	t.text(" skmem:(r")
 	t.text(cmp.Or(received, "-"))
 	s.known(",rb", ssRcvBuf)
@@ -551,7 +555,6 @@ func (s *ssPrinter) mem(received, sent string) {
 	t.text(",f-,w-,o-,bl-")
 	s.known(",d", ssDrops)
 	t.b = append(t.b, ')')
-	_ = r
 }
 
 func (s *ssPrinter) known(name string, c ssColumn) {
@@ -723,13 +726,7 @@ func (s *ssPrinter) unix() error {
 	s.end(cmp.Or(path, "*"), " ", strconv.FormatInt(inode, 10))
 	s.end("*", " ", strconv.FormatInt(peer, 10))
 	s.users()
-	if s.memory {
-		s.mem("", "")
-	}
-	if s.details {
-		s.shutdown()
-	}
-	return nil
+	return nil // of -m and -e nothing is recorded
 }
 
 // waiting is a queue that is the memory of what waits.
@@ -760,7 +757,7 @@ func (s *ssPrinter) packet() error {
 	s.state(netid)
 	addr, port := "*", "*"
 	if protocol != 3 {
-		addr = ethernetName(protocol)
+		addr = ethernetName(protocol, s.numeric)
 	}
 	if ifindex != 0 {
 		port = s.device(ifindex)
