@@ -334,13 +334,14 @@ func (s *ssPrinter) address(addr string, port, ifindex int64, proto string, six 
 	case addr == "::" && s.row.number(ssV6Only) == 0:
 		t.b = append(t.b, '*')
 	default:
-		if !strings.Contains(addr, ":") {
-			addr = "::ffff:" + addr
+		name := s.host(addr)
+		if name == addr && !strings.Contains(addr, ":") {
+			name = "::ffff:" + addr
 		}
-		if addr = s.host(addr); strings.Contains(addr, ":") {
-			t.b = append(append(append(t.b, '['), addr...), ']')
+		if strings.Contains(name, ":") {
+			t.b = append(append(append(t.b, '['), name...), ']')
 		} else {
-			t.text(addr)
+			t.text(name)
 		}
 	}
 	if ifindex != 0 {
