@@ -169,6 +169,14 @@ func (p *population) link(name string, addrs ...string) {
 	}
 	p.ip("link set " + name + " up")
 	p.ip("link set " + name + "p up")
+	for _, addr := range addrs { // the kernel takes an IPv6 address for its own some time after both ends are up
+		host, _, _ := strings.Cut(addr, "/")
+		for deadline := time.Now().Add(10 * time.Second); strings.Contains(host, ":") && !strings.HasPrefix(kerneltest.Command(p.t, "ip", "route", "get", host), "local"); {
+			if time.Now().After(deadline) {
+				p.t.Fatalf("%s is not of this machine", host)
+			}
+		}
+	}
 	p.t.Cleanup(func() { exec.Command("ip", "link", "del", name).Run() })
 }
 

@@ -208,6 +208,7 @@ func ssNetwork(t *testing.T, seed uint64) *population {
 		p.shutFile(file)
 		t.Cleanup(func() { child.Process.Kill(); child.Wait() })
 	}
+	p.ip("neigh add 192.0.2.201 lladdr 02:00:00:00:00:01 dev wlan0")
 	unanswered := p.keep(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0))
 	to, _ := sockaddr("192.0.2.201", 81)
 	unix.Connect(unanswered, to)
