@@ -126,7 +126,7 @@ func ssNetwork(t *testing.T, seed uint64) *population {
 			t.Fatalf("option %d of level %d: %v", option, level, err)
 		}
 	}
-	for range 1 + p.rand.IntN(3) {
+	for i := range 1 + p.rand.IntN(3) {
 		only := p.keep(unix.Socket(unix.AF_INET6, pick(unix.SOCK_STREAM, unix.SOCK_DGRAM)|unix.SOCK_CLOEXEC, 0))
 		set(only, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, p.rand.IntN(2))
 		set(only, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, pick(0, 8, 184))
@@ -163,7 +163,7 @@ func ssNetwork(t *testing.T, seed uint64) *population {
 			t.Fatal(err)
 		}
 		netlink := p.keep(unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, pick(unix.NETLINK_ROUTE, unix.NETLINK_GENERIC, unix.NETLINK_KOBJECT_UEVENT)))
-		if err := unix.Bind(netlink, &unix.SockaddrNetlink{Groups: uint32(p.rand.IntN(2)), Pid: uint32(pick(0, 70_000+p.rand.IntN(1000), -5))}); err != nil {
+		if err := unix.Bind(netlink, &unix.SockaddrNetlink{Groups: uint32(p.rand.IntN(2)), Pid: uint32(pick(0, 70_000+i, -5-i))}); err != nil {
 			t.Fatal(err)
 		}
 
