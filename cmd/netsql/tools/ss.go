@@ -21,6 +21,7 @@ type ssOptions struct {
 	prefer        ssFamily // of the family that was named last
 	asked         int      // states of -a, -l and the word state
 	query, some   bool     // -A was given; kinds or families were named
+	wrong         error    // what a kind or a family was that there is not
 
 	numeric, timers, details, memory, info, processes, noHeader, oneline, summary, tos, cgroups, noQueues bool
 }
@@ -50,7 +51,8 @@ func ss() Tool {
 			f.FuncP("family", "f", "a `FAMILY`: inet, inet6, link, unix, netlink, vsock or xdp", func(name string) error {
 				family, ok := ssFamilies[name]
 				if !ok {
-					return usagef("-f %s: the families are inet, inet6, link, unix, netlink, vsock, tipc and xdp", name)
+					o.wrong = usagef("-f %s: the families are inet, inet6, link, unix, netlink, vsock, tipc and xdp", name)
+					return nil
 				}
 				o.addFamily(family)
 				return nil
@@ -152,7 +154,8 @@ func (o *ssOptions) addQuery(list string) error {
 		name, without := strings.CutPrefix(name, "!")
 		kinds, ok := ssQueries[name]
 		if !ok {
-			return usagef("-A %s: the kinds are all, inet, tcp, mptcp, udp, raw, unix, unix_stream, unix_dgram, unix_seqpacket, packet, netlink, sctp, vsock and xdp", name)
+			o.wrong = usagef("-A %s: the kinds are all, inet, tcp, mptcp, udp, raw, unix, unix_stream, unix_dgram, unix_seqpacket, packet, netlink, sctp, vsock and xdp", name)
+			return nil
 		}
 		o.addKinds(kinds, !without)
 	}
@@ -207,7 +210,7 @@ func (o *ssOptions) filter(ctx context.Context, m *Moment, words []string) (*ssP
 		}
 		return found[0].IfIndex, true
 	}
-	p.hosts = func(name string) []netip.Addr { return hostsNamed(ctx, m.Names, name) }
+	p.hosts = func(name string) []netip.Addr { return hostsNamed(m.Names, name) }
 	if len(p.tokens) == 0 {
 		return p, nil, nil
 	}
@@ -313,8 +316,6 @@ func (o *ssOptions) columns(p *ssParser) (columns []ssColumn) {
 			needed = o.kinds&(ssUnix|ssPacket|ssVsock) != 0
 		case ssPath, ssPeer:
 			needed = o.kinds&ssUnix != 0
-		case ssIfIndex:
-			needed = true
 		case ssInode:
 			needed = o.kinds&ssUnix != 0 || o.details || o.processes
 		case ssTimer:
@@ -333,7 +334,9 @@ func (o *ssOptions) columns(p *ssParser) (columns []ssColumn) {
 			needed = o.details || o.cgroups || p.groups
 		case ssTOS:
 			needed = o.tos
-		case ssRcvBuf, ssSndBuf, ssDrops:
+		case ssRcvBuf:
+			needed = o.memory || o.details
+		case ssSndBuf, ssDrops:
 			needed = o.memory
 		default:
 			needed = c < ssTCPOptions || o.info
@@ -386,6 +389,9 @@ var ssStates = map[string]struct {
 }
 
 func (o *ssOptions) print(ctx context.Context, m *Moment, words []string, w io.Writer) error {
+	if o.wrong != nil {
+		return o.wrong
+	}
 	if o.summary {
 		if err := printSummary(ctx, m, w); err != nil {
 			return err
@@ -451,15 +457,16 @@ func printSummary(ctx context.Context, m *Moment, w io.Writer) error {
 	fmt.Fprint(w, show("TCP:   %s (", "TCP alloc", "TCP tw"), show("estab %s, ", "Tcp CurrEstab"), "closed ", closed, show(", orphaned %s, ", "TCP orphan"), show("timewait %s)\n", "TCP tw"))
 	fmt.Fprint(w, "\nTransport Total     IP        IPv6\n")
 	for _, line := range []struct {
-		name  string
-		four  []string
-		six   []string
-		title string
+		name      string
+		four, six []string
 	}{
-		{"RAW", []string{"RAW inuse"}, []string{"RAW6 inuse"}, ""}, {"UDP", []string{"UDP inuse"}, []string{"UDP6 inuse"}, ""}, {"TCP", []string{"TCP inuse"}, []string{"TCP6 inuse"}, ""},
-		{"INET", []string{"RAW inuse", "UDP inuse", "TCP inuse"}, []string{"RAW6 inuse", "UDP6 inuse", "TCP6 inuse"}, ""}, {"FRAG", []string{"FRAG inuse"}, []string{"FRAG6 inuse"}, ""},
+		{"RAW", []string{"RAW inuse"}, []string{"RAW6 inuse"}},
+		{"UDP", []string{"UDP inuse"}, []string{"UDP6 inuse"}},
+		{"TCP", []string{"TCP inuse"}, []string{"TCP6 inuse"}},
+		{"INET", []string{"RAW inuse", "UDP inuse", "TCP inuse"}, []string{"RAW6 inuse", "UDP6 inuse", "TCP6 inuse"}},
+		{"FRAG", []string{"FRAG inuse"}, []string{"FRAG6 inuse"}},
 	} {
-		fmt.Fprint(w, line.name, "\t ", show(" %-9s", append(slices.Clone(line.four), line.six...)...), show(" %-9s", line.four...), show(" %-9s\n", line.six...))
+		fmt.Fprint(w, line.name, "\t ", show(" %-9s", slices.Concat(line.four, line.six)...), show(" %-9s", line.four...), show(" %-9s\n", line.six...))
 	}
 	fmt.Fprintln(w)
 	return nil

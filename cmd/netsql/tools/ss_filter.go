@@ -2,7 +2,6 @@ package tools
 
 import (
 	"bufio"
-	"context"
 	"math"
 	"net/netip"
 	"os"
@@ -238,8 +237,8 @@ func (c hostCondition) matches(s *ssSocket, kernel bool) bool {
 		if !mapped || c.family != ssFamily4 {
 			return false
 		}
-		addr = (*[16]byte)(append(append(make([]byte, 0, 16), addr[12:]...), make([]byte, 12)...))
-		mapped = false
+		four := fourOf(addr)
+		addr, mapped = &four, false
 	}
 	if len(c.prefix) == 0 {
 		return true
@@ -249,14 +248,18 @@ func (c hostCondition) matches(s *ssSocket, kernel bool) bool {
 			return true
 		}
 		if mapped && c.family == ssFamily4 {
-			var four [16]byte
-			copy(four[:], addr[12:])
-			if p.holds(&four) {
+			if four := fourOf(addr); p.holds(&four) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// fourOf is the IPv4 address that is mapped into an IPv6 one.
+func fourOf(addr *[16]byte) (four [16]byte) {
+	copy(four[:], addr[12:])
+	return four
 }
 
 func isMapped(addr *[16]byte) bool {
@@ -278,46 +281,54 @@ func (p ssPrefix) holds(addr *[16]byte) bool {
 
 // likeFile tells whether a name is one of a pattern with *, ? and [a-z], as fnmatch of the C library does.
 func likeFile(pattern, name string) bool {
-	for pattern != "" {
-		switch pattern[0] {
-		case '*':
-			pattern = strings.TrimLeft(pattern, "*")
-			if pattern == "" {
-				return true
-			}
-			for i := range len(name) + 1 {
-				if likeFile(pattern, name[i:]) {
-					return true
-				}
-			}
-			return false
-		case '?':
-			if name == "" {
-				return false
-			}
-			pattern, name = pattern[1:], name[1:]
+	var afterStar, rest string // where to go on when the last * takes one byte more
+	starred := false
+	for {
+		if pattern != "" && pattern[0] == '*' {
+			pattern = pattern[1:]
+			starred, afterStar, rest = true, pattern, name
 			continue
-		case '[':
-			if end := strings.IndexByte(pattern[min(2, len(pattern)):], ']'); end >= 0 {
-				set := pattern[1 : end+2]
-				pattern = pattern[end+3:]
-				if name == "" || !inSet(set, name[0]) {
-					return false
-				}
-				name = name[1:]
-				continue
-			}
-		case '\\':
-			if len(pattern) > 1 {
-				pattern = pattern[1:]
-			}
 		}
-		if name == "" || name[0] != pattern[0] {
+		if pattern == "" && name == "" {
+			return true
+		}
+		if n := firstOf(pattern, name); n > 0 {
+			pattern, name = pattern[n:], name[1:]
+			continue
+		}
+		if !starred || rest == "" {
 			return false
 		}
-		pattern, name = pattern[1:], name[1:]
+		rest = rest[1:]
+		pattern, name = afterStar, rest
 	}
-	return name == ""
+}
+
+// firstOf is how much of the pattern stands for the first byte of the name; 0: nothing does.
+func firstOf(pattern, name string) int {
+	if pattern == "" || name == "" {
+		return 0
+	}
+	length := 1
+	switch pattern[0] {
+	case '?':
+		return 1
+	case '[':
+		if end := strings.IndexByte(pattern[min(2, len(pattern)):], ']'); end >= 0 {
+			if inSet(pattern[1:end+2], name[0]) {
+				return end + 3
+			}
+			return 0
+		}
+	case '\\':
+		if len(pattern) > 1 {
+			length = 2
+		}
+	}
+	if pattern[length-1] != name[0] {
+		return 0
+	}
+	return length
 }
 
 func inSet(set string, c byte) bool {
@@ -640,7 +651,7 @@ func (p *ssParser) host(word, value string) (hostCondition, error) {
 			}
 		}
 		if len(c.prefix) == 0 {
-			return c, usagef("%s is no address, and no name of one in /etc/hosts: an IPv6 address stands in brackets, [fd00::1]", addr)
+			return c, usagef("%s %s: %q is no address, and no name of one in /etc/hosts; an IPv6 address stands in brackets, [fd00::1]", word, value, addr)
 		}
 		return c, nil
 	}
@@ -756,7 +767,7 @@ func (p *ssParser) service(name string) (int64, error) {
 }
 
 // hostsNamed are the addresses of a name in /etc/hosts.
-func hostsNamed(_ context.Context, n *Names, name string) (found []netip.Addr) {
+func hostsNamed(n *Names, name string) (found []netip.Addr) {
 	n.read()
 	for addr, is := range n.hosts {
 		if is != name {

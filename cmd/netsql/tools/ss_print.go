@@ -531,7 +531,11 @@ func (s *ssPrinter) inetDetails(bucket bool) {
 	s.shutdown()
 }
 
+// shutdown prints which ways are open, where that was recorded: with the limits of the buffers.
 func (s *ssPrinter) shutdown() {
+	if s.row[ssRcvBuf] == nil {
+		return
+	}
 	switch s.row.text(ssShutdown) {
 	case "recv":
 		s.t.text(" -->")

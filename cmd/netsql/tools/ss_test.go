@@ -50,7 +50,8 @@ func TestSsPatterns(t *testing.T) {
 		is            bool
 	}{
 		{"", "", true}, {"*", "/run/x", true}, {"/run/*", "/run/a/b", true}, {"/run/?", "/run/", false}, {"[a-c]x", "bx", true}, {"[!a-c]x", "bx", false}, {"[^a-c]x", "dx", true}, {"[]x", "[]x", true}, {"\\*", "*", true}, {"\\*", "x", false},
-		{"*a*b*", "xxaxxbxx", true}, {"*a*b", "xxaxxbx", false}, {"[", "[", true}, {"a", "ab", false}, {"[]]x", "]x", true},
+		{"*a*b*", "xxaxxbxx", true}, {"*a*b", "xxaxxbx", false}, {"[", "[", true}, {"a", "ab", false}, {"[]]x", "]x", true}, {"*ab", "aab", true}, {"a*", "", false},
+		{strings.Repeat("*a", 40) + "b", strings.Repeat("a", 100), false},
 	} {
 		if likeFile(c.pattern, c.name) != c.is {
 			t.Errorf("%q of %q: %t", c.name, c.pattern, !c.is)
