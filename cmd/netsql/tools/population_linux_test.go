@@ -126,6 +126,10 @@ func populate(t *testing.T, seed uint64) *population {
 	t.Helper()
 	p := &population{t: t, rand: rand.New(rand.NewPCG(seed, 16))}
 	p.ip("link set lo up")
+	// Else the routes of link-local addresses come a second later.
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0o644); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
 	namesFromFiles(t)
 	t.Cleanup(p.end)
 	return p
