@@ -1,0 +1,911 @@
+package tools
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/spf13/pflag"
+)
+
+// lsofOptions are those of lsof as they are typed. What they select is worked out when it prints.
+type lsofOptions struct {
+	network, states, commands, pids, users, fds      []string
+	unix, and, noHosts, noPorts, numericUsers, terse bool
+	parents, offset, size                            bool
+	fields, info                                     string
+	width                                            int
+}
+
+// lsofNothing is the value of an option that has none, such as -i alone.
+const lsofNothing = "-"
+
+const lsofFiles = "files are not recorded, only sockets are: ask with -i for network files, with -U for unix sockets, and with -a for those of one process (lsof -a -i -p PID)"
+
+func lsof() Tool {
+	return Tool{
+		Name: "lsof", Args: "-i [-U] [-nP] [-a] [-p PIDS] …", Doc: "who holds which socket, as lsof prints network files", Like: "lsof 4.95",
+		Examples: []string{"netsql lsof -nP -iTCP -sTCP:LISTEN --at 03:14", "netsql lsof -i :443", "netsql lsof -t -i TCP:8080", "netsql lsof -a -i -c nginx"},
+		rewrite:  lsofWords,
+		define: func(f *pflag.FlagSet) printer {
+			var o lsofOptions
+			optional := func(name string) { f.Lookup(name).NoOptDefVal = lsofNothing }
+			f.StringArrayVarP(&o.network, "network", "i", nil, "network files: `[46][PROTOCOL][@HOST][:PORTS]`, or all of them")
+			optional("network")
+			f.BoolVarP(&o.unix, "unix", "U", false, "unix sockets")
+			f.StringArrayVarP(&o.states, "state", "s", nil, "only these states: `TCP:STATES`, parted by commas, ^ for not")
+			optional("state")
+			f.BoolVarP(&o.and, "and", "a", false, "what meets all that is asked, not any of it")
+			f.StringArrayVarP(&o.pids, "pid", "p", nil, "of these processes: `PIDS`, parted by commas, ^ for not")
+			f.StringArrayVarP(&o.commands, "command", "c", nil, "of programs that begin so: a `NAME`, ^NAME for not, or /REGEXP/")
+			f.StringArrayVarP(&o.users, "user", "u", nil, "of these users: `USERS`, names or numbers, ^ for not")
+			f.StringArrayVarP(&o.fds, "fd", "d", nil, "of these file descriptors: `NUMBERS`, such as 3 or 4-9, ^ for not")
+			f.BoolVarP(&o.noHosts, "no-hosts", "n", false, "no names of hosts")
+			f.BoolVarP(&o.noPorts, "no-ports", "P", false, "no names of ports")
+			f.BoolVarP(&o.numericUsers, "numeric-users", "l", false, "no names of users")
+			f.BoolVarP(&o.terse, "terse", "t", false, "process ids and nothing else")
+			f.BoolVarP(&o.parents, "parents", "R", false, "the parent of each process")
+			f.StringVarP(&o.fields, "fields", "F", "", "a line for each field, for programs: the `LETTERS` of the fields, or all of them")
+			optional("fields")
+			f.StringVarP(&o.info, "info", "T", "", "of TCP: `q` (queues) and s (state); none without a letter")
+			optional("info")
+			f.IntVar(&o.width, "command-width", 9, "+c: print so many `BYTES` of the command; 0: all")
+			f.BoolVarP(&o.offset, "offset", "o", false, "offsets, which are 0 of every socket")
+			f.BoolVarP(new(bool), "ignored", "b", false, "as -w, -O, -M, -Q and -V, which change nothing here")
+			return func(ctx context.Context, m *Moment, words []string, w io.Writer) error {
+				return o.print(ctx, m, words, w)
+			}
+		},
+		instead: map[string]string{
+			"-g": "process groups are not recorded; SELECT pid, ppid FROM processes WHERE ts = at() has the parents",
+			"-K": "threads are not recorded; netsql lsof -i lists their processes",
+			"-f": "the kernel's structures are not recorded", "-L": "counts of links are not recorded",
+			"-N": "files are not recorded, only sockets are; ask with -i or -U", "-D": "there is no device cache here",
+			"-E": "SELECT pid, comm, path, peer_inode FROM sockets WHERE ts = at() AND proto = 'unix' has the other ends",
+			"-r": "--at prints another moment",
+			"-Z": "security contexts are not recorded", "-x": "files are not recorded, only sockets are; ask with -i or -U",
+			"-v": "netsql version names this program",
+		},
+	}
+}
+
+// lsofWords puts the options into long flags. Some take a value that is in the same word or is the next one, unless that begins with - or +.
+func lsofWords(words []string) (out []string) {
+	for i := 0; i < len(words); i++ {
+		word := words[i]
+		if word == "--" {
+			return append(out, words[i:]...)
+		}
+		if len(word) < 2 || strings.HasPrefix(word, "--") || word[0] != '-' && word[0] != '+' {
+			out = append(out, word)
+			continue
+		}
+		for rest := word[1:]; rest != ""; {
+			letter := rest[:1]
+			rest = rest[1:]
+			// value is what belongs to the option; of an optional one that what follows.
+			value := func(optional bool) string {
+				text := rest
+				if rest = ""; text == "" && i+1 < len(words) && (!optional || !strings.HasPrefix(words[i+1], "-") && !strings.HasPrefix(words[i+1], "+")) {
+					i++
+					text = words[i]
+				}
+				return text
+			}
+			flag := map[string]string{"i": "network", "s": "state", "p": "pid", "c": "command", "u": "user", "d": "fd", "F": "fields", "T": "info"}[letter]
+			switch {
+			case word[0] == '+' && letter == "c":
+				out = append(out, "--command-width="+value(false))
+			case word[0] == '+' && strings.Contains("wM", letter), strings.Contains("wOMQVb", letter):
+			case word[0] == '+':
+				out = append(out, "-"+letter)
+				rest = ""
+			case flag == "fields" || flag == "info": // the letters are in the same word
+				out = append(out, "--"+flag+"="+cmp.Or(rest, lsofNothing))
+				rest = ""
+			case flag != "":
+				out = append(out, "--"+flag+"="+cmp.Or(value(letter == "i" || letter == "s"), lsofNothing))
+			case letter == "S": // how long system calls may take
+				value(true)
+			default:
+				out = append(out, "-"+letter)
+				if strings.Contains("gKDfLxrZE", letter) {
+					rest = ""
+				}
+			}
+		}
+	}
+	return out
+}
+
+// A lsofSelect is one of the things that files are selected by.
+type lsofSelect int
+
+const (
+	lsofPID lsofSelect = 1 << iota
+	lsofUser
+	lsofCommand
+	lsofFD
+	lsofAddress // -i with a protocol, an address or ports
+	lsofNetwork // -i, -i4 and -i6
+	lsofUnix
+	lsofExcluded
+)
+
+// lsofSelection is what the options select.
+type lsofSelection struct {
+	asked          lsofSelect
+	families       int // of -i: 0 is both
+	addresses      []lsofEnd
+	pids, notPids  map[int64]bool
+	uids, notUids  map[int64]bool
+	names, notName []string
+	patterns       []*regexp.Regexp
+	fds, notFds    []lsofRange
+	states         map[string]bool // true: shown, false: not
+	someStates     bool
+}
+
+type lsofRange struct{ from, to int64 }
+
+func (r lsofRange) has(n int64) bool { return r.from <= n && n <= r.to }
+
+// lsofEnd is an end of a connection that -i asks for.
+type lsofEnd struct {
+	family int // 0: both
+	proto  string
+	addr   netip.Addr // invalid: any
+	ports  lsofRange  // from -1: any
+}
+
+// matches tells whether an end of a socket is meant. An IPv6 socket that speaks IPv4 has ends of IPv4.
+func (e lsofEnd) matches(proto, addr string, port int64) bool {
+	at, _ := netip.ParseAddr(addr)
+	family := 6
+	if at.Is4() {
+		family = 4
+	}
+	return (e.proto == "" || e.proto == proto) && (e.family == 0 || e.family == family) && (!e.addr.IsValid() || e.addr.IsUnspecified() || e.addr == at) && (e.ports.from < 0 || e.ports.has(port))
+}
+
+var lsofStates = []string{"ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING"}
+
+// selection works out what the options select.
+func (o *lsofOptions) selection(ctx context.Context, names *Names) (*lsofSelection, error) {
+	s := &lsofSelection{states: map[string]bool{}, pids: map[int64]bool{}, notPids: map[int64]bool{}, uids: map[int64]bool{}, notUids: map[int64]bool{}}
+	for _, text := range o.network {
+		family, ends, err := lsofAddresses(ctx, names, strings.TrimPrefix(text, lsofNothing))
+		switch {
+		case err != nil:
+			return nil, err
+		case ends != nil:
+			s.addresses = append(s.addresses, ends...)
+			s.asked |= lsofAddress
+		case s.asked&lsofNetwork == 0 || s.families == 0 || family == 0:
+			s.families = family
+			s.asked |= lsofNetwork
+		case s.families != family:
+			s.families = 0
+		}
+	}
+	if o.unix {
+		s.asked |= lsofUnix
+	}
+	for _, text := range o.states {
+		if text == lsofNothing {
+			o.size = true
+			continue
+		}
+		if err := s.addStates(text); err != nil {
+			return nil, err
+		}
+	}
+	return s, cmp.Or(s.addProcesses(o, names), s.addFDs(o.fds))
+}
+
+func (s *lsofSelection) addStates(text string) error {
+	proto, states, _ := strings.Cut(text, ":")
+	if !strings.EqualFold(proto, "tcp") || states == "" {
+		return usagef("lsof -s takes TCP: and states, such as -s TCP:LISTEN,CLOSE_WAIT or -s TCP:^LISTEN, and not %q", text)
+	}
+	for state := range strings.SplitSeq(states, ",") {
+		name, not := strings.CutPrefix(strings.ToUpper(state), "^")
+		if !slices.Contains(lsofStates, name) {
+			return usagef("lsof -s TCP:%s: there is no such state of TCP; they are %s", state, strings.Join(lsofStates, ", "))
+		}
+		s.states[name] = !not
+		s.someStates = s.someStates || !not
+	}
+	return nil
+}
+
+func (s *lsofSelection) addProcesses(o *lsofOptions, names *Names) error {
+	for _, text := range o.pids {
+		for pid := range strings.SplitSeq(text, ",") {
+			digits, not := strings.CutPrefix(pid, "^")
+			n, err := strconv.ParseInt(digits, 10, 32)
+			switch {
+			case err != nil || n < 1:
+				return usagef("lsof -p %s: %q is no process id", text, pid)
+			case not:
+				s.notPids[n] = true
+			default:
+				s.pids[n] = true
+				s.asked |= lsofPID
+			}
+		}
+	}
+	for pid := range s.pids {
+		if s.notPids[pid] {
+			return usagef("lsof -p: process %d is asked for and excluded", pid)
+		}
+	}
+	for _, text := range o.users {
+		for user := range strings.SplitSeq(text, ",") {
+			name, not := strings.CutPrefix(user, "^")
+			uid, ok := names.UID(name)
+			switch {
+			case !ok:
+				return usagef("lsof -u %s: no user %q in /etc/passwd of this machine; a number is taken as well", text, name)
+			case not:
+				s.notUids[uid] = true
+			default:
+				s.uids[uid] = true
+				s.asked |= lsofUser
+			}
+		}
+	}
+	for uid := range s.uids {
+		if s.notUids[uid] {
+			return usagef("lsof -u: user %d is asked for and excluded", uid)
+		}
+	}
+	for _, text := range o.commands {
+		name, not := strings.CutPrefix(text, "^")
+		switch {
+		case strings.HasPrefix(text, "/"):
+			pattern, flags, ok := cutLast(text[1:], "/")
+			if !ok || strings.Trim(flags, "bix") != "" {
+				return usagef("lsof -c %s: a regular expression is /REGEXP/, and may end in i, b or x", text)
+			}
+			if strings.Contains(flags, "i") {
+				pattern = "(?i)" + pattern
+			}
+			r, err := regexp.Compile(pattern)
+			if err != nil {
+				return usagef("lsof -c %s: %v", text, err)
+			}
+			s.patterns = append(s.patterns, r)
+			s.asked |= lsofCommand
+		case name == "" || name == lsofNothing || len(name) > 15:
+			return usagef("lsof -c takes the begin of a program's name, of 15 bytes at most, and not %q", text)
+		case not:
+			s.notName = append(s.notName, name)
+		default:
+			s.names = append(s.names, name)
+			s.asked |= lsofCommand
+		}
+	}
+	return nil
+}
+
+func cutLast(text, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(text, sep); i >= 0 {
+		return text[:i], text[i+len(sep):], true
+	}
+	return text, "", false
+}
+
+func (s *lsofSelection) addFDs(lists []string) error {
+	for _, text := range lists {
+		for word := range strings.SplitSeq(text, ",") {
+			numbers, not := strings.CutPrefix(word, "^")
+			r, err := rangeOf(numbers)
+			switch {
+			case err != nil && strings.Trim(numbers, "abcdefghijklmnopqrstuvwxyz") == "" && numbers != "":
+				continue // cwd, txt, mem and the like, which no socket is
+			case err != nil:
+				return usagef("lsof -d %s: %q is no file descriptor and no range of them, such as 3 or 4-9", text, word)
+			case not:
+				s.notFds = append(s.notFds, r)
+			default:
+				s.fds = append(s.fds, r)
+			}
+		}
+	}
+	if len(lists) > 0 && (len(s.fds) > 0 || len(s.notFds) == 0) {
+		s.asked |= lsofFD
+	}
+	return nil
+}
+
+// rangeOf reads a number, or two of them.
+func rangeOf(text string) (lsofRange, error) {
+	low, high, two := strings.Cut(text, "-")
+	from, err := strconv.ParseUint(low, 10, 31)
+	if err != nil || !two {
+		return lsofRange{int64(from), int64(from)}, err
+	}
+	to, err := strconv.ParseUint(high, 10, 31)
+	if err == nil && to < from {
+		err = strconv.ErrRange
+	}
+	return lsofRange{int64(from), int64(to)}, err
+}
+
+// lsofAddresses reads what -i takes: [46][PROTOCOL][@HOST][:PORTS]. Without ends it is all network files of a family, or of both (0).
+func lsofAddresses(ctx context.Context, names *Names, text string) (family int, ends []lsofEnd, err error) {
+	rest := text
+	if rest != "" && (rest[0] == '4' || rest[0] == '6') {
+		family, rest = int(rest[0]-'0'), rest[1:]
+	}
+	if rest == "" {
+		return family, nil, nil
+	}
+	proto := rest
+	if i := strings.IndexAny(rest, "@:"); i >= 0 {
+		proto = rest[:i]
+	}
+	rest = rest[len(proto):]
+	end := lsofEnd{family: family, proto: strings.ToUpper(proto), ports: lsofRange{-1, -1}}
+	if !slices.Contains([]string{"", "TCP", "UDP", "UDPLITE"}, end.proto) {
+		return 0, nil, usagef("lsof -i %s: no protocol %q; it is tcp, udp or udplite, as in -i TCP:443", text, proto)
+	}
+	addrs := []netip.Addr{{}}
+	if host, found := strings.CutPrefix(rest, "@"); found {
+		if inside, after, ok := strings.Cut(host, "]"); ok && strings.HasPrefix(host, "[") {
+			host, rest = inside[1:], after
+			if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() || family == 4 {
+				return 0, nil, usagef("lsof -i %s: %q is no address of IPv6 that could match", text, host)
+			}
+		} else if i := strings.IndexByte(host, ':'); i >= 0 {
+			host, rest = host[:i], host[i:]
+		} else {
+			rest = ""
+		}
+		if host == "" {
+			return 0, nil, usagef("lsof -i %s: no host after the @", text)
+		}
+		addrs = slices.DeleteFunc(names.Addrs(ctx, host), func(a netip.Addr) bool { return family == 4 && !a.Is4() || family == 6 && a.Is4() })
+		if len(addrs) == 0 {
+			return 0, nil, usagef("lsof -i %s: no address of %q is known in /etc/hosts of this machine; --resolve asks name servers", text, host)
+		}
+	}
+	ports := []lsofRange{end.ports}
+	if list, found := strings.CutPrefix(rest, ":"); found {
+		if ports, err = lsofPorts(names, text, list, end.proto); err != nil {
+			return 0, nil, err
+		}
+	} else if rest != "" {
+		return 0, nil, usagef("lsof -i %s: %q is no list of ports; they follow a colon, as in -i TCP:443", text, rest)
+	}
+	for _, addr := range addrs {
+		for _, r := range ports {
+			end.addr, end.ports = addr.Unmap(), r
+			if addr.IsValid() {
+				end.family = 6
+				if end.addr.Is4() {
+					end.family = 4
+				}
+			}
+			ends = append(ends, end)
+		}
+	}
+	return family, ends, nil
+}
+
+// lsofPorts reads a list of ports: numbers, ranges and names of services, parted by commas.
+func lsofPorts(names *Names, text, list, proto string) (ports []lsofRange, err error) {
+	for word := range strings.SplitSeq(list, ",") {
+		if word == "" {
+			return nil, usagef("lsof -i %s: a port is missing", text)
+		}
+		if word[0] >= '0' && word[0] <= '9' {
+			r, err := rangeOf(word)
+			if err != nil || r.to > 65535 {
+				return nil, usagef("lsof -i %s: %q is no port and no range of ports, such as 443 or 1-1024", text, word)
+			}
+			ports = append(ports, r)
+			continue
+		}
+		tcp, isTCP := names.Service(word, "tcp")
+		udp, isUDP := names.Service(word, "udp")
+		switch {
+		case proto == "TCP" && isTCP, proto == "" && isTCP && (!isUDP || tcp == udp):
+			ports = append(ports, lsofRange{tcp, tcp})
+		case proto == "UDP" && isUDP, proto == "" && isUDP && !isTCP:
+			ports = append(ports, lsofRange{udp, udp})
+		case proto == "" && isTCP:
+			return nil, usagef("lsof -i %s: %s is port %d of TCP and %d of UDP: name the protocol", text, word, tcp, udp)
+		default:
+			return nil, usagef("lsof -i %s: no service %q in /etc/services of this machine", text, word)
+		}
+	}
+	return ports, nil
+}
+
+// A lsofSocket is a socket that is recorded.
+type lsofSocket struct {
+	Proto      string `col:"proto"`
+	Family     int64  `col:"coalesce(family, 0)"`
+	Type       string `col:"type"`
+	LocalAddr  string `col:"local_addr"`
+	LocalPort  int64  `col:"coalesce(local_port, 0)"`
+	RemoteAddr string `col:"remote_addr"`
+	RemotePort int64  `col:"coalesce(remote_port, 0)"`
+	Path       string `col:"path"`
+	Inode      int64  `col:"coalesce(inode, 0)"`
+	State      string `col:"state"`
+	RecvQ      int64  `col:"coalesce(recv_q, 0)"`
+	SendQ      int64  `col:"coalesce(send_q, 0)"`
+	Ended      bool   `col:"ended IS NOT NULL"`
+}
+
+// A lsofOwner is a process that holds one. Of the descriptors that it holds it by, the lowest is recorded; who has it registered with io_uring alone
+// has none.
+type lsofOwner struct {
+	Proto string `col:"proto"`
+	Inode int64  `col:"coalesce(inode, 0)"`
+	PID   int64  `col:"pid"`
+	Comm  string `col:"comm"`
+	FD    int64  `col:"fd"`
+}
+
+type lsofProcess struct {
+	PID  int64  `col:"pid"`
+	PPID int64  `col:"coalesce(ppid, -1)"`
+	UID  int64  `col:"coalesce(uid, -1)"`
+	User string `col:"user"`
+}
+
+// A lsofFile is a line: a socket of a process.
+type lsofFile struct {
+	lsofSocket
+	lsofOwner
+	process                  lsofProcess
+	kind, device, node, name string
+	listed                   bool   // in /proc/net/tcp and its like, which -i looks at
+	state                    string // as -T s shows it
+}
+
+func (o lsofOptions) print(ctx context.Context, m *Moment, words []string, w io.Writer) error {
+	s, err := o.selection(ctx, m.Names)
+	switch {
+	case err != nil:
+		return err
+	case len(words) > 0 || s.asked&(lsofNetwork|lsofAddress|lsofUnix) == 0:
+		return usagef("lsof: %s", lsofFiles)
+	case o.fields != "" && o.terse:
+		return usagef("lsof: -F and -t exclude each other")
+	case o.width < 0:
+		return usagef("lsof +c takes a number of bytes, and not %d", o.width)
+	}
+	for _, letter := range strings.TrimPrefix(o.info, lsofNothing) {
+		if !strings.ContainsRune("qsf", letter) {
+			return usagef("lsof -T%c: the letters are q for queues and s for the state", letter)
+		}
+	}
+	files, err := lsofRows(ctx, m)
+	if err != nil {
+		return err
+	}
+	files = slices.DeleteFunc(files, func(f *lsofFile) bool { return !s.selects(f, o.and) })
+	for _, f := range files {
+		o.describe(ctx, m, f)
+	}
+	switch {
+	case o.terse:
+		last := int64(0)
+		for _, f := range files {
+			if f.PID != last {
+				fmt.Fprintln(w, f.PID)
+			}
+			last = f.PID
+		}
+		return nil
+	case o.fields != "":
+		return o.fieldLines(m, files, w)
+	case len(files) > 0:
+		o.table(m, files, w)
+	}
+	return nil
+}
+
+// lsofRows are the sockets of this namespace, a row for each process that holds one, by processes and descriptors.
+func lsofRows(ctx context.Context, m *Moment) (files []*lsofFile, err error) {
+	sockets, err := here[lsofSocket](ctx, m, "sockets", "AND inode > 0")
+	if err != nil {
+		return nil, err
+	}
+	owners, err := here[lsofOwner](ctx, m, "socket_owners", "AND fd IS NOT NULL AND inode > 0 ORDER BY pid, fd")
+	if err != nil {
+		return nil, err
+	}
+	processes, err := rowsOf[lsofProcess](ctx, m, "SELECT "+strings.Join(columnsOf[lsofProcess](), ", ")+" FROM processes WHERE ts = at()")
+	if err != nil {
+		return nil, err
+	}
+	type key struct {
+		proto string
+		inode int64
+	}
+	held := map[key]*lsofSocket{}
+	for i := range sockets {
+		held[key{sockets[i].Proto, sockets[i].Inode}] = &sockets[i]
+	}
+	byPID := map[int64]lsofProcess{}
+	for _, p := range processes {
+		byPID[p.PID] = p
+	}
+	for _, owner := range owners {
+		socket := held[key{owner.Proto, owner.Inode}]
+		if socket == nil {
+			continue
+		}
+		process, ok := byPID[owner.PID]
+		if !ok {
+			process = lsofProcess{PID: owner.PID, PPID: -1, UID: -1}
+		}
+		f := &lsofFile{lsofSocket: *socket, lsofOwner: owner, process: process}
+		switch socket.Proto {
+		case "tcp":
+			f.listed = !socket.Ended && socket.State != "CLOSE" && socket.State != "TIME_WAIT"
+		case "udp", "udplite":
+			f.listed = socket.LocalPort != 0
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// selects applies lsof's rule: what meets any of what is asked, or with -a what meets all of it.
+func (s *lsofSelection) selects(f *lsofFile, and bool) bool {
+	met := s.met(f)
+	return met&lsofExcluded == 0 && (and && met&s.asked == s.asked || !and && met&s.asked != 0)
+}
+
+func (s *lsofSelection) met(f *lsofFile) (met lsofSelect) {
+	begins := func(name string) bool { return strings.HasPrefix(f.Comm, name) }
+	holds := func(r lsofRange) bool { return r.has(f.FD) }
+	if s.notPids[f.PID] || s.notUids[f.process.UID] || slices.ContainsFunc(s.notName, begins) || slices.ContainsFunc(s.notFds, holds) {
+		return lsofExcluded
+	}
+	for _, is := range []struct {
+		what lsofSelect
+		so   bool
+	}{
+		{lsofPID, s.pids[f.PID]}, {lsofUser, s.uids[f.process.UID]}, {lsofFD, slices.ContainsFunc(s.fds, holds)}, {lsofUnix, f.lsofSocket.Proto == "unix"},
+		{lsofCommand, slices.ContainsFunc(s.names, begins) || slices.ContainsFunc(s.patterns, func(r *regexp.Regexp) bool { return r.MatchString(f.Comm) })},
+	} {
+		if is.so {
+			met |= is.what
+		}
+	}
+	if !f.listed {
+		return met
+	}
+	// A state is one of TCP, and yet lsof looks at the number that UDP has for its own as well: 1 for connected, 7 else.
+	if shown, named := s.states[f.State]; named && !shown || !named && s.someStates {
+		return lsofExcluded
+	}
+	if s.asked&lsofNetwork != 0 && (s.families == 0 || int64(s.families) == f.Family) {
+		met |= lsofNetwork
+	}
+	proto := strings.ToUpper(f.lsofSocket.Proto)
+	if slices.ContainsFunc(s.addresses, func(e lsofEnd) bool {
+		return e.matches(proto, f.LocalAddr, f.LocalPort) || (f.RemotePort != 0 || !unspecified(f.RemoteAddr)) && e.matches(proto, f.RemoteAddr, f.RemotePort)
+	}) {
+		met |= lsofAddress
+	}
+	return met
+}
+
+func unspecified(addr string) bool { return addr == "" || addr == "0.0.0.0" || addr == "::" }
+
+// describe puts into words what the columns say of a file.
+func (o lsofOptions) describe(ctx context.Context, m *Moment, f *lsofFile) {
+	inode := strconv.FormatInt(f.lsofSocket.Inode, 10)
+	proto := f.lsofSocket.Proto
+	switch {
+	case f.listed:
+		f.kind, f.device, f.node = fmt.Sprintf("IPv%d", f.Family), inode, strings.ToUpper(proto)
+		f.name = o.end(ctx, m, proto, f.LocalAddr, f.LocalPort)
+		if f.RemotePort != 0 || !unspecified(f.RemoteAddr) {
+			f.name += "->" + o.end(ctx, m, proto, f.RemoteAddr, f.RemotePort)
+		}
+		if proto == "tcp" {
+			f.state = f.State
+			if f.State == "LISTEN" {
+				f.SendQ = 0 // there the backlog is recorded, which /proc/net/tcp does not have
+			}
+		}
+	case proto == "unix":
+		f.kind, f.device, f.node = "unix", "-", inode
+		f.name = strings.TrimPrefix(f.Path+" type="+strings.ToUpper(f.Type), " ")
+		f.state = map[string]string{"ESTABLISHED": "CONNECTED", "LISTEN": "LISTEN"}[f.State]
+		f.state = cmp.Or(f.state, "UNCONNECTED")
+	case proto == "raw":
+		f.kind, f.node = "raw", inode
+		if f.Family == 6 {
+			f.kind = "raw6"
+		}
+		f.name = fmt.Sprintf("%s:%04X->%s:0000 st=%02X", procAddr(f.LocalAddr, f.Family), f.LocalPort, procAddr(f.RemoteAddr, f.Family), map[bool]int{true: 1, false: 7}[f.State == "ESTABLISHED"])
+	case proto == "netlink":
+		f.kind, f.node = "netlink", inode
+		name := strings.ToUpper(f.LocalAddr)
+		f.name = cmp.Or(map[string]string{"SOCK_DIAG": "INET_DIAG"}[name], name)
+	case proto == "packet":
+		f.kind, f.device = "pack", inode
+		f.name = "type=SOCK_" + strings.ToUpper(f.Type)
+		f.node = cmp.Or(map[int64]string{0x0003: "ALL", 0x0004: "802.2", 0x0060: "LOOP", 0x0800: "IP", 0x0806: "ARP", 0x8035: "RARP", 0x8100: "8021Q", 0x86dd: "IPV6", 0x8863: "PPP_DIS", 0x8864: "PPP_SES"}[f.LocalPort],
+			strconv.FormatInt(f.LocalPort, 10))
+	default: // it is in no list of the kernel; the device of all sockets is not recorded
+		f.kind, f.device, f.node = "sock", "-", inode
+		name := strings.ToUpper(proto)
+		if f.Family == 6 {
+			name += "v6"
+		}
+		f.name = "protocol: " + name
+	}
+}
+
+// procAddr is an address as /proc/net/raw has it: words of 32 bits in the order of this machine.
+func procAddr(addr string, family int64) string {
+	at, err := netip.ParseAddr(addr)
+	b := at.AsSlice()
+	if err != nil || family == 6 && at.Is4() {
+		b = make([]byte, map[bool]int{true: 16, false: 4}[family == 6])
+	}
+	for i := 0; i+4 <= len(b); i += 4 {
+		slices.Reverse(b[i : i+4])
+	}
+	return strings.ToUpper(hex.EncodeToString(b))
+}
+
+// end is an address with its port.
+func (o lsofOptions) end(ctx context.Context, m *Moment, proto, addr string, port int64) string {
+	host := "*"
+	if !unspecified(addr) {
+		host = addr
+		if !o.noHosts {
+			host = m.Names.Host(ctx, addr)
+		}
+		if host == addr && strings.Contains(addr, ":") {
+			host = "[" + addr + "]"
+		}
+	}
+	switch {
+	case port == 0:
+		return host + ":*"
+	case o.noPorts || proto == "udplite":
+		return host + ":" + strconv.FormatInt(port, 10)
+	}
+	return host + ":" + m.Names.Port(port, proto)
+}
+
+// user is the name of who runs the process. lsof writes a number eight wide.
+func (o lsofOptions) user(m *Moment, p lsofProcess) string {
+	switch {
+	case p.UID < 0:
+		return "-"
+	case o.numericUsers:
+		return fmt.Sprintf("%8d", p.UID)
+	case p.User != "":
+		return p.User
+	}
+	if name := m.Names.User(p.UID); name != strconv.FormatInt(p.UID, 10) {
+		return name
+	}
+	return fmt.Sprintf("%8d", p.UID)
+}
+
+// shows tells whether -T wants a kind of information: s for states, q for queues. Without -T states are shown, and -F has both.
+func (o lsofOptions) shows(letter string) bool {
+	if o.info == "" {
+		return letter == "s" || o.fields != ""
+	}
+	return strings.Contains(o.info, letter)
+}
+
+// lsofEscaped is a text with what cannot be printed as lsof writes it.
+func lsofEscaped(text string) string {
+	var out strings.Builder
+	for _, r := range text {
+		if r > 0x7f && r != utf8.RuneError && unicode.IsPrint(r) {
+			out.WriteRune(r)
+			continue
+		}
+		for _, c := range []byte(string(r)) { // what is no UTF-8 was made so when it was recorded
+			out.WriteString(lsofByte(c))
+		}
+	}
+	return out.String()
+}
+
+func lsofByte(c byte) string {
+	switch {
+	case c >= 0x7f:
+		return fmt.Sprintf(`\x%02x`, c)
+	case c < ' ':
+		return cmp.Or(map[byte]string{'\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`}[c], "^"+string(rune(c+'@')))
+	}
+	return string(rune(c))
+}
+
+// lsofCommandColumn is the name of a program in the column, in which a blank and each byte beyond ASCII is escaped, in at most so many bytes.
+func lsofCommandColumn(comm string, most int) string {
+	var out strings.Builder
+	for _, c := range []byte(comm) {
+		piece := lsofByte(c)
+		if c == ' ' {
+			piece = `\x20`
+		}
+		if out.Len()+len(piece) > most {
+			break
+		}
+		out.WriteString(piece)
+	}
+	return out.String()
+}
+
+// lsofWidth is the width that lsof reckons with: of a byte beyond ASCII 2, though it writes 4.
+func lsofWidth(text string) (n int) {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c < ' ' || c > 0x7f:
+			n += 2
+		case c == ' ' || c == 0x7f:
+			n += 4
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+// table prints the columns, each as wide as its widest text.
+func (o lsofOptions) table(m *Moment, files []*lsofFile, w io.Writer) {
+	size, sizeText := "SIZE/OFF", "0t0"
+	switch {
+	case o.size:
+		size, sizeText = "SIZE", ""
+	case o.offset:
+		size = "OFFSET"
+	}
+	lines := [][]string{{"COMMAND", "PID", "PPID", "USER", "FD", "TYPE", "DEVICE", size, "NODE", "NAME"}}
+	command := len("COMMAND")
+	for _, f := range files {
+		width := lsofWidth(f.Comm)
+		if o.width > 0 {
+			width = min(width, o.width)
+		}
+		command = max(command, width)
+		ppid := "-"
+		if f.process.PPID >= 0 {
+			ppid = strconv.FormatInt(f.process.PPID, 10)
+		}
+		fd := fmt.Sprintf("%4d", f.FD)
+		if f.FD > 9999 {
+			fd = fmt.Sprintf("*%03d", f.FD%1000)
+		}
+		lines = append(lines, []string{f.Comm, strconv.FormatInt(f.PID, 10), ppid, o.user(m, f.process), fd, f.kind, f.device, sizeText, f.node, o.nameColumn(f)})
+	}
+	widths := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, text := range line {
+			widths[i] = max(widths[i], len(text))
+		}
+	}
+	for i, line := range lines {
+		name := line[0]
+		if i > 0 {
+			name = lsofCommandColumn(name, command)
+		}
+		fmt.Fprintf(w, "%-*s %*s", command, name, widths[1], line[1])
+		if o.parents {
+			fmt.Fprintf(w, " %*s", widths[2], line[2])
+		}
+		mode := "u" // every socket is open for reading and writing
+		if i == 0 {
+			mode = " "
+		}
+		fmt.Fprintf(w, " %*s %4s%s  %*s %*s %*s %*s %s\n", widths[3], line[3], line[4], mode, widths[5], line[5], widths[6], line[6], widths[7], line[7], widths[8], line[8], line[9])
+	}
+}
+
+// nameColumn is the name with what -T shows of it in brackets.
+func (o lsofOptions) nameColumn(f *lsofFile) string {
+	name := lsofEscaped(f.name)
+	if !f.listed && f.state == "" || !o.shows("s") && !o.shows("q") {
+		return name
+	}
+	var parts []string
+	if o.shows("s") && f.state != "" {
+		parts = append(parts, f.state)
+	}
+	if o.shows("q") && f.listed {
+		parts = append(parts, fmt.Sprintf("QR=%d", f.RecvQ), fmt.Sprintf("QS=%d", f.SendQ))
+	}
+	if len(parts) == 0 {
+		return name + " "
+	}
+	return name + " (" + strings.Join(parts, " ") + ")"
+}
+
+const lsofFields = "acCdDfFgGiklLmMnNopPrRsStTuz0"
+
+// fieldLines prints a line for each field, those of a process before those of its files. What is not recorded is left out.
+func (o lsofOptions) fieldLines(m *Moment, files []*lsofFile, w io.Writer) error {
+	wanted, end := strings.TrimPrefix(o.fields, lsofNothing), "\n"
+	for _, letter := range wanted {
+		if !strings.ContainsRune(lsofFields, letter) {
+			return usagef("lsof -F%c: there is no such field; they are %s", letter, lsofFields)
+		}
+	}
+	if strings.Contains(wanted, "0") {
+		end, wanted = "\x00", strings.ReplaceAll(wanted, "0", "")
+	}
+	all := wanted == ""
+	some := false
+	field := func(letter, text string) {
+		if all || letter == "p" || strings.Contains(wanted, letter) {
+			fmt.Fprint(w, letter, text, end)
+			some = true
+		}
+	}
+	set := func() { // ends one
+		if end == "\x00" && some {
+			fmt.Fprintln(w)
+		}
+		some = false
+	}
+	last := int64(0)
+	for _, f := range files {
+		if f.PID != last {
+			field("p", strconv.FormatInt(f.PID, 10))
+			if f.process.PPID >= 0 {
+				field("R", strconv.FormatInt(f.process.PPID, 10))
+			}
+			field("c", lsofEscaped(f.Comm))
+			if f.process.UID >= 0 {
+				field("u", strconv.FormatInt(f.process.UID, 10))
+				o.numericUsers = false
+				field("L", strings.TrimSpace(o.user(m, f.process)))
+			}
+			set()
+			last = f.PID
+		}
+		field("f", strconv.FormatInt(f.FD, 10))
+		field("a", "u")
+		field("l", " ")
+		field("t", f.kind)
+		if f.device != "-" && f.device != "" {
+			field("d", f.device)
+		}
+		field("o", "0t0")
+		if f.listed || f.lsofSocket.Proto == "packet" {
+			field("P", f.node)
+		} else {
+			field("i", f.node)
+		}
+		field("n", lsofEscaped(f.name))
+		if f.state != "" && o.shows("s") {
+			field("T", "ST="+f.state)
+		}
+		if f.listed && o.shows("q") {
+			field("T", fmt.Sprintf("QR=%d", f.RecvQ))
+			field("T", fmt.Sprintf("QS=%d", f.SendQ))
+		}
+		set()
+	}
+	return nil
+}

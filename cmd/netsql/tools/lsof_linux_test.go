@@ -1,0 +1,288 @@
+package tools
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"netsql/recorder/kerneltest"
+)
+
+// holders are processes with names of their own, each of which holds some of the sockets as well.
+func (p *population) holders(names ...string) (pids []int) {
+	p.t.Helper()
+	sleep, err := os.ReadFile("/bin/sleep")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, name := range names {
+		program := filepath.Join(p.t.TempDir(), name)
+		if err := os.WriteFile(program, sleep, 0o755); err != nil {
+			p.t.Fatal(err)
+		}
+		cmd := exec.Command(program, "1000")
+		cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+		for _, fd := range p.fds {
+			if p.rand.IntN(3) > 0 {
+				continue
+			}
+			copied, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			file := os.NewFile(uintptr(copied), "")
+			defer file.Close()
+			cmd.ExtraFiles = append(cmd.ExtraFiles, file)
+		}
+		if err := cmd.Start(); err != nil {
+			p.t.Fatal(err)
+		}
+		p.t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		pids = append(pids, cmd.Process.Pid)
+	}
+	return pids
+}
+
+// more are sockets that netstat's population does not have: of unix in each state, of netlink and packets, and one of TCP that is only
+// bound. One that was never bound the kernel lists nowhere, and it is not recorded.
+func (p *population) more() {
+	p.t.Helper()
+	for i, kind := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET, unix.SOCK_DGRAM} {
+		name := fmt.Sprintf("@lsof-%d-%d", i, p.rand.IntN(1000))
+		server := p.keep(unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0))
+		if err := unix.Bind(server, &unix.SockaddrUnix{Name: name}); err != nil {
+			p.t.Fatal(err)
+		}
+		if kind != unix.SOCK_DGRAM {
+			if err := unix.Listen(server, 3); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+		client := p.keep(unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0))
+		if err := unix.Connect(client, &unix.SockaddrUnix{Name: name}); err != nil {
+			p.t.Fatal(err)
+		}
+		if kind != unix.SOCK_DGRAM && p.rand.IntN(2) == 0 {
+			fd, _, err := unix.Accept4(server, unix.SOCK_CLOEXEC)
+			p.keep(fd, err)
+		}
+	}
+	netlink := p.keep(unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, []int{unix.NETLINK_ROUTE, unix.NETLINK_GENERIC, unix.NETLINK_NETFILTER, unix.NETLINK_INET_DIAG}[p.rand.IntN(4)]))
+	if err := unix.Bind(netlink, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		p.t.Fatal(err)
+	}
+	p.keep(unix.Socket(unix.AF_PACKET, []int{unix.SOCK_RAW, unix.SOCK_DGRAM}[p.rand.IntN(2)]|unix.SOCK_CLOEXEC, []int{0x0008, 0x0300, 0x0608, 0xb588}[p.rand.IntN(4)]))
+	p.bound(unix.SOCK_STREAM, "127.0.0.1", 0)
+}
+
+// lsofLines are the lines of a run of lsof without those that forget takes out, and in the order of their text. It ends with 1 where nothing was found.
+func lsofLines(t *testing.T, c comparison, words []string) []string {
+	t.Helper()
+	cmd := exec.Command("lsof", words...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	out, err := cmd.Output()
+	if exit := new(exec.ExitError); errors.Is(err, exec.ErrNotFound) {
+		kerneltest.NeedKernel(t, "lsof is not installed (Debian: lsof)")
+	} else if errors.As(err, &exit) && (exit.ExitCode() != 1 || len(exit.Stderr) > 0) || err != nil && exit == nil {
+		t.Fatalf("lsof %q: %v\n%s", words, err, exit.Stderr)
+	}
+	return c.linesOf(string(out))
+}
+
+func compareLsof(t *testing.T, c comparison) {
+	t.Helper()
+	r := recorded(t)
+	empty := 0
+	for _, line := range c.lines {
+		words := strings.Fields(line)
+		want, got := lsofLines(t, c, words), c.linesOf(printed(t, r, "lsof", words...))
+		if !slices.Equal(want, got) {
+			t.Errorf("lsof %s differs (- the real one, + netsql):\n%s", line, differing(want, got))
+		}
+		if len(want) == 1 && want[0] == "" {
+			empty++
+		}
+	}
+	if empty > len(c.lines)/3 {
+		t.Errorf("%d of %d lines find nothing", empty, len(c.lines))
+	}
+}
+
+// host is a population with some processes that hold its sockets.
+func host(t *testing.T, seed uint64) (p *population, pids []int) {
+	p = network(t, seed)
+	p.more()
+	return p, p.holders("nginx", "nginx-worker", "a very long name of a program", "(ö)")
+}
+
+// anything is a line of options by chance.
+func (p *population) anything(pids []int) string {
+	pick := func(of ...string) string { return of[p.rand.IntN(len(of))] }
+	port := func() string {
+		for {
+			if port := p.portOf(p.fds[p.rand.IntN(len(p.fds))]); port > 0 {
+				return strconv.Itoa(port)
+			}
+		}
+	}
+	pid := func() string { return strconv.Itoa(pids[p.rand.IntN(len(pids))]) }
+	at := func() string {
+		return pick("127.0.0.1", "10.1.2.3", "localhost", "[::1]", "[fd00::5]", "192.0.2.200", "0.0.0.0")
+	}
+	line := []string{pick("-n", "-P", "-nP", "-nPl", "-l", "-nPR", "-w", "+c15 -nP", "+c 0", "-Tqs", "-Ts", "-Tq", "-T", "-o", "-nPo", "-s")}
+	for range 1 + p.rand.IntN(2) {
+		switch p.rand.IntN(8) {
+		case 0:
+			line = append(line, "-i")
+		case 1:
+			line = append(line, pick("-i4", "-i6", "-iTCP", "-iUDP", "-i4tcp", "-i6udp", "-i udp"))
+		case 2:
+			line = append(line, "-i :"+port()+","+port())
+		case 3:
+			line = append(line, "-iTCP:"+port()+"-65535")
+		case 4:
+			line = append(line, "-i @"+at())
+		case 5:
+			line = append(line, "-i"+pick("", "TCP", "udp")+"@"+at()+":1-"+port())
+		case 6:
+			line = append(line, pick("-i4:", "-i6:", "-i 6TCP:", "-i4UDP:")+port()+",1-1024,"+port()+"-"+"65535")
+		default:
+			line = append(line, "-i -i4", "-i TCP:"+port())
+		}
+	}
+	if p.rand.IntN(2) == 0 {
+		line = append(line, pick("-sTCP:LISTEN", "-s TCP:^LISTEN", "-sTCP:ESTABLISHED,CLOSE_WAIT", "-sTCP:listen -sTCP:Close_Wait", "-s TCP:CLOSE", "-sTCP:^ESTABLISHED,^CLOSE"))
+	}
+	for range p.rand.IntN(3) {
+		switch p.rand.IntN(6) {
+		case 0:
+			line = append(line, "-p "+pid()+","+pid(), "-a")
+		case 1:
+			line = append(line, fmt.Sprint("-p ^", os.Getpid()))
+		case 2:
+			line = append(line, "-a", "-c "+pick("nginx", "a", "/^(nginx|tools)/", "/NG.*x$/i", "("))
+		case 3:
+			line = append(line, "-c ^"+pick("nginx-", "tools"))
+		case 4:
+			line = append(line, "-a", pick("-d3-6", "-d 4,8-20", "-d ^3-7", "-u 0", "-u root", "-u ^1,0"))
+		default:
+			line = append(line, "-u ^"+pick("nobody", "7"))
+		}
+	}
+	return strings.Join(line, " ")
+}
+
+func TestLsofIsTheRealOne(t *testing.T) {
+	for seed := range seeds() {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			if !kerneltest.InNamespace(t) {
+				return
+			}
+			p, pids := host(t, seed)
+			lines := []string{"-i", "-nPi", "-ti", "-i -i6 -i4 -nP", "-i4 -i6 -nP", "-iTCP -sTCP:LISTEN", "-nP -iUDP", "-RPi", "-i -a -U", "-tnPa -i -c nginx", "-nPi -V -b +M -O -w"}
+			for range 30 {
+				lines = append(lines, p.anything(pids))
+			}
+			compareLsof(t, comparison{lines: lines})
+		})
+	}
+}
+
+// Of unix sockets the address of the kernel's structure is not recorded, and of none the device number of the kernel's sockets: the column is "-", and those beside it are not
+// as wide. Files that are no sockets are not recorded at all; the recorder is this process, whose netlink sockets are gone when lsof looks.
+var (
+	lsofBlanks = regexp.MustCompile(` +`)
+	lsofDevice = regexp.MustCompile(` (unix|sock) (0x[0-9a-f]+|\d+,\d+) `)
+	lsofNoFile = regexp.MustCompile(`^\S+ \d+ \S+ (cwd|rtd|txt|mem|DEL|\d+[rwu-]?) +(DIR|REG|CHR|FIFO|unknown|a_inode|lsof) `)
+	lsofOwn    = regexp.MustCompile(`^tools.tes\S* \d+ \S+ \d+u netlink `)
+)
+
+func forgetLsof(line string) string {
+	line = lsofDevice.ReplaceAllString(lsofBlanks.ReplaceAllString(line, " "), " $1 - ")
+	if lsofNoFile.MatchString(line) || lsofOwn.MatchString(line) {
+		return ""
+	}
+	return line
+}
+
+func TestLsofOfUnixSocketsAndAnyOfAllIsTheRealOne(t *testing.T) {
+	for seed := range seeds() {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			if !kerneltest.InNamespace(t) {
+				return
+			}
+			p, pids := host(t, seed)
+			lines := []string{"-U", "-U -i", "-nPU -T", "-Ua -c nginx", "-U -Tqs", "-U -sTCP:LISTEN -i", "-nP -i -c nginx", "-U -c a", "-i :1 -c (", "-U -o", "-tU",
+				fmt.Sprintf("-i -p %d -nP", pids[p.rand.IntN(4)]), fmt.Sprintf("-i4 -p %d -c nginx -nPl -u ^7", pids[p.rand.IntN(4)]), fmt.Sprintf("-U -p%d,^%d -Tq", pids[0], pids[1])}
+			compareLsof(t, comparison{lines: lines, forget: forgetLsof})
+		})
+	}
+}
+
+// fieldsOfLsof puts each file on a line with its process, field by field. The process group, the flags of the file and the address of the structure of a unix socket are not recorded.
+func fieldsOfLsof(text string) (lines []string) {
+	var process, file []string
+	add := func() {
+		if len(file) > 0 {
+			lines = append(lines, strings.Join(append(slices.Clone(process), file...), "|"))
+		}
+		file = nil
+	}
+	for field := range strings.SplitSeq(strings.ReplaceAll(text, "\x00", "\n"), "\n") {
+		switch {
+		case field == "", strings.HasPrefix(field, "g"), strings.HasPrefix(field, "G"), strings.HasPrefix(field, "d0x"):
+		case strings.HasPrefix(field, "p"):
+			add()
+			process = []string{field}
+		case len(process) > 0 && strings.ContainsAny(field[:1], "cRuL"):
+			process = append(process, field)
+		case strings.HasPrefix(field, "f"):
+			add()
+			file = []string{field}
+		default:
+			file = append(file, field)
+		}
+	}
+	add()
+	slices.Sort(lines)
+	return lines
+}
+
+func TestLsofFieldsAreTheRealOnes(t *testing.T) {
+	for seed := range seeds() {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			if !kerneltest.InNamespace(t) {
+				return
+			}
+			_, pids := host(t, seed)
+			r := recorded(t)
+			for _, line := range []string{"-i -F", "-nP -i -F0", "-i -FpcfnT", "-U -F", "-U -i -nP -Fpcuftin", "-i -nPFfn", "-iTCP -FpcLRfnTP0 -sTCP:LISTEN", "-i -Fftdao -Ts", "-i -FfT -T",
+				fmt.Sprintf("-a -i -p %d -Fpcfn", pids[0]), "-i -l -F"} {
+				words := strings.Fields(line)
+				cmd := exec.Command("lsof", words...)
+				cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+				out, err := cmd.Output()
+				if err != nil {
+					t.Fatalf("lsof %s: %v", line, err)
+				}
+				got := printed(t, r, "lsof", words...)
+				want := fieldsOfLsof(string(out))
+				if got := fieldsOfLsof(got); !slices.Equal(got, want) || len(want) < 2 {
+					t.Errorf("lsof %s differs (- the real one, + netsql):\n%s", line, differing(want, got))
+				}
+				if zero := strings.Count(got, "\x00\n"); strings.Contains(line, "0") && !strings.Contains(line, "-p") && zero != strings.Count(string(out), "\x00\n") {
+					t.Errorf("lsof %s has %d sets, the real one %d", line, zero, strings.Count(string(out), "\x00\n"))
+				}
+			}
+		})
+	}
+}
