@@ -183,7 +183,11 @@ var lsofStates = []string{"ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "F
 func (o *lsofOptions) selection(ctx context.Context, names *Names) (*lsofSelection, error) {
 	s := &lsofSelection{states: map[string]bool{}, pids: map[int64]bool{}, notPids: map[int64]bool{}, uids: map[int64]bool{}, notUids: map[int64]bool{}}
 	for _, text := range o.network {
-		family, ends, err := lsofAddresses(ctx, names, strings.TrimPrefix(text, lsofNothing))
+		text = strings.TrimPrefix(text, lsofNothing)
+		if s.families != 0 && text != "" && text[0] != '4' && text[0] != '6' {
+			text = strconv.Itoa(s.families) + text // as after an -i4 or -i6
+		}
+		family, ends, err := lsofAddresses(ctx, names, text)
 		switch {
 		case err != nil:
 			return nil, err
@@ -388,6 +392,9 @@ func lsofAddresses(ctx context.Context, names *Names, text string) (family int, 
 	} else if rest != "" {
 		return 0, nil, usagef("lsof -i %s: %q is no list of ports; they follow a colon, as in -i TCP:443", text, rest)
 	}
+	if end.proto == "" && ports[0].from < 0 && addrs[0].IsUnspecified() {
+		return 0, nil, usagef("lsof -i %s: any address is no condition: ask with -i4 or -i6", text)
+	}
 	for _, addr := range addrs {
 		for _, r := range ports {
 			end.addr, end.ports = addr.Unmap(), r
@@ -405,7 +412,7 @@ func lsofAddresses(ctx context.Context, names *Names, text string) (family int, 
 
 // lsofPorts reads a list of ports: numbers, ranges and names of services, parted by commas.
 func lsofPorts(names *Names, text, list, proto string) (ports []lsofRange, err error) {
-	for word := range strings.SplitSeq(list, ",") {
+	for word := range strings.SplitSeq(strings.TrimSuffix(list, ","), ",") {
 		if word == "" {
 			return nil, usagef("lsof -i %s: a port is missing", text)
 		}
@@ -878,8 +885,9 @@ func (o lsofOptions) fieldLines(m *Moment, files []*lsofFile, w io.Writer) error
 			field("c", lsofEscaped(f.Comm))
 			if f.process.UID >= 0 {
 				field("u", strconv.FormatInt(f.process.UID, 10))
-				o.numericUsers = false
-				field("L", strings.TrimSpace(o.user(m, f.process)))
+				if !o.numericUsers {
+					field("L", strings.TrimSpace(o.user(m, f.process)))
+				}
 			}
 			set()
 			last = f.PID
