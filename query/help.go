@@ -22,6 +22,7 @@ const helpText = `Type SQL, and ; and Enter. Every recorded table has the time, 
   SELECT * FROM top_talkers;         who moved most over TCP
   SELECT * FROM gaps;                when nobody looked
   SELECT * FROM live.sockets;        this moment, asked of the kernel
+  netstat -tulpn --at 03:14          as netstat printed it then; so do ss, ip …
   .around 03:14                      what happened then, in order
   .diff 03:10 now                    what is different since
   .since '2h ago'                    leaks, connections … look at so much

@@ -1,6 +1,9 @@
 package query
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // An Input is one thing to run: an SQL statement with its semicolon, or the
 // line of a dot-command. Blanks and comments in front are left out.
@@ -65,6 +68,12 @@ func statements(text string) []statement {
 				}
 				found = append(found, statement{start: start, end: end, dot: true, done: true})
 				pos = end
+				continue
+			}
+			if slices.Contains(replayed, text[t.start:t.end]) { // netstat -tan is a line, too
+				line, _, _ := strings.Cut(text[start:], "\n")
+				pos = start + len(line)
+				found = append(found, statement{start: start, end: pos, done: true})
 				continue
 			}
 		}

@@ -40,6 +40,8 @@ func TestSplit(t *testing.T) {
 		{"dot-commands", ".tables\r\n.mode 'json;\n", []Input{{".tables", true, 1, false}, {".mode 'json;", true, 2, false}}, ""},
 		{"dot and SQL", ".mode csv\nselect 1;\n  .quit", []Input{{".mode csv", true, 1, false}, {"select 1;", false, 2, false}, {".quit", true, 3, false}}, ""},
 		{"dot after a statement", "select 1; .quit\n", []Input{{"select 1;", false, 1, false}, {".quit", true, 1, false}}, ""},
+		{"a line of a tool", "netstat -tan --at '3:14'\nselect 1; ss -t; x\nroute", []Input{{"netstat -tan --at '3:14'", false, 1, false}, {"select 1;", false, 2, false}, {"ss -t; x", false, 2, false}, {"route", false, 3, false}}, ""},
+		{"a tool inside", "select *\nfrom route;", []Input{{"select *\nfrom route;", false, 1, false}}, ""},
 		{"dot inside", "select s\n.pid from s;", []Input{{"select s\n.pid from s;", false, 1, false}}, ""},
 		{"byte order mark", "\ufeffselect 1;", []Input{{"select 1;", false, 1, false}}, ""},
 		{"scripts put together", "\ufeffselect 1;\n\ufeff.tables\n\ufeff", []Input{{"select 1;", false, 1, false}, {".tables", true, 2, false}}, ""},

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"netsql/cmd/netsql/manual"
+	"netsql/cmd/netsql/tools"
 	"netsql/query"
 )
 
@@ -26,11 +27,16 @@ func help(w io.Writer) error {
 	line("netsql [RECORDING] [SQL …]", "ask: a shell, or the answer to the SQL")
 	var names []string
 	for _, c := range subcommands() {
-		if c.doc != "" {
+		if _, isTool := tools.Named(c.name); c.doc != "" && !isTool {
 			usage, about := c.brief()
 			line("netsql "+usage, about)
 		}
 	}
+	var replayed []string
+	for _, t := range tools.All() {
+		replayed = append(replayed, t.Name)
+	}
+	line("netsql TOOL …, of any moment", strings.Join(replayed, " "))
 	b.WriteString("\nFlags for asking; netsql RECORDING --help lists all:\n")
 	all, shown := tree(stdio{}).Flags(), pflag.NewFlagSet("", pflag.ContinueOnError)
 	shown.SortFlags = false

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"netsql/cmd/netsql/manual"
+	"netsql/cmd/netsql/tools"
 	"netsql/query"
 )
 
@@ -107,7 +108,7 @@ func TestCommandsOfTheManualExist(t *testing.T) {
 	spans := regexp.MustCompile("`([^`]+)`")
 	for name, page := range pages(t) {
 		for _, m := range spans.FindAllStringSubmatch(fenced.ReplaceAllString(page, ""), -1) {
-			if command, _, _ := strings.Cut(m[1], " "); regexp.MustCompile(`^\.[a-z]+$`).MatchString(command) && !slices.Contains(known, command) {
+			if command, _, _ := strings.Cut(m[1], " "); regexp.MustCompile(`^\.[a-z]+$`).MatchString(command) && !slices.Contains(known, command) && !isTool(command[1:]) {
 				t.Errorf("%s names %s, which is no command of the shell", name, command)
 			}
 			word, arg, _ := strings.Cut(m[1], " ")
@@ -252,4 +253,9 @@ func TestHelpShowsTopics(t *testing.T) {
 	if err := helpOn(t.Context(), "lekas", stdio{os.Stdin, os.Stdout, os.Stderr}); err == nil || !strings.Contains(err.Error(), "did you mean netsql help leaks?") {
 		t.Errorf("netsql help lekas: %v", err)
 	}
+}
+
+func isTool(name string) bool {
+	_, ok := tools.Named(name)
+	return ok
 }

@@ -44,13 +44,18 @@ func replay(t tools.Tool) func(*flags) runner {
 			out := newPatientWriter(std.out, 2*time.Second)
 			m, err := tools.At(ctx, r, c.Options)
 			if err == nil {
-				if isTerminal(std.err) {
-					fmt.Fprintf(std.err, "%s\n", m.Time.Local().Format("2006-01-02 15:04:05"))
-				}
+				sayMoment(m, std)
 				err = replayUsage(f, printReplayed(ctx, c, m, rest, isTerminal(std.out), out))
 			}
 			return errors.Join(inTime(ctx, err), out.Close())
 		}
+	}
+}
+
+// sayMoment says to a person which moment is shown.
+func sayMoment(m *tools.Moment, std stdio) {
+	if isTerminal(std.err) {
+		fmt.Fprintf(std.err, "at %s\n", m.Time.Local().Format("2006-01-02 15:04:05"))
 	}
 }
 
@@ -158,6 +163,9 @@ func toolOfShell(std stdio) func(name string) func(ctx context.Context, r *query
 			m, err := tools.At(ctx, r, c.Options)
 			if err != nil {
 				return err
+			}
+			if c.At != "" {
+				sayMoment(m, std)
 			}
 			return printReplayed(ctx, c, m, rest, isTerminal(std.out), w)
 		}

@@ -48,8 +48,8 @@ func At(ctx context.Context, r *query.Recording, o Options) (*Moment, error) {
 		return nil, usagef("--netns %s is %d network namespaces: SELECT netns, name, container_id FROM namespaces_now lists them by their numbers", o.NetNS, len(found))
 	case o.NetNS != "":
 		return nil, usagef("no network namespace %s at that moment: SELECT netns, name, container_id FROM namespaces WHERE ts = at() lists them", o.NetNS)
-	default: // of a recording that knows no namespaces, the one that it has
-		if err := m.row(ctx, "SELECT coalesce(min(netns), 0) FROM sources WHERE ts = at()", &m.NetNS); err != nil && !errors.Is(err, sql.ErrNoRows) {
+	default: // of a recording that knows no names of namespaces, the one that it has
+		if err := m.row(ctx, "SELECT coalesce((SELECT min(netns) FROM sources WHERE ts = at()), (SELECT min(netns) FROM socket_counts WHERE ts = at()), (SELECT min(netns) FROM routes WHERE ts = at()), 0)", &m.NetNS); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
 	}

@@ -100,6 +100,16 @@ func (n *Names) Port(port int64, proto string) string {
 	return number
 }
 
+// Protocol is the name of a protocol of IP, or its number.
+func (n *Names) Protocol(protocol int64) string {
+	n.read()
+	number := strconv.FormatInt(protocol, 10)
+	if name, ok := n.protocols[number]; ok {
+		return name
+	}
+	return number
+}
+
 // User is the name of a user, or the number.
 func (n *Names) User(uid int64) string {
 	n.read()

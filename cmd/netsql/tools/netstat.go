@@ -15,12 +15,11 @@ import (
 // netstatOptions are those of netstat, as its manual page lists them.
 type netstatOptions struct {
 	route, interfaces, groups                                    bool
-	tcp, udp, udplite, raw, unix, sctp, l2cap                    bool
+	tcp, udp, udplite, raw, unix, sctp                           bool
 	listening, all, wide, programs, timers                       bool
 	numeric, numericHosts, numericPorts, numericUsers, four, six bool
 	extend                                                       int
 	family                                                       string
-	unixFamily                                                   bool
 }
 
 func netstat() Tool {
@@ -38,7 +37,6 @@ func netstat() Tool {
 			f.BoolVarP(&o.udplite, "udplite", "U", false, "sockets of UDP-Lite")
 			f.BoolVarP(&o.raw, "raw", "w", false, "raw sockets")
 			f.BoolVarP(&o.unix, "unix", "x", false, "unix sockets")
-			f.BoolVarP(&o.l2cap, "l2cap", "2", false, "sockets of Bluetooth, of which none are recorded")
 			f.BoolVarP(&o.listening, "listening", "l", false, "only those that listen")
 			f.BoolVarP(&o.all, "all", "a", false, "those that listen and those that do not")
 			f.BoolVarP(&o.numeric, "numeric", "n", false, "no names")
@@ -60,6 +58,7 @@ func netstat() Tool {
 			}
 		},
 		instead: map[string]string{
+			"-2": "Bluetooth is not recorded", "--l2cap": "Bluetooth is not recorded", "-f": "Bluetooth is not recorded", "--rfcomm": "Bluetooth is not recorded",
 			"-Z": "security contexts are not recorded", "--context": "security contexts are not recorded",
 			"-C": "Linux has no routing cache since 3.6; SELECT * FROM route_exceptions has what it learnt of paths", "--cache": "Linux has no routing cache since 3.6; SELECT * FROM route_exceptions has what it learnt of paths",
 		},
@@ -73,7 +72,7 @@ func (o netstatOptions) print(ctx context.Context, m *Moment, words []string, w 
 	var families []string
 	for family := range strings.SplitSeq(o.family, ",") {
 		if family == "unix" || family == "local" {
-			o.unixFamily = true
+			o.unix = true
 			continue
 		}
 		families = append(families, family)
@@ -93,14 +92,17 @@ func (o netstatOptions) print(ctx context.Context, m *Moment, words []string, w 
 	case o.groups:
 		return o.groupTable(ctx, m, w)
 	}
-	some := o.tcp || o.udp || o.udplite || o.raw || o.unix || o.sctp || o.l2cap
-	byFamily := o.four || o.six || o.unixFamily
-	if some && (o.tcp || o.udp || o.udplite || o.raw || o.sctp) || !some && (!byFamily || o.four || o.six) {
+	internet := o.tcp || o.udp || o.udplite || o.raw || o.sctp
+	if !internet && (o.four || o.six) {
+		internet, o.tcp, o.udp, o.udplite, o.raw, o.sctp = true, true, true, true, true, true
+	}
+	all := !internet && !o.unix
+	if internet || all {
 		if err := o.internet(ctx, m, w); err != nil {
 			return err
 		}
 	}
-	if some && o.unix || !some && (!byFamily || o.unixFamily) {
+	if o.unix || all {
 		return o.unixSockets(ctx, m, w)
 	}
 	return nil
@@ -221,7 +223,7 @@ func (o netstatOptions) line(ctx context.Context, m *Moment, r *netstatRow, w io
 	if r.Proto == "udplite" {
 		service = "udp"
 	}
-	local, remote := o.end(ctx, m, r.LocalAddr, r.LocalPort, service), o.end(ctx, m, r.RemoteAddr, r.RemotePort, service)
+	local, remote := o.end(ctx, m, r.Family, r.LocalAddr, r.LocalPort, service), o.end(ctx, m, r.Family, r.RemoteAddr, r.RemotePort, service)
 	fmt.Fprintf(w, "%-4s  %6d %6d %-23s %-23s %-11s", proto, r.RecvQ, r.SendQ, local, remote, state)
 	if o.extend > 0 {
 		user := cmp.Or(r.User, m.Names.User(r.UID))
@@ -239,13 +241,14 @@ func (o netstatOptions) line(ctx context.Context, m *Moment, r *netstatRow, w io
 	fmt.Fprintln(w)
 }
 
-// end is an address with its port, in at most 22 bytes where the whole is not wanted.
-func (o netstatOptions) end(ctx context.Context, m *Moment, addr string, port int64, service string) string {
+// end is an address with its port, in at most 22 bytes where the whole is not wanted. No file names an IPv4 address of an IPv6 socket: its name
+// would be looked up as ::ffff:127.0.0.1.
+func (o netstatOptions) end(ctx context.Context, m *Moment, family int64, addr string, port int64, service string) string {
 	if !o.numericHosts {
-		switch addr {
-		case "::":
+		switch {
+		case addr == "::":
 			addr = "[::]"
-		case "0.0.0.0":
+		case addr == "0.0.0.0", family == 6 && !strings.Contains(addr, ":"):
 		default:
 			addr = m.Names.Host(ctx, addr)
 		}
@@ -253,6 +256,8 @@ func (o netstatOptions) end(ctx context.Context, m *Moment, addr string, port in
 	number := "*"
 	switch {
 	case port == 0:
+	case service == "raw" && !o.numericPorts:
+		number = m.Names.Protocol(port)
 	case o.numericPorts:
 		number = strconv.FormatInt(port, 10)
 	default:
@@ -291,9 +296,9 @@ func programName(pid int64, cmdline, comm string) string {
 func (r *netstatRow) timer() string {
 	kind, known := map[string]string{"off": "off", "retransmit": "on", "keepalive": "keepalive", "timewait": "timewait", "probe": "probe"}[r.Timer]
 	switch {
-	case !known:
+	case !known && r.Proto == "tcp" && r.State != "LISTEN":
 		return "-"
-	case kind == "off":
+	case !known || kind == "off": // only connections of TCP have timers
 		return "off (0.00/0/0)"
 	case r.TimerLeft == "" || strings.HasPrefix(r.TimerLeft, "-"):
 		r.TimerLeft = "-"

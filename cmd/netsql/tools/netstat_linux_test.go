@@ -146,3 +146,38 @@ func forgetRoute(line string) string {
 	}
 	return route6.ReplaceAllString(line, "$1 $2")
 }
+
+// Options in any combination, as fingers type them.
+func TestRandomNetstatIsTheRealOne(t *testing.T) {
+	for seed := range seeds() {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			if !kerneltest.InNamespace(t) {
+				return
+			}
+			p := network(t, 1000+seed)
+			var lines []string
+			for range 20 {
+				var line strings.Builder
+				one := []string{"t", "u", "U", "w", "x", "a", "l", "n", "W", "e", "p", "o", "4", "6", "N", "t", "a", "n"}
+				p.rand.Shuffle(len(one), func(i, j int) { one[i], one[j] = one[j], one[i] })
+				for _, letter := range one[:1+p.rand.IntN(7)] {
+					switch {
+					case p.rand.IntN(4) == 0:
+						line.WriteString(" " + map[string]string{"t": "--tcp", "u": "--udp", "U": "--udplite", "w": "--raw", "x": "--unix", "a": "--all", "l": "--listening", "n": "--numeric", "W": "--wide", "e": "--extend", "p": "--programs", "o": "--timers", "4": "--inet", "6": "--inet6", "N": "--symbolic"}[letter])
+					case line.Len() == 0 || p.rand.IntN(3) == 0 || strings.HasPrefix(lastWord(line.String()), "--"):
+						line.WriteString(" -" + letter)
+					default:
+						line.WriteString(letter)
+					}
+				}
+				if p.rand.IntN(5) == 0 {
+					line.WriteString(" -A " + []string{"inet", "inet6", "unix", "inet,inet6", "inet,unix"}[p.rand.IntN(5)])
+				}
+				lines = append(lines, line.String())
+			}
+			compare(t, comparison{tool: "netstat", forget: forgetNetstat, lines: lines})
+		})
+	}
+}
+
+func lastWord(text string) string { return text[strings.LastIndexByte(text, ' ')+1:] }

@@ -127,6 +127,10 @@ func populate(t *testing.T, seed uint64) *population {
 	p := &population{t: t, rand: rand.New(rand.NewPCG(seed, 16))}
 	p.ip("link set lo up")
 	namesFromFiles(t)
+	// No address is tentative for a second, in which it has no route.
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(p.end)
 	return p
 }
