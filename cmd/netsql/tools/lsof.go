@@ -646,6 +646,9 @@ func (o lsofOptions) describe(ctx context.Context, m *Moment, f *lsofFile) {
 			f.kind = "raw6"
 		}
 		f.name = fmt.Sprintf("%s:%04X->%s:0000 st=%02X", procAddr(f.LocalAddr, f.Family), f.LocalPort, procAddr(f.RemoteAddr, f.Family), map[bool]int{true: 1, false: 7}[f.State == "ESTABLISHED"])
+	case proto == "ping" && f.Family == 4:
+		f.kind, f.node = "icmp", inode
+		f.name = fmt.Sprintf("%s:%04X->%s:%04X", procAddr(f.LocalAddr, 4), f.LocalPort, procAddr(f.RemoteAddr, 4), f.RemotePort)
 	case proto == "netlink":
 		f.kind, f.node = "netlink", inode
 		name := strings.ToUpper(f.LocalAddr)
@@ -657,7 +660,7 @@ func (o lsofOptions) describe(ctx context.Context, m *Moment, f *lsofFile) {
 			strconv.FormatInt(f.LocalPort, 10))
 	default: // it is in no list of the kernel; the device of all sockets is not recorded
 		f.kind, f.device, f.node = "sock", "-", inode
-		name := strings.ToUpper(proto)
+		name := cmp.Or(map[string]string{"vsock": "AF_VSOCK"}[proto], strings.ToUpper(proto))
 		if f.Family == 6 {
 			name += "v6"
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +13,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -85,6 +88,46 @@ func (p *population) more() {
 	}
 	p.keep(unix.Socket(unix.AF_PACKET, []int{unix.SOCK_RAW, unix.SOCK_DGRAM}[p.rand.IntN(2)]|unix.SOCK_CLOEXEC, []int{0x0008, 0x0300, 0x0608, 0xb588}[p.rand.IntN(4)]))
 	p.bound(unix.SOCK_STREAM, "127.0.0.1", 0)
+	// One that waits for an answer, and both ends of one that is half closed, and of one that is over though its descriptor is held.
+	p.ip("neigh add 10.1.2.77 lladdr 02:00:00:00:00:77 dev eth0")
+	p.t.Cleanup(func() { exec.Command("ip", "neigh", "del", "10.1.2.77", "dev", "eth0").Run() })
+	to, _ := sockaddr("10.1.2.77", 9)
+	if err := unix.Connect(p.keep(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)), to); err != unix.EINPROGRESS {
+		p.t.Fatal(err)
+	}
+	l := p.listen("::1", 0, 5)
+	client, _ := p.connect(l, "::1")
+	unix.Shutdown(client, unix.SHUT_WR)
+	client, server := p.connect(l, "::1")
+	unix.Shutdown(client, unix.SHUT_WR)
+	p.shut(server)
+	if fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.IPPROTO_UDPLITE); err == nil {
+		at, _ := sockaddr("fd00::5", 0)
+		unix.Bind(p.keep(fd, nil), at)
+	}
+	if os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 0"), 0o644) == nil {
+		at, _ := sockaddr("127.0.0.1", 77)
+		if err := unix.Bind(p.keep(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMP)), at); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.settleBut("syn-sent")
+}
+
+// settleBut waits until no connection is in a state that passes, but for one that stays.
+func (p *population) settleBut(state string) {
+	p.t.Helper()
+	var words []string
+	for _, passing := range []string{"fin-wait-1", "closing", "last-ack", "syn-sent", "syn-recv"} {
+		if passing != state {
+			words = append(words, "state", passing)
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); strings.TrimSpace(kerneltest.Command(p.t, "ss", append([]string{"-Htan"}, words...)...)) != ""; {
+		if time.Now().After(deadline) {
+			p.t.Fatal("connections do not settle")
+		}
+	}
 }
 
 // realLsof is what the real one prints. It ends with 1 where nothing was found; what it refuses it explains with its usage.
@@ -195,7 +238,7 @@ func (p *population) anything(pids []int) string {
 		}
 	}
 	if p.rand.IntN(2) == 0 {
-		line = append(line, pick("-sTCP:LISTEN", "-s TCP:^LISTEN", "-sTCP:ESTABLISHED,CLOSE_WAIT", "-sTCP:listen -sTCP:Close_Wait", "-s TCP:CLOSE", "-sTCP:^ESTABLISHED,^CLOSE"))
+		line = append(line, pick("-sTCP:LISTEN", "-s TCP:^LISTEN", "-sTCP:ESTABLISHED,CLOSE_WAIT", "-sTCP:listen -sTCP:Close_Wait", "-s TCP:CLOSE", "-sTCP:^ESTABLISHED,^CLOSE", "-sTCP:SYN_SENT,FIN_WAIT2"))
 	}
 	for range p.rand.IntN(3) {
 		switch p.rand.IntN(6) {
@@ -233,17 +276,19 @@ func TestLsofIsTheRealOne(t *testing.T) {
 }
 
 // Of unix sockets the address of the kernel's structure is not recorded, and of none the device number of the kernel's sockets: the column is "-", and those beside it are not
-// as wide. Files that are no sockets are not recorded at all; the recorder is this process, whose netlink sockets are gone when lsof looks.
+// as wide. Files that are no sockets are not recorded at all; the recorder is this process, whose netlink sockets are gone when lsof looks. A connection that was over (TIME_WAIT) before the
+// recorder first looked is in no list with its inode, so that who holds it still is not recorded.
 var (
 	lsofBlanks = regexp.MustCompile(` +`)
 	lsofDevice = regexp.MustCompile(` (unix|sock) (0x[0-9a-f]+|\d+,\d+) `)
 	lsofNoFile = regexp.MustCompile(`^\S+ \d+ \S+ (cwd|rtd|txt|mem|DEL|\d+[rwu-]?) +(DIR|REG|CHR|FIFO|unknown|a_inode|lsof) `)
 	lsofOwn    = regexp.MustCompile(`^tools.tes\S* \d+ \S+ \d+u netlink `)
+	lsofOver   = regexp.MustCompile(` sock - 0t0 \d+ protocol: TCPv6$`)
 )
 
 func forgetLsof(line string) string {
 	line = lsofDevice.ReplaceAllString(lsofBlanks.ReplaceAllString(line, " "), " $1 - ")
-	if lsofNoFile.MatchString(line) || lsofOwn.MatchString(line) {
+	if lsofNoFile.MatchString(line) || lsofOwn.MatchString(line) || lsofOver.MatchString(line) {
 		return ""
 	}
 	return line
@@ -378,4 +423,58 @@ func FuzzLsofWords(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Who runs a process is another one than who made its socket. This needs users, so that only root can test it.
+func TestLsofOfUsersIsTheRealOne(t *testing.T) {
+	if !kerneltest.InNetNS(t) {
+		return
+	}
+	p := &population{t: t, rand: rand.New(rand.NewPCG(7, 7))}
+	t.Cleanup(p.end)
+	p.ip("link set lo up")
+	for range 4 {
+		p.connect(p.listen("127.0.0.1", 0, 5), "127.0.0.1")
+	}
+	var pid int
+	for i, uid := range []uint32{1, 65534, 424242, 0} {
+		cmd := exec.Command("/bin/sleep", "1000")
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL, Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		for _, fd := range p.fds[i : i+5] {
+			copied, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(copied), ""))
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range cmd.ExtraFiles {
+			file.Close()
+		}
+		defer func() { cmd.Process.Kill(); cmd.Wait() }()
+		pid = cmd.Process.Pid
+	}
+	compareLsof(t, comparison{lines: []string{"-nPi", "-nPil", "-nPi -a -u nobody", "-nPi -a -u 1,424242", "-nPi -a -u ^root", "-nP -i -a -u ^nobody,0 -R", "-nPi -u ^0,^1 -l", "-tnPi -a -u nobody", "-nP -a -i -u daemon -c sleep",
+		fmt.Sprintf("-nP -a -i -u root -p %d", pid), "-nP -i -a -u daemon -u 65534"}})
+}
+
+// Of the descriptors by which a process holds a socket the lowest is recorded: the real one has a line for each.
+func TestLsofShowsTheLowestDescriptor(t *testing.T) {
+	if !kerneltest.InNamespace(t) {
+		return
+	}
+	p := populate(t, 0)
+	fd := p.listen("127.0.0.1", 0, 5)
+	other := p.keep(unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 100))
+	r := recorded(t)
+	text, _ := realLsof(t, []string{"-nPi", "-Ff"})
+	if want := fmt.Sprintf("p%d\nf%d\nf%d\n", os.Getpid(), fd, other); text != want {
+		t.Fatalf("the real one prints %q, want %q", text, want)
+	}
+	if want, got := fmt.Sprintf("p%d\nf%d\n", os.Getpid(), fd), printed(t, r, "lsof", "-nPi", "-Ff"); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
