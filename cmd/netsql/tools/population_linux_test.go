@@ -173,6 +173,18 @@ func (p *population) link(name string, addrs ...string) {
 	}
 	p.ip("link set " + name + " up")
 	p.ip("link set " + name + "p up")
+	// The kernel makes the local route of an IPv6 address when it notices the carrier.
+	for _, addr := range addrs {
+		addr, _, _ = strings.Cut(addr, "/")
+		for deadline := time.Now().Add(10 * time.Second); strings.Contains(addr, ":"); {
+			if out, _ := exec.Command("ip", "route", "get", addr).Output(); strings.HasPrefix(string(out), "local ") {
+				break
+			}
+			if time.Now().After(deadline) {
+				p.t.Fatalf("%s has no local route", addr)
+			}
+		}
+	}
 	p.t.Cleanup(func() { exec.Command("ip", "link", "del", name).Run() })
 }
 
