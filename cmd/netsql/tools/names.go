@@ -152,8 +152,9 @@ func (n *Names) Addrs(ctx context.Context, host string) (addrs []netip.Addr) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}
 	}
+	isHost := func(name string) bool { return strings.EqualFold(name, host) }
 	for words := range wordsOf("/etc/hosts") {
-		if addr, err := netip.ParseAddr(words[0]); err == nil && slices.ContainsFunc(words[1:], func(name string) bool { return strings.EqualFold(name, host) }) {
+		if addr, err := netip.ParseAddr(words[0]); err == nil && slices.ContainsFunc(words[1:], isHost) {
 			addrs = append(addrs, addr)
 		}
 	}
