@@ -91,9 +91,17 @@ type Load struct {
 	Counted   int     `json:"counted,omitempty"` // sockets that ss sees
 	Recorded  int     `json:"recorded,omitempty"`
 
-	Peers []Peer `json:"peers,omitempty"`
+	Peers   []Peer   `json:"peers,omitempty"`
+	Replays []Replay `json:"replays,omitempty"`
 
 	began, ended time.Time // of what was measured
+}
+
+// A Replay is what netsql takes to print as another tool, of a moment of a recording, beside that tool.
+type Replay struct {
+	Peer
+	Real   Peer    `json:"real"`
+	Target float64 `json:"target"` // times the real one
 }
 
 // A Peer is what another program costs beside the same crowd.

@@ -226,6 +226,7 @@ func (m *inside) measureCrowd(ctx context.Context, sockets int) error {
 	m.tell(fmt.Sprintf("%s sockets: what others take", thousands(sockets)))
 	loads[0].Peers = measurePeers(ctx, m.Folder, m.Samples)
 	loads[1].Peers = slices.DeleteFunc(slices.Clone(loads[0].Peers), func(p Peer) bool { return p.Name != "ss" && p.Name != bare })
+	loads[0].Replays = measureReplays(ctx, path)
 	for i := range loads {
 		m.out.Encode(insideMessage{Load: &loads[i]})
 	}

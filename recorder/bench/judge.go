@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -16,6 +17,7 @@ const (
 	sectionMemory  = "Resident memory"
 	sectionWritten = "What a sample writes"
 	sectionKept    = "What is kept"
+	sectionReplay  = "CPU that netsql takes to print as another tool, of a past moment"
 )
 
 const (
@@ -34,6 +36,9 @@ func (r *Report) judge() {
 	}
 	for _, l := range r.Loads {
 		r.judgeWritten(l)
+	}
+	for _, l := range r.Loads {
+		r.judgeReplays(l)
 	}
 	if r.Recording != nil {
 		r.judgeRecording(r.Recording)
@@ -147,6 +152,20 @@ func (r *Report) judgeWritten(l Load) {
 		}
 	}
 	if line.Peer == "" {
+		r.add(line)
+	}
+}
+
+func (r *Report) judgeReplays(l Load) {
+	for _, p := range l.Replays {
+		if missing := cmp.Or(p.Missing, p.Real.Missing); missing != "" {
+			r.LeftOut = append(r.LeftOut, fmt.Sprintf("%s with %s: %s", p.Name, l.words(), missing))
+			continue
+		}
+		line := Line{Section: sectionReplay, What: p.Name + ", " + thousands(l.Sockets) + " sockets", Figure: p.CPUms, Unit: ms, Peer: p.Real.Name, Theirs: p.Real.CPUms}
+		if l.Sockets >= 20_000 { // of fewer, most is to open the recording
+			line.Target = p.Target * p.Real.CPUms
+		}
 		r.add(line)
 	}
 }

@@ -43,6 +43,31 @@ func ssPeer() *shownPeer {
 
 func dumpPeer() *shownPeer { return &shownPeer{name: bare, do: bareDump} }
 
+// replayed are the tools that netsql prints as of a moment, each with how much more CPU time it may take than the real one.
+var replayed = []struct {
+	shownPeer
+	target float64
+}{
+	{shownPeer{name: "netstat", pkg: "net-tools", args: []string{"-tanp"}}, 1.5},
+	{*ssPeer(), 1},
+}
+
+// measureReplays measures what netsql takes to print, of the last sample of a recording, what those tools print of the sockets that are there now, in turn.
+func measureReplays(ctx context.Context, path string) (all []Replay) {
+	for _, r := range replayed {
+		theirs := r.shownPeer
+		ours := shownPeer{name: "/proc/self/exe", args: slices.Concat([]string{theirs.name}, theirs.args, []string{"--db", path})}
+		for range peerRuns {
+			ours.run(ctx)
+			theirs.run(ctx)
+		}
+		mine, peer := ours.result(), theirs.result()
+		mine.Name = theirs.name + " " + strings.Join(theirs.args, " ")
+		all = append(all, Replay{Peer: mine, Real: peer, Target: r.target})
+	}
+	return all
+}
+
 // measurePeers measures what other programs take with the sockets that are there now.
 func measurePeers(ctx context.Context, dir string, samples int) []Peer {
 	shown := []*shownPeer{

@@ -33,13 +33,26 @@ func compare(t *testing.T, c comparison) {
 	r := recorded(t)
 	for _, line := range c.lines {
 		words := strings.Fields(line)
-		want := kerneltest.Command(t, c.tool, words...)
+		want := ofRealTool(t, c.tool, words...)
 		got := printed(t, r, c.tool, words...)
 		a, b := c.linesOf(want), c.linesOf(got)
 		if !slices.Equal(a, b) {
 			t.Errorf("%s %s differs (- the real one, + netsql):\n%s", c.tool, line, differing(a, b))
 		}
 	}
+}
+
+// ofRealTool is what the real tool prints, without what it says on standard error.
+func ofRealTool(t *testing.T, tool string, words ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath(tool); err != nil {
+		kerneltest.NeedKernel(t, tool+" is not installed")
+	}
+	out, err := exec.Command(tool, words...).Output()
+	if err != nil {
+		t.Fatalf("%s %q: %v", tool, words, err)
+	}
+	return string(out)
 }
 
 func (c comparison) linesOf(text string) []string {
