@@ -266,7 +266,7 @@ func TestLsofIsTheRealOne(t *testing.T) {
 				return
 			}
 			p, pids := host(t, seed)
-			lines := []string{"-i", "-nPi", "-ti", "-i -i6 -i4 -nP", "-i4 -i6 -nP", "-iTCP -sTCP:LISTEN", "-nP -iUDP", "-RPi", "-i -a -U", "-tnPa -i -c nginx", "-nPi -V -b +M -O -w"}
+			lines := []string{"-i", "-nPi", "-ti", "-i -i6 -i4 -nP", "-i4 -i6 -nP", "-iTCP -sTCP:LISTEN", "-nP -iUDP", "-RPi", "-i -a -U", "-tnPa -i -c nginx", "-nPi -V -b +M -O -w", "-nP -i4 -i :1-65535", "-nP -i6 -i TCP:1-65535"}
 			for range 12 {
 				lines = append(lines, p.anything(pids))
 			}
