@@ -39,12 +39,9 @@ func lsof() Tool {
 		rewrite:  lsofWords,
 		define: func(f *pflag.FlagSet) printer {
 			var o lsofOptions
-			optional := func(name string) { f.Lookup(name).NoOptDefVal = lsofNothing }
-			f.StringArrayVarP(&o.network, "network", "i", nil, "network files: `[46][PROTOCOL][@HOST][:PORTS]`, or all of them")
-			optional("network")
+			f.StringArrayVarP(&o.network, "network", "i", nil, "network files: `WHAT` is [46][PROTOCOL][@HOST][:PORTS]; all without it")
 			f.BoolVarP(&o.unix, "unix", "U", false, "unix sockets")
 			f.StringArrayVarP(&o.states, "state", "s", nil, "only these states: `TCP:STATES`, parted by commas, ^ for not")
-			optional("state")
 			f.BoolVarP(&o.and, "and", "a", false, "what meets all that is asked, not any of it")
 			f.StringArrayVarP(&o.pids, "pid", "p", nil, "of these processes: `PIDS`, parted by commas, ^ for not")
 			f.StringArrayVarP(&o.commands, "command", "c", nil, "of programs that begin so: a `NAME`, ^NAME for not, or /REGEXP/")
@@ -55,10 +52,8 @@ func lsof() Tool {
 			f.BoolVarP(&o.numericUsers, "numeric-users", "l", false, "no names of users")
 			f.BoolVarP(&o.terse, "terse", "t", false, "process ids and nothing else")
 			f.BoolVarP(&o.parents, "parents", "R", false, "the parent of each process")
-			f.StringVarP(&o.fields, "fields", "F", "", "a line for each field, for programs: the `LETTERS` of the fields, or all of them")
-			optional("fields")
-			f.StringVarP(&o.info, "info", "T", "", "of TCP: `q` (queues) and s (state); none without a letter")
-			optional("info")
+			f.StringVarP(&o.fields, "fields", "F", "", "a line for each field, for programs: the `LETTERS` of the fields; all without")
+			f.StringVarP(&o.info, "info", "T", "", "of sockets: the `LETTERS` q (queues) and s (state); none without")
 			f.IntVar(&o.width, "command-width", 9, "+c: print so many `BYTES` of the command; 0: all")
 			f.BoolVarP(&o.offset, "offset", "o", false, "offsets, which are 0 of every socket")
 			f.BoolVarP(new(bool), "ignored", "b", false, "as -w, -O, -M, -Q and -V, which change nothing here")
