@@ -18,7 +18,7 @@ import (
 
 // lsofOptions are those of lsof as they are typed. What they select is worked out when it prints.
 type lsofOptions struct {
-	network, states, commands, pids, users, fds      []string
+	network, states, commands, pids, users, fds      repeated
 	unix, and, noHosts, noPorts, numericUsers, terse bool
 	parents, offset, size                            bool
 	fields, info                                     string
@@ -35,18 +35,18 @@ func lsof() Tool {
 	return Tool{
 		Name: "lsof", Args: "-i [-U] [-nP] [-a] [-p PIDS] …", Doc: "who holds which socket, as lsof prints network files",
 		Like:     "lsof 4.95",
-		Examples: []string{"netsql lsof -nP -iTCP -sTCP:LISTEN --at 03:14", "netsql lsof -i :443", "netsql lsof -t -i TCP:8080", "netsql lsof -a -i -c nginx"},
+		Examples: []string{"netsql lsof -nP -iTCP -sTCP:LISTEN --at 03:14", "netsql lsof -i :443", "netsql lsof -a -i -c nginx"},
 		rewrite:  lsofWords,
 		define: func(f *pflag.FlagSet) printer {
 			var o lsofOptions
-			f.StringArrayVarP(&o.network, "network", "i", nil, "network files: `WHAT` is [46][PROTOCOL][@HOST][:PORTS]; all without it")
+			f.VarP(&o.network, "network", "i", "network files: `WHAT` is [46][PROTOCOL][@HOST][:PORTS]; all without it")
 			f.BoolVarP(&o.unix, "unix", "U", false, "unix sockets")
-			f.StringArrayVarP(&o.states, "state", "s", nil, "only these states: `TCP:STATES`, parted by commas, ^ for not")
+			f.VarP(&o.states, "state", "s", "only these states: `TCP:STATES`, parted by commas, ^ for not")
 			f.BoolVarP(&o.and, "and", "a", false, "what meets all that is asked, not any of it")
-			f.StringArrayVarP(&o.pids, "pid", "p", nil, "of these processes: `PIDS`, parted by commas, ^ for not")
-			f.StringArrayVarP(&o.commands, "command", "c", nil, "of programs that begin so: a `NAME`, ^NAME for not, or /REGEXP/")
-			f.StringArrayVarP(&o.users, "user", "u", nil, "of these users: `USERS`, names or numbers, ^ for not")
-			f.StringArrayVarP(&o.fds, "fd", "d", nil, "of these file descriptors: `NUMBERS`, such as 3 or 4-9, ^ for not")
+			f.VarP(&o.pids, "pid", "p", "of these processes: `PIDS`, parted by commas, ^ for not")
+			f.VarP(&o.commands, "command", "c", "of programs that begin so: a `NAME`, ^NAME for not, or /REGEXP/")
+			f.VarP(&o.users, "user", "u", "of these users: `USERS`, names or numbers, ^ for not")
+			f.VarP(&o.fds, "fd", "d", "of these file descriptors: `NUMBERS`, such as 3 or 4-9, ^ for not")
 			f.BoolVarP(&o.noHosts, "no-hosts", "n", false, "no names of hosts")
 			f.BoolVarP(&o.noPorts, "no-ports", "P", false, "no names of ports")
 			f.BoolVarP(&o.numericUsers, "numeric-users", "l", false, "no names of users")
@@ -73,6 +73,13 @@ func lsof() Tool {
 		},
 	}
 }
+
+// repeated are the values of an option that is given several times.
+type repeated []string
+
+func (r *repeated) String() string     { return strings.Join(*r, " ") }
+func (r *repeated) Type() string       { return "string" }
+func (r *repeated) Set(s string) error { *r = append(*r, s); return nil }
 
 // lsofWords puts the options into long flags. Some take a value that is in the same word or is the next one, unless that begins with - or +.
 func lsofWords(words []string) (out []string) {

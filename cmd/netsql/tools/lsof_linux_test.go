@@ -407,9 +407,9 @@ func FuzzLsofWords(f *testing.F) {
 		o := lsofOptions{}
 		for _, list := range []struct {
 			flag string
-			into *[]string
+			into *repeated
 		}{{"network", &o.network}, {"state", &o.states}, {"pid", &o.pids}, {"command", &o.commands}, {"user", &o.users}, {"fd", &o.fds}} {
-			*list.into, _ = c.Flags.GetStringArray(list.flag)
+			*list.into = *c.Flags.Lookup(list.flag).Value.(*repeated)
 		}
 		s, err := o.selection(t.Context(), names)
 		if err != nil {
