@@ -331,6 +331,36 @@ func (r *Recording) SetAt(ctx context.Context, moment time.Time) (time.Time, str
 	return unixTime(ts), note, nil
 }
 
+// Samples are the times of the samples from one moment to another, as at() means it: a whole second to its end. The zero time is the newest.
+func (r *Recording) Samples(ctx context.Context, from, to time.Time) (times []time.Time, err error) {
+	if err := r.refreshLimit(ctx); err != nil {
+		return nil, err
+	}
+	last, _, err := r.lastSample(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	limit := r.limit
+	r.mu.Unlock()
+	rows, err := r.look.QueryContext(ctx, "SELECT ts FROM sample WHERE ts BETWEEN ? AND ? AND id <= ? AND back IS NOT 0 ORDER BY ts", unixSeconds(from), last, limit)
+	if err != nil {
+		return nil, store.Explain(r.Path, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var ts float64
+		if err := rows.Scan(&ts); err != nil {
+			return nil, err
+		}
+		times = append(times, unixTime(ts))
+	}
+	return times, rows.Err()
+}
+
+// SetAtSample makes at() mean the sample of that time, which is one of Samples.
+func (r *Recording) SetAtSample(ts time.Time) { r.at, r.exactly = ts, true }
+
 func (r *Recording) refreshLimit(ctx context.Context) error {
 	var newest sql.NullInt64
 	if err := r.look.QueryRowContext(ctx, "SELECT max(id) FROM sample").Scan(&newest); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,10 @@ func replay(t tools.Tool) func(*flags) runner {
 			case err != nil:
 				return replayUsage(f, err)
 			}
+			stretch, err := c.Stretch(time.Now())
+			if err != nil {
+				return replayUsage(f, err)
+			}
 			f.db = c.DB
 			defer exitWhenStuck(ctx, std)()
 			r, end, err := openReplayed(ctx, f, c, std)
@@ -42,6 +47,10 @@ func replay(t tools.Tool) func(*flags) runner {
 			}
 			defer end()
 			out := newPatientWriter(std.out, 2*time.Second)
+			if stretch != nil {
+				err := replayUsage(f, replayStretch(ctx, r, c, stretch, rest, isTerminal(std.out), out))
+				return errors.Join(inTime(ctx, err), out.Close())
+			}
 			m, err := tools.At(ctx, r, c.Options)
 			if err == nil {
 				sayMoment(m, std)
@@ -57,6 +66,38 @@ func sayMoment(m *tools.Moment, std stdio) {
 	if isTerminal(std.err) {
 		fmt.Fprintf(std.err, "at %s\n", m.Time.Local().Format("2006-01-02 15:04:05"))
 	}
+}
+
+// replayStretch prints each sample of a stretch, with its time before it. To a person as fast as it was, or so many times faster.
+func replayStretch(ctx context.Context, r *query.Recording, c *tools.Command, s *tools.Stretch, words []string, toPerson bool, w io.Writer) error {
+	times, err := r.Samples(ctx, s.From, s.To)
+	switch {
+	case err != nil:
+		return err
+	case len(times) == 0:
+		return usagef("no sample was taken from %s to %s: SELECT * FROM gaps tells when nobody looked", c.From, cmp.Or(c.To, "the newest"))
+	}
+	for i, ts := range times {
+		if toPerson && i > 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(time.Duration(float64(ts.Sub(times[i-1])) / s.Speed)):
+			}
+		}
+		r.SetAtSample(ts)
+		m, err := tools.At(ctx, r, c.Options)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "at %s\n", ts.Local().Format("2006-01-02 15:04:05.000")); err != nil {
+			return err
+		}
+		if err := printReplayed(ctx, c, m, words, toPerson, w); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // replayUsage makes wrong usage of what a tool complains of in its options.
@@ -147,6 +188,13 @@ func toolOfShell(std stdio) func(name string) func(ctx context.Context, r *query
 				return err
 			case c.Live || c.DB != "":
 				return fmt.Errorf("in the shell %s looks at the recording that is open: leave out --live and --db", t.Name)
+			}
+			stretch, err := c.Stretch(time.Now())
+			switch {
+			case err != nil:
+				return err
+			case stretch != nil:
+				return replayStretch(ctx, r, c, stretch, rest, isTerminal(std.out), w)
 			case c.At != "":
 				moment, err := query.ParseTime(c.At, time.Now())
 				if err != nil {

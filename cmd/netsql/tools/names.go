@@ -3,8 +3,11 @@ package tools
 import (
 	"bufio"
 	"context"
+	"iter"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -115,4 +118,63 @@ func (n *Names) User(uid int64) string {
 		return name
 	}
 	return number
+}
+
+// UID is the number of a user, by the name or the number itself.
+func (n *Names) UID(name string) (int64, bool) {
+	if uid, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return int64(uid), true
+	}
+	n.read()
+	for number, user := range n.users {
+		if uid, err := strconv.ParseInt(number, 10, 64); err == nil && user == name {
+			return uid, true
+		}
+	}
+	return 0, false
+}
+
+// Service is the port that a name, or another name, of a service has with tcp or udp.
+func (n *Names) Service(name, proto string) (int64, bool) {
+	for words := range wordsOf("/etc/services") {
+		if len(words) > 1 && slices.Contains(append(words[2:], words[0]), name) {
+			if number, found := strings.CutSuffix(words[1], "/"+proto); found {
+				port, err := strconv.ParseUint(number, 10, 16)
+				return int64(port), err == nil
+			}
+		}
+	}
+	return 0, false
+}
+
+// Addrs are the addresses of a host: of a name those in the files, or what name servers say where that is wanted.
+func (n *Names) Addrs(ctx context.Context, host string) (addrs []netip.Addr) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{addr}
+	}
+	isHost := func(name string) bool { return strings.EqualFold(name, host) }
+	for words := range wordsOf("/etc/hosts") {
+		if addr, err := netip.ParseAddr(words[0]); err == nil && slices.ContainsFunc(words[1:], isHost) {
+			addrs = append(addrs, addr)
+		}
+	}
+	if len(addrs) == 0 && n.resolve {
+		within, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		addrs, _ = net.DefaultResolver.LookupNetIP(within, "ip", host)
+	}
+	return addrs
+}
+
+// wordsOf are the words of each line of a file, without comments. A file that cannot be read has none.
+func wordsOf(path string) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		text, _ := os.ReadFile(path)
+		for line := range strings.Lines(string(text)) {
+			line, _, _ = strings.Cut(line, "#")
+			if words := strings.Fields(line); len(words) > 0 && !yield(words) {
+				return
+			}
+		}
+	}
 }

@@ -48,6 +48,7 @@ func netstat() Tool {
 			f.CountVarP(&o.extend, "extend", "e", "more columns; twice the most")
 			f.BoolVarP(&o.programs, "programs", "p", false, "the process of each socket")
 			f.BoolVarP(&o.timers, "timers", "o", false, "the timer of each socket")
+			f.BoolP("continuous", "c", false, "again and again: each sample from --from to --to")
 			f.BoolVarP(new(bool), "verbose", "v", false, "tell of what the kernel does not have, which changes nothing here")
 			f.BoolVarP(&o.four, "inet", "4", false, "IPv4")
 			f.BoolVarP(&o.six, "inet6", "6", false, "IPv6")

@@ -22,9 +22,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
+
+	"netsql/query"
 )
 
 // A Tool is one of the commands that are replayed.
@@ -48,7 +52,7 @@ type printer func(ctx context.Context, m *Moment, words []string, w io.Writer) e
 
 // All are the tools, by their names.
 func All() []Tool {
-	return []Tool{netstat(), route(), ss()}
+	return []Tool{netstat(), ss(), lsof(), route()}
 }
 
 // Named is the tool of that name.
@@ -65,6 +69,9 @@ func Named(name string) (Tool, bool) {
 type Options struct {
 	DB      string // the recording; "": the usual one
 	At      string // the moment; "": the newest sample
+	From    string // the first moment of a stretch of which each sample is printed; "": one moment is
+	To      string // its last; "": the newest sample
+	Speed   string // how much faster than it was a person is shown it, such as 10x
 	Live    bool   // a sample that is taken for it
 	NetNS   string // the network namespace: a name, a number or "all"; "": the one that the recorder runs in
 	Resolve bool   // ask name servers for the names of addresses
@@ -86,6 +93,9 @@ func (t Tool) Command() *Command {
 	c.print = t.define(c.Flags)
 	c.Flags.StringVar(&c.DB, "db", "", "the recording, a `FILE`")
 	c.Flags.StringVar(&c.At, "at", "", "the `TIME` to print, such as 03:14; the newest sample when not given")
+	c.Flags.StringVar(&c.From, "from", "", "print each sample from this `TIME` on")
+	c.Flags.StringVar(&c.To, "to", "", "with --from: to this `TIME`; the newest sample when not given")
+	c.Flags.StringVar(&c.Speed, "speed", "1x", "with --from, on a terminal: so many `TIMES` faster than it was")
 	c.Flags.BoolVar(&c.Live, "live", false, "print this moment: a sample is taken for it")
 	c.Flags.StringVar(&c.NetNS, "netns", "", "the network namespace, a `NAME` or number; that of the recorder when not given")
 	c.Flags.BoolVar(&c.Resolve, "resolve", false, "ask name servers for the names of addresses, as the tool does without -n")
@@ -137,7 +147,46 @@ func (c *Command) Parse(words []string) ([]string, error) {
 	if help, _ := c.Flags.GetBool("help"); help {
 		return nil, ErrHelp
 	}
+	if goesOn := c.Flags.Lookup("continuous"); goesOn != nil && goesOn.Changed && c.From == "" {
+		return nil, usagef("%s -c prints each sample of a stretch of time: say which, such as --from 03:10 --to 03:20", c.Name)
+	}
 	return c.Flags.Args(), nil
+}
+
+// A Stretch is a part of a recording of which each sample is printed.
+type Stretch struct {
+	From, To time.Time // To may be zero: the newest sample
+	Speed    float64
+}
+
+// Stretch is what --from, --to and --speed ask for; nil: one moment is asked for.
+func (o Options) Stretch(now time.Time) (*Stretch, error) {
+	if o.From == "" {
+		if o.To != "" || o.Speed != "1x" {
+			return nil, usagef("--to and --speed belong to --from TIME, which prints each sample from then on")
+		}
+		return nil, nil
+	}
+	if o.At != "" || o.Live {
+		return nil, usagef("--from is a stretch of a recording: leave out --at and --live")
+	}
+	var s Stretch
+	var err error
+	if s.From, err = query.ParseTime(o.From, now); err != nil {
+		return nil, usagef("--from: %v", err)
+	}
+	if o.To != "" {
+		if s.To, err = query.ParseTime(o.To, now); err != nil {
+			return nil, usagef("--to: %v", err)
+		}
+		if s.To.Before(s.From) {
+			return nil, usagef("--to %s is before --from %s", o.To, o.From)
+		}
+	}
+	if s.Speed, err = strconv.ParseFloat(strings.TrimSuffix(o.Speed, "x"), 64); err != nil || !(s.Speed > 0 && s.Speed <= 1e6) {
+		return nil, usagef("--speed %s: it is a number of times, such as 10x", o.Speed)
+	}
+	return &s, nil
 }
 
 // Print writes what the tool prints of a moment.
