@@ -1,0 +1,3 @@
+package tools
+
+func (o *ipOut) routeGet(words []string) error { return usagef("later") }
