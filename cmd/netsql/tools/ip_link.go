@@ -258,8 +258,8 @@ func (o *ipOut) link(l *ipLink, all []ipLink, linkOnly bool) {
 	six := o.six && !o.four && !linkOnly // then the kernel tells of a link what IPv6 knows of it (inet6_fill_ifinfo)
 	if !six {
 		o.some("qdisc", "qdisc %s ", l.Qdisc)
+		o.some("master", "master %s ", l.Master)
 	}
-	o.some("master", "master %s ", l.Master)
 	o.some("operstate", "state %s ", l.Operstate)
 	if l.TxQLen.Valid && l.TxQLen.Int64 != 0 {
 		o.put("txqlen", "qlen %d", l.TxQLen.Int64)
@@ -806,7 +806,7 @@ func (o *ipOut) neighbors(words []string) error {
 		if !o.wants(n.Family) || n.Proxy != proxy || dev != "" && n.Dev != dev || master != "" && !members[n.Dev] || to.IsValid() && !to.Masked().Contains(addr) {
 			continue
 		}
-		if !proxy && !anyState && (len(states) == 0 && (n.State == "NOARP" || n.State == "NONE") ||
+		if !proxy && !anyState && !n.has("extern_learn") && (len(states) == 0 && (n.State == "NOARP" || n.State == "NONE") ||
 			len(states) > 0 && !slices.ContainsFunc(states, func(s string) bool { return s == n.State || n.has(s) })) {
 			continue
 		}

@@ -174,6 +174,7 @@ type routeFilter struct {
 	from                 netip.Prefix
 	metric, tos          string
 	cloned               bool
+	objects              map[int64]ipNextHop // for -d
 }
 
 func (o *ipOut) routes(words []string) error {
@@ -282,6 +283,16 @@ func (o *ipOut) routes(words []string) error {
 	if f.cloned || f.table == "cache" {
 		return nil // Linux has no cache of routes since 3.6, and what is learnt of paths is shown nowhere here
 	}
+	if o.details {
+		objects, err := here[ipNextHop](o.ctx, o.m, "nexthops", "")
+		if err != nil {
+			return err
+		}
+		f.objects = map[int64]ipNextHop{}
+		for _, n := range objects {
+			f.objects[n.ID] = n
+		}
+	}
 	for _, family := range families {
 		entries, err := o.fib(family)
 		if err != nil {
@@ -368,6 +379,7 @@ func (f *routeFilter) takes(o *ipOut, e *fibEntry) bool {
 type gotRoute struct {
 	dst, from, src, iif string
 	mark                uint64
+	tos                 int64    // of IPv4
 	kind                string   // of the packet
 	cache               []string // flags of IPv4
 	hop                 *ipHop
@@ -382,7 +394,7 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 	if got != nil {
 		kind = got.kind
 	}
-	if (kind != "unicast" || o.details) && f.kind == "" {
+	if kind != "unicast" || o.details {
 		o.put("type", "%s ", o.number(typeNumbers, kind))
 	}
 	dst := e.dst.String()
@@ -415,8 +427,12 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 	if single {
 		o.some("encap", " encap %s ", hop.Encap)
 	}
-	if e.TOS != 0 && got == nil {
-		o.put("tos", "tos %s ", fmt.Sprintf("0x%02x", e.TOS))
+	tos := e.TOS
+	if got != nil {
+		tos = got.tos
+	}
+	if tos != 0 {
+		o.put("tos", "tos %s ", o.tos(tos))
 	}
 	if e.NHID.Valid && got == nil {
 		o.put("nhid", "nhid %d ", e.NHID.Int64)
@@ -451,7 +467,7 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 	case f.src == "":
 		o.some("prefsrc", "src %s ", e.Src)
 	}
-	if (e.Metric != 0 || e.Family == 6) && !cloned {
+	if (e.Metric != 0 || e.Family == 6) && !cloned && f.metric == "" {
 		o.put("metric", "metric %d ", e.Metric)
 	}
 	var flags []string
@@ -461,7 +477,10 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 		flags = strings.FieldsFunc(e.Flags, func(c rune) bool { return c == ',' })
 	}
 	if cloned {
-		flags = nil // of a look-up they are those of the packet
+		flags = nil // of a look-up they are those of the packet, of which this one has the number of the one for multicast
+		if kind == "multicast" {
+			flags = []string{"rt_offload_failed"}
+		}
 	}
 	o.flags(flags)
 	if got != nil && got.mark != 0 {
@@ -470,6 +489,9 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 			format = "mark 0x%x "
 		}
 		o.put("mark", format, got.mark)
+	}
+	if got != nil && got.weight > 0 {
+		o.put("weight", "weight %d ", got.weight)
 	}
 	if e.Realm != "" && (got == nil || e.Family == 4) {
 		o.realm(e.Realm)
@@ -491,8 +513,13 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 	if e.Family == 6 {
 		o.put("pref", "pref %s", cmp.Or(e.Pref, "medium"))
 	}
-	if got != nil && got.weight > 0 {
-		o.put("weight", "weight %d ", got.weight)
+	if o.details && e.NHID.Valid && got == nil {
+		if object, ok := f.objects[e.NHID.Int64]; ok {
+			o.text("%s\tnh_info ", o.newline)
+			o.open("nh_info", '{')
+			o.nextHop(&object)
+			o.close('}')
+		}
 	}
 	if !single && len(e.hops) > 0 {
 		o.open("nexthops", '[')
@@ -549,10 +576,12 @@ func (o *ipOut) realm(realm string) {
 		plural = "s"
 	}
 	o.text("realm%s ", plural)
+	o.open("flow", '{')
 	if two {
-		o.put("flow_from", "%s/", from)
+		o.put("from", "%s/", from)
 	}
-	o.put("flow_to", "%s ", to)
+	o.put("to", "%s ", to)
+	o.close('}')
 }
 
 // metrics are in the order of the kernel's numbers.
@@ -592,16 +621,16 @@ func (o *ipOut) metrics(r *ipRoute) {
 		}
 		switch m.name {
 		case "congctl":
-			o.put(m.name, "%s ", r.CC)
+			o.put("congestion", "%s ", r.CC)
 		case "features":
 			o.text("features ")
 			if n&1 != 0 {
 				o.text("ecn ")
+				o.value("ecn", nil)
 			}
 			if n&^1 != 0 {
-				o.text("0x%x ", n)
+				o.put("features", "0x%x ", n)
 			}
-			o.value(m.name, n)
 		case "rtt", "rto_min", "rttvar":
 			if m.name == "rttvar" {
 				n /= 4
@@ -691,20 +720,24 @@ func (o *ipOut) rules(words []string) error {
 	if err != nil {
 		return err
 	}
+	_, links, err := o.linksOf(ipFilter{})
+	if err != nil {
+		return err
+	}
 	for i := range rules {
 		r := &rules[i]
 		if table != "" && table != r.Table && table != fmt.Sprint(r.TableID.Int64) || priority != "" && priority != fmt.Sprint(r.Priority) {
 			continue
 		}
 		o.open("", '{')
-		o.rule(r)
+		o.rule(r, links)
 		o.close('}')
 	}
 	return nil
 }
 
 // rule prints a rule as print_rule does (ip/iprule.c).
-func (o *ipOut) rule(r *ipRule) {
+func (o *ipOut) rule(r *ipRule, links []ipLink) {
 	o.put("priority", "%d:\t", r.Priority)
 	if r.Invert {
 		o.text("not ")
@@ -725,19 +758,13 @@ func (o *ipOut) rule(r *ipRule) {
 		}
 		o.text(" ")
 	}
-	if r.IIF != "" {
-		o.put("iif", "iif %s ", r.IIF)
-	}
-	if r.OIF != "" {
-		o.put("oif", "oif %s ", r.OIF)
-	}
-	if r.has("detached") {
-		word := "iif"
-		if r.IIF == "" {
-			word = "oif"
+	for _, end := range []struct{ word, dev string }{{"iif", r.IIF}, {"oif", r.OIF}} {
+		o.some(end.word, end.word+" %s ", end.dev)
+		// The flag does not tell which of two it is: the one that is not there.
+		if end.dev != "" && r.has("detached") && !slices.ContainsFunc(links, func(l ipLink) bool { return l.Name == end.dev }) {
+			o.text("[detached] ")
+			o.value(end.word+"_detached", nil)
 		}
-		o.text("[detached] ")
-		o.value(word+"_detached", nil)
 	}
 	if r.Table == "l3mdev" && r.Action == "lookup" {
 		o.text("lookup [l3mdev-table] ")
@@ -793,7 +820,7 @@ func (o *ipOut) rule(r *ipRule) {
 		o.text("nop")
 		o.value("nop", nil)
 	case r.Action != "lookup":
-		o.put("action", "%s", r.Action)
+		o.put("action", "%s", o.number(typeNumbers, r.Action))
 	}
 	if r.Protocol != "" && (r.Protocol != "kernel" && r.Protocol != "unspec" || o.details) {
 		o.put("protocol", " proto %s", o.number(protocolNumbers, r.Protocol))
@@ -807,7 +834,7 @@ func (o *ipOut) tos(tos int64) string { return fmt.Sprintf("0x%02x", tos) }
 func (o *ipOut) protocol(n int64) string {
 	number := strconv.FormatInt(n, 10)
 	if o.numeric {
-		return number
+		return "ipproto-" + number
 	}
 	o.m.Names.read()
 	return cmp.Or(o.m.Names.protocols[number], "ipproto-"+number)
@@ -901,6 +928,7 @@ func (o *ipOut) nextHops(words []string) error {
 		}
 		o.open("", '{')
 		o.nextHop(&n)
+		o.text("\n")
 		o.close('}')
 	}
 	return nil
@@ -934,8 +962,8 @@ func (o *ipOut) nextHop(n *ipNextHop) {
 		o.via(n.Family, n.Gateway)
 	}
 	o.some("dev", "dev %s ", n.Dev)
-	if n.Type == "nexthop" && (n.Scope != "global" || o.details) {
-		o.some("scope", "scope %s ", o.number(scopeNumbers, n.Scope))
+	if scope := cmp.Or(n.Scope, "global"); scope != "global" || o.details {
+		o.put("scope", "scope %s ", o.number(scopeNumbers, scope))
 	}
 	if n.Type == "blackhole" {
 		o.text("blackhole ")
@@ -949,5 +977,4 @@ func (o *ipOut) nextHop(n *ipNextHop) {
 		o.text("fdb ")
 		o.value("fdb", nil)
 	}
-	o.text("\n")
 }
