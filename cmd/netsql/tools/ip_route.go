@@ -427,12 +427,8 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 	if single {
 		o.some("encap", " encap %s ", hop.Encap)
 	}
-	tos := e.TOS
-	if got != nil {
-		tos = got.tos
-	}
-	if tos != 0 {
-		o.put("tos", "tos %s ", o.tos(tos))
+	if e.TOS != 0 {
+		o.put("tos", "tos %s ", o.tos(e.TOS))
 	}
 	if e.NHID.Valid && got == nil {
 		o.put("nhid", "nhid %d ", e.NHID.Int64)
@@ -476,9 +472,9 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 	} else {
 		flags = strings.FieldsFunc(e.Flags, func(c rune) bool { return c == ',' })
 	}
-	if cloned {
+	if got != nil {
 		flags = nil // of a look-up they are those of the packet, of which this one has the number of the one for multicast
-		if kind == "multicast" {
+		if cloned && kind == "multicast" {
 			flags = []string{"rt_offload_failed"}
 		}
 	}

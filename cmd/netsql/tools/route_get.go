@@ -328,7 +328,7 @@ func (t *fib) knows(f flow) error {
 		return usagef("no rules of IPv%d are recorded at that moment: SELECT * FROM sources WHERE source IN ('rules', 'routes') tells why", t.family)
 	}
 	for _, r := range t.rules {
-		if r.Other != "" {
+		if !onlyWholePorts(r.Other) {
 			return usagef("the rule with priority %d has a condition that is not known here (%s): netsql ip rule and netsql ip route show table all have what was recorded", r.Priority, r.Other)
 		}
 		if r.IfGroup.Valid {
@@ -336,6 +336,16 @@ func (t *fib) knows(f flow) error {
 		}
 	}
 	return nil
+}
+
+// onlyWholePorts tells whether conditions without a column are masks of ports that change nothing, as newer kernels tell them of each rule with ports.
+func onlyWholePorts(other string) bool {
+	for _, condition := range strings.Fields(other) {
+		if condition != "sport_mask=0xffff" && condition != "dport_mask=0xffff" {
+			return false
+		}
+	}
+	return true
 }
 
 // matches is fib_rule_match of net/core/fib_rules.c, with fib4_rule_match or fib6_rule_match.
@@ -556,7 +566,7 @@ func (t *fib) get4(f flow) ([]answer, fibError, error) {
 	if f.input {
 		return t.input4(f)
 	}
-	base := answer{gotRoute: gotRoute{dst: f.dst.String(), from: addrText(f.src), mark: uint64(f.mark), tos: f.tos, kind: "unicast"}}
+	base := answer{gotRoute: gotRoute{dst: f.dst.String(), from: addrText(f.src), mark: uint64(f.mark), kind: "unicast"}}
 	broadcast := f.dst == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	onLink := func(dev, src string) ([]answer, fibError, error) {
 		a := base
@@ -768,7 +778,7 @@ func firstByScope(all []ipAddress) string {
 
 // input4 is ip_route_input_slow.
 func (t *fib) input4(f flow) ([]answer, fibError, error) {
-	base := answer{gotRoute: gotRoute{dst: f.dst.String(), from: addrText(f.src), mark: uint64(f.mark), tos: f.tos, iif: f.iif, kind: "unicast"}}
+	base := answer{gotRoute: gotRoute{dst: f.dst.String(), from: addrText(f.src), mark: uint64(f.mark), iif: f.iif, kind: "unicast"}}
 	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	if f.dst.IsMulticast() {
 		return nil, "", &UnknownOptionError{Tool: "ip", Option: "route get of a multicast group with iif", Instead: "multicast routes are not recorded; netsql ip maddr has the groups that were joined"}
@@ -785,7 +795,7 @@ func (t *fib) input4(f flow) ([]answer, fibError, error) {
 	switch {
 	case !f.src.IsValid() && f.dst.IsUnspecified(), f.dst == broadcast && f.src.IsValid() && f.src != broadcast && !f.src.IsMulticast():
 		if f.src.IsValid() {
-			if failed := t.validSource(f, "", ""); failed != "" {
+			if failed := t.validSource(f, ""); failed != "" {
 				return nil, errInvalid, nil
 			}
 		}
@@ -809,12 +819,12 @@ func (t *fib) input4(f flow) ([]answer, fibError, error) {
 	kind, table := found[0].entry.Type, found[0].table
 	switch {
 	case kind == "broadcast":
-		if t.validSource(f, "", "") != "" {
+		if t.validSource(f, "") != "" {
 			return nil, errInvalid, nil
 		}
 		return here("broadcast", table, "local", "brd")
 	case kind == "local":
-		if t.validSource(f, "", "") != "" {
+		if t.validSource(f, "") != "" {
 			return nil, errInvalid, nil
 		}
 		return here("local", table, "local")
@@ -826,7 +836,7 @@ func (t *fib) input4(f flow) ([]answer, fibError, error) {
 	var all []answer
 	for i := range found {
 		for _, h := range found[i].hops {
-			if failed = t.validSource(f, h.Dev, ""); failed != "" {
+			if failed = t.validSource(f, h.Dev); failed != "" {
 				continue
 			}
 			a := base
@@ -844,7 +854,7 @@ func (t *fib) input4(f flow) ([]answer, fibError, error) {
 }
 
 // validSource is fib_validate_source of net/ipv4/fib_frontend.c, for a packet that would leave by an interface.
-func (t *fib) validSource(f flow, out, _ string) fibError {
+func (t *fib) validSource(f flow, out string) fibError {
 	filter := t.setting("rp_filter", f.iif)
 	acceptsOwn := t.setting("accept_local", f.iif) != 0
 	realms := slices.ContainsFunc(t.entries, func(e fibEntry) bool { return e.Realm != "" }) || slices.ContainsFunc(t.rules, func(r ipRule) bool { return r.Realms != "" })
