@@ -499,7 +499,7 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 		}
 		o.value("cache", append([]string{}, got.cache...))
 	}
-	if e.Family == 6 && e.Expires.Valid {
+	if e.Family == 6 && e.Expires.Valid && got == nil {
 		o.put("expires", "expires %dsec ", max(0, e.Expires.Int64))
 	}
 	o.metrics(&e.ipRoute)

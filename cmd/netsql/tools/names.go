@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -105,4 +106,15 @@ func (n *Names) User(uid int64) string {
 		return name
 	}
 	return number
+}
+
+// addressOf is the address of a host by the files of this machine.
+func (n *Names) addressOf(host string) (netip.Addr, error) {
+	n.read()
+	for text, name := range n.hosts {
+		if addr, err := netip.ParseAddr(text); err == nil && name == host && addr.Is4() {
+			return addr, nil
+		}
+	}
+	return netip.Addr{}, usagef("no address of %q is in /etc/hosts: give its address", host)
 }

@@ -312,6 +312,9 @@ func (t *fib) link(name string) *ipLink {
 
 // knows refuses what a recording cannot answer.
 func (t *fib) knows(f flow) error {
+	if f.input && f.dst.IsMulticast() {
+		return &UnknownOptionError{Tool: "ip", Option: "route get of a multicast group with iif", Instead: "multicast routes are not recorded; netsql ip maddr has the groups that were joined"}
+	}
 	for _, name := range []string{f.iif, f.oif} {
 		if name == "" {
 			continue
@@ -780,12 +783,6 @@ func firstByScope(all []ipAddress) string {
 func (t *fib) input4(f flow) ([]answer, fibError, error) {
 	base := answer{gotRoute: gotRoute{dst: f.dst.String(), from: addrText(f.src), mark: uint64(f.mark), iif: f.iif, kind: "unicast"}}
 	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
-	if f.dst.IsMulticast() {
-		return nil, "", &UnknownOptionError{Tool: "ip", Option: "route get of a multicast group with iif", Instead: "multicast routes are not recorded; netsql ip maddr has the groups that were joined"}
-	}
-	if !t.link(f.iif).has("UP") && t.link(f.iif) == nil {
-		return nil, errInvalid, nil
-	}
 	f.oif, f.uid = "", 0
 	here := func(kind string, table int64, cache ...string) ([]answer, fibError, error) {
 		a := base

@@ -15,7 +15,6 @@ import (
 // that there is a shorter way. Which of several next hops is taken a hash tells: of those the weight is printed and any is right.
 var (
 	gotUID      = regexp.MustCompile(`uid \d+ `)
-	gotLearnt   = regexp.MustCompile(`expires ~?\d+sec `)
 	gotRedirect = regexp.MustCompile(`<redirect> ?`)
 	gotWeight   = regexp.MustCompile(`weight \d+ `)
 	gotSrc      = regexp.MustCompile(` src \S+`)
@@ -84,7 +83,7 @@ func (p *population) flows(n int) (lines []string) {
 		case 0:
 			line += " oif " + p.pick("eth0", "wlan0", "d0", "eth0p", "lo")
 		case 1:
-			if !strings.HasPrefix(line, "2") || !isFour { // multicast that comes in is not answered for
+			if !(strings.HasPrefix(line, "2") && isFour) && !strings.HasPrefix(line, "ff") { // multicast that comes in is not answered for
 				if isFour && from == "" {
 					line += " from " + p.pick("10.1.2.77", "192.0.2.222", "10.25.1.1", "8.8.8.8", "10.1.2.3", "10.200.1.1", "10.1.2.255")
 				}
