@@ -82,7 +82,7 @@ type fib struct {
 }
 
 func (o *ipOut) routeGet(words []string) error {
-	f, fibmatch, err := o.flowOf(words)
+	f, err := o.flowOf(words)
 	if err != nil {
 		return err
 	}
@@ -119,21 +119,14 @@ func (o *ipOut) routeGet(words []string) error {
 	}
 	for i := range got {
 		o.open("", '{')
-		if fibmatch && got[i].entry != nil {
-			o.route(got[i].entry, routeFilter{table: "all"}, nil)
-		} else {
-			o.route(got[i].shown(f), routeFilter{}, &got[i].gotRoute)
-		}
+		o.route(got[i].shown(f), routeFilter{}, &got[i].gotRoute)
 		o.close('}')
-		if fibmatch && i+1 < len(got) && got[i].entry == got[i+1].entry {
-			break
-		}
 	}
 	return nil
 }
 
 // flowOf reads the words of ip route get (iproute_get of ip/iproute.c).
-func (o *ipOut) flowOf(words []string) (f flow, fibmatch bool, err error) {
+func (o *ipOut) flowOf(words []string) (f flow, err error) {
 	w := ipWords{"route get", words}
 	number := func(word string, most int64) (n int64, err error) {
 		text, err := w.after(word)
@@ -174,31 +167,31 @@ func (o *ipOut) flowOf(words []string) (f flow, fibmatch bool, err error) {
 		case "ipproto":
 			f.proto, err = o.protocolNumber(&w)
 		case "fibmatch":
-			fibmatch = true
+			return f, &UnknownOptionError{Tool: "ip", Option: "route get fibmatch", Instead: "netsql ip route show table all match ADDRESS has the routes to it"}
 		case "vrf":
-			return f, false, &UnknownOptionError{Tool: "ip", Option: "route get vrf", Instead: "netsql ip route show vrf NAME has the table of a VRF"}
+			return f, &UnknownOptionError{Tool: "ip", Option: "route get vrf", Instead: "netsql ip route show vrf NAME has the table of a VRF"}
 		case "connected", "notify":
 		default:
 			if word == "to" {
 				if word, err = w.after(word); err != nil {
-					return f, false, err
+					return f, err
 				}
 			}
 			if f.dst.IsValid() {
-				return f, false, usagef("ip route get: one destination, %s or %s", f.dst, word)
+				return f, usagef("ip route get: one destination, %s or %s", f.dst, word)
 			}
 			f.dst, err = o.oneAddress(word)
 		}
 		if err != nil {
-			return f, false, err
+			return f, err
 		}
 	}
 	f.mark = uint32(mark)
 	switch {
 	case !f.dst.IsValid():
-		return f, false, usagef("ip route get: need at least a destination address, such as netsql ip route get 10.9.0.1")
+		return f, usagef("ip route get: need at least a destination address, such as netsql ip route get 10.9.0.1")
 	case f.src.IsValid() && f.src.Is4() != f.dst.Is4():
-		return f, false, usagef("ip route get: %s and %s are of two families", f.dst, f.src)
+		return f, usagef("ip route get: %s and %s are of two families", f.dst, f.src)
 	case f.src.IsValid() && f.src.IsUnspecified():
 		f.src = netip.Addr{}
 	}
@@ -206,7 +199,7 @@ func (o *ipOut) flowOf(words []string) (f flow, fibmatch bool, err error) {
 		f.proto = 17 // what the kernel makes up a packet of
 	}
 	f.tos &= 0xfc
-	return f, fibmatch, nil
+	return f, nil
 }
 
 func (o *ipOut) protocolNumber(w *ipWords) (int64, error) {

@@ -191,7 +191,7 @@ func (t *fib) select6(dev string, dst netip.Addr) string {
 	var best []candidate
 	for _, a := range t.addresses {
 		addr, err := netip.ParseAddr(a.Addr)
-		if err != nil || a.has("tentative") && !a.has("optimistic") || (dst.IsMulticast() && scope6(dst) <= 2 || dst.IsLinkLocalUnicast() || dst.IsMulticast()) && a.Dev != dev {
+		if err != nil || a.has("tentative") && !a.has("optimistic") || (dst.IsMulticast() || scope6(dst) <= 2) && a.Dev != dev {
 			continue
 		}
 		scope := scope6(addr)
