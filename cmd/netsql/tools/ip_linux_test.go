@@ -1,16 +1,23 @@
 package tools
 
 import (
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"netsql/query"
 	"netsql/recorder/kerneltest"
+	"netsql/store"
 )
 
 // The real ip tells of links their mode, group and broadcast address, which are not recorded; of namespaces their numbers for each other.
@@ -346,4 +353,122 @@ func TestIPOfRoutesIsTheRealOne(t *testing.T) {
 			sameJSON(t, "ip", asJSON)
 		})
 	}
+}
+
+func FuzzIP(f *testing.F) {
+	for _, line := range []string{
+		"addr show dev eth0", "-br a", "-4 a s to 10.0.0.0/8", "route show table all", "r s root 10.0.0.0/8 via inet6 fd00::1", "route get 10.0.0.1 from 10.0.0.2 iif lo mark 0x10/3", "-j route get fd00::1 sport 99999",
+		"rule show priority 5 table", "neigh show nud all to", "nexthop show id", "route get default oif", "-f inet6 -N link show up type", "-h", "", "netns exec x", "route get 1.2.3.4 ipproto tcp uid -1 tos 300", "-color=always a", "route show 10.0.0.0/99",
+		"route get fe80::1%eth0", "route get ::ffff:10.0.0.1", "route get from", "addr show scope", "xfrm state", "zzz", "- -- -x --",
+	} {
+		f.Add(line, "via 10.0.0.1 dev eth0 weight 3 dead; dev eth1 weight x encap ip id 5")
+		f.Add(line, "nhid 7; via dev weight;; encap ")
+	}
+	r := emptyRecording(f)
+	f.Fuzz(func(t *testing.T, line, hops string) {
+		t.Parallel()
+		route := ipRoute{NextHops: hops}
+		for _, hop := range route.hopsOf() {
+			if strings.Contains(hop.Gateway+hop.Dev, " ") {
+				t.Errorf("%q gives the hop %+v", hops, hop)
+			}
+		}
+		c := ip().Command()
+		rest, err := c.Parse(strings.Fields(line))
+		if err != nil {
+			return
+		}
+		var out strings.Builder
+		err = c.Print(t.Context(), &Moment{recording: r, Names: localNames(false)}, rest, &out)
+		if err != nil {
+			if strings.TrimSpace(err.Error()) == "" || strings.Contains(err.Error(), "SQL") && !strings.Contains(err.Error(), "SELECT") {
+				t.Errorf("%q: %q", line, err)
+			}
+			return
+		}
+		if asJSON, _ := c.Flags.GetBool("json"); asJSON && !json.Valid([]byte(out.String())) {
+			t.Errorf("%q prints %q", line, out.String())
+		}
+	})
+}
+
+// What is not replayed is refused in one sentence with what to ask instead.
+func TestIPRefuses(t *testing.T) {
+	r := emptyRecording(t)
+	for line, want := range map[string]string{
+		"":                                  "ip of what?",
+		"frobnicate":                        `ip has no object "frobnicate"`,
+		"route add 10.0.0.0/8 via 10.1.2.1": "ip route add is not replayed: netsql ip route shows what was there",
+		"addr del 10.0.0.1 dev eth0":        "ip addr del is not replayed",
+		"link set eth0 up":                  "ip link set is not replayed",
+		"xfrm state":                        "ip xfrm is not replayed",
+		"monitor":                           "SELECT * FROM route_changes",
+		"-s -s link":                        "ip -s -s is not replayed",
+		"-s neigh":                          "ip -s neigh is not replayed",
+		"addr show dev eth9":                `Device "eth9" does not exist at that moment`,
+		"route get":                         "need at least a destination address",
+		"route get 10.0.0.300":              `"10.0.0.300" is no address`,
+		"-6 route get 10.0.0.1":             "an address of IPv6 is expected",
+		"route get 10.0.0.1 from fd00::1":   "of two families",
+		"route get 10.0.0.1 oif eth9":       `no interface "eth9" at that moment`,
+		"route get 10.0.0.1 mark zzz":       `mark "zzz" is no number`,
+		"route get 10.0.0.1":                "no rules of IPv4 are recorded",
+		"route get 10.0.0.1 vrf red":        "ip route get vrf is not replayed",
+		"route show table nonsense":         `no table "nonsense"`,
+		"link show group default":           "ip link show group is not replayed",
+		"netns exec a ls":                   "ip netns exec is not replayed",
+	} {
+		c := ip().Command()
+		rest, err := c.Parse(strings.Fields(line))
+		if err == nil {
+			err = c.Print(t.Context(), &Moment{recording: r, Names: localNames(false)}, rest, io.Discard)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ip %s: %v, want %q", line, err, want)
+		}
+	}
+	for line, want := range map[string]string{"-d 10.0.0.1": "a recording changes nothing", "a b": "arp takes one host", "-A inet6": "netsql ip -6 neigh", "no-such-host": "give its address"} {
+		c := arp().Command()
+		rest, err := c.Parse(strings.Fields(line))
+		if err == nil {
+			err = c.Print(t.Context(), &Moment{recording: r, Names: localNames(false)}, rest, io.Discard)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("arp %s: %v, want %q", line, err, want)
+		}
+	}
+}
+
+// The number of the link at the other end of a veth may be that of another link here: only two that name each other are a pair.
+func TestIPNamesTheOtherEnd(t *testing.T) {
+	at := func(n int64) sql.NullInt64 { return sql.NullInt64{Int64: n, Valid: true} }
+	links := []ipLink{
+		{Index: 1, Name: "lo", Type: "loopback"}, {Index: 2, Name: "a", Type: "veth", Below: at(3)}, {Index: 3, Name: "b", Type: "veth", Below: at(2)},
+		{Index: 4, Name: "c", Type: "veth", Below: at(2)}, {Index: 5, Name: "d", Type: "veth", Below: at(9)}, {Index: 6, Name: "v", Type: "vlan", Below: at(2)}, {Index: 7, Name: "t", Type: "sit", Below: at(0)},
+	}
+	for i, want := range []string{"", "b", "a", "if2", "if9", "a", "NONE"} {
+		if got, _ := links[i].below(links); got != want {
+			t.Errorf("%s is at %q, want %q", links[i].Name, got, want)
+		}
+	}
+}
+
+// emptyRecording has a sample in which nothing was there.
+func emptyRecording(t testing.TB) *query.Recording {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "empty.db")
+	w, err := store.Create(t.Context(), store.Options{Path: path, Interval: time.Second, Version: "test", Boot: store.Boot{ID: "a", Host: "b", Kernel: "6.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Begin(store.Clock{Wall: time.Now(), Uptime: time.Hour, Awake: time.Hour})
+	if err := errors.Join(w.Commit(t.Context(), store.Cost{}), w.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	r, err := query.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
 }
