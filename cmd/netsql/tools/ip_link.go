@@ -163,7 +163,7 @@ func (f *ipFilter) takes(a *ipAddress) bool {
 	return true
 }
 
-// links4 reads the links that a filter takes, and all.
+// linksOf reads the links that a filter takes, and all.
 func (o *ipOut) linksOf(f ipFilter) (taken, all []ipLink, err error) {
 	if all, err = here[ipLink](o.ctx, o.m, "interfaces", "ORDER BY ifindex"); err != nil {
 		return nil, nil, err

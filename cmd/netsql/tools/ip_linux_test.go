@@ -242,9 +242,10 @@ func (p *population) policy() {
 	p.ip("nexthop add id 6 via 192.0.2.201 dev wlan0 proto static")
 	p.ip("nexthop add id 7 group 5/6,3")
 	p.ip("nexthop add id 8 blackhole")
-	p.ip("nexthop add id 9 via fd00::9 dev eth0 onlink")
 	for i := range 40 {
 		net := masked(fmt.Sprintf("10.%d.0.0/%d", 20+p.rand.IntN(15), 9+p.rand.IntN(24)))
+		// Those that lead to this machine do not hold the gateways: of such a gateway the kernel keeps, and does not tell, that it is none.
+		here := masked(fmt.Sprintf("10.%d.0.0/%d", 20+p.rand.IntN(15), 16+p.rand.IntN(17)))
 		net6 := masked(fmt.Sprintf("fd%02x::/%d", 16+p.rand.IntN(15), 9+p.rand.IntN(120)))
 		more := p.pick("", "", "table 77", "table 300", "table 999", "table default") + p.pick("", "", fmt.Sprintf(" metric %d", 1+p.rand.IntN(30))) + p.pick("", "", " proto static", " proto bird", " proto 200")
 		gateway, gateway6 := p.pick("10.1.2.1", "10.1.2.9", "192.0.2.222"), p.pick("fd00::1", "fd00::9", "2001:db8::99")
@@ -258,8 +259,11 @@ func (p *population) policy() {
 			p.may("-6 route add " + net6 + " nexthop via fd00::1 weight 3 nexthop via 2001:db8::99 " + more)
 		case 3:
 			p.may("route add " + net + " nhid " + p.pick("5", "6", "7", "8") + " " + more)
-			p.may("-6 route add " + net6 + " nhid " + p.pick("9", "8") + " " + more)
+			// The kernel keeps what it made of a nexthop of IPv6 with the nexthop, and tells of the route that was first asked for: each has its own.
+			p.ip(fmt.Sprintf("nexthop add id %d via fd00::9 dev eth0 onlink", 100+i))
+			p.may("-6 route add " + net6 + " nhid " + p.pick(fmt.Sprint(100+i), "8") + " " + more)
 		case 4:
+			net = here
 			p.may("route add " + net + " dev " + p.pick("eth0", "d0", "wlan0") + " scope " + p.pick("link", "global", "host") + " src 10.1.2.3 " + more)
 			p.may("-6 route add " + net6 + " dev " + p.pick("eth0", "d0") + " src fd00::5 " + more)
 		case 5:
@@ -275,7 +279,7 @@ func (p *population) policy() {
 			p.may("route add " + net + " via 10.99.9.9 dev eth0 onlink realms 4/5 " + more)
 			p.may("-6 route add local " + net6 + " dev lo " + more)
 		case 9:
-			p.may("route add local " + net + " dev lo " + more)
+			p.may("route add local " + here + " dev lo " + more)
 		default:
 			p.may("route add " + net + " via " + gateway + " " + more)
 			p.may("-6 route add " + net6 + " via " + gateway6 + " " + more)

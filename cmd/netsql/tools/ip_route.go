@@ -489,7 +489,7 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 	if got != nil && got.weight > 0 {
 		o.put("weight", "weight %d ", got.weight)
 	}
-	if e.Realm != "" && (got == nil || e.Family == 4) {
+	if e.Realm != "" && (got == nil || e.Family == 4 && got.iif == "") { // of what comes in, the way back has a part in it
 		o.realm(e.Realm)
 	}
 	if cloned {

@@ -42,6 +42,7 @@ type flow struct {
 	proto        int64
 	sport, dport int64
 	input        bool // it came in by iif
+	byUser       bool // uid is given; else it is root who asks
 }
 
 // A fibError is what the kernel answers in place of a route.
@@ -160,6 +161,7 @@ func (o *ipOut) flowOf(words []string) (f flow, err error) {
 			f.tos, err = number(word, 255)
 		case "uid":
 			f.uid, err = number(word, 1<<32-2)
+			f.byUser = true
 		case "sport":
 			f.sport, err = number(word, 65535)
 		case "dport":
@@ -422,17 +424,14 @@ func (t *fib) lookup(f flow, in func(table int64, f flow) ([]fibResult, fibError
 		if !t.matches(r, f) {
 			continue
 		}
-		for steps := 0; r.Action == "goto"; steps++ {
-			at := slices.IndexFunc(t.rules, func(to ipRule) bool { return r.Goto.Valid && to.Priority == r.Goto.Int64 })
-			if at <= i || r.has("unresolved") || steps > len(t.rules) {
-				break
-			}
-			// The rule that is jumped to is tried as any other.
-			i = at - 1
-			break
-		}
 		switch r.Action {
-		case "goto", "nop":
+		case "goto": // the rule that is jumped to is tried as any other
+			to := slices.IndexFunc(t.rules, func(to ipRule) bool { return r.Goto.Valid && to.Priority == r.Goto.Int64 })
+			if to > i && !r.has("unresolved") {
+				i = to - 1
+			}
+			continue
+		case "nop":
 			continue
 		case "blackhole":
 			return nil, errInvalid
@@ -469,7 +468,7 @@ func (t *fib) lookup4(f flow) ([]fibResult, fibError) {
 			continue
 		}
 		for i := range found {
-			found[i].table = tables[0]
+			found[i].table = tables[0] // what the kernel calls the two of them
 		}
 		return found, failed
 	}
@@ -532,7 +531,6 @@ func (e *fibEntry) usable4(f flow) ([]ipHop, fibError) {
 // An answer is a way that a packet may take.
 type answer struct {
 	entry *fibEntry // nil: no route, but the link
-	hops  int       // how many there were to choose from
 	gotRoute
 }
 
@@ -618,7 +616,7 @@ func (t *fib) get4(f flow) ([]answer, fibError, error) {
 		e := found[i].entry
 		if e.Type == "local" {
 			a := base
-			a.entry, a.hops, a.kind, a.hop = e, 1, "local", &ipHop{Dev: "lo"}
+			a.entry, a.kind, a.hop = e, "local", &ipHop{Dev: "lo"}
 			a.table, a.tableName = found[i].table, t.tableName(found[i].table)
 			if !f.src.IsValid() {
 				a.src = cmp.Or(e.Src, f.dst.String())
@@ -629,9 +627,8 @@ func (t *fib) get4(f flow) ([]answer, fibError, error) {
 		for _, h := range found[i].hops {
 			a := base
 			a.entry, a.hop, a.kind = e, &h, e.Type
-			a.hops = len(found[i].hops)
 			a.table, a.tableName = found[i].table, t.tableName(found[i].table)
-			if a.hops > 1 {
+			if len(found[i].hops) > 1 {
 				a.weight = h.Weight
 			}
 			if !f.src.IsValid() {
@@ -831,7 +828,7 @@ func (t *fib) input4(f flow) ([]answer, fibError, error) {
 			}
 			a := base
 			a.entry, a.hop, a.table, a.tableName = found[i].entry, &h, table, t.tableName(table)
-			if a.hops = len(found[i].hops); a.hops > 1 {
+			if len(found[i].hops) > 1 {
 				a.weight = h.Weight
 			}
 			all = append(all, a)

@@ -14,7 +14,9 @@ func (t *fib) get6(f flow) ([]answer, fibError, error) {
 	}
 	toward := f.oif
 	if f.input {
-		toward, f.oif, f.uid = f.iif, "", -1
+		if toward, f.oif = f.iif, ""; !f.byUser {
+			f.uid = -1
+		}
 	}
 	found, failed := t.lookup(f, func(table int64, f flow) ([]fibResult, fibError) { return t.table6(f, table, toward, strict) })
 	if failed != "" {
@@ -31,7 +33,7 @@ func (t *fib) get6(f flow) ([]answer, fibError, error) {
 	}
 	for i := range found {
 		for _, h := range found[i].hops {
-			a := answer{entry: found[i].entry, hops: hops, gotRoute: gotRoute{dst: f.dst.String(), from: from, iif: f.iif, kind: found[i].entry.Type}}
+			a := answer{entry: found[i].entry, gotRoute: gotRoute{dst: f.dst.String(), from: from, iif: f.iif, kind: found[i].entry.Type}}
 			a.table, a.tableName = found[i].table, t.tableName(found[i].table)
 			if hops > 1 {
 				a.weight = h.Weight
