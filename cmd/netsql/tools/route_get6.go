@@ -38,14 +38,13 @@ func (t *fib) get6(f flow) ([]answer, fibError, error) {
 			if hops > 1 {
 				a.weight = h.Weight
 			}
-			if !f.input {
+			a.src = found[i].entry.Src
+			if !f.input && a.src == "" {
 				dev := h.Dev
 				if found[i].entry.NHID.Valid {
 					dev = found[i].entry.hops[0].Dev
 				}
-				if a.src = found[i].entry.Src; a.src == "" {
-					a.src = t.select6(dev, f.dst)
-				}
+				a.src = t.select6(dev, f.dst)
 			}
 			if a.kind == "local" || a.kind == "anycast" {
 				h = ipHop{Dev: "lo", Flags: h.Flags}

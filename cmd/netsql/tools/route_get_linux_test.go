@@ -20,7 +20,7 @@ var (
 	gotRedirect = regexp.MustCompile(`<redirect> ?`)
 	gotRealm    = regexp.MustCompile(`realms? \S+ `)
 	gotWeight   = regexp.MustCompile(`weight \d+ `)
-	gotSrc      = regexp.MustCompile(` src \S+|"prefsrc":"[^"]*",?`)
+	gotSrc      = regexp.MustCompile(` src \S+|,"prefsrc":"[^"]*"`)
 )
 
 func forgetGot(text string) string {
@@ -195,6 +195,10 @@ func TestRouteGetIsTheRealOne(t *testing.T) {
 					real, got, asJSON = gotJSON(t, realRoute(t, words...))[0], gotJSON(t, printed(t, r, "ip", words...)), true
 				}
 				if !slices.ContainsFunc(got, func(one string) bool { return one == real }) {
+					if strings.Contains(line, "iif") {
+						t.Errorf("ip %s\n- %q\n+ %q", strings.Join(words, " "), real, got)
+						continue
+					}
 					// Where the order of addresses tells the source, there is none.
 					real = gotSrc.ReplaceAllString(real, "")
 					vague++
