@@ -76,6 +76,15 @@ func (t *fib) table6(f flow, table int64, toward string, strict bool) ([]fibResu
 		}
 		routes = append(routes, e)
 	}
+	// A prefix with routes for some sources has them in a tree of its own, and without one for this source the kernel leaves the prefix.
+	bySource, mine := map[netip.Prefix]bool{}, map[netip.Prefix]bool{}
+	for i := range t.entries {
+		if e := &t.entries[i]; e.TableID == table && e.src.IsValid() && e.src.Bits() > 0 {
+			bySource[e.dst] = true
+			mine[e.dst] = mine[e.dst] || f.src.IsValid() && e.src.Contains(f.src)
+		}
+	}
+	routes = slices.DeleteFunc(routes, func(e *fibEntry) bool { return bySource[e.dst] && !mine[e.dst] })
 	slices.SortStableFunc(routes, func(a, b *fibEntry) int { return cmp.Or(compareNode6(a, b), cmp.Compare(a.Metric, b.Metric)) })
 	reachable := t.settings["net.ipv6.conf.all.forwarding"] == "0"
 	for _, onlyReachable := range []bool{true, false} {
