@@ -123,7 +123,7 @@ func (o *ipOut) rule(r *ipRule, links []ipLink) {
 		}
 	}
 	if r.Table == "l3mdev" && r.Action == "lookup" {
-		o.text("lookup [l3mdev-table] ")
+		o.text("lookup [l3mdev-table]")
 		o.value("l3mdev", nil)
 	}
 	if from, to, ok := strings.Cut(r.UIDs, "-"); ok || r.UIDs != "" {
