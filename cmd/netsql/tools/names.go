@@ -178,3 +178,13 @@ func wordsOf(path string) iter.Seq[[]string] {
 		}
 	}
 }
+
+// addressOf is the IPv4 address of a host.
+func (n *Names) addressOf(ctx context.Context, host string) (netip.Addr, error) {
+	for _, addr := range n.Addrs(ctx, host) {
+		if addr.Is4() {
+			return addr, nil
+		}
+	}
+	return netip.Addr{}, usagef("no address of %q is in /etc/hosts: give its address", host)
+}

@@ -1,0 +1,485 @@
+package tools
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Which way a packet would have gone: ip route get, answered from what was recorded.
+//
+// The steps are those of the kernel, in its order.
+//
+// IPv4 (net/ipv4/route.c: ip_route_output_key_hash_rcu, ip_route_input_slow):
+//  1. Addresses that need no look-up, or that no packet may have: 0.0.0.0, 255.255.255.255 and multicast with an interface, a source that is not ours.
+//  2. Rules by their priority (net/core/fib_rules.c, net/ipv4/fib_rules.c). A rule matches by iif, oif, mark, tunnel key, user, source, destination,
+//     TOS, protocol and ports, and "not" turns that round. goto jumps, nop does nothing, blackhole, unreachable and prohibit end the search. With the
+//     rules that the kernel begins with, the tables local and main are one tree (fib_lookup in include/net/ip_fib.h).
+//  3. In a table (fib_table_lookup of net/ipv4/fib_trie.c) the longest prefix, then the highest TOS, then the lowest metric. A route is passed over
+//     for another TOS, and where no hop of it is alive and leaves by oif. blackhole, unreachable and prohibit end the search with their error; throw
+//     goes on with the next rule, as a table without a route does. So does a route that suppress_prefixlength passes over.
+//  4. With oif and no route, the destination is taken to be on the link of oif.
+//  5. Of several next hops one is chosen by a hash, which is not worked out: all are printed, each as the answer that it would have been.
+//  6. A packet that came in (iif) must be forwarded or ours, and its source must pass rp_filter (fib_validate_source of net/ipv4/fib_frontend.c).
+//
+// IPv6 (net/ipv6/route.c: ip6_pol_route, rt6_select; net/ipv6/fib6_rules.c): the rules as above. In a table the longest prefix of the destination, then
+// of the source. There the lowest metric first; a route scores by its interface and by the preference of its router, and one whose router did not answer
+// is passed over at first where this machine does not forward. A prefix all of whose routes are passed over gives way to the next shorter one.
+//
+// The source address is that of the route, or the kernel's choice (inet_select_addr; RFC 6724 of net/ipv6/addrconf.c). Where that depends on the order in
+// which addresses were set, which is not recorded, none is printed.
+
+// A flow is the packet that is asked for.
+type flow struct {
+	dst, src     netip.Addr // src is the zero value where none is given
+	iif, oif     string
+	mark         uint32
+	tos          int64
+	uid          int64
+	proto        int64
+	sport, dport int64
+	input        bool // it came in by iif
+	byUser       bool // uid is given; else it is root who asks
+}
+
+// A fibError is what the kernel answers in place of a route.
+type fibError string
+
+const (
+	errUnreachable fibError = "Network is unreachable"    // ENETUNREACH
+	errNoRoute     fibError = "No route to host"          // EHOSTUNREACH
+	errProhibited  fibError = "Permission denied"         // EACCES
+	errInvalid     fibError = "Invalid argument"          // EINVAL
+	errCrossDevice fibError = "Invalid cross-device link" // EXDEV: rp_filter
+	errAgain       fibError = "again"                     // EAGAIN: the next rule
+)
+
+// typeErrors are what the types of routes and rules answer; "" is none.
+var typeErrors = map[string]fibError{"blackhole": errInvalid, "unreachable": errNoRoute, "prohibit": errProhibited, "throw": errAgain}
+
+// A fibResult is what a look-up found: of a route those of its hops that may be taken.
+type fibResult struct {
+	entry *fibEntry
+	hops  []ipHop
+	table int64
+}
+
+// A fib is all that a look-up in a family asks.
+type fib struct {
+	o         *ipOut
+	family    int64
+	rules     []ipRule
+	entries   []fibEntry
+	links     []ipLink
+	addresses []ipAddress
+	settings  map[string]string
+	neighbors map[string]string // state by interface and address
+	groups    map[string]bool   // interface and address
+	// plain: the rules are those that the kernel begins with.
+	plain bool
+}
+
+func (o *ipOut) routeGet(words []string) error {
+	f, err := o.flowOf(words)
+	if err != nil {
+		return err
+	}
+	family := int64(4)
+	if f.dst.Is6() {
+		family = 6
+	}
+	t, err := o.readFIB(family)
+	if err != nil {
+		return err
+	}
+	if err := t.knows(f); err != nil {
+		return err
+	}
+	var got []answer
+	var failed fibError
+	if family == 4 {
+		got, failed, err = t.get4(f)
+	} else {
+		got, failed, err = t.get6(f)
+	}
+	if err != nil {
+		return err
+	}
+	if failed != "" {
+		if o.json {
+			o.open("", '{')
+			o.value("dst", f.dst.String())
+			o.value("error", string(failed))
+			o.close('}')
+		}
+		o.text("RTNETLINK answers: %s\n", failed)
+		return nil
+	}
+	for i := range got {
+		o.open("", '{')
+		o.route(got[i].shown(f), routeFilter{}, &got[i].gotRoute)
+		o.close('}')
+	}
+	return nil
+}
+
+// flowOf reads the words of ip route get (iproute_get of ip/iproute.c).
+func (o *ipOut) flowOf(words []string) (f flow, err error) {
+	w := ipWords{"route get", words}
+	number := func(word string, most int64) (n int64, err error) {
+		text, err := w.after(word)
+		if err != nil {
+			return 0, err
+		}
+		if n, err = strconv.ParseInt(text, 0, 64); err != nil || n < 0 || n > most {
+			return 0, usagef("ip route get: %s %q is no number from 0 to %d", word, text, most)
+		}
+		return n, nil
+	}
+	var mark int64
+	for {
+		word, ok := w.next()
+		if !ok {
+			break
+		}
+		switch word {
+		case "from":
+			if word, err = w.after(word); err == nil {
+				f.src, err = o.oneAddress(word)
+			}
+		case "iif":
+			f.iif, err = w.after(word)
+			f.input = true
+		case "oif", "dev":
+			f.oif, err = w.after(word)
+		case "mark":
+			mark, err = number(word, 1<<32-1)
+		case "tos", "dsfield":
+			f.tos, err = number(word, 255)
+		case "uid":
+			f.uid, err = number(word, 1<<32-2)
+			f.byUser = true
+		case "sport":
+			f.sport, err = number(word, 65535)
+		case "dport":
+			f.dport, err = number(word, 65535)
+		case "ipproto":
+			f.proto, err = o.protocolNumber(&w)
+		case "fibmatch":
+			return f, &UnknownOptionError{Tool: "ip", Option: "route get fibmatch", Instead: "netsql ip route show table all match ADDRESS has the routes to it"}
+		case "vrf":
+			return f, &UnknownOptionError{Tool: "ip", Option: "route get vrf", Instead: "netsql ip route show vrf NAME has the table of a VRF"}
+		case "connected", "notify":
+		default:
+			if word == "to" {
+				if word, err = w.after(word); err != nil {
+					return f, err
+				}
+			}
+			if f.dst.IsValid() {
+				return f, usagef("ip route get: one destination, %s or %s", f.dst, word)
+			}
+			f.dst, err = o.oneAddress(word)
+		}
+		if err != nil {
+			return f, err
+		}
+	}
+	f.mark = uint32(mark)
+	switch {
+	case !f.dst.IsValid():
+		return f, usagef("ip route get: need at least a destination address, such as netsql ip route get 10.9.0.1")
+	case f.src.IsValid() && f.src.Is4() != f.dst.Is4():
+		return f, usagef("ip route get: %s and %s are of two families", f.dst, f.src)
+	case f.src.IsValid() && f.src.IsUnspecified():
+		f.src = netip.Addr{}
+	}
+	if f.proto == 0 && f.dst.Is4() {
+		f.proto = 17 // what the kernel makes up a packet of
+	}
+	f.tos &= 0xfc
+	return f, nil
+}
+
+func (o *ipOut) protocolNumber(w *ipWords) (int64, error) {
+	text, err := w.after("ipproto")
+	if err != nil {
+		return 0, err
+	}
+	if n, err := strconv.ParseUint(text, 0, 8); err == nil {
+		return int64(n), nil
+	}
+	o.m.Names.read()
+	for number, name := range o.m.Names.protocols {
+		if name == text {
+			return strconv.ParseInt(number, 10, 64)
+		}
+	}
+	return 0, usagef("ip route get: %q is no protocol: tcp, udp, icmp or a number", text)
+}
+
+// oneAddress reads an address; a prefix is taken for its address, as ip does.
+func (o *ipOut) oneAddress(text string) (netip.Addr, error) {
+	if text == "default" || text == "any" || text == "all" {
+		if o.six {
+			return netip.IPv6Unspecified(), nil
+		}
+		return netip.IPv4Unspecified(), nil
+	}
+	p, err := ipPrefix(text)
+	if err != nil {
+		return netip.Addr{}, usagef("ip route get: %q is no address: write it as 10.9.0.1 or fd00::1", text)
+	}
+	switch addr := p.Addr(); {
+	case o.four && !o.six && addr.Is6():
+		return addr, usagef("an address of IPv4 is expected with -4, not %q", text)
+	case o.six && !o.four && addr.Is4():
+		return addr, usagef("an address of IPv6 is expected with -6, not %q", text)
+	default:
+		return addr, nil
+	}
+}
+
+func (o *ipOut) readFIB(family int64) (*fib, error) {
+	t := &fib{o: o, family: family, settings: map[string]string{}, neighbors: map[string]string{}, groups: map[string]bool{}}
+	var err error
+	if t.rules, err = o.rulesOf(family); err != nil {
+		return nil, err
+	}
+	if t.entries, err = o.fib(family); err != nil {
+		return nil, err
+	}
+	if _, t.links, err = o.linksOf(ipFilter{}); err != nil {
+		return nil, err
+	}
+	if t.addresses, err = here[ipAddress](o.ctx, o.m, "addresses", fmt.Sprintf("AND family = %d ORDER BY ifindex", family)); err != nil {
+		return nil, err
+	}
+	type setting struct {
+		Name  string `col:"name"`
+		Value string `col:"value"`
+	}
+	settings, err := here[setting](o.ctx, o.m, "settings", "AND name LIKE 'net.ipv_.conf.%'")
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range settings {
+		t.settings[s.Name] = s.Value
+	}
+	neighbors, err := here[ipNeighbor](o.ctx, o.m, "neighbors", fmt.Sprintf("AND family = %d AND proxy = 0", family))
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range neighbors {
+		t.neighbors[n.Dev+" "+n.Addr] = n.State
+	}
+	type group struct {
+		Dev  string `col:"dev"`
+		Addr string `col:"addr"`
+	}
+	groups, err := here[group](o.ctx, o.m, "multicast_groups", fmt.Sprintf("AND family = %d", family))
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups {
+		t.groups[g.Dev+" "+g.Addr] = true
+	}
+	t.plain = len(t.rules) == 3
+	for i, r := range t.rules {
+		if family == 6 || i > 2 || r.Priority != []int64{0, 32766, 32767}[i] || r.TableID.Int64 != []int64{255, 254, 253}[i] ||
+			r.Src+r.Dst+r.IIF+r.OIF+r.Mark+r.Flags+r.UIDs+r.SPort+r.DPort+r.Other != "" || r.TOS.Valid || r.Proto.Valid || r.Invert || r.TunID.Valid || r.Action != "lookup" || r.Suppress.Valid {
+			t.plain = false
+		}
+	}
+	return t, nil
+}
+
+func (t *fib) link(name string) *ipLink {
+	i := slices.IndexFunc(t.links, func(l ipLink) bool { return l.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &t.links[i]
+}
+
+// knows refuses what a recording cannot answer.
+func (t *fib) knows(f flow) error {
+	if f.input && f.dst.IsMulticast() {
+		return &UnknownOptionError{Tool: "ip", Option: "route get of a multicast group with iif", Instead: "multicast routes are not recorded; netsql ip maddr has the groups that were joined"}
+	}
+	for _, name := range []string{f.iif, f.oif} {
+		if name == "" {
+			continue
+		}
+		l := t.link(name)
+		if l == nil {
+			return usagef("no interface %q at that moment: netsql ip -br link lists those that were", name)
+		}
+		if m := t.link(l.Master); l.Type == "vrf" || m != nil && m.Type == "vrf" {
+			return &UnknownOptionError{Tool: "ip", Option: "route get of an interface in a VRF", Instead: "netsql ip route show vrf NAME has the table of a VRF"}
+		}
+	}
+	if len(t.rules) == 0 {
+		return usagef("no rules of IPv%d are recorded at that moment: SELECT * FROM sources WHERE source IN ('rules', 'routes') tells why", t.family)
+	}
+	for _, r := range t.rules {
+		if !onlyWholePorts(r.Other) {
+			return usagef("the rule with priority %d has a condition that is not known here (%s): netsql ip rule and netsql ip route show table all have what was recorded", r.Priority, r.Other)
+		}
+		if r.IfGroup.Valid {
+			return usagef("the rule with priority %d asks for groups of interfaces, which are not recorded: netsql ip route show table %d has its routes", r.Priority, r.TableID.Int64)
+		}
+	}
+	return nil
+}
+
+// onlyWholePorts tells whether conditions without a column are masks of ports that change nothing, as newer kernels tell them of each rule with ports.
+func onlyWholePorts(other string) bool {
+	for _, condition := range strings.Fields(other) {
+		if condition != "sport_mask=0xffff" && condition != "dport_mask=0xffff" {
+			return false
+		}
+	}
+	return true
+}
+
+// matches is fib_rule_match of net/core/fib_rules.c, with fib4_rule_match or fib6_rule_match.
+func (t *fib) matches(r *ipRule, f flow) bool {
+	match := func() bool {
+		iif := f.iif
+		if !f.input {
+			iif = "lo"
+		}
+		if r.has("detached") || r.IIF != "" && r.IIF != iif || r.OIF != "" && r.OIF != f.oif {
+			return false
+		}
+		if r.Mark != "" {
+			text, masked, has := strings.Cut(r.Mark, "/")
+			mark, _ := strconv.ParseUint(text, 0, 32)
+			mask := uint64(1<<32 - 1)
+			if has {
+				mask, _ = strconv.ParseUint(masked, 0, 32)
+			}
+			if (uint64(f.mark)^mark)&mask != 0 {
+				return false
+			}
+		}
+		if r.TunID.Valid && r.TunID.Int64 != 0 || r.Table == "l3mdev" && r.Action == "lookup" && !r.TableID.Valid {
+			return false
+		}
+		if r.UIDs != "" {
+			from, to, _ := strings.Cut(r.UIDs, "-")
+			a, _ := strconv.ParseInt(from, 10, 64)
+			b, _ := strconv.ParseInt(cmp.Or(to, from), 10, 64)
+			if f.uid < a || f.uid > b {
+				return false
+			}
+		}
+		if !inNet(r.Src, f.src) || !inNet(r.Dst, f.dst) {
+			return false
+		}
+		if r.TOS.Valid && r.TOS.Int64 != 0 && r.TOS.Int64&0xfc != f.tos {
+			return false
+		}
+		if r.Proto.Valid && r.Proto.Int64 != f.proto {
+			return false
+		}
+		return inPorts(r.SPort, f.sport) && inPorts(r.DPort, f.dport)
+	}
+	return match() != r.Invert
+}
+
+// inNet tells whether an address is in the network of a rule. No address is in all networks only.
+func inNet(text string, addr netip.Addr) bool {
+	if text == "" {
+		return true
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return false
+	}
+	if !addr.IsValid() { // then the kernel has 0.0.0.0
+		return p.Bits() == 0 || p.Addr().Is4() && p.Contains(netip.IPv4Unspecified())
+	}
+	return p.Contains(addr)
+}
+
+func inPorts(text string, port int64) bool {
+	if text == "" {
+		return true
+	}
+	from, to, _ := strings.Cut(text, "-")
+	a, _ := strconv.ParseInt(from, 10, 64)
+	b, _ := strconv.ParseInt(cmp.Or(to, from), 10, 64)
+	return port >= a && port <= b
+}
+
+// lookup follows the rules (fib_rules_lookup of net/core/fib_rules.c).
+func (t *fib) lookup(f flow, in func(table int64, f flow) ([]fibResult, fibError)) ([]fibResult, fibError) {
+	for i := 0; i < len(t.rules); i++ {
+		r := &t.rules[i]
+		if !t.matches(r, f) {
+			continue
+		}
+		switch r.Action {
+		case "goto": // the rule that is jumped to is tried as any other
+			to := slices.IndexFunc(t.rules, func(to ipRule) bool { return r.Goto.Valid && to.Priority == r.Goto.Int64 })
+			if to > i && !r.has("unresolved") {
+				i = to - 1
+			}
+			continue
+		case "nop":
+			continue
+		case "blackhole":
+			return nil, errInvalid
+		case "unreachable":
+			return nil, errUnreachable
+		case "prohibit":
+			return nil, errProhibited
+		}
+		found, failed := in(r.TableID.Int64, f)
+		if failed == errAgain {
+			continue
+		}
+		if failed == "" && r.Suppress.Valid && int64(found[0].entry.dst.Bits()) <= r.Suppress.Int64 {
+			continue
+		}
+		if failed == "" {
+			for j := range found {
+				found[j].table = r.TableID.Int64
+			}
+		}
+		return found, failed
+	}
+	return nil, errUnreachable
+}
+
+// An answer is a way that a packet may take.
+type answer struct {
+	entry *fibEntry // nil: no route, but the link
+	gotRoute
+}
+
+// shown is what ip prints of the route that was found.
+func (a *answer) shown(f flow) *fibEntry {
+	if a.entry == nil {
+		family := int64(4)
+		if f.dst.Is6() {
+			family = 6
+		}
+		return &fibEntry{ipRoute: ipRoute{Family: family}}
+	}
+	e := *a.entry
+	e.hops = nil
+	return &e
+}
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
