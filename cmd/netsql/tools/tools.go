@@ -48,7 +48,7 @@ type printer func(ctx context.Context, m *Moment, words []string, w io.Writer) e
 
 // All are the tools, by their names.
 func All() []Tool {
-	return []Tool{netstat(), route()}
+	return []Tool{netstat(), route(), ifconfig(), nstat(), tc()}
 }
 
 // Named is the tool of that name.
