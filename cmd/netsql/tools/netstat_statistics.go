@@ -1,10 +1,12 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -142,7 +144,33 @@ func (c *countedRow) text() string {
 
 // counted are the counters of the files that netstat -s and nstat read, in the order of the kernel.
 func counted(ctx context.Context, m *Moment) ([]countedRow, error) {
-	return here[countedRow](ctx, m, "protocol_counters", "AND file IN ('snmp', 'snmp6', 'netstat')")
+	rows, err := here[countedRow](ctx, m, "protocol_counters", "AND file IN ('snmp', 'snmp6', 'netstat')")
+	slices.SortStableFunc(rows, compareCounters)
+	return rows, err
+}
+
+// groupsOfCounters are the groups in the order of the kernel. A recording has those last that it saw last.
+var groupsOfCounters = []string{"Ip", "Icmp", "IcmpMsg", "Tcp", "Udp", "UdpLite", "Ip6", "Icmp6", "Udp6", "UdpLite6", "TcpExt", "IpExt", "MPTcpExt"}
+
+// compareCounters gives the order of the kernel. It lists each kind of ICMP from the first message on, by its number.
+func compareCounters(a, b countedRow) int {
+	rank := func(c countedRow) int {
+		if i := slices.Index(groupsOfCounters, c.Proto); i >= 0 {
+			return i
+		}
+		return len(groupsOfCounters)
+	}
+	kind := func(c countedRow) string {
+		if stem := strings.TrimRight(c.Name, "0123456789"); stem == "InType" || stem == "OutType" {
+			return stem
+		}
+		return ""
+	}
+	order := cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Proto, b.Proto), strings.Compare(kind(a), kind(b)))
+	if order != 0 || kind(a) == "" {
+		return order
+	}
+	return cmp.Or(cmp.Compare(len(a.Name), len(b.Name)), strings.Compare(a.Name, b.Name))
 }
 
 // grown are the same with what they grew by since a sample; a gauge keeps its number. After another boot, or where a counter fell, that is not known.
@@ -184,16 +212,16 @@ func sampleAt(ctx context.Context, m *Moment, words string) (float64, error) {
 	if err != nil {
 		return 0, usagef("--since: %v", err)
 	}
-	found, err := rowsOf[sql.Null[float64]](ctx, m, "SELECT max(ts) FROM samples WHERE ts <= ?", float64(t.UnixMicro())/1e6)
+	found, err := rowsOf[float64](ctx, m, "SELECT coalesce(max(ts), -1) FROM samples WHERE ts <= ?", float64(t.UnixMicro())/1e6)
 	switch {
 	case err != nil:
 		return 0, err
-	case len(found) == 0 || !found[0].Valid:
+	case found[0] < 0:
 		return 0, usagef("--since %s: no sample is as old as that: SELECT min(ts) FROM samples is the first", words)
-	case found[0].V > float64(m.Time.UnixMicro())/1e6:
+	case t.After(m.Time):
 		return 0, usagef("--since %s is after the moment that is printed", words)
 	}
-	return found[0].V, nil
+	return found[0], nil
 }
 
 // statistics prints counters as netstat -s does; since: what they grew by from there on.
@@ -230,6 +258,9 @@ func (o netstatOptions) printStatistics(rows []countedRow, w io.Writer) {
 	}
 	some := o.tcp || o.udp || o.raw || o.udplite || o.sctp
 	shown := func(file, group string) bool {
+		if o.six && file == "snmp" && group != "Tcp" {
+			return false
+		}
 		switch group {
 		case "Ip", "Icmp", "Ip6", "Icmp6":
 			return o.raw || !some
@@ -238,31 +269,45 @@ func (o netstatOptions) printStatistics(rows []countedRow, w io.Writer) {
 		case "Tcp", "TcpExt":
 			return o.tcp || !some
 		}
-		return !o.six || file == "snmp6"
+		return true
 	}
 	p := statisticsPrinter{w: w}
 	for _, file := range files {
 		p.group = ""
 		for i := range rows {
-			if c := &rows[i]; c.File == file && shown(file, c.Proto) && !(o.six && file == "snmp" && c.Proto != "Tcp") {
-				p.print(c)
+			if c := &rows[i]; c.File == file {
+				p.print(c, shown(file, c.Proto))
 			}
 		}
 	}
 }
 
-// A statisticsPrinter writes counters one after another. A histogram goes on until a sentence of another kind ends it, over the end of its group too: what
-// has no sentence stands in it.
+// A statisticsPrinter writes counters one after another. A histogram goes on until a sentence of another kind ends it, or a group that has sentences, also
+// one that is not shown: what has no sentence stands in it.
 type statisticsPrinter struct {
 	w         io.Writer
 	group     string
+	listed    int           // counters of the group
 	histogram statisticKind // icmpReceived, icmpSent or none of them
 }
 
-func (p *statisticsPrinter) print(c *countedRow) {
-	if c.Proto != p.group {
+func (p *statisticsPrinter) print(c *countedRow, shown bool) {
+	const most = 16 // the kernel begins another line, with the name of the group, after as many kinds of ICMP
+	if c.Proto != p.group || c.Proto == "IcmpMsg" && p.listed%most == 0 {
+		if c.Proto != p.group {
+			p.listed = 0
+		}
 		p.group = c.Proto
-		fmt.Fprintf(p.w, "%s:\n", c.Proto)
+		if statistics[c.Proto] != nil {
+			p.histogram = whenCounted
+		}
+		if shown {
+			fmt.Fprintf(p.w, "%s:\n", c.Proto)
+		}
+	}
+	p.listed++
+	if !shown {
+		return
 	}
 	counts := !c.Value.Valid && c.Now != 0 || c.Value.V != 0
 	s, known := statistics[c.Proto][c.Name]
@@ -278,8 +323,8 @@ func (p *statisticsPrinter) print(c *countedRow) {
 	case s.kind == never:
 	case s.kind == icmpReceived || s.kind == icmpSent:
 		if p.histogram != s.kind {
+			p.line(map[statisticKind]string{icmpReceived: "ICMP input histogram:", icmpSent: "ICMP output histogram:"}[s.kind])
 			p.histogram = s.kind
-			fmt.Fprintf(p.w, "    ICMP %s histogram:\n", map[statisticKind]string{icmpReceived: "input", icmpSent: "output"}[s.kind])
 		}
 		if counts {
 			p.line(fmt.Sprintf(s.text, c.text()))

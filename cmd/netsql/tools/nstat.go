@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -73,7 +72,7 @@ func (o *nstatOptions) print(ctx context.Context, m *Moment, words []string, w i
 				kernel = append(kernel, c)
 				continue
 			}
-			fmt.Fprintf(w, "%-32s%-16s   %s\n", name, c.text(), nstatRate(c, seconds))
+			fmt.Fprintf(w, "%-32s%-16s%6s\n", name, c.text(), nstatRate(c, seconds))
 		}
 	}
 	if !o.json {
@@ -99,12 +98,9 @@ func (o *nstatOptions) rows(ctx context.Context, m *Moment) (rows []countedRow, 
 	if o.since != "" {
 		since, err = sampleAt(ctx, m, o.since)
 	} else {
-		var before []sql.Null[float64]
-		before, err = rowsOf[sql.Null[float64]](ctx, m, "SELECT max(ts) FROM samples WHERE ts < at()")
-		if err == nil && (len(before) == 0 || !before[0].Valid) {
+		err = m.row(ctx, "SELECT coalesce(max(ts), -1) FROM samples WHERE ts < at()", &since)
+		if err == nil && since < 0 {
 			err = usagef("this is the first sample: what the counters grew by is not known; netsql nstat -a prints the counts since boot")
-		} else if err == nil {
-			since = before[0].V
 		}
 	}
 	if err != nil {

@@ -38,28 +38,32 @@ func tc() Tool {
 	}
 }
 
-// tcWords makes of the long options of tc, which begin with one dash and may be cut short, those of pflag. What comes behind is read as it is.
+// tcWords makes of the long options of tc, which begin with one dash and may be cut short, those of pflag.
 func tcWords(words []string) (flags []string) {
-	for i, word := range words {
-		if !strings.HasPrefix(word, "-") || strings.HasPrefix(word, "--") || len(word) < 3 || strings.Trim(word, "-sd") == "" {
-			flags = append(flags, word)
-			continue
-		}
-		long := word[1:]
-		name, value, has := strings.Cut(long, "=")
-		for _, option := range []string{"statistics", "stats", "details", "json", "oneline", "netns", "batch"} {
-			if strings.HasPrefix(option, name) {
-				long = cmp.Or(map[string]string{"stats": "statistics"}[option], option)
-				if has {
-					long += "=" + value
-				}
-				break
-			}
-		}
-		flags = append(flags, "--"+long)
-		_ = i
+	for _, word := range words {
+		flags = append(flags, tcWord(word))
 	}
 	return flags
+}
+
+func tcWord(word string) string {
+	switch {
+	case word == "-n":
+		return "--netns"
+	case !strings.HasPrefix(word, "-") || strings.HasPrefix(word, "--") || len(word) < 3 || strings.Trim(word, "-sd") == "":
+		return word
+	}
+	name, value, has := strings.Cut(word[1:], "=")
+	for _, option := range []string{"statistics", "stats", "details", "json", "oneline", "netns", "batch"} {
+		if name != "" && strings.HasPrefix(option, name) {
+			name = cmp.Or(map[string]string{"stats": "statistics"}[option], option)
+			break
+		}
+	}
+	if has {
+		name += "=" + value
+	}
+	return "--" + name
 }
 
 // A qdiscQuestion is which qdiscs are asked for.
@@ -86,9 +90,10 @@ func parseQdiscWords(words []string) (q qdiscQuestion, err error) {
 	words = words[1:]
 	if len(words) > 0 {
 		switch verb := words[0]; {
-		case short(verb, "show", "list", "lst", "ls"):
+		case short(verb, "show", "list", "lst") && !short(verb, "link"): // of which tc takes l and li for a change
 			words = words[1:]
-		case verb == "get" || short(verb, "dev", "root", "parent", "handle"):
+		case slices.Contains([]string{"dev", "root", "ingress", "clsact", "parent", "handle", "invisible"}, verb):
+			return q, usagef("tc qdisc %s needs a show: netsql tc -s qdisc show %[1]s", strings.Join(words, " "))
 		default:
 			return q, &UnknownOptionError{Tool: "tc", Option: "qdisc " + verb, Instead: "a recording changes nothing; SELECT * FROM qdisc_changes has when they were changed"}
 		}
