@@ -17,7 +17,7 @@ import (
 func ifconfig() Tool {
 	return Tool{
 		Name: "ifconfig", Args: "[-a] [-s] [IF]", Doc: "interfaces with their addresses and counters, as ifconfig prints them", Like: "net-tools 2.10",
-		Examples: []string{"netsql ifconfig -a --at 03:14", "netsql ifconfig eth0", "netsql ifconfig -s --live"},
+		Examples: []string{"netsql ifconfig -a --at 03:14", "netsql ifconfig lo", "netsql ifconfig -s --live"},
 		define: func(f *pflag.FlagSet) printer {
 			var all, short bool
 			f.BoolVarP(&all, "all", "a", false, "those that are down as well")
@@ -71,7 +71,6 @@ type ifconfigRow struct {
 	RxDropped    int64           `col:"coalesce(rx_dropped, 0) + coalesce(rx_missed_errors, 0)"`
 	RxFIFO       int64           `col:"coalesce(rx_fifo_errors, 0)"`
 	RxFrame      int64           `col:"coalesce(rx_length_errors, 0) + coalesce(rx_over_errors, 0) + coalesce(rx_crc_errors, 0) + coalesce(rx_frame_errors, 0)"`
-	RxCompressed int64           `col:"coalesce(rx_compressed, 0)"`
 	TxPackets    int64           `col:"coalesce(tx_packets, 0)"`
 	TxBytes      int64           `col:"coalesce(tx_bytes, 0)"`
 	TxErrors     int64           `col:"coalesce(tx_errors, 0)"`
@@ -79,7 +78,6 @@ type ifconfigRow struct {
 	TxFIFO       int64           `col:"coalesce(tx_fifo_errors, 0)"`
 	Collisions   int64           `col:"coalesce(collisions, 0)"`
 	TxCarrier    int64           `col:"coalesce(tx_carrier_errors, 0) + coalesce(tx_aborted_errors, 0) + coalesce(tx_window_errors, 0) + coalesce(tx_heartbeat_errors, 0)"`
-	TxCompressed int64           `col:"coalesce(tx_compressed, 0)"`
 }
 
 type ifconfigAddress struct {
@@ -215,14 +213,8 @@ func (i *configuredInterface) block(w io.Writer) {
 	fmt.Fprintf(w, "  (%s)\n", i.hardwareTitle())
 	if !i.alias && i.RxPackets.Valid {
 		fmt.Fprintf(w, "        RX packets %d  bytes %d (%s)\n", i.RxPackets.V, i.RxBytes, binarySize(i.RxBytes))
-		if i.RxCompressed > 0 {
-			fmt.Fprintf(w, "        RX compressed:%d\n", i.RxCompressed)
-		}
 		fmt.Fprintf(w, "        RX errors %d  dropped %d  overruns %d  frame %d\n", i.RxErrors, i.RxDropped, i.RxFIFO, i.RxFrame)
 		fmt.Fprintf(w, "        TX packets %d  bytes %d (%s)\n", i.TxPackets, i.TxBytes, binarySize(i.TxBytes))
-		if i.TxCompressed > 0 {
-			fmt.Fprintf(w, "        TX compressed %d\n", i.TxCompressed)
-		}
 		fmt.Fprintf(w, "        TX errors %d  dropped %d overruns %d  carrier %d  collisions %d\n", i.TxErrors, i.TxDropped, i.TxFIFO, i.TxCarrier, i.Collisions)
 	}
 	fmt.Fprintln(w)

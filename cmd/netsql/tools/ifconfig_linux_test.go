@@ -157,8 +157,8 @@ func TestIfconfigWritesAnyNumbers(t *testing.T) {
 		}
 		i := configuredInterface{ifconfigRow: ifconfigRow{
 			Name: "lo", Type: "loopback", MTU: 65536, Flags: "UP,LOOPBACK,RUNNING,LOWER_UP", TxQLen: sql.Null[int64]{V: 1000, Valid: true},
-			RxBytes: n[0], RxPackets: sql.Null[int64]{V: n[1], Valid: true}, RxErrors: n[2], RxDropped: n[3], RxFIFO: n[4], RxFrame: n[5], RxCompressed: n[6],
-			TxBytes: n[8], TxPackets: n[9], TxErrors: n[10], TxDropped: n[11], TxFIFO: n[12], Collisions: n[13], TxCarrier: n[14], TxCompressed: n[15],
+			RxBytes: n[0], RxPackets: sql.Null[int64]{V: n[1], Valid: true}, RxErrors: n[2], RxDropped: n[3], RxFIFO: n[4], RxFrame: n[5],
+			TxBytes: n[8], TxPackets: n[9], TxErrors: n[10], TxDropped: n[11], TxFIFO: n[12], Collisions: n[13], TxCarrier: n[14],
 		}, addresses: []ifconfigAddress{{Family: 4, Addr: "127.0.0.1", PrefixLen: 8}}}
 		var block, short bytes.Buffer
 		i.block(&block)

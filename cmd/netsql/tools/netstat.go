@@ -27,7 +27,7 @@ type netstatOptions struct {
 func netstat() Tool {
 	return Tool{
 		Name: "netstat", Args: "[-tuwxlanpeo] [-r|-i|-g|-s]", Doc: "sockets, routes, interfaces, groups and counters, as netstat prints them", Like: "net-tools 2.10",
-		Examples: []string{"netsql netstat -tulpn --at 03:14", "netsql netstat -rn", "netsql netstat -st --since 02:00", "netsql netstat -tanp --live"},
+		Examples: []string{"netsql netstat -tulpn --at 03:14", "netsql netstat -st --since 02:00", "netsql netstat -tanp --live"},
 		define: func(f *pflag.FlagSet) printer {
 			var o netstatOptions
 			f.BoolVarP(&o.route, "route", "r", false, "the routing table")

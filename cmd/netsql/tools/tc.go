@@ -14,8 +14,8 @@ import (
 
 func tc() Tool {
 	return Tool{
-		Name: "tc", Args: "[-s] qdisc [show] [dev IF]", Doc: "queueing disciplines and what they sent and dropped, as tc prints them; their options are not recorded", Like: "iproute2 6.1",
-		Examples: []string{"netsql tc -s qdisc --at 03:14", "netsql tc -s qdisc show dev eth0"},
+		Name: "tc", Args: "[-s] qdisc [show] [dev IF]", Doc: "queueing disciplines, as tc prints them, but for their options", Like: "iproute2 6.1",
+		Examples: []string{"netsql tc -s qdisc --at 03:14", "netsql tc -s qdisc show dev lo"},
 		define: func(f *pflag.FlagSet) printer {
 			var count int
 			f.CountVarP(&count, "statistics", "s", "what each sent, dropped and holds back")
