@@ -148,8 +148,8 @@ func realLsof(t *testing.T, words []string) (text string, refused bool) {
 	return string(out), false
 }
 
-// refusal is why ours refuses a line, or "".
-func refusal(t *testing.T, r *query.Recording, tool string, words []string) string {
+// refusedBy is why ours refuses a line, or "".
+func refusedBy(t *testing.T, r *query.Recording, tool string, words []string) string {
 	t.Helper()
 	found, _ := Named(tool)
 	c := found.Command()
@@ -177,7 +177,7 @@ func compareLsof(t *testing.T, c comparison) {
 		words := strings.Fields(line)
 		text, refused := realLsof(t, words)
 		if refused {
-			if refusal(t, r, "lsof", words) == "" {
+			if refusedBy(t, r, "lsof", words) == "" {
 				t.Errorf("lsof %s is refused by the real one, and not by netsql", line)
 			}
 			continue
@@ -377,17 +377,17 @@ func TestLsofRefuses(t *testing.T) {
 		if _, refused := realLsof(t, strings.Fields(line)); !refused {
 			t.Errorf("lsof %s is taken by the real one", line)
 		}
-		if refusal(t, r, "lsof", strings.Fields(line)) == "" {
+		if refusedBy(t, r, "lsof", strings.Fields(line)) == "" {
 			t.Errorf("lsof %s is not refused", line)
 		}
 	}
 	for _, line := range []string{"", "-nP", "-p 1", "-c nginx", "/tmp", "-u root", "-d 3", "-a -p 1"} {
-		if why := refusal(t, r, "lsof", strings.Fields(line)); !strings.Contains(why, "files are not recorded") {
+		if why := refusedBy(t, r, "lsof", strings.Fields(line)); !strings.Contains(why, "files are not recorded") {
 			t.Errorf("lsof %s: %q", line, why)
 		}
 	}
 	for _, line := range []string{"-i -g", "-g 7 -i", "-iK", "-i -K", "+f -i", "-fg -i", "-i +L1", "-i -E", "+E -U", "-r 5 -i", "-r5 -i", "-N", "-Z -i", "-x f -i", "-v"} {
-		if why := refusal(t, r, "lsof", strings.Fields(line)); line != "-iK" && !strings.Contains(why, "is not replayed: ") || why == "" {
+		if why := refusedBy(t, r, "lsof", strings.Fields(line)); line != "-iK" && !strings.Contains(why, "is not replayed: ") || why == "" {
 			t.Errorf("lsof %s: %q", line, why)
 		}
 	}

@@ -14,23 +14,26 @@ import (
 
 // netstatOptions are those of netstat, as its manual page lists them.
 type netstatOptions struct {
-	route, interfaces, groups                                    bool
+	route, interfaces, groups, statistic                         bool
 	tcp, udp, udplite, raw, unix, sctp                           bool
 	listening, all, wide, programs, timers                       bool
 	numeric, numericHosts, numericPorts, numericUsers, four, six bool
 	extend                                                       int
 	family                                                       string
+	since                                                        string
 }
 
 func netstat() Tool {
 	return Tool{
-		Name: "netstat", Args: "[-tuwxlanpeo] [-r|-i|-g]", Doc: "sockets, routes, interfaces and groups, as netstat prints them", Like: "net-tools 2.10",
-		Examples: []string{"netsql netstat -tulpn --at 03:14", "netsql netstat -rn", "netsql netstat -tanp --live"},
+		Name: "netstat", Args: "[-tuwxlanpeo] [-r|-i|-g|-s]", Doc: "sockets, routes, interfaces, groups and counters, as netstat prints them", Like: "net-tools 2.10",
+		Examples: []string{"netsql netstat -tulpn --at 03:14", "netsql netstat -st --since 02:00", "netsql netstat -tanp --live"},
 		define: func(f *pflag.FlagSet) printer {
 			var o netstatOptions
 			f.BoolVarP(&o.route, "route", "r", false, "the routing table")
 			f.BoolVarP(&o.interfaces, "interfaces", "i", false, "a line for each interface")
 			f.BoolVarP(&o.groups, "groups", "g", false, "multicast groups")
+			f.BoolVarP(&o.statistic, "statistics", "s", false, "counters of IP, ICMP, TCP and UDP")
+			f.StringVar(&o.since, "since", "", "with -s: what they grew by since that `TIME`, not since boot; - where that is not known")
 			f.BoolVarP(&o.tcp, "tcp", "t", false, "sockets of TCP")
 			f.BoolVarP(&o.sctp, "sctp", "S", false, "sockets of SCTP")
 			f.BoolVarP(&o.udp, "udp", "u", false, "sockets of UDP")
@@ -84,7 +87,14 @@ func (o netstatOptions) print(ctx context.Context, m *Moment, words []string, w 
 	o.numericHosts = o.numericHosts || o.numeric
 	o.numericPorts = o.numericPorts || o.numeric
 	o.numericUsers = o.numericUsers || o.numeric
+	if o.since != "" && !o.statistic {
+		return usagef("--since goes with -s: netsql netstat -s --since 02:00 says what the counters grew by")
+	}
 	switch {
+	case o.statistic && (o.route || o.interfaces):
+		return usagef("netstat prints one table at a time: -r, -i or -s")
+	case o.statistic:
+		return o.statistics(ctx, m, w)
 	case o.route:
 		table := routeTable{columns: []routeColumns{routeMetrics, routeMetric, routeAll}[min(o.extend, 2)], numeric: o.numericHosts}
 		return table.print(ctx, m, o.four || !o.six, o.six, w)
@@ -356,49 +366,24 @@ func (o netstatOptions) unixSockets(ctx context.Context, m *Moment, w io.Writer)
 	return nil
 }
 
-type netstatInterface struct {
-	Name      string `col:"i.name"`
-	MTU       int64  `col:"mtu"`
-	Flags     string `col:"flags"`
-	RxPackets int64  `col:"rx_packets"`
-	RxErrors  int64  `col:"rx_errors"`
-	RxDropped int64  `col:"rx_dropped + coalesce(rx_missed_errors, 0)"`
-	RxFIFO    int64  `col:"rx_fifo_errors"`
-	TxPackets int64  `col:"tx_packets"`
-	TxErrors  int64  `col:"tx_errors"`
-	TxDropped int64  `col:"tx_dropped"`
-	TxFIFO    int64  `col:"tx_fifo_errors"`
-}
-
-// interfaceTable prints a line for each interface that is up; -a those that are down as well.
+// interfaceTable prints a line for each interface that is up; -a those that are down as well, -e as ifconfig does.
 func (o netstatOptions) interfaceTable(ctx context.Context, m *Moment, w io.Writer) error {
-	if o.extend > 0 {
-		return &UnknownOptionError{Tool: "netstat", Option: "-ie", Instead: "netsql ifconfig prints the same"}
-	}
-	rows, err := rowsOf[netstatInterface](ctx, m, fmt.Sprintf("SELECT %s FROM interfaces i JOIN interface_counters c USING (ts, netns, ifindex) WHERE ts = at() AND netns = %d ORDER BY ifindex",
-		strings.Join(columnsOf[netstatInterface](), ", "), m.NetNS))
+	interfaces, err := configured(ctx, m)
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(w, "Kernel Interface table\nIface             MTU    RX-OK RX-ERR RX-DRP RX-OVR    TX-OK TX-ERR TX-DRP TX-OVR Flg\n")
-	for _, r := range rows {
-		has := map[string]bool{}
-		for flag := range flagsOf(r.Flags) {
-			has[flag] = true
+	fmt.Fprintln(w, "Kernel Interface table")
+	if o.extend == 0 {
+		fmt.Fprintln(w, "Iface             MTU    RX-OK RX-ERR RX-DRP RX-OVR    TX-OK TX-ERR TX-DRP TX-OVR Flg")
+	}
+	for _, i := range interfaces {
+		switch {
+		case !o.all && !i.has("UP"):
+		case o.extend > 0:
+			i.block(w)
+		default:
+			i.line(w)
 		}
-		if !o.all && !has["UP"] {
-			continue
-		}
-		var flags strings.Builder
-		for _, flag := range []struct{ name, letter string }{
-			{"ALLMULTI", "A"}, {"BROADCAST", "B"}, {"DEBUG", "D"}, {"LOOPBACK", "L"}, {"MULTICAST", "M"}, {"PROMISC", "P"}, {"NOTRAILERS", "N"}, {"NOARP", "O"},
-			{"POINTOPOINT", "P"}, {"SLAVE", "s"}, {"MASTER", "m"}, {"RUNNING", "R"}, {"UP", "U"},
-		} {
-			if has[flag.name] {
-				flags.WriteString(flag.letter)
-			}
-		}
-		fmt.Fprintf(w, "%-15s %5d %8d %6d %6d %-6d %8d %6d %6d %6d %s\n", r.Name, r.MTU, r.RxPackets, r.RxErrors, r.RxDropped, r.RxFIFO, r.TxPackets, r.TxErrors, r.TxDropped, r.TxFIFO, flags.String())
 	}
 	return nil
 }

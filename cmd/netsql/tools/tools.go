@@ -52,7 +52,7 @@ type printer func(ctx context.Context, m *Moment, words []string, w io.Writer) e
 
 // All are the tools, by their names.
 func All() []Tool {
-	return []Tool{netstat(), ss(), lsof(), ip(), route(), arp()}
+	return []Tool{netstat(), ss(), lsof(), ip(), route(), ifconfig(), arp(), nstat(), tc()}
 }
 
 // Named is the tool of that name.
