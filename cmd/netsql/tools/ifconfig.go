@@ -317,11 +317,15 @@ func (i *configuredInterface) hardwareTitle() string {
 	}[kind]
 }
 
-// binarySize is a number of bytes with one digit behind the point that is cut off, not rounded.
+// binarySize is a number of bytes with one digit behind the point that is cut off, not rounded. Of an EiB ifconfig takes a tenth as a whole number of bytes.
 func binarySize(n int64) string {
-	for i, unit := range []string{"EiB", "PiB", "TiB", "GiB", "MiB", "KiB"} {
-		if size := int64(1) << (60 - 10*i); n > size {
-			return fmt.Sprintf("%d.%d %s", n/size, uint64(n%size)*10/uint64(size), unit)
+	if n > 1<<60 {
+		tenths := n / (1 << 60 / 10)
+		return fmt.Sprintf("%d.%d EiB", tenths/10, tenths%10)
+	}
+	for i, unit := range []string{"PiB", "TiB", "GiB", "MiB", "KiB"} {
+		if size := int64(1) << (50 - 10*i); n > size {
+			return fmt.Sprintf("%d.%d %s", n/size, n%size*10/size, unit)
 		}
 	}
 	return fmt.Sprintf("%d.0 B", n)
