@@ -17,7 +17,7 @@ import (
 func ifconfig() Tool {
 	return Tool{
 		Name: "ifconfig", Args: "[-a] [-s] [IF]", Doc: "interfaces with their addresses and counters, as ifconfig prints them", Like: "net-tools 2.10",
-		Examples: []string{"netsql ifconfig -a --at 03:14", "netsql ifconfig lo", "netsql ifconfig -s --live"},
+		Examples: []string{"netsql ifconfig -a --at 03:14", "netsql ifconfig -s --live"},
 		define: func(f *pflag.FlagSet) printer {
 			var all, short bool
 			f.BoolVarP(&all, "all", "a", false, "those that are down as well")
