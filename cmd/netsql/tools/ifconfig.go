@@ -17,7 +17,7 @@ import (
 func ifconfig() Tool {
 	return Tool{
 		Name: "ifconfig", Args: "[-a] [-s] [IF]", Doc: "interfaces with their addresses and counters, as ifconfig prints them", Like: "net-tools 2.10",
-		Examples: []string{"netsql ifconfig -a --at 03:14", "netsql ifconfig lo", "netsql ifconfig -s --live"},
+		Examples: []string{"netsql ifconfig -a --at 03:14", "netsql ifconfig -s --live"},
 		define: func(f *pflag.FlagSet) printer {
 			var all, short bool
 			f.BoolVarP(&all, "all", "a", false, "those that are down as well")
@@ -58,26 +58,26 @@ func ifconfig() Tool {
 }
 
 type ifconfigRow struct {
-	Name         string          `col:"i.name"`
-	IfIndex      int64           `col:"i.ifindex"`
-	Type         string          `col:"type"`
-	MAC          string          `col:"mac"`
-	MTU          int64           `col:"mtu"`
-	Flags        string          `col:"flags"`
-	TxQLen       sql.Null[int64] `col:"txqlen"`
-	RxPackets    sql.Null[int64] `col:"rx_packets"` // NULL: no counters were recorded
-	RxBytes      int64           `col:"coalesce(rx_bytes, 0)"`
-	RxErrors     int64           `col:"coalesce(rx_errors, 0)"`
-	RxDropped    int64           `col:"coalesce(rx_dropped, 0) + coalesce(rx_missed_errors, 0)"`
-	RxFIFO       int64           `col:"coalesce(rx_fifo_errors, 0)"`
-	RxFrame      int64           `col:"coalesce(rx_length_errors, 0) + coalesce(rx_over_errors, 0) + coalesce(rx_crc_errors, 0) + coalesce(rx_frame_errors, 0)"`
-	TxPackets    int64           `col:"coalesce(tx_packets, 0)"`
-	TxBytes      int64           `col:"coalesce(tx_bytes, 0)"`
-	TxErrors     int64           `col:"coalesce(tx_errors, 0)"`
-	TxDropped    int64           `col:"coalesce(tx_dropped, 0)"`
-	TxFIFO       int64           `col:"coalesce(tx_fifo_errors, 0)"`
-	Collisions   int64           `col:"coalesce(collisions, 0)"`
-	TxCarrier    int64           `col:"coalesce(tx_carrier_errors, 0) + coalesce(tx_aborted_errors, 0) + coalesce(tx_window_errors, 0) + coalesce(tx_heartbeat_errors, 0)"`
+	Name       string          `col:"i.name"`
+	IfIndex    int64           `col:"i.ifindex"`
+	Type       string          `col:"type"`
+	MAC        string          `col:"mac"`
+	MTU        int64           `col:"mtu"`
+	Flags      string          `col:"flags"`
+	TxQLen     sql.Null[int64] `col:"txqlen"`
+	RxPackets  sql.Null[int64] `col:"rx_packets"` // NULL: no counters were recorded
+	RxBytes    int64           `col:"coalesce(rx_bytes, 0)"`
+	RxErrors   int64           `col:"coalesce(rx_errors, 0)"`
+	RxDropped  int64           `col:"coalesce(rx_dropped, 0) + coalesce(rx_missed_errors, 0)"`
+	RxFIFO     int64           `col:"coalesce(rx_fifo_errors, 0)"`
+	RxFrame    int64           `col:"coalesce(rx_length_errors, 0) + coalesce(rx_over_errors, 0) + coalesce(rx_crc_errors, 0) + coalesce(rx_frame_errors, 0)"`
+	TxPackets  int64           `col:"coalesce(tx_packets, 0)"`
+	TxBytes    int64           `col:"coalesce(tx_bytes, 0)"`
+	TxErrors   int64           `col:"coalesce(tx_errors, 0)"`
+	TxDropped  int64           `col:"coalesce(tx_dropped, 0)"`
+	TxFIFO     int64           `col:"coalesce(tx_fifo_errors, 0)"`
+	Collisions int64           `col:"coalesce(collisions, 0)"`
+	TxCarrier  int64           `col:"coalesce(tx_carrier_errors, 0) + coalesce(tx_aborted_errors, 0) + coalesce(tx_window_errors, 0) + coalesce(tx_heartbeat_errors, 0)"`
 }
 
 type ifconfigAddress struct {
@@ -317,21 +317,16 @@ func (i *configuredInterface) hardwareTitle() string {
 	}[kind]
 }
 
-// binarySize is a number of bytes with one digit behind the point that is cut off, not rounded.
+// binarySize is a number of bytes with one digit behind the point that is cut off, not rounded. Of an EiB ifconfig takes a tenth as a whole number of bytes.
 func binarySize(n int64) string {
-	tenths, unit := n*10, "B"
-	for i, name := range []string{"EiB", "PiB", "TiB", "GiB", "MiB", "KiB"} {
-		size := int64(1) << (60 - 10*i)
-		if n <= size {
-			continue
-		}
-		unit = name
-		if n > (1<<63-1)/10 {
-			tenths = n / (size / 10)
-		} else {
-			tenths = n * 10 / size
-		}
-		break
+	if n > 1<<60 {
+		tenths := n / (1 << 60 / 10)
+		return fmt.Sprintf("%d.%d EiB", tenths/10, tenths%10)
 	}
-	return fmt.Sprintf("%d.%d %s", tenths/10, tenths%10, unit)
+	for i, unit := range []string{"PiB", "TiB", "GiB", "MiB", "KiB"} {
+		if size := int64(1) << (50 - 10*i); n > size {
+			return fmt.Sprintf("%d.%d %s", n/size, n%size*10/size, unit)
+		}
+	}
+	return fmt.Sprintf("%d.0 B", n)
 }

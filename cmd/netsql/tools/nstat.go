@@ -14,7 +14,7 @@ import (
 func nstat() Tool {
 	return Tool{
 		Name: "nstat", Args: "[-a] [-z] [-j] [PATTERN …]", Like: "iproute2 6.1",
-		Doc:      "counters, as nstat prints them; without -a their growth since the sample before",
+		Doc:      "counters, as nstat prints them; without -a what they grew by since a sample",
 		Examples: []string{"netsql nstat -az 'Tcp*' --at 03:14", "netsql nstat --since 02:00", "netsql nstat -a --json"},
 		define: func(f *pflag.FlagSet) printer {
 			var o nstatOptions

@@ -15,7 +15,7 @@ import (
 func tc() Tool {
 	return Tool{
 		Name: "tc", Args: "[-s] qdisc [show] [dev IF]", Doc: "queueing disciplines, as tc prints them, but for their options", Like: "iproute2 6.1",
-		Examples: []string{"netsql tc -s qdisc --at 03:14", "netsql tc -s qdisc show dev lo"},
+		Examples: []string{"netsql tc -s qdisc --at 03:14", "netsql tc -s qdisc show --live"},
 		define: func(f *pflag.FlagSet) printer {
 			var count int
 			f.CountVarP(&count, "statistics", "s", "what each sent, dropped and holds back")
