@@ -23,9 +23,9 @@ type ipOptions struct {
 
 func ip() Tool {
 	return Tool{
-		Name: "ip", Args: "[-4|-6] [-s] [-d] [-j] [-br] [-o] [-N] addr|link|route|neigh|rule|nexthop|maddr|netns [show …]",
-		Doc: "addresses, links, routes and neighbours, and which way a packet would have gone, as ip prints them", Like: "iproute2 6.1",
-		Examples: []string{"netsql ip -br addr --at 03:14", "netsql ip route show table all", "netsql ip route get 10.9.0.1 mark 0x1 --at 03:14"},
+		Name: "ip", Args: "[-46sdjoN] [-br] addr|link|route|neigh|rule|nexthop|maddr|netns …",
+		Doc: "addresses, links, routes and the way of a packet, as ip prints them", Like: "iproute2 6.1",
+		Examples: []string{"netsql ip -br addr --at 03:14", "netsql ip route show table all", "netsql ip -6 route show table all"},
 		define: func(f *pflag.FlagSet) printer {
 			var o ipOptions
 			f.BoolVarP(&o.four, "inet", "4", false, "IPv4")
