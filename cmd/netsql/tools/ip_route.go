@@ -102,7 +102,7 @@ type fibEntry struct {
 
 // sharing tells whether the kernel shares the traffic of an IPv6 route with others of the same prefix and metric (rt6_qualify_for_ecmp).
 func (r *ipRoute) sharing() bool {
-	return r.Family == 6 && r.Gateway != "" && !r.NHID.Valid && r.NextHops == "" && (r.Protocol != "ra" || r.Expires.Valid == false && r.Weight > 1)
+	return r.Family == 6 && r.Gateway != "" && !r.NHID.Valid && r.NextHops == "" && (r.Protocol != "ra" || !r.Expires.Valid && r.Weight > 1)
 }
 
 // fib reads the routes of a family.
@@ -379,7 +379,6 @@ func (f *routeFilter) takes(o *ipOut, e *fibEntry) bool {
 type gotRoute struct {
 	dst, from, src, iif string
 	mark                uint64
-	tos                 int64    // of IPv4
 	kind                string   // of the packet
 	cache               []string // flags of IPv4
 	hop                 *ipHop

@@ -120,10 +120,9 @@ func (t *fib) get4(f flow) ([]answer, fibError, error) {
 		}
 	}
 	if f.dst.IsUnspecified() {
-		dst := f.src
 		src := ""
-		if !dst.IsValid() {
-			dst, src = netip.AddrFrom4([4]byte{127, 0, 0, 1}), "127.0.0.1"
+		if !f.src.IsValid() {
+			src = "127.0.0.1"
 			if oif != "" {
 				if chosen := t.select4(oif, netip.Addr{}, "host", f.src); chosen != "" {
 					src = chosen

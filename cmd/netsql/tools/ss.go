@@ -376,9 +376,6 @@ func (r *ssRow) real(c ssColumn) float64 {
 	return 0
 }
 
-// ssRank is in which order ss shows the kinds.
-var ssRank = map[string]int{"netlink": 1, "packet": 2, "unix": 3, "raw": 4, "udp": 5, "tcp": 6, "sctp": 8, "vsock": 9, "xdp": 11, "mptcp": 12}
-
 var ssStates = map[string]struct {
 	bit  int
 	name string
