@@ -43,6 +43,9 @@ func ssPeer() *shownPeer {
 
 func dumpPeer() *shownPeer { return &shownPeer{name: bare, do: bareDump} }
 
+// itself is this program.
+const itself = "/proc/self/exe"
+
 // replayed are the tools that netsql prints as of a moment, each with how much more CPU time it may take than the real one.
 var replayed = []struct {
 	shownPeer
@@ -56,7 +59,7 @@ var replayed = []struct {
 func measureReplays(ctx context.Context, path string) (all []Replay) {
 	for _, r := range replayed {
 		theirs := r.shownPeer
-		ours := shownPeer{name: "/proc/self/exe", args: slices.Concat([]string{theirs.name}, theirs.args, []string{"--db", path})}
+		ours := shownPeer{name: itself, args: slices.Concat([]string{theirs.name}, theirs.args, []string{"--db", path})}
 		for range peerRuns {
 			ours.run(ctx)
 			theirs.run(ctx)
@@ -128,6 +131,9 @@ func (p *shownPeer) once(ctx context.Context) (time.Duration, error) {
 		return 0, fmt.Errorf("not installed (Debian: %s)", p.pkg)
 	}
 	cmd := peerCommand(ctx, path, p.args...)
+	if p.name == itself {
+		cmd.Args[0] = os.Args[0] // as it was called
+	}
 	if err := cmd.Run(); err != nil {
 		return 0, err
 	}
