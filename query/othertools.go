@@ -7,7 +7,7 @@ import (
 )
 
 // replayed are the tools that a shell may have by ShellConfig.Tool: a line that begins with one is no SQL.
-var replayed = []string{"netstat", "ss", "ifconfig", "route", "lsof", "ip", "arp", "nstat", "tc"}
+var replayed = []string{"netstat", "ss", "ifconfig", "route", "lsof", "ip", "arp", "nstat", "tc", "why"}
 
 // otherTools are the commands that fingers type, as far as the first words tell what they show, with the question that shows the same.
 var otherTools = []struct {

@@ -358,8 +358,12 @@ func (r *Recording) Samples(ctx context.Context, from, to time.Time) (times []ti
 	return times, rows.Err()
 }
 
-// SetAtSample makes at() mean the sample of that time, which is one of Samples.
-func (r *Recording) SetAtSample(ts time.Time) { r.at, r.exactly = ts, true }
+// AtSample makes at() mean the sample of that time, which is one of Samples, for as long as look runs.
+func (r *Recording) AtSample(ts time.Time, look func() error) error {
+	defer func(at time.Time, exactly bool) { r.at, r.exactly = at, exactly }(r.at, r.exactly)
+	r.at, r.exactly = ts, true
+	return look()
+}
 
 func (r *Recording) refreshLimit(ctx context.Context) error {
 	var newest sql.NullInt64

@@ -15,7 +15,7 @@ import (
 )
 
 // commonFlags are the flags of the shell that the first screen shows.
-var commonFlags = []string{"command", "file", "param", "mode", "no-header", "at", "since", "until", "timeout", "db"}
+var commonFlags = []string{"command", "file", "param", "mode", "at", "since", "until", "timeout", "db"}
 
 // help is the first screen: what there is, on 40 lines of 80 columns.
 func help(w io.Writer) error {
@@ -27,14 +27,16 @@ func help(w io.Writer) error {
 	line("netsql [RECORDING] [SQL …]", "ask: a shell, or the answer to the SQL")
 	var names []string
 	for _, c := range subcommands() {
-		if _, isTool := tools.Named(c.name); c.doc != "" && !isTool {
+		if t, _ := tools.Named(c.name); c.doc != "" && t.Like == "" {
 			usage, about := c.brief()
 			line("netsql "+usage, about)
 		}
 	}
 	var replayed []string
 	for _, t := range tools.All() {
-		replayed = append(replayed, t.Name)
+		if t.Like != "" {
+			replayed = append(replayed, t.Name)
+		}
 	}
 	line("netsql TOOL …, of any moment", strings.Join(replayed, " "))
 	b.WriteString("\nFlags for asking; netsql RECORDING --help lists all:\n")

@@ -124,6 +124,8 @@ type nightSets struct {
 	counts    *store.Set[store.SocketCountID, store.SocketCount]
 	trends    *store.Set[store.SocketCountID, store.SocketTrend]
 	routes    *store.Set[store.RouteID, store.Route]
+	rules     *store.Set[store.RuleID, store.Rule]
+	addresses *store.Set[store.AddressID, store.Address]
 	links     *store.Set[store.InterfaceID, store.Interface]
 	counters  *store.Set[store.InterfaceID, store.InterfaceCounters]
 	settings  *store.Set[store.SettingID, store.Setting]
@@ -135,7 +137,7 @@ func newNightSets(w *store.Writer) nightSets {
 	n := nightSets{tcp: w.Source("tcp4"), rest: w.Source("rtnetlink")}
 	n.processes, n.sockets = store.NewSet(n.tcp, store.Processes), store.NewSet(n.tcp, store.Sockets)
 	n.counts, n.trends = store.NewSet(n.tcp, store.SocketCounts), store.NewSet(n.tcp, store.SocketTrends)
-	n.routes = store.NewSet(n.rest, store.Routes)
+	n.routes, n.rules, n.addresses = store.NewSet(n.rest, store.Routes), store.NewSet(n.rest, store.Rules), store.NewSet(n.rest, store.Addresses)
 	n.links, n.counters = store.NewSet(n.rest, store.Interfaces), store.NewSet(n.rest, store.InterfaceCountersTable)
 	n.settings, n.protocol = store.NewSet(n.rest, store.Settings), store.NewSet(n.rest, store.ProtocolCounters)
 	n.closes = store.NewLog(n.tcp, store.Closes)
@@ -207,6 +209,14 @@ func (n nightSets) put(i int, at time.Duration) {
 		}
 		n.routes.Put(store.RouteID{NetNS: ns, Family: store.Of(4), TableID: store.Of(254), Dst: "0.0.0.0/0", TOS: store.Of(0), Metric: store.Of(100), Dev: "eth0", Nth: store.Of(0)},
 			store.Route{TableName: "main", Gateway: gateway, Protocol: "dhcp", Scope: "global", Type: "unicast"})
+		for i, table := range []string{"local", "main", "default"} {
+			for family := range 2 {
+				n.rules.Put(store.RuleID{NetNS: ns, Family: store.Of(4 + 2*family), Priority: store.Of([]int{0, 32766, 32767}[i]), Nth: store.Of(0)},
+					store.Rule{Action: "lookup", TableID: store.Of(255 - i), TableName: table, Protocol: "kernel"})
+			}
+		}
+		n.addresses.Put(store.AddressID{NetNS: ns, Dev: "eth0", IfIndex: store.Of(2), Family: store.Of(4), Addr: "10.0.0.5", PrefixLen: store.Of(24)},
+			store.Address{Scope: "global", Flags: "permanent"})
 		eth0 := store.InterfaceID{NetNS: ns, IfIndex: store.Of(2), Name: "eth0"}
 		n.links.Put(eth0, store.Interface{Type: "ether", MAC: "52:54:00:12:34:56", MTU: store.Of(1500), OperState: "UP", Flags: "UP,BROADCAST,RUNNING,MULTICAST"})
 		c := store.InterfaceCounters{RxBytes: store.Of(1_000_000 + 50_000*i), RxPackets: store.Of(10_000 + 100*i), RxErrors: store.Of(0), RxDropped: store.Of(3)}

@@ -85,15 +85,16 @@ func replayStretch(ctx context.Context, r *query.Recording, c *tools.Command, s 
 			case <-time.After(time.Duration(float64(ts.Sub(times[i-1])) / s.Speed)):
 			}
 		}
-		r.SetAtSample(ts)
-		m, err := tools.At(ctx, r, c.Options)
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(w, "at %s\n", ts.Local().Format("2006-01-02 15:04:05.000")); err != nil {
-			return err
-		}
-		if err := printReplayed(ctx, c, m, words, toPerson, w); err != nil {
+		if err := r.AtSample(ts, func() error {
+			m, err := tools.At(ctx, r, c.Options)
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintf(w, "at %s\n", ts.Local().Format("2006-01-02 15:04:05.000")); err != nil {
+				return err
+			}
+			return printReplayed(ctx, c, m, words, toPerson, w)
+		}); err != nil {
 			return err
 		}
 	}
@@ -222,6 +223,6 @@ func toolOfShell(std stdio) func(name string) func(ctx context.Context, r *query
 
 // writeToolUsage lists the options of a tool.
 func writeToolUsage(w io.Writer, c *tools.Command) error {
-	_, err := fmt.Fprintf(w, "%s %s\n\n  %s (%s)\n\nFlags:\n%s", c.Name, c.Args, c.Doc, c.Like, c.Flags.FlagUsagesWrapped(80))
+	_, err := fmt.Fprintf(w, "%s %s\n\n  %s\n\nFlags:\n%s", c.Name, c.Args, c.About(), c.Flags.FlagUsagesWrapped(80))
 	return err
 }

@@ -90,13 +90,24 @@ func differing(a, b []string) string {
 func recorded(t *testing.T) *query.Recording {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "now.db")
+	sample(t, path)
+	return opened(t, path)
+}
+
+// sample adds a sample of this namespace to a recording, without what some sources would tell.
+func sample(t *testing.T, path string, without ...string) {
+	t.Helper()
 	own, err := recorder.ParseNetNS("self")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := recorder.Run(t.Context(), recorder.Config{Path: path, Interval: time.Second, Once: true, Version: "test", Limits: recorder.DefaultLimits, NetNS: own}); err != nil {
+	if err := recorder.Run(t.Context(), recorder.Config{Path: path, Interval: time.Second, Once: true, Version: "test", Limits: recorder.DefaultLimits, NetNS: own, Without: without}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func opened(t *testing.T, path string) *query.Recording {
+	t.Helper()
 	r, err := query.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)

@@ -57,8 +57,18 @@ const (
 	errAgain       fibError = "again"                     // EAGAIN: the next rule
 )
 
+func (f *flow) family() int64 {
+	if f.dst.Is6() {
+		return 6
+	}
+	return 4
+}
+
 // typeErrors are what the types of routes and rules answer; "" is none.
 var typeErrors = map[string]fibError{"blackhole": errInvalid, "unreachable": errNoRoute, "prohibit": errProhibited, "throw": errAgain}
+
+// ruleErrors are what the actions of rules answer.
+var ruleErrors = map[string]fibError{"blackhole": errInvalid, "unreachable": errUnreachable, "prohibit": errProhibited}
 
 // A fibResult is what a look-up found: of a route those of its hops that may be taken.
 type fibResult struct {
@@ -76,35 +86,42 @@ type fib struct {
 	links     []ipLink
 	addresses []ipAddress
 	settings  map[string]string
-	neighbors map[string]string // state by interface and address
-	groups    map[string]bool   // interface and address
+	neighbors []ipNeighbor
+	groups    map[string]bool // interface and address
 	// plain: the rules are those that the kernel begins with.
 	plain bool
+	tried []triedRule // by the first search that followed the rules one by one
+	// looked: a route was searched for.
+	looked bool
 }
+
+// A triedRule is a rule with what came of it.
+type triedRule struct {
+	rule    *ipRule
+	outcome string
+}
+
+// What comes of a rule.
+const (
+	forOthers  = "is for other packets"
+	noRoute    = "no route to it there"
+	suppressed = "a route, which the rule does not take: its prefix is too short"
+	hasRoute   = "a route to it"
+)
 
 func (o *ipOut) routeGet(words []string) error {
 	f, err := o.flowOf(words)
 	if err != nil {
 		return err
 	}
-	family := int64(4)
-	if f.dst.Is6() {
-		family = 6
-	}
-	t, err := o.readFIB(family)
+	t, err := o.readFIB(f.family())
 	if err != nil {
 		return err
 	}
 	if err := t.knows(f); err != nil {
 		return err
 	}
-	var got []answer
-	var failed fibError
-	if family == 4 {
-		got, failed, err = t.get4(f)
-	} else {
-		got, failed, err = t.get6(f)
-	}
+	got, failed, err := t.get(f)
 	if err != nil {
 		return err
 	}
@@ -244,7 +261,7 @@ func (o *ipOut) oneAddress(text string) (netip.Addr, error) {
 }
 
 func (o *ipOut) readFIB(family int64) (*fib, error) {
-	t := &fib{o: o, family: family, settings: map[string]string{}, neighbors: map[string]string{}, groups: map[string]bool{}}
+	t := &fib{o: o, family: family, settings: map[string]string{}, groups: map[string]bool{}}
 	var err error
 	if t.rules, err = o.rulesOf(family); err != nil {
 		return nil, err
@@ -269,12 +286,8 @@ func (o *ipOut) readFIB(family int64) (*fib, error) {
 	for _, s := range settings {
 		t.settings[s.Name] = s.Value
 	}
-	neighbors, err := here[ipNeighbor](o.ctx, o.m, "neighbors", fmt.Sprintf("AND family = %d AND proxy = 0", family))
-	if err != nil {
+	if t.neighbors, err = here[ipNeighbor](o.ctx, o.m, "neighbors", fmt.Sprintf("AND family = %d AND proxy = 0", family)); err != nil {
 		return nil, err
-	}
-	for _, n := range neighbors {
-		t.neighbors[n.Dev+" "+n.Addr] = n.State
 	}
 	type group struct {
 		Dev  string `col:"dev"`
@@ -322,6 +335,18 @@ func (t *fib) knows(f flow) error {
 			return &UnknownOptionError{Tool: "ip", Option: "route get of an interface in a VRF", Instead: "netsql ip route show vrf NAME has the table of a VRF"}
 		}
 	}
+	type source struct {
+		Name    string `col:"source"`
+		Outcome string `col:"outcome"`
+		Error   string `col:"error"`
+	}
+	unread, err := here[source](t.o.ctx, t.o.m, "sources", "AND source IN ('routes', 'rules', 'nexthops') AND outcome IN ('failed', 'off', 'incomplete')")
+	switch {
+	case err != nil:
+		return err
+	case len(unread) > 0:
+		return usagef("the %s are not known at that moment (%s: %s): SELECT since, until, detail FROM gaps WHERE source = '%[1]s' tells from when to when", unread[0].Name, unread[0].Outcome, unread[0].Error)
+	}
 	if len(t.rules) == 0 {
 		return usagef("no rules of IPv%d are recorded at that moment: SELECT * FROM sources WHERE source IN ('rules', 'routes') tells why", t.family)
 	}
@@ -344,6 +369,24 @@ func onlyWholePorts(other string) bool {
 		}
 	}
 	return true
+}
+
+// get is the answer for a packet.
+func (t *fib) get(f flow) ([]answer, fibError, error) {
+	t.tried, t.looked = nil, false
+	if t.family == 4 {
+		return t.get4(f)
+	}
+	return t.get6(f)
+}
+
+// neighbor is what was known of an address on an interface; nil: nothing.
+func (t *fib) neighbor(dev, addr string) *ipNeighbor {
+	i := slices.IndexFunc(t.neighbors, func(n ipNeighbor) bool { return n.Dev == dev && n.Addr == addr })
+	if i < 0 {
+		return nil
+	}
+	return &t.neighbors[i]
 }
 
 // matches is fib_rule_match of net/core/fib_rules.c, with fib4_rule_match or fib6_rule_match.
@@ -419,38 +462,47 @@ func inPorts(text string, port int64) bool {
 
 // lookup follows the rules (fib_rules_lookup of net/core/fib_rules.c).
 func (t *fib) lookup(f flow, in func(table int64, f flow) ([]fibResult, fibError)) ([]fibResult, fibError) {
+	t.looked = true
+	first := t.tried == nil // the others look for the way back
+	tell := func(r *ipRule, outcome string) {
+		if first {
+			t.tried = append(t.tried, triedRule{r, outcome})
+		}
+	}
 	for i := 0; i < len(t.rules); i++ {
 		r := &t.rules[i]
 		if !t.matches(r, f) {
+			tell(r, forOthers)
 			continue
 		}
 		switch r.Action {
 		case "goto": // the rule that is jumped to is tried as any other
+			tell(r, "jumps")
 			to := slices.IndexFunc(t.rules, func(to ipRule) bool { return r.Goto.Valid && to.Priority == r.Goto.Int64 })
 			if to > i && !r.has("unresolved") {
 				i = to - 1
 			}
 			continue
 		case "nop":
+			tell(r, "does nothing")
 			continue
-		case "blackhole":
-			return nil, errInvalid
-		case "unreachable":
-			return nil, errUnreachable
-		case "prohibit":
-			return nil, errProhibited
+		}
+		if failed, ends := ruleErrors[r.Action]; ends {
+			tell(r, "ends the search")
+			return nil, failed
 		}
 		found, failed := in(r.TableID.Int64, f)
 		if failed == errAgain {
+			tell(r, noRoute)
 			continue
 		}
 		if failed == "" && r.Suppress.Valid && int64(found[0].entry.dst.Bits()) <= r.Suppress.Int64 {
+			tell(r, suppressed)
 			continue
 		}
-		if failed == "" {
-			for j := range found {
-				found[j].table = r.TableID.Int64
-			}
+		tell(r, hasRoute)
+		for j := range found {
+			found[j].table = r.TableID.Int64
 		}
 		return found, failed
 	}

@@ -13,6 +13,7 @@ func (t *fib) lookup4(f flow) ([]fibResult, fibError) {
 	if !t.plain {
 		return t.lookup(f, func(table int64, f flow) ([]fibResult, fibError) { return t.table4(f, table) })
 	}
+	t.looked = true
 	for _, tables := range [][]int64{{254, 255}, {253}} {
 		found, failed := t.table4(f, tables...)
 		if failed == errAgain {

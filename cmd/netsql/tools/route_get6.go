@@ -186,10 +186,16 @@ func (t *fib) score6(e *fibEntry, h *ipHop, toward string, strict, onlyReachable
 	default:
 		score |= 2 << 2
 	}
-	if onlyReachable && h.Gateway != "" && t.neighbors[h.Dev+" "+h.Gateway] == "FAILED" {
+	if onlyReachable && h.Gateway != "" && t.failed(h) {
 		return -1
 	}
 	return score
+}
+
+// failed tells whether the router of a hop was asked for and did not answer.
+func (t *fib) failed(h *ipHop) bool {
+	n := t.neighbor(h.Dev, h.Gateway)
+	return n != nil && n.State == "FAILED"
 }
 
 // select6 is the source address that the kernel chooses (RFC 6724; ipv6_dev_get_saddr of net/ipv6/addrconf.c); "" where only the order of addresses tells it.

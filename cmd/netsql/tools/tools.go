@@ -36,7 +36,7 @@ type Tool struct {
 	Name     string
 	Args     string // what follows in its usage
 	Doc      string // one line
-	Like     string // the package and version whose text it prints
+	Like     string // the package and version whose text it prints; "": it is our own
 	Examples []string
 
 	// define declares the options, and gives what prints.
@@ -52,7 +52,7 @@ type printer func(ctx context.Context, m *Moment, words []string, w io.Writer) e
 
 // All are the tools, by their names.
 func All() []Tool {
-	return []Tool{netstat(), ss(), lsof(), ip(), route(), ifconfig(), arp(), nstat(), tc()}
+	return []Tool{netstat(), ss(), lsof(), ip(), route(), ifconfig(), arp(), nstat(), tc(), why()}
 }
 
 // Named is the tool of that name.
@@ -63,6 +63,14 @@ func Named(name string) (Tool, bool) {
 		return Tool{}, false
 	}
 	return all[i], true
+}
+
+// About is what the tool does, and whose text it prints.
+func (t Tool) About() string {
+	if t.Like == "" {
+		return t.Doc
+	}
+	return fmt.Sprintf("%s (%s)", t.Doc, t.Like)
 }
 
 // Options are those that every tool has besides its own: which recording, which moment of it, and how names are found.
