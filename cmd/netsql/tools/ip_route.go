@@ -105,9 +105,9 @@ func (r *ipRoute) sharing() bool {
 	return r.Family == 6 && r.Gateway != "" && !r.NHID.Valid && r.NextHops == "" && (r.Protocol != "ra" || !r.Expires.Valid && r.Weight > 1)
 }
 
-// fib reads the routes of a family.
-func (o *ipOut) fib(family int64) ([]fibEntry, error) {
-	rows, err := here[ipRoute](o.ctx, o.m, "routes", fmt.Sprintf("AND family = %d", family))
+// fib reads the routes of a family. More are conditions, which begin with AND.
+func (o *ipOut) fib(family int64, more string) ([]fibEntry, error) {
+	rows, err := here[ipRoute](o.ctx, o.m, "routes", fmt.Sprintf("AND family = %d %s", family, more))
 	if err != nil {
 		return nil, err
 	}
@@ -294,7 +294,7 @@ func (o *ipOut) routes(words []string) error {
 		}
 	}
 	for _, family := range families {
-		entries, err := o.fib(family)
+		entries, err := o.fib(family, "")
 		if err != nil {
 			return err
 		}

@@ -114,7 +114,7 @@ func (o *ipOut) routeGet(words []string) error {
 	if err != nil {
 		return err
 	}
-	t, err := o.readFIB(f.family())
+	t, err := o.readFIB(f)
 	if err != nil {
 		return err
 	}
@@ -260,13 +260,16 @@ func (o *ipOut) oneAddress(text string) (netip.Addr, error) {
 	}
 }
 
-func (o *ipOut) readFIB(family int64) (*fib, error) {
+// readFIB reads what a look-up of a packet asks: of routes those to its two addresses, and those of which any changes how its source is looked at.
+func (o *ipOut) readFIB(f flow) (*fib, error) {
+	family := f.family()
 	t := &fib{o: o, family: family, settings: map[string]string{}, groups: map[string]bool{}}
 	var err error
 	if t.rules, err = o.rulesOf(family); err != nil {
 		return nil, err
 	}
-	if t.entries, err = o.fib(family); err != nil {
+	prefixes := append(prefixesOf(f.dst), prefixesOf(f.src)...)
+	if t.entries, err = o.fib(family, fmt.Sprintf("AND (dst IN ('%s') OR realm IS NOT NULL OR type = 'local' AND protocol <> 'kernel')", strings.Join(prefixes, "', '"))); err != nil {
 		return nil, err
 	}
 	if _, t.links, err = o.linksOf(ipFilter{}); err != nil {
@@ -308,6 +311,16 @@ func (o *ipOut) readFIB(family int64) (*fib, error) {
 		}
 	}
 	return t, nil
+}
+
+// prefixesOf are all networks with an address in them.
+func prefixesOf(a netip.Addr) (all []string) {
+	for bits := range a.BitLen() + 1 {
+		if p, err := a.Prefix(bits); err == nil {
+			all = append(all, p.String())
+		}
+	}
+	return all
 }
 
 func (t *fib) link(name string) *ipLink {

@@ -54,7 +54,7 @@ func wayOf(ctx context.Context, m *Moment, f flow) (*way, error) {
 	w := &way{flow: f}
 	o := &ipOut{ctx: ctx, m: m, newline: " "}
 	var err error
-	if w.fib, err = o.readFIB(f.family()); err == nil {
+	if w.fib, err = o.readFIB(f); err == nil {
 		if err = w.fib.knows(f); err == nil {
 			w.got, w.failed, err = w.fib.get(f)
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/netip"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -22,61 +21,55 @@ type wayChange struct {
 	Event string  `col:"event"`
 	Was   string  `col:"was"`
 	Now   string  `col:"now"`
-	Dst   string  `col:"dst"` // of a route
 	Dev   string  `col:"dev"` // of an interface
 }
 
-// changedTables are the recorded tables that a way depends on, with the name of a row and the columns that matter; none: all.
+// changedTables are the recorded tables that a way depends on, with the name of a row, its interface, and the columns that matter; none: all.
 var changedTables = []struct {
-	table, what, dst, dev string
-	byFamily              bool
-	columns               []string
+	table, what, dev string
+	byFamily         bool
+	columns          []string
 }{
-	{"route_changes", `'route ' || CASE WHEN type <> 'unicast' THEN type || ' ' ELSE '' END || CASE WHEN dst IN ('0.0.0.0/0', '::/0') THEN 'default' ELSE dst END ||
+	{"route", `'route ' || CASE WHEN type <> 'unicast' THEN type || ' ' ELSE '' END || CASE WHEN dst IN ('0.0.0.0/0', '::/0') THEN 'default' ELSE dst END ||
 		coalesce(' from ' || src_net, '') || coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '') || coalesce(' ' || nexthops, '') || coalesce(' nhid ' || nhid, '') ||
-		CASE WHEN metric > 0 THEN ' metric ' || metric ELSE '' END || CASE WHEN table_id <> 254 THEN ' table ' || coalesce(table_name, table_id) ELSE '' END`, "dst", "NULL", true, nil},
-	{"rule_changes", `'rule ' || priority || coalesce(' from ' || src, '') || coalesce(' to ' || dst, '') || coalesce(' iif ' || iif, '') || coalesce(' oif ' || oif, '') ||
-		coalesce(' fwmark ' || fwmark, '') || ' ' || action || coalesce(' ' || table_name, '')`, "NULL", "NULL", true, nil},
-	{"nexthop_changes", "'nexthop ' || nhid || coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '') || coalesce(' group ' || members, '')", "NULL", "NULL", false, nil},
-	{"interface_changes", "'interface ' || name", "NULL", "name", false, []string{"operstate", "flags", "master", "name"}},
-	{"address_changes", "'address ' || addr || '/' || prefix_len || coalesce(' dev ' || dev, '')", "NULL", "NULL", true, []string{"flags", "scope"}},
-	{"route_exception_changes", "'path to ' || dst || coalesce(' via ' || gateway, '') || coalesce(' mtu ' || mtu, '')", "dst || '/' || iif(family = 4, 32, 128)", "NULL", true, []string{"mtu", "gateway"}},
-	{"setting_changes", "'setting ' || name", "NULL", "NULL", false, nil},
+		CASE WHEN metric > 0 THEN ' metric ' || metric ELSE '' END || CASE WHEN table_id <> 254 THEN ' table ' || coalesce(table_name, table_id) ELSE '' END`, "NULL", true, nil},
+	{"rule", `'rule ' || priority || coalesce(' from ' || src, '') || coalesce(' to ' || dst, '') || coalesce(' iif ' || iif, '') || coalesce(' oif ' || oif, '') ||
+		coalesce(' fwmark ' || fwmark, '') || ' ' || action || coalesce(' ' || table_name, '')`, "NULL", true, nil},
+	{"nexthop", "'nexthop ' || nhid || coalesce(' via ' || gateway, '') || coalesce(' dev ' || dev, '') || coalesce(' group ' || members, '')", "NULL", false, nil},
+	{"interface", "'interface ' || name", "name", false, []string{"operstate", "flags", "master", "name"}},
+	{"address", "'address ' || addr || '/' || prefix_len || coalesce(' dev ' || dev, '')", "NULL", true, []string{"flags", "scope"}},
+	{"route_exception", "'path to ' || dst || coalesce(' via ' || gateway, '') || coalesce(' mtu ' || mtu, '')", "NULL", true, []string{"mtu", "gateway"}},
+	{"setting", "'setting ' || name", "NULL", false, nil},
 }
 
 // changesOf are the changes from one time to another that may turn the way, in order of time.
 func (w *way) changesOf(ctx context.Context, m *Moment, from, to time.Time) ([]wayChange, error) {
+	prefixes := append(prefixesOf(w.flow.dst), prefixesOf(w.flow.src)...)
+	only := map[string]string{
+		"route":           fmt.Sprintf("AND dst IN ('%s')", strings.Join(prefixes, "', '")),
+		"route_exception": fmt.Sprintf("AND dst = '%s'", w.flow.dst),
+		"setting": fmt.Sprintf("AND (name LIKE 'net.ipv%d.conf.%%.rp_filter' OR name LIKE 'net.ipv%[1]d.conf.%%forwarding' OR name LIKE 'net.ipv%[1]d.conf.%%.accept_local')",
+			w.flow.family()),
+	}
 	var all []wayChange
 	for _, t := range changedTables {
-		where := ""
-		switch {
-		case t.byFamily:
-			where = fmt.Sprintf("AND family = %d", w.flow.family())
-		case t.table == "setting_changes":
-			where = fmt.Sprintf("AND (name LIKE 'net.ipv%d.conf.%%.rp_filter' OR name LIKE 'net.ipv%[1]d.conf.%%forwarding' OR name LIKE 'net.ipv%[1]d.conf.%%.accept_local')", w.flow.family())
+		where := only[t.table]
+		if t.byFamily {
+			where += fmt.Sprintf(" AND family = %d", w.flow.family())
 		}
-		changes, err := rowsOf[wayChange](ctx, m, fmt.Sprintf(`SELECT ts, exact, %s, change, coalesce(was, ''), coalesce(now, ''), coalesce(%s, ''), coalesce(%s, '') FROM %s
-			WHERE ts > ? AND ts <= ? AND netns = ? %s`, t.what, t.dst, t.dev, t.table, where), seconds(from), seconds(to), m.NetNS)
+		changes, err := rowsOf[wayChange](ctx, m, fmt.Sprintf(`SELECT ts, exact, %s, change, coalesce(was, ''), coalesce(now, ''), coalesce(%s, '') FROM %s_changes
+			WHERE ts > ? AND ts <= ? AND netns = ? %s`, t.what, t.dev, t.table, where), seconds(from), seconds(to), m.NetNS)
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range changes {
-			if w.concerns(&c) && c.matters(t.columns) {
+			if c.matters(t.columns) {
 				all = append(all, c)
 			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b wayChange) int { return cmp.Compare(a.TS, b.TS) })
 	return all, nil
-}
-
-// concerns tells whether a route leads to the address, or where it came from. Of the rest it is not told apart.
-func (w *way) concerns(c *wayChange) bool {
-	if c.Dst == "" {
-		return true
-	}
-	dst, err := netip.ParsePrefix(c.Dst)
-	return err == nil && (dst.Contains(w.flow.dst) || w.flow.input && w.flow.src.IsValid() && dst.Contains(w.flow.src))
 }
 
 // matters tells whether one of the columns changed, and forgets the others; nil: all matter.
