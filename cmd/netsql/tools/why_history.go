@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -97,7 +98,49 @@ func (c *wayChange) words(moment time.Time) string {
 	}
 	text := fmt.Sprintf("%s%s\t%s %s", by, clock(c.time(), moment), c.What, c.Event)
 	if c.Event == "changed" {
-		text += fmt.Sprintf(": %s → %s", c.Was, c.Now)
+		text += ": " + changedWords(c.Was, c.Now)
+	}
+	return text
+}
+
+// changedWords are what changed, such as operstate UP → DOWN, flags -UP -RUNNING. Values with blanks in them stand as they are.
+func changedWords(was, now string) string {
+	before, ok := valuesOf(was)
+	after, ok2 := valuesOf(now)
+	if !ok || !ok2 {
+		return was + " → " + now
+	}
+	var words []string
+	for _, column := range slices.Sorted(maps.Keys(after)) {
+		if column != "flags" {
+			words = append(words, fmt.Sprintf("%s %s → %s", column, before[column], after[column]))
+			continue
+		}
+		had, has := strings.Split(before[column], ","), strings.Split(after[column], ",")
+		words = append(words, column+missing(had, has, " -")+missing(has, had, " +"))
+	}
+	return strings.Join(words, ", ")
+}
+
+// valuesOf are the values of a text such as mtu=1500 operstate=UP.
+func valuesOf(text string) (values map[string]string, ok bool) {
+	values = map[string]string{}
+	for _, word := range strings.Fields(text) {
+		column, value, is := strings.Cut(word, "=")
+		if !is {
+			return nil, false
+		}
+		values[column] = value
+	}
+	return values, true
+}
+
+// missing are the flags of one that another does not have, each with a sign before it.
+func missing(of, in []string, sign string) (text string) {
+	for _, flag := range of {
+		if flag != "NULL" && !slices.Contains(in, flag) {
+			text += sign + flag
+		}
 	}
 	return text
 }

@@ -198,3 +198,18 @@ func TestWhyRefuses(t *testing.T) {
 		}
 	})
 }
+
+func TestWordsOfChanges(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][3]string{
+		{"operstate=UP flags=UP,RUNNING,MULTICAST", "operstate=DOWN flags=MULTICAST,NOARP", "flags -UP -RUNNING +NOARP, operstate UP → DOWN"},
+		{"flags=NULL", "flags=linkdown", "flags +linkdown"},
+		{"flags=linkdown mtu=1400", "flags=NULL mtu=NULL", "flags -linkdown, mtu 1400 → NULL"},
+		{"0", "2", "0 → 2"},
+		{"nexthops=via 10.0.0.1 dev a weight 1", "nexthops=via 10.0.0.2 dev a weight 1", "nexthops=via 10.0.0.1 dev a weight 1 → nexthops=via 10.0.0.2 dev a weight 1"},
+	} {
+		if got := changedWords(c[0], c[1]); got != c[2] {
+			t.Errorf("%s to %s: %q, want %q", c[0], c[1], got, c[2])
+		}
+	}
+}
