@@ -353,7 +353,7 @@ func (t *fib) matches(r *ipRule, f flow) bool {
 		if !f.input {
 			iif = "lo"
 		}
-		if r.has("detached") || r.IIF != "" && r.IIF != iif || r.OIF != "" && r.OIF != f.oif {
+		if strings.Contains(r.Flags, "detached") || r.IIF != "" && r.IIF != iif || r.OIF != "" && r.OIF != f.oif {
 			return false
 		}
 		if r.Mark != "" {
