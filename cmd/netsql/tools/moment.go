@@ -118,3 +118,16 @@ func rowsOf[T any](ctx context.Context, m *Moment, statement string, args ...any
 func flagsOf(flags string) iter.Seq[string] {
 	return strings.SplitSeq(flags, ",")
 }
+
+// settingsOfLinks are the sysctls of IP that interfaces have, by their names.
+func settingsOfLinks(ctx context.Context, m *Moment) (map[string]string, error) {
+	rows, err := here[struct {
+		Name  string `col:"name"`
+		Value string `col:"value"`
+	}](ctx, m, "settings", "AND name LIKE 'net.ipv_.conf.%'")
+	values := map[string]string{}
+	for _, r := range rows {
+		values[r.Name] = r.Value
+	}
+	return values, err
+}

@@ -30,29 +30,77 @@ type comparison struct {
 // compare runs the real tool and ours on the same population of this namespace.
 func compare(t *testing.T, c comparison) {
 	t.Helper()
-	r := recorded(t)
-	for _, line := range c.lines {
-		words := strings.Fields(line)
-		want := ofRealTool(t, c.tool, words...)
-		got := printed(t, r, c.tool, words...)
-		a, b := c.linesOf(want), c.linesOf(got)
-		if !slices.Equal(a, b) {
-			t.Errorf("%s %s differs (- the real one, + netsql):\n%s", c.tool, line, differing(a, b))
-		}
+	for _, differs := range c.on(t, recorded(t)) {
+		t.Error(differs)
 	}
 }
 
+// on gives what differs on a recording. What the real tool refuses ours refuses as well.
+func (c comparison) on(t *testing.T, r *query.Recording) (differs []string) {
+	t.Helper()
+	refused := 0
+	for _, line := range c.lines {
+		words := strings.Fields(line)
+		text, err := ofRealTool(t, c.tool, words...)
+		if err != nil {
+			if refused++; refusedBy(t, r, c.tool, words) == "" {
+				differs = append(differs, fmt.Sprintf("%s %s is refused by the real one (%v), and not by netsql", c.tool, line, err))
+			}
+			continue
+		}
+		a, b := c.linesOf(text), c.linesOf(printed(t, r, c.tool, words...))
+		if !slices.Equal(a, b) {
+			differs = append(differs, fmt.Sprintf("%s %s differs (- the real one, + netsql):\n%s", c.tool, line, differing(a, b)))
+		}
+	}
+	if refused > len(c.lines)/2 {
+		differs = append(differs, fmt.Sprintf("%d of %d lines of %s are refused by the real one", refused, len(c.lines), c.tool))
+	}
+	return differs
+}
+
 // ofRealTool is what the real tool prints, without what it says on standard error.
-func ofRealTool(t *testing.T, tool string, words ...string) string {
+func ofRealTool(t *testing.T, tool string, words ...string) (string, error) {
 	t.Helper()
 	if _, err := exec.LookPath(tool); err != nil {
 		kerneltest.NeedKernel(t, tool+" is not installed")
 	}
 	out, err := exec.Command(tool, words...).Output()
-	if err != nil {
-		t.Fatalf("%s %q: %v", tool, words, err)
+	return string(out), err
+}
+
+// options are some of those that a tool has, each once, as fingers type them: letters together or apart, and long ones. Each is a letter and its word, such
+// as "t tcp"; "W" has no word and "-numeric-hosts" no letter.
+func (p *population) options(most int, of ...string) string {
+	var line strings.Builder
+	letters := false // the last word is one of letters
+	for i, n := 0, 1+p.rand.IntN(most); i < n; i++ {
+		chosen := p.rand.IntN(len(of) - i)
+		of[chosen], of[len(of)-1-i] = of[len(of)-1-i], of[chosen]
+		letter, long, _ := strings.Cut(of[len(of)-1-i], " ")
+		switch {
+		case strings.HasPrefix(letter, "-"):
+			line.WriteString(" -" + letter)
+			letters = false
+		case long != "" && p.rand.IntN(4) == 0:
+			line.WriteString(" --" + long)
+			letters = false
+		case letters && p.rand.IntN(3) > 0:
+			line.WriteString(letter)
+		default:
+			line.WriteString(" -" + letter)
+			letters = true
+		}
 	}
-	return string(out)
+	return line.String()
+}
+
+// lines are lines of options by chance.
+func (p *population) lines(n int, line func() string) (all []string) {
+	for range n {
+		all = append(all, line())
+	}
+	return all
 }
 
 func (c comparison) linesOf(text string) []string {
@@ -133,6 +181,8 @@ type population struct {
 	t    *testing.T
 	rand *rand.Rand
 	fds  []int
+
+	advertised bool // a router has advertised itself
 }
 
 func populate(t *testing.T, seed uint64) *population {

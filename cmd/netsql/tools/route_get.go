@@ -244,7 +244,7 @@ func (o *ipOut) oneAddress(text string) (netip.Addr, error) {
 }
 
 func (o *ipOut) readFIB(family int64) (*fib, error) {
-	t := &fib{o: o, family: family, settings: map[string]string{}, neighbors: map[string]string{}, groups: map[string]bool{}}
+	t := &fib{o: o, family: family, neighbors: map[string]string{}, groups: map[string]bool{}}
 	var err error
 	if t.rules, err = o.rulesOf(family); err != nil {
 		return nil, err
@@ -258,16 +258,8 @@ func (o *ipOut) readFIB(family int64) (*fib, error) {
 	if t.addresses, err = here[ipAddress](o.ctx, o.m, "addresses", fmt.Sprintf("AND family = %d ORDER BY ifindex", family)); err != nil {
 		return nil, err
 	}
-	type setting struct {
-		Name  string `col:"name"`
-		Value string `col:"value"`
-	}
-	settings, err := here[setting](o.ctx, o.m, "settings", "AND name LIKE 'net.ipv_.conf.%'")
-	if err != nil {
+	if t.settings, err = settingsOfLinks(o.ctx, o.m); err != nil {
 		return nil, err
-	}
-	for _, s := range settings {
-		t.settings[s.Name] = s.Value
 	}
 	neighbors, err := here[ipNeighbor](o.ctx, o.m, "neighbors", fmt.Sprintf("AND family = %d AND proxy = 0", family))
 	if err != nil {
