@@ -75,7 +75,7 @@ func netstat() Tool {
 const (
 	noBluetooth = "Bluetooth is not recorded"
 	noContexts  = "security contexts are not recorded"
-	otherFamily = "of the families inet, inet6 and unix alone are recorded"
+	otherFamily = "only the families inet, inet6 and unix are recorded"
 )
 
 func (o netstatOptions) print(ctx context.Context, m *Moment, words []string, w io.Writer) error {

@@ -260,3 +260,38 @@ func TestRouteIsTheRealOne(t *testing.T) {
 		})
 	}
 }
+
+// net-tools 2.10 takes no -I: the line is that of its table.
+func TestNetstatOfOneInterface(t *testing.T) {
+	if !kerneltest.InNamespace(t) {
+		return
+	}
+	p := countedInterfaces(t, 1)
+	p.ip("link set eth5 down")
+	r := recorded(t)
+	all, err := ofRealTool(t, "netstat", "-ia")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := regexp.MustCompile(`(?m)^(Kernel|Iface|eth5 ).*\n`).FindAllString(all, -1)
+	for _, line := range []string{"-I eth5", "-I=eth5", "-Ieth5", "-i -I eth5", "--interface=eth5 -n"} {
+		if got := printed(t, r, "netstat", strings.Fields(line)...); len(want) != 3 || got != strings.Join(want, "") {
+			t.Errorf("netstat %s: %q, want %q", line, got, want)
+		}
+	}
+	for line, want := range map[string]string{
+		"-I nosuch0":   "no interface nosuch0 at that moment: netsql ifconfig -a -s lists them",
+		"-c":           "netstat -c prints each sample of a stretch of time: say which, such as --from 03:10 --to 03:20",
+		"-2":           "netstat -2 is not replayed: Bluetooth is not recorded",
+		"-A ax25":      "-A ax25: the families are inet, inet6, unix",
+		"-rx":          "netstat -r: unix sockets have no routes; -4 and -6 have",
+		"-Mi":          "netstat prints one table at a time: -r, -i, -s or -M",
+		"--numeric-":   "netstat --numeric- is not replayed: netsql netstat --help lists the options that are, and netsql tables what can be asked in SQL",
+		"--ipx":        "netstat --ipx is not replayed: only the families inet, inet6 and unix are recorded",
+		"-t localhost": `netstat takes no "localhost": netsql netstat --help lists what it takes`,
+	} {
+		if got := refusedBy(t, r, "netstat", strings.Fields(line)); got != want {
+			t.Errorf("netstat %s\n got %q\nwant %q", line, got, want)
+		}
+	}
+}

@@ -326,15 +326,7 @@ func TestGrowthIsThatOfNstat(t *testing.T) {
 			nstat := func(words ...string) string {
 				return kerneltest.Command(t, "env", append([]string{"NSTAT_HISTORY=" + history, "nstat"}, words...)...)
 			}
-			sample := func() {
-				own, err := recorder.ParseNetNS("self")
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := recorder.Run(t.Context(), recorder.Config{Path: path, Interval: time.Second, Once: true, Version: "test", Limits: recorder.DefaultLimits, NetNS: own}); err != nil {
-					t.Fatal(err)
-				}
-			}
+			sample := func() { record(t, recorder.Config{Path: path}) }
 			p.steady()
 			before := counterFiles(t)
 			sample()
@@ -346,11 +338,7 @@ func TestGrowthIsThatOfNstat(t *testing.T) {
 			p.steady()
 			before = counterFiles(t)
 			sample()
-			r, err := query.Open(t.Context(), path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer r.Close()
+			r := opened(t, path)
 			for _, line := range []string{"-s", "-sz", "-sz Tcp*", "-sj"} {
 				words := strings.Fields(line)
 				want, got := nstat(words...), printed(t, r, "nstat", words...)

@@ -138,13 +138,25 @@ func differing(a, b []string) string {
 func recorded(t *testing.T) *query.Recording {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "now.db")
+	record(t, recorder.Config{Path: path})
+	return opened(t, path)
+}
+
+// record takes one sample of this namespace.
+func record(t *testing.T, c recorder.Config) {
+	t.Helper()
 	own, err := recorder.ParseNetNS("self")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := recorder.Run(t.Context(), recorder.Config{Path: path, Interval: time.Second, Once: true, Version: "test", Limits: recorder.DefaultLimits, NetNS: own}); err != nil {
+	c.Interval, c.Once, c.Version, c.Limits, c.NetNS = time.Second, true, "test", recorder.DefaultLimits, own
+	if err := recorder.Run(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func opened(t *testing.T, path string) *query.Recording {
+	t.Helper()
 	r, err := query.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
