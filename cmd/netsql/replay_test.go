@@ -30,7 +30,7 @@ func TestReplayOfAStretchToAPerson(t *testing.T) {
 	stretch := &tools.Stretch{From: nightStart, To: nightStart.Add(20 * time.Second), Speed: 100}
 	var out strings.Builder
 	begin := time.Now()
-	if err := replayStretch(t.Context(), r, c, stretch, nil, true, &out); err != nil {
+	if err := replayStretch(t.Context(), r, c, stretch, nil, true, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(begin); took < 200*time.Millisecond || took > 20*time.Second {
@@ -42,7 +42,7 @@ func TestReplayOfAStretchToAPerson(t *testing.T) {
 	stretch.Speed = 1e-3
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	if err := replayStretch(ctx, r, c, stretch, nil, true, io.Discard); !errors.Is(err, context.Canceled) {
+	if err := replayStretch(ctx, r, c, stretch, nil, true, io.Discard, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped: %v", err)
 	}
 }

@@ -20,16 +20,22 @@ import (
 type lsofOptions struct {
 	network, states, commands, pids, users, fds      repeated
 	unix, and, noHosts, noPorts, numericUsers, terse bool
-	parents, offset, size                            bool
+	parents, offset, size, quiet, verbose            bool
 	fields, info                                     string
 	width                                            int
 }
 
+// lsofLongestName is how many bytes Linux has of the name of a program.
+const lsofLongestName = 15
+
 // lsofNothing is the value of an option that has none, such as -i alone.
 const lsofNothing = "-"
 
-const lsofFiles = "files are not recorded, only sockets are: " +
-	"ask with -i for network files, with -U for unix sockets, and with -a for those of one process (lsof -a -i -p PID)"
+const (
+	lsofFiles = "files are not recorded, only sockets are: " +
+		"ask with -i for network files, with -U for unix sockets, and with -a for those of one process (lsof -a -i -p PID)"
+	lsofSockets = "lsof lists sockets here: files are not recorded"
+)
 
 func lsof() Tool {
 	return Tool{
@@ -56,7 +62,10 @@ func lsof() Tool {
 			f.StringVarP(&o.info, "info", "T", "", "of sockets: the `LETTERS` q (queues) and s (state); none without")
 			f.IntVar(&o.width, "command-width", 9, "+c: print so many `BYTES` of the command; 0: all")
 			f.BoolVarP(&o.offset, "offset", "o", false, "offsets, which are 0 of every socket")
-			f.BoolVarP(new(bool), "ignored", "b", false, "as -w, -O, -M, -Q and -V, which change nothing here")
+			f.BoolVarP(&o.quiet, "quiet", "Q", false, "exit with 0 also where something was not found")
+			f.BoolVarP(&o.verbose, "verbose", "V", false, "tell what was not found")
+			f.BoolP("continuous", "r", false, "again and again: each sample from --from to --to")
+			f.BoolVarP(new(bool), "ignored", "b", false, "as -w, -O and -M, which change nothing here")
 			return func(ctx context.Context, m *Moment, words []string, w io.Writer) error {
 				return o.print(ctx, m, words, w)
 			}
@@ -67,7 +76,6 @@ func lsof() Tool {
 			"-f": "the kernel's structures are not recorded", "-L": "counts of links are not recorded",
 			"-N": "files are not recorded, only sockets are; ask with -i or -U", "-D": "there is no device cache here",
 			"-E": "SELECT pid, comm, path, peer_inode FROM sockets WHERE ts = at() AND proto = 'unix' has the other ends",
-			"-r": "--at prints another moment",
 			"-Z": "security contexts are not recorded", "-x": "files are not recorded, only sockets are; ask with -i or -U",
 			"-v": "netsql version names this program",
 		},
@@ -108,7 +116,13 @@ func lsofWords(words []string) (out []string) {
 			switch {
 			case word[0] == '+' && letter == "c":
 				out = append(out, "--command-width="+value(false))
-			case word[0] == '+' && strings.Contains("wM", letter), strings.Contains("wOMQVb", letter):
+			case word[0] == '+' && strings.Contains("wM", letter), strings.Contains("wOMb", letter):
+			case letter == "r": // with a time, which is that of the samples
+				out = append(out, "--continuous")
+				if rest == "" && i+1 < len(words) && strings.Trim(words[i+1][:min(1, len(words[i+1]))], "0123456789") == "" {
+					i++
+				}
+				rest = ""
 			case word[0] == '+':
 				out = append(out, "-"+letter)
 				rest = ""
@@ -121,7 +135,7 @@ func lsofWords(words []string) (out []string) {
 				value(true)
 			default:
 				out = append(out, "-"+letter)
-				if strings.Contains("gKDfLxrZE", letter) {
+				if strings.Contains("gKDfLxZE", letter) {
 					rest = ""
 				}
 			}
@@ -159,6 +173,7 @@ type lsofOwner struct {
 
 type lsofProcess struct {
 	PID  int64  `col:"pid"`
+	Comm string `col:"comm"`
 	PPID int64  `col:"coalesce(ppid, -1)"`
 	UID  int64  `col:"coalesce(uid, -1)"`
 	User string `col:"user"`
@@ -179,22 +194,44 @@ func (o lsofOptions) print(ctx context.Context, m *Moment, words []string, w io.
 	switch {
 	case err != nil:
 		return err
-	case len(words) > 0 || s.asked&(lsofNetwork|lsofAddress|lsofUnix) == 0:
+	case len(words) > 0:
 		return usagef("lsof: %s", lsofFiles)
+	case o.and && s.asked == 0:
+		return usagef("lsof -a: there is nothing to meet; -i, -U, -p, -u, -c and -d select")
 	case o.fields != "" && o.terse:
 		return usagef("lsof: -F and -t exclude each other")
-	case o.width < 0:
-		return usagef("lsof +c takes a number of bytes, and not %d", o.width)
+	case o.width < 0 || o.width > lsofLongestName:
+		return usagef("lsof +c takes a number of bytes up to %d, and not %d", lsofLongestName, o.width)
 	}
 	for _, letter := range strings.TrimPrefix(o.info, lsofNothing) {
 		if !strings.ContainsRune("qsf", letter) {
 			return usagef("lsof -T%c: the letters are q for queues and s for the state", letter)
 		}
 	}
-	files, err := lsofRows(ctx, m)
+	files, processes, err := lsofRows(ctx, m)
 	if err != nil {
 		return err
 	}
+	if s.asked&(lsofNetwork|lsofAddress|lsofUnix) == 0 {
+		m.note(lsofSockets)
+	}
+	missing := s.missing(files, processes, o.and)
+	if err := o.printFiles(ctx, m, s, files, w); err != nil {
+		return err
+	}
+	if o.verbose {
+		for _, sentence := range missing {
+			fmt.Fprintf(w, "lsof: %s\n", sentence)
+		}
+	}
+	if len(missing) > 0 && !o.quiet {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// printFiles prints the files that are selected.
+func (o lsofOptions) printFiles(ctx context.Context, m *Moment, s *lsofSelection, files []*lsofFile, w io.Writer) error {
 	files = slices.DeleteFunc(files, func(f *lsofFile) bool { return !s.selects(f, o.and) })
 	for _, f := range files {
 		o.describe(ctx, m, f)
@@ -218,18 +255,18 @@ func (o lsofOptions) print(ctx context.Context, m *Moment, words []string, w io.
 }
 
 // lsofRows are the sockets of this namespace, a row for each process that holds one, by processes and descriptors.
-func lsofRows(ctx context.Context, m *Moment) (files []*lsofFile, err error) {
+func lsofRows(ctx context.Context, m *Moment) (files []*lsofFile, processes []lsofProcess, err error) {
 	sockets, err := here[lsofSocket](ctx, m, "sockets", "AND inode > 0")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	owners, err := here[lsofOwner](ctx, m, "socket_owners", "AND fd IS NOT NULL AND inode > 0 ORDER BY pid, fd")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	processes, err := rowsOf[lsofProcess](ctx, m, "SELECT "+strings.Join(columnsOf[lsofProcess](), ", ")+" FROM processes WHERE ts = at()")
+	processes, err = rowsOf[lsofProcess](ctx, m, "SELECT "+strings.Join(columnsOf[lsofProcess](), ", ")+" FROM processes WHERE ts = at()")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	type key struct {
 		proto string
@@ -250,7 +287,9 @@ func lsofRows(ctx context.Context, m *Moment) (files []*lsofFile, err error) {
 		}
 		process, ok := byPID[owner.PID]
 		if !ok {
-			process = lsofProcess{PID: owner.PID, PPID: -1, UID: -1}
+			process = lsofProcess{PID: owner.PID, Comm: owner.Comm, PPID: -1, UID: -1}
+			byPID[owner.PID] = process
+			processes = append(processes, process)
 		}
 		f := &lsofFile{lsofSocket: *socket, lsofOwner: owner, process: process}
 		switch socket.Proto {
@@ -261,7 +300,7 @@ func lsofRows(ctx context.Context, m *Moment) (files []*lsofFile, err error) {
 		}
 		files = append(files, f)
 	}
-	return files, nil
+	return files, processes, nil
 }
 
 func unspecified(addr string) bool { return addr == "" || addr == "0.0.0.0" || addr == "::" }

@@ -19,6 +19,7 @@ type Moment struct {
 	Time  time.Time // of the sample
 	NetNS int64     // its inode number; 0: the recording tells none apart
 	Names *Names
+	Notes []string // what a tool has to say besides the text, a sentence each
 
 	recording *query.Recording
 }
@@ -55,6 +56,8 @@ func At(ctx context.Context, r *query.Recording, o Options) (*Moment, error) {
 	}
 	return m, nil
 }
+
+func (m *Moment) note(sentence string) { m.Notes = append(m.Notes, sentence) }
 
 // row reads the one row of a statement.
 func (m *Moment) row(ctx context.Context, statement string, into ...any) error {

@@ -2,6 +2,7 @@ package tools
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -168,6 +169,16 @@ func opened(t *testing.T, path string) *query.Recording {
 // printed is what ours prints.
 func printed(t *testing.T, r *query.Recording, tool string, words ...string) string {
 	t.Helper()
+	text, err := run(t, r, tool, words)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		t.Fatalf("%s %q: %v", tool, words, err)
+	}
+	return text
+}
+
+// run is what ours prints and how it ends.
+func run(t *testing.T, r *query.Recording, tool string, words []string) (string, error) {
+	t.Helper()
 	found, ok := Named(tool)
 	if !ok {
 		t.Fatalf("no tool %s", tool)
@@ -175,17 +186,15 @@ func printed(t *testing.T, r *query.Recording, tool string, words ...string) str
 	c := found.Command()
 	rest, err := c.Parse(words)
 	if err != nil {
-		t.Fatalf("%s %q: %v", tool, words, err)
+		return "", err
 	}
 	m, err := At(t.Context(), r, c.Options)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	var out bytes.Buffer
-	if err := c.Print(t.Context(), m, rest, &out); err != nil {
-		t.Fatalf("%s %q: %v", tool, words, err)
-	}
-	return out.String()
+	err = c.Print(t.Context(), m, rest, &out)
+	return out.String(), err
 }
 
 // A population is what stands in a network namespace: links, routes and sockets, by a seed. It ends with the test.

@@ -111,6 +111,9 @@ func (t Tool) Command() *Command {
 	return c
 }
 
+// ErrNotFound is what Print gives of lsof, after what it printed, where something that was searched for is not there: lsof exits with 1.
+var ErrNotFound = errors.New("not all that was searched for was found")
+
 // ErrHelp is what Parse gives where the line asks for the usage of the tool.
 var ErrHelp = errors.New("help is wanted")
 
@@ -150,7 +153,7 @@ func (c *Command) Parse(words []string) ([]string, error) {
 		return nil, ErrHelp
 	}
 	if goesOn := c.Flags.Lookup("continuous"); goesOn != nil && goesOn.Changed && c.From == "" {
-		return nil, usagef("%s -c prints each sample of a stretch of time: say which, such as --from 03:10 --to 03:20", c.Name)
+		return nil, usagef("%s -%s prints each sample of a stretch of time: say which, such as --from 03:10 --to 03:20", c.Name, goesOn.Shorthand)
 	}
 	return c.Flags.Args(), nil
 }
