@@ -26,6 +26,8 @@ type comparison struct {
 	lines []string // the options of one run each
 	// forget takes out of a line what moves between two reads, or what the kernel tells only the real tool; "" takes out the line. nil: nothing.
 	forget func(line string) string
+	// whole is the form in which the whole text is compared, with the order of its lines. nil: they are sorted.
+	whole func(t *testing.T, text string) string
 }
 
 // compare runs the real tool and ours on the same population of this namespace.
@@ -49,7 +51,11 @@ func (c comparison) on(t *testing.T, r *query.Recording) (differs []string) {
 			}
 			continue
 		}
-		a, b := c.linesOf(text), c.linesOf(printed(t, r, c.tool, words...))
+		ours := printed(t, r, c.tool, words...)
+		a, b := c.linesOf(text), c.linesOf(ours)
+		if c.whole != nil {
+			a, b = strings.Split(c.whole(t, text), "\n"), strings.Split(c.whole(t, ours), "\n")
+		}
 		if !slices.Equal(a, b) {
 			differs = append(differs, fmt.Sprintf("%s %s differs (- the real one, + netsql):\n%s", c.tool, line, differing(a, b)))
 		}

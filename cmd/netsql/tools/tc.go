@@ -50,7 +50,7 @@ func tcWord(word string) string {
 	switch {
 	case word == "-n":
 		return "--netns"
-	case !strings.HasPrefix(word, "-") || strings.HasPrefix(word, "--") || len(word) < 3 || strings.Trim(word, "-sd") == "":
+	case !strings.HasPrefix(word, "-") || strings.HasPrefix(word, "--") || len(word) < 3:
 		return word
 	}
 	name, value, has := strings.Cut(word[1:], "=")
