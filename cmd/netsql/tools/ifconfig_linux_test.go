@@ -26,17 +26,12 @@ func forgetIfconfig(line string) string {
 }
 
 func TestIfconfigIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p := populate(t, seed)
-			interfaces(p)
-			compare(t, comparison{tool: "ifconfig", forget: forgetIfconfig, lines: []string{"", "-a", "-v", "-a -v", "eth5", "eth0:1", "lo"}})
-			compare(t, comparison{tool: "netstat", forget: forgetIfconfig, lines: []string{"-ie", "-iea"}})
-		})
-	}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := populate(t, seed)
+		interfaces(p)
+		compare(t, comparison{tool: "ifconfig", forget: forgetIfconfig, lines: []string{"", "-a", "-v", "-a -v", "eth5", "eth0:1", "lo"}})
+		compare(t, comparison{tool: "netstat", forget: forgetIfconfig, lines: []string{"-ie", "-iea"}})
+	})
 }
 
 // interfaces are of the kinds that this kernel has, with addresses of all scopes, labels and flags.
@@ -113,34 +108,29 @@ func countedInterfaces(t *testing.T, seed uint64) *population {
 }
 
 func TestIfconfigCountsAsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p := countedInterfaces(t, seed)
-			links, err := net.Interfaces()
-			if err != nil {
-				t.Fatal(err)
-			}
-			names := []string{"eth0:1", "nosuch0"}
-			for _, link := range links {
-				names = append(names, link.Name)
-			}
-			compare(t, comparison{tool: "ifconfig", lines: append([]string{"", "-a", "-s", "-s -a", "-s eth0", "eth0", "t1"}, p.lines(15, func() string {
-				line := ""
-				for _, option := range []string{" -a", " -s", " -v"} { // which ifconfig takes apart only
-					if p.rand.IntN(2) == 0 {
-						line = option + line
-					}
-				}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := countedInterfaces(t, seed)
+		links, err := net.Interfaces()
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := []string{"eth0:1", "nosuch0"}
+		for _, link := range links {
+			names = append(names, link.Name)
+		}
+		compare(t, comparison{tool: "ifconfig", lines: append([]string{"", "-a", "-s", "-s -a", "-s eth0", "eth0", "t1"}, p.lines(15, func() string {
+			line := ""
+			for _, option := range []string{" -a", " -s", " -v"} { // which ifconfig takes apart only
 				if p.rand.IntN(2) == 0 {
-					line += " " + names[p.rand.IntN(len(names))]
+					line = option + line
 				}
-				return line
-			})...)})
-		})
-	}
+			}
+			if p.rand.IntN(2) == 0 {
+				line += " " + names[p.rand.IntN(len(names))]
+			}
+			return line
+		})...)})
+	})
 }
 
 // The real tool is given numbers that no machine has.

@@ -264,19 +264,14 @@ func (p *population) anything(pids []int) string {
 }
 
 func TestLsofIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p, pids := host(t, seed)
-			lines := []string{"-i", "-nPi", "-ti", "-i -i6 -i4 -nP", "-i4 -i6 -nP", "-iTCP -sTCP:LISTEN", "-nP -iUDP", "-RPi", "-i -a -U", "-tnPa -i -c nginx", "-nPi -V -b +M -O -w", "-nP -i4 -i :1-65535", "-nP -i6 -i TCP:1-65535"}
-			for range 12 {
-				lines = append(lines, p.anything(pids))
-			}
-			compareLsof(t, comparison{lines: lines})
-		})
-	}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p, pids := host(t, seed)
+		lines := []string{"-i", "-nPi", "-ti", "-i -i6 -i4 -nP", "-i4 -i6 -nP", "-iTCP -sTCP:LISTEN", "-nP -iUDP", "-RPi", "-i -a -U", "-tnPa -i -c nginx", "-nPi -V -b +M -O -w", "-nP -i4 -i :1-65535", "-nP -i6 -i TCP:1-65535"}
+		for range 12 {
+			lines = append(lines, p.anything(pids))
+		}
+		compareLsof(t, comparison{lines: lines})
+	})
 }
 
 // Of unix sockets the address of the kernel's structure is not recorded, and of none the device number of the kernel's sockets: the column is "-",
@@ -299,18 +294,13 @@ func forgetLsof(line string) string {
 }
 
 func TestLsofOfUnixSocketsAndAnyOfAllIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p, pids := host(t, seed)
-			lines := []string{"-U", "-U -i", "-nPU -T", "-Ua -c nginx", "-U -Tqs", "-U -sTCP:LISTEN -i", "-nP -i -c nginx", "-U -c a", "-i :1 -c (", "-U -o", "-tU", "-c nginx", "-d 3-9 -nP", "-c /nginx/ -Q", "-V -c nosuch -u 424243",
-				fmt.Sprintf("-p %d", pids[0]), fmt.Sprintf("-p %d,%d -nP", pids[1], pids[2]), fmt.Sprintf("-a -p %d -d 3-20", pids[2]),
-				fmt.Sprintf("-i -p %d -nP", pids[p.rand.IntN(4)]), fmt.Sprintf("-i4 -p %d -c nginx -nPl -u ^7", pids[p.rand.IntN(4)]), fmt.Sprintf("-U -p%d,^%d -Tq", pids[0], pids[1])}
-			compareLsof(t, comparison{lines: lines, forget: forgetLsof})
-		})
-	}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p, pids := host(t, seed)
+		lines := []string{"-U", "-U -i", "-nPU -T", "-Ua -c nginx", "-U -Tqs", "-U -sTCP:LISTEN -i", "-nP -i -c nginx", "-U -c a", "-i :1 -c (", "-U -o", "-tU", "-c nginx", "-d 3-9 -nP", "-c /nginx/ -Q", "-V -c nosuch -u 424243",
+			fmt.Sprintf("-p %d", pids[0]), fmt.Sprintf("-p %d,%d -nP", pids[1], pids[2]), fmt.Sprintf("-a -p %d -d 3-20", pids[2]),
+			fmt.Sprintf("-i -p %d -nP", pids[p.rand.IntN(4)]), fmt.Sprintf("-i4 -p %d -c nginx -nPl -u ^7", pids[p.rand.IntN(4)]), fmt.Sprintf("-U -p%d,^%d -Tq", pids[0], pids[1])}
+		compareLsof(t, comparison{lines: lines, forget: forgetLsof})
+	})
 }
 
 // fieldsOfLsof puts each file on a line with its process, field by field. The process group, the flags of the file and the address of the structure of
@@ -344,28 +334,23 @@ func fieldsOfLsof(text string) (lines []string) {
 }
 
 func TestLsofFieldsAreTheRealOnes(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		_, pids := host(t, seed)
+		r := recorded(t)
+		for _, line := range []string{"-i -F", "-nP -i -F0", "-i -FpcfnT", "-U -F", "-U -i -nP -Fpcuftin", "-i -nPFfn", "-iTCP -FpcLRfnTP0 -sTCP:LISTEN", "-i -Fftdao -Ts", "-i -FfT -T",
+			fmt.Sprintf("-a -i -p %d -Fpcfn", pids[0]), "-i -l -F"} {
+			words := strings.Fields(line)
+			text, _, _ := realLsof(t, words)
+			got := printed(t, r, "lsof", words...)
+			want := fieldsOfLsof(text)
+			if got := fieldsOfLsof(got); !slices.Equal(got, want) || len(want) < 2 {
+				t.Errorf("lsof %s differs (- the real one, + netsql):\n%s", line, differing(want, got))
 			}
-			_, pids := host(t, seed)
-			r := recorded(t)
-			for _, line := range []string{"-i -F", "-nP -i -F0", "-i -FpcfnT", "-U -F", "-U -i -nP -Fpcuftin", "-i -nPFfn", "-iTCP -FpcLRfnTP0 -sTCP:LISTEN", "-i -Fftdao -Ts", "-i -FfT -T",
-				fmt.Sprintf("-a -i -p %d -Fpcfn", pids[0]), "-i -l -F"} {
-				words := strings.Fields(line)
-				text, _, _ := realLsof(t, words)
-				got := printed(t, r, "lsof", words...)
-				want := fieldsOfLsof(text)
-				if got := fieldsOfLsof(got); !slices.Equal(got, want) || len(want) < 2 {
-					t.Errorf("lsof %s differs (- the real one, + netsql):\n%s", line, differing(want, got))
-				}
-				if zero := strings.Count(got, "\x00\n"); strings.Contains(line, "0") && !strings.Contains(line, "-p") && zero != strings.Count(text, "\x00\n") {
-					t.Errorf("lsof %s has %d sets, the real one %d", line, zero, strings.Count(text, "\x00\n"))
-				}
+			if zero := strings.Count(got, "\x00\n"); strings.Contains(line, "0") && !strings.Contains(line, "-p") && zero != strings.Count(text, "\x00\n") {
+				t.Errorf("lsof %s has %d sets, the real one %d", line, zero, strings.Count(text, "\x00\n"))
 			}
-		})
-	}
+		}
+	})
 }
 
 // What the real one refuses is refused, and what it takes and is not recorded ends in a sentence with what to ask instead.

@@ -50,18 +50,13 @@ func forgetNetstat(line string) string {
 }
 
 func TestNetstatIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			network(t, seed)
-			compare(t, comparison{tool: "netstat", forget: forgetNetstat, lines: []string{
-				"-tan", "-tulpn", "-tuwapeen", "-tuwan", "-lntu", "-tanW", "-ta", "-tuaW", "-ue", "-tee -p", "-an4", "-an6", "-apA inet -n", "-A inet6 -aneW", "-xan", "-xlp", "-x", "-nl", "-n", "-tano",
-				"-rn", "-r", "-ren", "-reen", "-gn", "--tcp --all --numeric-ports", "--inet -ua --numeric-hosts",
-			}})
-		})
-	}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		network(t, seed)
+		compare(t, comparison{tool: "netstat", forget: forgetNetstat, lines: []string{
+			"-tan", "-tulpn", "-tuwapeen", "-tuwan", "-lntu", "-tanW", "-ta", "-tuaW", "-ue", "-tee -p", "-an4", "-an6", "-apA inet -n", "-A inet6 -aneW", "-xan", "-xlp", "-x", "-nl", "-n", "-tano",
+			"-rn", "-r", "-ren", "-reen", "-gn", "--tcp --all --numeric-ports", "--inet -ua --numeric-hosts",
+		}})
+	})
 }
 
 // familiesOfNetstat are some families of addresses, mostly none.
@@ -74,21 +69,16 @@ func (p *population) familiesOfNetstat() string {
 
 // Options in any combination, as fingers type them.
 func TestRandomNetstatIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p := network(t, 1000+seed)
-			p.join()
-			options := []string{"t tcp", "u udp", "U udplite", "w raw", "x unix", "a all", "l listening", "n numeric", "W wide", "e extend", "e extend", "p programs", "p program", "o timers", "4 inet", "6 inet6",
-				"-ip", "N symbolic", "g groups", "v verbose", "F fib", "C cache", "-numeric-hosts", "-numeric-ports", "-numeric-users", "t tcp", "a all", "n numeric"}
-			if _, err := os.Stat("/proc/net/sctp"); err == nil { // without it the real one ends there
-				options = append(options, "S sctp")
-			}
-			compare(t, comparison{tool: "netstat", forget: forgetNetstat, lines: p.lines(20, func() string { return p.options(7, options...) + p.familiesOfNetstat() })})
-		})
-	}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := network(t, 1000+seed)
+		p.join()
+		options := []string{"t tcp", "u udp", "U udplite", "w raw", "x unix", "a all", "l listening", "n numeric", "W wide", "e extend", "e extend", "p programs", "p program", "o timers", "4 inet", "6 inet6",
+			"-ip", "N symbolic", "g groups", "v verbose", "F fib", "C cache", "-numeric-hosts", "-numeric-ports", "-numeric-users", "t tcp", "a all", "n numeric"}
+		if _, err := os.Stat("/proc/net/sctp"); err == nil { // without it the real one ends there
+			options = append(options, "S sctp")
+		}
+		compare(t, comparison{tool: "netstat", forget: forgetNetstat, lines: p.lines(20, func() string { return p.options(7, options...) + p.familiesOfNetstat() })})
+	})
 }
 
 // join makes members of groups.
@@ -109,17 +99,12 @@ func (p *population) join() {
 }
 
 func TestRandomNetstatOfInterfacesIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p := countedInterfaces(t, 2000+seed)
-			compare(t, comparison{tool: "netstat", lines: p.lines(20, func() string {
-				return "-i" + p.options(5, "a all", "e extend", "n numeric", "v verbose", "N symbolic", "l listening", "t tcp", "W wide", "p programs", "4 inet", "x unix", "F fib", "C cache", "g groups")
-			})})
-		})
-	}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := countedInterfaces(t, 2000+seed)
+		compare(t, comparison{tool: "netstat", lines: p.lines(20, func() string {
+			return "-i" + p.options(5, "a all", "e extend", "n numeric", "v verbose", "N symbolic", "l listening", "t tcp", "W wide", "p programs", "4 inet", "x unix", "F fib", "C cache", "g groups")
+		})})
+	})
 }
 
 // routes are of all kinds, in both families.
@@ -243,22 +228,17 @@ func forgetRoute(line string) string {
 }
 
 func TestRouteIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p := populate(t, seed)
-			routes(p)
-			lines := []string{"-n", "", "-en", "-een", "-4 -n", "-6 -n", "-A inet6", "-nA inet", "-nC", "-nF"}
-			compare(t, comparison{tool: "route", forget: forgetRoute, lines: append(lines, p.lines(10, func() string {
-				return p.options(5, "n numeric", "e extend", "e extend", "4", "6", "-inet", "-inet6", "F fib", "C cache", "N symbolic", "v verbose", "n numeric")
-			})...)})
-			compare(t, comparison{tool: "netstat", forget: forgetRoute, lines: p.lines(10, func() string {
-				return "-r" + p.options(5, "n numeric", "e extend", "e extend", "4 inet", "6 inet6", "F fib", "C cache", "N symbolic", "v verbose", "a all", "t tcp", "W wide", "-numeric-hosts", "-numeric-ports", "-numeric-users") + p.familiesOfNetstat()
-			})})
-		})
-	}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := populate(t, seed)
+		routes(p)
+		lines := []string{"-n", "", "-en", "-een", "-4 -n", "-6 -n", "-A inet6", "-nA inet", "-nC", "-nF"}
+		compare(t, comparison{tool: "route", forget: forgetRoute, lines: append(lines, p.lines(10, func() string {
+			return p.options(5, "n numeric", "e extend", "e extend", "4", "6", "-inet", "-inet6", "F fib", "C cache", "N symbolic", "v verbose", "n numeric")
+		})...)})
+		compare(t, comparison{tool: "netstat", forget: forgetRoute, lines: p.lines(10, func() string {
+			return "-r" + p.options(5, "n numeric", "e extend", "e extend", "4 inet", "6 inet6", "F fib", "C cache", "N symbolic", "v verbose", "a all", "t tcp", "W wide", "-numeric-hosts", "-numeric-ports", "-numeric-users") + p.familiesOfNetstat()
+		})})
+	})
 }
 
 // net-tools 2.10 takes no -I: the line is that of its table.

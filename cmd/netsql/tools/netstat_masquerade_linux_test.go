@@ -69,57 +69,52 @@ func forgetMasquerade(line string) string {
 }
 
 func TestMasqueradeIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p := populate(t, seed)
-			p.link("eth0", "10.1.2.3/24")
-			p.ip("neigh add 10.1.2.9 lladdr 02:00:00:00:00:09 dev eth0")
-			for i := range 3 {
-				p.ip(fmt.Sprintf("addr add 10.7.7.%d/32 dev lo", i))
-			}
-			kerneltest.Command(t, "nft", `table ip t {
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := populate(t, seed)
+		p.link("eth0", "10.1.2.3/24")
+		p.ip("neigh add 10.1.2.9 lladdr 02:00:00:00:00:09 dev eth0")
+		for i := range 3 {
+			p.ip(fmt.Sprintf("addr add 10.7.7.%d/32 dev lo", i))
+		}
+		kerneltest.Command(t, "nft", `table ip t {
 				chain out { type nat hook output priority -100; ip daddr 10.1.2.77 dnat to 10.1.2.9; }
 				chain post { type nat hook postrouting priority 100;
 					ip saddr 10.7.7.0 meta l4proto { tcp, udp } masquerade to :2000-60000 random;
 					ip saddr 10.7.7.1 snat to 10.1.2.3; }
 			}`)
-			for range 10 + p.rand.IntN(20) {
-				from := fmt.Sprintf("10.7.7.%d", p.rand.IntN(3))
-				to, _ := sockaddr([]string{"10.1.2.9", "10.1.2.77"}[p.rand.IntN(2)], []int{53, 80, 1 + p.rand.IntN(65535)}[p.rand.IntN(3)])
-				kind := []int{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_RAW}[p.rand.IntN(3)]
-				if kind == unix.SOCK_RAW {
-					fd := p.keep(unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMP))
-					at, _ := sockaddr(from, 0)
-					if err := unix.Bind(fd, at); err != nil {
-						t.Fatal(err)
-					}
-					unix.Sendto(fd, []byte{8, 0, 0xf7, 0xff - 8, 0, 8, 0, 0}, 0, to)
-					continue
+		for range 10 + p.rand.IntN(20) {
+			from := fmt.Sprintf("10.7.7.%d", p.rand.IntN(3))
+			to, _ := sockaddr([]string{"10.1.2.9", "10.1.2.77"}[p.rand.IntN(2)], []int{53, 80, 1 + p.rand.IntN(65535)}[p.rand.IntN(3)])
+			kind := []int{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_RAW}[p.rand.IntN(3)]
+			if kind == unix.SOCK_RAW {
+				fd := p.keep(unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMP))
+				at, _ := sockaddr(from, 0)
+				if err := unix.Bind(fd, at); err != nil {
+					t.Fatal(err)
 				}
-				fd := p.bound(kind|unix.SOCK_NONBLOCK, from, 0)
-				unix.Connect(fd, to)
-				unix.Write(fd, []byte("x"))
+				unix.Sendto(fd, []byte{8, 0, 0xf7, 0xff - 8, 0, 8, 0, 0}, 0, to)
+				continue
 			}
-			path := filepath.Join(t.TempDir(), "flows.db")
-			record(t, recorder.Config{Path: path, Conntrack: true})
-			r := opened(t, path)
-			dir := filepath.Join(t.TempDir(), "proc")
-			if n := asMasquerades(t, dir); n < 3 {
-				t.Fatalf("only %d flows are masqueraded", n)
+			fd := p.bound(kind|unix.SOCK_NONBLOCK, from, 0)
+			unix.Connect(fd, to)
+			unix.Write(fd, []byte("x"))
+		}
+		path := filepath.Join(t.TempDir(), "flows.db")
+		record(t, recorder.Config{Path: path, Conntrack: true})
+		r := opened(t, path)
+		dir := filepath.Join(t.TempDir(), "proc")
+		if n := asMasquerades(t, dir); n < 3 {
+			t.Fatalf("only %d flows are masqueraded", n)
+		}
+		c := comparison{forget: forgetMasquerade}
+		for _, line := range append([]string{"-M", "-Mn", "--masq -e"}, p.lines(10, func() string {
+			return "-M" + p.options(5, "n numeric", "e extend", "e extend", "t tcp", "a all", "W wide", "v verbose", "-numeric-hosts", "-numeric-ports", "N symbolic", "4 inet", "x unix", "g groups")
+		})...) {
+			if want, got := c.linesOf(netstatOf(t, dir, line)), c.linesOf(printed(t, r, "netstat", strings.Fields(line)...)); len(want) < 5 || strings.Join(want, "\n") != strings.Join(got, "\n") {
+				t.Errorf("netstat %s differs (- the real one, + netsql):\n%s", line, differing(want, got))
 			}
-			c := comparison{forget: forgetMasquerade}
-			for _, line := range append([]string{"-M", "-Mn", "--masq -e"}, p.lines(10, func() string {
-				return "-M" + p.options(5, "n numeric", "e extend", "e extend", "t tcp", "a all", "W wide", "v verbose", "-numeric-hosts", "-numeric-ports", "N symbolic", "4 inet", "x unix", "g groups")
-			})...) {
-				if want, got := c.linesOf(netstatOf(t, dir, line)), c.linesOf(printed(t, r, "netstat", strings.Fields(line)...)); len(want) < 5 || strings.Join(want, "\n") != strings.Join(got, "\n") {
-					t.Errorf("netstat %s differs (- the real one, + netsql):\n%s", line, differing(want, got))
-				}
-			}
-		})
-	}
+		}
+	})
 }
 
 func TestMasqueradeNeedsConntrack(t *testing.T) {

@@ -230,26 +230,21 @@ func (p *population) wrongPackets(addr string, family int) {
 var statisticsLines = []string{"-s", "-st", "-su", "-sw", "-stu", "-stw", "-suw", "-sU", "-sS", "-s4", "-s6", "-s6t", "-s6u", "-s6w", "-s -A inet6", "-s -A inet", "-san", "-s --udp -p", "-sg"}
 
 func TestStatisticsAreTheRealOnes(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p := populate(t, seed)
-			p.traffic()
-			undisturbed(p, comparison{tool: "netstat", whole: theText, lines: append(slices.Clone(statisticsLines), p.lines(20, func() string {
-				return "-s" + p.options(5, "t tcp", "u udp", "w raw", "U udplite", "S sctp", "n numeric", "a all", "e extend", "p programs", "o timers", "W wide", "N symbolic", "v verbose", "l listening",
-					"g groups", "C cache", "F fib", []string{"4 inet", "6 inet6", "6 inet6"}[p.rand.IntN(3)])
-			})...)})
-			counted := 0
-			for line := range strings.Lines(kerneltest.Command(t, "nstat", "-as")) {
-				counted += b2i(!strings.HasPrefix(line, "#"))
-			}
-			if counted < 90 {
-				t.Errorf("only %d counters are not 0", counted)
-			}
-		})
-	}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := populate(t, seed)
+		p.traffic()
+		undisturbed(p, comparison{tool: "netstat", whole: theText, lines: append(slices.Clone(statisticsLines), p.lines(20, func() string {
+			return "-s" + p.options(5, "t tcp", "u udp", "w raw", "U udplite", "S sctp", "n numeric", "a all", "e extend", "p programs", "o timers", "W wide", "N symbolic", "v verbose", "l listening",
+				"g groups", "C cache", "F fib", []string{"4 inet", "6 inet6", "6 inet6"}[p.rand.IntN(3)])
+		})...)})
+		counted := 0
+		for line := range strings.Lines(kerneltest.Command(t, "nstat", "-as")) {
+			counted += b2i(!strings.HasPrefix(line, "#"))
+		}
+		if counted < 90 {
+			t.Errorf("only %d counters are not 0", counted)
+		}
+	})
 }
 
 // theText is a text with the order of its lines, and JSON in one form.
@@ -278,23 +273,18 @@ func undisturbed(p *population, c comparison) {
 }
 
 func TestNstatIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := populate(t, seed)
+		p.traffic()
+		patterns := []string{"Tcp*", "UDP*", "icmp6?n*", "*[fF]ail*", "IpIn[!R]*", "nothing", "*", "Ip6*", "[A-T]cp*s", "*octets", "TcpActiveOpens", "??Ext*", "*[!a-m]", "Icmp*Type*"}
+		undisturbed(p, comparison{tool: "nstat", whole: theText, lines: append([]string{"-azs", "-as", "-az -s Tcp* UDP*", "-asj", "-azjsp", "-asj nothing"}, p.lines(20, func() string {
+			line := "-as" + p.options(4, "z zeros", "j json", "p pretty", "z zero", "a ignore", "s noupdate")
+			for range p.rand.IntN(4) {
+				line += " " + patterns[p.rand.IntN(len(patterns))]
 			}
-			p := populate(t, seed)
-			p.traffic()
-			patterns := []string{"Tcp*", "UDP*", "icmp6?n*", "*[fF]ail*", "IpIn[!R]*", "nothing", "*", "Ip6*", "[A-T]cp*s", "*octets", "TcpActiveOpens", "??Ext*", "*[!a-m]", "Icmp*Type*"}
-			undisturbed(p, comparison{tool: "nstat", whole: theText, lines: append([]string{"-azs", "-as", "-az -s Tcp* UDP*", "-asj", "-azjsp", "-asj nothing"}, p.lines(20, func() string {
-				line := "-as" + p.options(4, "z zeros", "j json", "p pretty", "z zero", "a ignore", "s noupdate")
-				for range p.rand.IntN(4) {
-					line += " " + patterns[p.rand.IntN(len(patterns))]
-				}
-				return line
-			})...)})
-		})
-	}
+			return line
+		})...)})
+	})
 }
 
 func normalJSON(t *testing.T, text string) string {
@@ -309,67 +299,62 @@ func normalJSON(t *testing.T, text string) string {
 
 // The history file of nstat has what the sample before has in ours.
 func TestGrowthIsThatOfNstat(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := populate(t, seed)
+		p.sockets([]string{"127.0.0.1"}, []string{"::1"})
+		dir := t.TempDir()
+		path, history := filepath.Join(dir, "two.db"), filepath.Join(dir, "history")
+		nstat := func(words ...string) string {
+			return kerneltest.Command(t, "env", append([]string{"NSTAT_HISTORY=" + history, "nstat"}, words...)...)
+		}
+		sample := func() { record(t, recorder.Config{Path: path}) }
+		p.steady()
+		before := counterFiles(t)
+		sample()
+		nstat("-n")
+		if counterFiles(t) != before {
+			t.Skip("a counter moved between the history of nstat and the sample")
+		}
+		p.traffic()
+		p.steady()
+		before = counterFiles(t)
+		sample()
+		r := opened(t, path)
+		for _, line := range []string{"-s", "-sz", "-sz Tcp*", "-sj"} {
+			words := strings.Fields(line)
+			want, got := nstat(words...), printed(t, r, "nstat", words...)
+			if strings.Contains(line, "j") {
+				want, got = normalJSON(t, want), normalJSON(t, got)
+			} else {
+				want, got = withoutRates(want), withoutRates(got)
 			}
-			p := populate(t, seed)
-			p.sockets([]string{"127.0.0.1"}, []string{"::1"})
-			dir := t.TempDir()
-			path, history := filepath.Join(dir, "two.db"), filepath.Join(dir, "history")
-			nstat := func(words ...string) string {
-				return kerneltest.Command(t, "env", append([]string{"NSTAT_HISTORY=" + history, "nstat"}, words...)...)
+			if want != got && counterFiles(t) == before {
+				t.Errorf("nstat %s differs (- the real one, + netsql):\n%s", line, cmp.Diff(want, got))
 			}
-			sample := func() { record(t, recorder.Config{Path: path}) }
-			p.steady()
-			before := counterFiles(t)
-			sample()
-			nstat("-n")
-			if counterFiles(t) != before {
-				t.Skip("a counter moved between the history of nstat and the sample")
+		}
+		// netstat -s --since prints the same growth in its sentences: it is that of nstat, put into the files that the real one reads.
+		var first float64
+		rows, err := r.Query(t.Context(), "SELECT min(ts) FROM samples")
+		if err != nil || !rows.Next() || rows.Scan(&first) != nil {
+			t.Fatal(err)
+		}
+		rows.Close()
+		grew := map[string]string{}
+		for line := range strings.Lines(nstat("-sz")) {
+			if words := strings.Fields(line); len(words) == 3 {
+				grew[words[0]] = words[1]
 			}
-			p.traffic()
-			p.steady()
-			before = counterFiles(t)
-			sample()
-			r := opened(t, path)
-			for _, line := range []string{"-s", "-sz", "-sz Tcp*", "-sj"} {
-				words := strings.Fields(line)
-				want, got := nstat(words...), printed(t, r, "nstat", words...)
-				if strings.Contains(line, "j") {
-					want, got = normalJSON(t, want), normalJSON(t, got)
-				} else {
-					want, got = withoutRates(want), withoutRates(got)
-				}
-				if want != got && counterFiles(t) == before {
-					t.Errorf("nstat %s differs (- the real one, + netsql):\n%s", line, cmp.Diff(want, got))
-				}
+		}
+		fake := filepath.Join(dir, "proc")
+		asIfCounted(t, fake, grew)
+		for _, line := range []string{"-s", "-s6", "-st"} {
+			want := netstatOf(t, fake, line)
+			got := printed(t, r, "netstat", line, "--since", time.UnixMicro(int64(first*1e6)+1).Format("2006-01-02 15:04:05.999999"))
+			if want != got && counterFiles(t) == before {
+				t.Errorf("netstat %s --since differs (- the real one, + netsql):\n%s", line, cmp.Diff(want, got))
 			}
-			// netstat -s --since prints the same growth in its sentences: it is that of nstat, put into the files that the real one reads.
-			var first float64
-			rows, err := r.Query(t.Context(), "SELECT min(ts) FROM samples")
-			if err != nil || !rows.Next() || rows.Scan(&first) != nil {
-				t.Fatal(err)
-			}
-			rows.Close()
-			grew := map[string]string{}
-			for line := range strings.Lines(nstat("-sz")) {
-				if words := strings.Fields(line); len(words) == 3 {
-					grew[words[0]] = words[1]
-				}
-			}
-			fake := filepath.Join(dir, "proc")
-			asIfCounted(t, fake, grew)
-			for _, line := range []string{"-s", "-s6", "-st"} {
-				want := netstatOf(t, fake, line)
-				got := printed(t, r, "netstat", line, "--since", time.UnixMicro(int64(first*1e6)+1).Format("2006-01-02 15:04:05.999999"))
-				if want != got && counterFiles(t) == before {
-					t.Errorf("netstat %s --since differs (- the real one, + netsql):\n%s", line, cmp.Diff(want, got))
-				}
-			}
-		})
-	}
+		}
+	})
 }
 
 // withoutRates cuts off the rates: nstat knows them as a daemon only.

@@ -203,6 +203,17 @@ func run(t *testing.T, r *query.Recording, tool string, words []string) (string,
 	return out.String(), err
 }
 
+// eachSeed is a test of many populations, each in a namespace of its own.
+func eachSeed(t *testing.T, test func(t *testing.T, seed uint64)) {
+	for seed := range seeds() {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			if kerneltest.InNamespace(t) {
+				test(t, seed)
+			}
+		})
+	}
+}
+
 // A population is what stands in a network namespace: links, routes and sockets, by a seed. It ends with the test.
 type population struct {
 	t    *testing.T

@@ -32,20 +32,15 @@ func forgetTC(line string) string {
 }
 
 func TestTCIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p := populate(t, seed)
-			disciplines(p)
-			p.steady()
-			compare(t, comparison{tool: "tc", forget: forgetTC, lines: append(p.lines(20, p.anyOfTC), []string{
-				"qdisc", "-s qdisc", "-s -d qdisc show", "-statistics qdisc ls", "-stats -details q lis", "-s qdisc show dev e0", "qdisc show dev e1", "-s qdisc list dev lo", "-s qdisc show dev e2",
-				"qdisc show ingress", "-s qdisc show root", "qdisc show dev e0 root", "qdisc show dev e3 ingress", "qdisc show handle 20:", "-s q s dev e1 parent 2:1", "qdisc show dev e4 clsact",
-			}...)})
-		})
-	}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := populate(t, seed)
+		disciplines(p)
+		p.steady()
+		compare(t, comparison{tool: "tc", forget: forgetTC, lines: append(p.lines(20, p.anyOfTC), []string{
+			"qdisc", "-s qdisc", "-s -d qdisc show", "-statistics qdisc ls", "-stats -details q lis", "-s qdisc show dev e0", "qdisc show dev e1", "-s qdisc list dev lo", "-s qdisc show dev e2",
+			"qdisc show ingress", "-s qdisc show root", "qdisc show dev e0 root", "qdisc show dev e3 ingress", "qdisc show handle 20:", "-s q s dev e1 parent 2:1", "qdisc show dev e4 clsact",
+		}...)})
+	})
 }
 
 // anyOfTC is a line of options and conditions by chance.
