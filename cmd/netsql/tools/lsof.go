@@ -127,6 +127,9 @@ func lsofWords(words []string) (out []string) {
 				out = append(out, "-"+letter)
 				rest = ""
 			case flag == "fields" || flag == "info": // the letters are in the same word
+				if flag == "fields" { // a -T before it is as if it were not there
+					out = append(out, "--info=")
+				}
 				out = append(out, "--"+flag+"="+cmp.Or(rest, lsofNothing))
 				rest = ""
 			case flag != "":
@@ -545,7 +548,7 @@ func (o lsofOptions) nameColumn(f *lsofFile) string {
 	return name + " (" + strings.Join(parts, " ") + ")"
 }
 
-const lsofFields = "acCdDfFgGiklLmMnNopPrRsStTuz0"
+const lsofFields = "acCdDfFgGiKklLmMnNopPrRsStTuz0"
 
 // fieldLines prints a line for each field, those of a process before those of its files. What is not recorded is left out.
 func (o lsofOptions) fieldLines(m *Moment, files []*lsofFile, w io.Writer) error {

@@ -86,6 +86,8 @@ func (p *population) more() {
 	}
 	p.keep(unix.Socket(unix.AF_PACKET, []int{unix.SOCK_RAW, unix.SOCK_DGRAM}[p.rand.IntN(2)]|unix.SOCK_CLOEXEC, []int{0x0008, 0x0300, 0x0608, 0xb588}[p.rand.IntN(4)]))
 	p.bound(unix.SOCK_STREAM, "127.0.0.1", 0)
+	p.connect(p.listen("127.0.0.1", 22, 5), "127.0.0.1") // which have names
+	p.bound(unix.SOCK_DGRAM, "::1", 53)
 	// One that waits for an answer, and both ends of one that is half closed, and of one that is over though its descriptor is held.
 	p.ip("neigh add 10.1.2.77 lladdr 02:00:00:00:00:77 dev eth0")
 	p.t.Cleanup(func() { exec.Command("ip", "neigh", "del", "10.1.2.77", "dev", "eth0").Run() })
@@ -218,7 +220,9 @@ func (p *population) anything(pids []int) string {
 	}
 	line := []string{pick("-n", "-P", "-nP", "-nPl", "-l", "-nPR", "-w", "+c15 -nP", "+c 0", "-Tqs", "-Ts", "-Tq", "-T", "-o", "-nPo", "-s", "-V", "-Q", "-VnP", "+c 12", "+c1 -R")}
 	for range 1 + p.rand.IntN(2) {
-		switch p.rand.IntN(8) {
+		switch p.rand.IntN(9) {
+		case 8:
+			line = append(line, "-i "+pick(":ssh", "TCP:ssh,domain", "UDP:domain", "6:domain", "@localhost:ssh", "4@localhost:20-23", "tcp@127.0.0.1:ssh", ":20-ssh", "udp:ssh", ":discard,ssh,53"))
 		case 0:
 			line = append(line, "-i")
 		case 1:
@@ -335,10 +339,20 @@ func fieldsOfLsof(text string) (lines []string) {
 
 func TestLsofFieldsAreTheRealOnes(t *testing.T) {
 	eachSeed(t, func(t *testing.T, seed uint64) {
-		_, pids := host(t, seed)
+		p, pids := host(t, seed)
 		r := recorded(t)
-		for _, line := range []string{"-i -F", "-nP -i -F0", "-i -FpcfnT", "-U -F", "-U -i -nP -Fpcuftin", "-i -nPFfn", "-iTCP -FpcLRfnTP0 -sTCP:LISTEN", "-i -Fftdao -Ts", "-i -FfT -T",
-			fmt.Sprintf("-a -i -p %d -Fpcfn", pids[0]), "-i -l -F"} {
+		lines := []string{"-i -F", "-nP -i -F0", "-i -FpcfnT", "-U -F", "-U -i -nP -Fpcuftin", "-i -nPFfn", "-iTCP -FpcLRfnTP0 -sTCP:LISTEN", "-i -Fftdao -Ts", "-i -FfT -T",
+			fmt.Sprintf("-a -i -p %d -Fpcfn", pids[0]), "-i -l -F"}
+		lines = append(lines, p.lines(15, func() string {
+			letters := "f" // without which the fields of one file cannot be told from those of the next
+			for _, letter := range "pcuLRtadionPT0glCDGkKmMNrSsz" {
+				if p.rand.IntN(2) == 0 {
+					letters += string(letter)
+				}
+			}
+			return []string{"-i", "-U", "-i -U", "-i4 -sTCP:LISTEN", "-a -i -c nginx", "-iTCP -nP", "-i -l", "-U -Tq", "-i -Tqs", "-iUDP -Ts", "-i -R"}[p.rand.IntN(11)] + " -F" + letters
+		})...)
+		for _, line := range lines {
 			words := strings.Fields(line)
 			text, _, _ := realLsof(t, words)
 			got := printed(t, r, "lsof", words...)

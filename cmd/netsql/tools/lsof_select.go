@@ -311,34 +311,54 @@ func lsofAddresses(ctx context.Context, names *Names, text string) (family int, 
 	return family, ends, nil
 }
 
-// lsofPorts reads a list of ports: numbers, ranges and names of services, parted by commas.
+// lsofPorts reads a list of ports: numbers, names of services and ranges of them, parted by commas.
 func lsofPorts(names *Names, text, list, proto string) (ports []lsofRange, err error) {
 	for word := range strings.SplitSeq(strings.TrimSuffix(list, ","), ",") {
 		if word == "" {
 			return nil, usagef("lsof -i %s: a port is missing", text)
 		}
-		if word[0] >= '0' && word[0] <= '9' {
-			r, err := rangeOf(word)
-			if err != nil || r.to > 65535 {
-				return nil, usagef("lsof -i %s: %q is no port and no range of ports, such as 443 or 1-1024", text, word)
+		port, err := lsofPort(names, text, word, proto)
+		r := lsofRange{port, port}
+		for i := range word { // a name may have a dash in it
+			if err == nil {
+				break
 			}
-			ports = append(ports, r)
-			continue
+			if word[i] == '-' {
+				from, errFrom := lsofPort(names, text, word[:i], proto)
+				to, errTo := lsofPort(names, text, word[i+1:], proto)
+				if errFrom == nil && errTo == nil && from <= to {
+					r, err = lsofRange{from, to}, nil
+				}
+			}
 		}
-		tcp, isTCP := names.Service(word, "tcp")
-		udp, isUDP := names.Service(word, "udp")
-		switch {
-		case proto == "TCP" && isTCP, proto == "" && isTCP && (!isUDP || tcp == udp):
-			ports = append(ports, lsofRange{tcp, tcp})
-		case proto == "UDP" && isUDP, proto == "" && isUDP && !isTCP:
-			ports = append(ports, lsofRange{udp, udp})
-		case proto == "" && isTCP:
-			return nil, usagef("lsof -i %s: %s is port %d of TCP and %d of UDP: name the protocol", text, word, tcp, udp)
-		default:
-			return nil, usagef("lsof -i %s: no service %q in /etc/services of this machine", text, word)
+		if err != nil {
+			return nil, err
 		}
+		ports = append(ports, r)
 	}
 	return ports, nil
+}
+
+// lsofPort reads a number or the name of a service.
+func lsofPort(names *Names, text, word, proto string) (int64, error) {
+	if word == "" || word[0] >= '0' && word[0] <= '9' {
+		port, err := strconv.ParseUint(word, 10, 16)
+		if err != nil {
+			return 0, usagef("lsof -i %s: %q is no port and no range of ports, such as 443 or 1-1024", text, word)
+		}
+		return int64(port), nil
+	}
+	tcp, isTCP := names.Service(word, "tcp")
+	udp, isUDP := names.Service(word, "udp")
+	switch {
+	case proto == "TCP" && isTCP, proto == "" && isTCP && (!isUDP || tcp == udp):
+		return tcp, nil
+	case proto == "UDP" && isUDP, proto == "" && isUDP && !isTCP:
+		return udp, nil
+	case proto == "" && isTCP:
+		return 0, usagef("lsof -i %s: %s is port %d of TCP and %d of UDP: name the protocol", text, word, tcp, udp)
+	}
+	return 0, usagef("lsof -i %s: no service %q in /etc/services of this machine", text, word)
 }
 
 // selects applies lsof's rule: what meets any of what is asked, or with -a what meets all of it.
