@@ -270,7 +270,8 @@ func (p *population) anything(pids []int) string {
 func TestLsofIsTheRealOne(t *testing.T) {
 	eachSeed(t, func(t *testing.T, seed uint64) {
 		p, pids := host(t, seed)
-		lines := []string{"-i", "-nPi", "-ti", "-i -i6 -i4 -nP", "-i4 -i6 -nP", "-iTCP -sTCP:LISTEN", "-nP -iUDP", "-RPi", "-i -a -U", "-tnPa -i -c nginx", "-nPi -V -b +M -O -w", "-nP -i4 -i :1-65535", "-nP -i6 -i TCP:1-65535"}
+		lines := []string{"-i", "-nPi", "-ti", "-i -i6 -i4 -nP", "-i4 -i6 -nP", "-iTCP -sTCP:LISTEN", "-nP -iUDP", "-RPi", "-i -a -U", "-tnPa -i -c nginx", "-nPi -V -b +M -O -w", "-nP -i4 -i :1-65535", "-nP -i6 -i TCP:1-65535",
+			"-V -nP -i TCP -i 4TCP", "-V -nP -i :ssh -i TCP:ssh", "-V -i :ssh -c ^nginx -c nosuch"}
 		for range 12 {
 			lines = append(lines, p.anything(pids))
 		}
