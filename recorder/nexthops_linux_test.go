@@ -380,6 +380,8 @@ func TestEveryConditionOfARule(t *testing.T) {
 	for _, line := range []string{
 		"rule add pref 102 lookup main suppress_ifgroup 7", "rule add pref 103 tun_id 77 lookup 10", "rule add pref 107 realms 5/6 lookup 9",
 		"rule add pref 108 iif nosuch0 lookup 9", "rule add pref 109 goto 700",
+		"rule add pref 110 iif nosuch0 oif nosuch1 lookup 9", "rule add pref 111 iif lo oif nosuch1 lookup 9",
+		"rule add pref 112 sport 1024 dport 80-90 lookup 9", "rule add pref 113 dport 53 lookup 9",
 	} {
 		ip(t, line)
 	}
@@ -391,7 +393,10 @@ func TestEveryConditionOfARule(t *testing.T) {
 	}
 	want := []string{
 		"102 7 <nil> <nil> <nil> <nil> <nil>\n", "103 <nil> 77 <nil> <nil> <nil> <nil>\n", "107 <nil> <nil> 5/6 <nil> <nil> <nil>\n",
-		"108 <nil> <nil> <nil> nosuch0 detached <nil>\n", "109 <nil> <nil> <nil> <nil> unresolved <nil>\n",
+		"108 <nil> <nil> <nil> nosuch0 iif_detached <nil>\n", "109 <nil> <nil> <nil> <nil> unresolved <nil>\n",
+		"110 <nil> <nil> <nil> nosuch0 iif_detached,oif_detached <nil>\n", "111 <nil> <nil> <nil> lo oif_detached <nil>\n",
+		// The kernel sends a mask with every port, here of all bits.
+		"112 <nil> <nil> <nil> <nil> <nil> <nil>\n", "113 <nil> <nil> <nil> <nil> <nil> <nil>\n",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

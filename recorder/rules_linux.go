@@ -78,7 +78,7 @@ var ruleActions = numberNames{
 }
 
 // ruleFlags are FIB_RULE_* of linux/fib_rules.h that say why a rule matches nothing.
-var ruleFlags = []flagName{{4, "unresolved"}, {8 | 16, "detached"}}
+var ruleFlags = []flagName{{4, "unresolved"}, {8, "iif_detached"}, {16, "oif_detached"}}
 
 // ruleRow is the rule as it is recorded, without its ordinal.
 func ruleRow(r *rtnl.Rule, netns store.Int) (store.RuleID, store.Rule) {

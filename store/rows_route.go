@@ -92,6 +92,6 @@ type Rule struct {
 	TunID     Int    `col:"tun_id,rare" since:"11" doc:"Tunnel key it is for; NULL for all."`
 	IfGroup   Int    `col:"suppress_ifgroup,rare" since:"11" doc:"Routes found by the rule through interfaces of this group are passed over."`
 	Realms    string `col:"realms,rare" since:"11" doc:"Realms it gives to packets: FROM/TO, or TO."`
-	Flags     string `col:"flags,rare" since:"11" doc:"detached: there is no interface of that name, so that it matches nothing; unresolved: there is no rule to go on with."`
+	Flags     string `col:"flags,rare" since:"11" doc:"iif_detached, oif_detached: there is no interface of that name, so that it matches nothing (detached in older recordings, of either); unresolved: there is no rule to go on with."`
 	Other     string `col:"other,rare" since:"11" doc:"Conditions without a column, as the kernel says them: NAME=0xBYTES. While there is one, the rule is for less than the columns say."`
 }

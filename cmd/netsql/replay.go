@@ -48,13 +48,14 @@ func replay(t tools.Tool) func(*flags) runner {
 			defer end()
 			out := newPatientWriter(std.out, 2*time.Second)
 			if stretch != nil {
-				err := replayUsage(f, replayStretch(ctx, r, c, stretch, rest, isTerminal(std.out), out))
+				err := replayUsage(f, replayStretch(ctx, r, c, stretch, rest, isTerminal(std.out), out, std.err))
 				return errors.Join(inTime(ctx, err), out.Close())
 			}
 			m, err := tools.At(ctx, r, c.Options)
 			if err == nil {
 				sayMoment(m, std)
 				err = replayUsage(f, printReplayed(ctx, c, m, rest, isTerminal(std.out), out))
+				sayNotes(m, map[string]bool{}, std.err)
 			}
 			return errors.Join(inTime(ctx, err), out.Close())
 		}
@@ -69,7 +70,8 @@ func sayMoment(m *tools.Moment, std stdio) {
 }
 
 // replayStretch prints each sample of a stretch, with its time before it. To a person as fast as it was, or so many times faster.
-func replayStretch(ctx context.Context, r *query.Recording, c *tools.Command, s *tools.Stretch, words []string, toPerson bool, w io.Writer) error {
+func replayStretch(ctx context.Context, r *query.Recording, c *tools.Command, s *tools.Stretch, words []string, toPerson bool, w, notes io.Writer) error {
+	said := map[string]bool{}
 	times, err := r.Samples(ctx, s.From, s.To)
 	switch {
 	case err != nil:
@@ -85,7 +87,7 @@ func replayStretch(ctx context.Context, r *query.Recording, c *tools.Command, s 
 			case <-time.After(time.Duration(float64(ts.Sub(times[i-1])) / s.Speed)):
 			}
 		}
-		if err := r.AtSample(ts, func() error {
+		err := r.AtSample(ts, func() error {
 			m, err := tools.At(ctx, r, c.Options)
 			if err != nil {
 				return err
@@ -93,8 +95,11 @@ func replayStretch(ctx context.Context, r *query.Recording, c *tools.Command, s 
 			if _, err := fmt.Fprintf(w, "at %s\n", ts.Local().Format("2006-01-02 15:04:05.000")); err != nil {
 				return err
 			}
-			return printReplayed(ctx, c, m, words, toPerson, w)
-		}); err != nil {
+			err = printReplayed(ctx, c, m, words, toPerson, w)
+			sayNotes(m, said, notes)
+			return err
+		})
+		if err != nil && !errors.Is(err, tools.ErrNotFound) {
 			return err
 		}
 	}
@@ -107,6 +112,8 @@ func replayUsage(f *flags, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, tools.ErrNotFound):
+		return &foundError{exitFailed}
 	case errors.As(err, &unknown):
 		return usagef("%v", unknown)
 	case errors.As(err, new(*tools.UsageError)):
@@ -157,19 +164,30 @@ func openReplayed(ctx context.Context, f *flags, c *tools.Command, std stdio) (r
 // printReplayed prints the text. What a person reads has no codes for the terminal in it.
 func printReplayed(ctx context.Context, c *tools.Command, m *tools.Moment, words []string, toPerson bool, w io.Writer) error {
 	var text bytes.Buffer
-	if err := c.Print(ctx, m, words, &text); err != nil {
-		return err
+	printed := c.Print(ctx, m, words, &text)
+	if printed != nil && !errors.Is(printed, tools.ErrNotFound) {
+		return printed
 	}
 	if !toPerson {
 		_, err := w.Write(text.Bytes())
-		return err
+		return cmp.Or(err, printed)
 	}
 	for line := range strings.Lines(text.String()) {
 		if _, err := fmt.Fprintln(w, query.Safe(strings.TrimSuffix(line, "\n"))); err != nil {
 			return err
 		}
 	}
-	return nil
+	return printed
+}
+
+// sayNotes says what a tool has to say besides, each sentence once.
+func sayNotes(m *tools.Moment, said map[string]bool, w io.Writer) {
+	for _, sentence := range m.Notes {
+		if !said[sentence] {
+			fmt.Fprintf(w, "note: %s\n", query.Safe(sentence))
+		}
+		said[sentence] = true
+	}
 }
 
 // toolOfShell is what the shell does with a line that begins with the name of a tool.
@@ -195,7 +213,7 @@ func toolOfShell(std stdio) func(name string) func(ctx context.Context, r *query
 			case err != nil:
 				return err
 			case stretch != nil:
-				return replayStretch(ctx, r, c, stretch, rest, isTerminal(std.out), w)
+				return replayStretch(ctx, r, c, stretch, rest, isTerminal(std.out), w, std.err)
 			case c.At != "":
 				moment, err := query.ParseTime(c.At, time.Now())
 				if err != nil {
@@ -216,7 +234,12 @@ func toolOfShell(std stdio) func(name string) func(ctx context.Context, r *query
 			if c.At != "" {
 				sayMoment(m, std)
 			}
-			return printReplayed(ctx, c, m, rest, isTerminal(std.out), w)
+			err = printReplayed(ctx, c, m, rest, isTerminal(std.out), w)
+			sayNotes(m, map[string]bool{}, std.err)
+			if errors.Is(err, tools.ErrNotFound) {
+				return nil
+			}
+			return err
 		}
 	}
 }

@@ -39,7 +39,7 @@ func ifconfig() Tool {
 					return !all && !i.has("UP")
 				})
 				if len(words) == 1 && len(shown) == 0 {
-					return usagef("no interface %s at that moment: netsql ifconfig -a -s lists them", words[0])
+					return noInterface(words[0])
 				}
 				if short {
 					fmt.Fprintln(w, "Iface      MTU    RX-OK RX-ERR RX-DRP RX-OVR    TX-OK TX-ERR TX-DRP TX-OVR Flg")
@@ -55,6 +55,10 @@ func ifconfig() Tool {
 			}
 		},
 	}
+}
+
+func noInterface(name string) error {
+	return usagef("no interface %s at that moment: netsql ifconfig -a -s lists them", name)
 }
 
 type ifconfigRow struct {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -25,17 +26,12 @@ func forgetIfconfig(line string) string {
 }
 
 func TestIfconfigIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p := populate(t, seed)
-			interfaces(p)
-			compare(t, comparison{tool: "ifconfig", forget: forgetIfconfig, lines: []string{"", "-a", "-v", "-a -v", "eth5", "eth0:1", "lo"}})
-			compare(t, comparison{tool: "netstat", forget: forgetIfconfig, lines: []string{"-ie", "-iea"}})
-		})
-	}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := populate(t, seed)
+		interfaces(p)
+		compare(t, comparison{tool: "ifconfig", forget: forgetIfconfig, lines: []string{"", "-a", "-v", "-a -v", "eth5", "eth0:1", "lo"}})
+		compare(t, comparison{tool: "netstat", forget: forgetIfconfig, lines: []string{"-ie", "-iea"}})
+	})
 }
 
 // interfaces are of the kinds that this kernel has, with addresses of all scopes, labels and flags.
@@ -89,34 +85,52 @@ func interfaces(p *population) {
 	}
 }
 
-// Without IPv6 nothing is sent but what the test sends: all counters are compared.
-func TestIfconfigCountsAsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p := populate(t, seed)
-			if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			interfaces(p)
-			for _, to := range []string{"10.0.0.77", "127.0.0.1", "10.1.0.255", "10.0.255.255"} {
-				for _, dev := range []string{"eth0", "eth5", "longnameeth1", "eth15"} { // nobody is asked by ARP
-					p.may("neigh add " + to + " lladdr 02:00:00:00:00:01 dev " + dev)
-				}
-				at, family := sockaddr(to, 9)
-				fd := p.keep(unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0))
-				unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1)
-				for range 1 + p.rand.IntN(50) {
-					unix.Sendto(fd, make([]byte, p.rand.IntN(1400)), 0, at)
-				}
-			}
-			p.steady()
-			compare(t, comparison{tool: "ifconfig", lines: []string{"", "-a", "-s", "-s -a", "-s eth0", "eth0", "t1"}})
-			compare(t, comparison{tool: "netstat", lines: []string{"-i", "-ia", "-ie", "-iae"}})
-		})
+// countedInterfaces have sent and received something. Without IPv6 nothing is sent but what the test sends: all counters are compared.
+func countedInterfaces(t *testing.T, seed uint64) *population {
+	p := populate(t, seed)
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
 	}
+	interfaces(p)
+	for _, to := range []string{"10.0.0.77", "127.0.0.1", "10.1.0.255", "10.0.255.255"} {
+		for _, dev := range []string{"eth0", "eth5", "longnameeth1", "eth15"} { // nobody is asked by ARP
+			p.may("neigh add " + to + " lladdr 02:00:00:00:00:01 dev " + dev)
+		}
+		at, family := sockaddr(to, 9)
+		fd := p.keep(unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0))
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1)
+		for range 1 + p.rand.IntN(50) {
+			unix.Sendto(fd, make([]byte, p.rand.IntN(1400)), 0, at)
+		}
+	}
+	p.steady()
+	return p
+}
+
+func TestIfconfigCountsAsTheRealOne(t *testing.T) {
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := countedInterfaces(t, seed)
+		links, err := net.Interfaces()
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := []string{"eth0:1", "nosuch0"}
+		for _, link := range links {
+			names = append(names, link.Name)
+		}
+		compare(t, comparison{tool: "ifconfig", lines: append([]string{"", "-a", "-s", "-s -a", "-s eth0", "eth0", "t1"}, p.lines(15, func() string {
+			line := ""
+			for _, option := range []string{" -a", " -s", " -v"} { // which ifconfig takes apart only
+				if p.rand.IntN(2) == 0 {
+					line = option + line
+				}
+			}
+			if p.rand.IntN(2) == 0 {
+				line += " " + names[p.rand.IntN(len(names))]
+			}
+			return line
+		})...)})
+	})
 }
 
 // The real tool is given numbers that no machine has.

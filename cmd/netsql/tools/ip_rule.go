@@ -116,8 +116,11 @@ func (o *ipOut) rule(r *ipRule, links []ipLink) {
 	}
 	for _, end := range []struct{ word, dev string }{{"iif", r.IIF}, {"oif", r.OIF}} {
 		o.some(end.word, end.word+" %s ", end.dev)
-		// The flag does not tell which of two it is: the one that is not there.
-		if end.dev != "" && r.has("detached") && !slices.ContainsFunc(links, func(l ipLink) bool { return l.Name == end.dev }) {
+		detached := r.has(end.word + "_detached")
+		if r.has("detached") { // of an older recording, which does not tell which of two it is: the one that is not there
+			detached = !slices.ContainsFunc(links, func(l ipLink) bool { return l.Name == end.dev })
+		}
+		if end.dev != "" && detached {
 			o.text("[detached] ")
 			o.value(end.word+"_detached", nil)
 		}

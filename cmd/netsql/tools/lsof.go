@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 )
@@ -20,16 +18,22 @@ import (
 type lsofOptions struct {
 	network, states, commands, pids, users, fds      repeated
 	unix, and, noHosts, noPorts, numericUsers, terse bool
-	parents, offset, size                            bool
+	parents, offset, size, quiet, verbose            bool
 	fields, info                                     string
 	width                                            int
 }
 
+// lsofLongestName is how many bytes Linux has of the name of a program.
+const lsofLongestName = 15
+
 // lsofNothing is the value of an option that has none, such as -i alone.
 const lsofNothing = "-"
 
-const lsofFiles = "files are not recorded, only sockets are: " +
-	"ask with -i for network files, with -U for unix sockets, and with -a for those of one process (lsof -a -i -p PID)"
+const (
+	lsofFiles = "files are not recorded, only sockets are: " +
+		"ask with -i for network files, with -U for unix sockets, and with -a for those of one process (lsof -a -i -p PID)"
+	lsofSockets = "lsof lists sockets here: files are not recorded"
+)
 
 func lsof() Tool {
 	return Tool{
@@ -56,7 +60,10 @@ func lsof() Tool {
 			f.StringVarP(&o.info, "info", "T", "", "of sockets: the `LETTERS` q (queues) and s (state); none without")
 			f.IntVar(&o.width, "command-width", 9, "+c: print so many `BYTES` of the command; 0: all")
 			f.BoolVarP(&o.offset, "offset", "o", false, "offsets, which are 0 of every socket")
-			f.BoolVarP(new(bool), "ignored", "b", false, "as -w, -O, -M, -Q and -V, which change nothing here")
+			f.BoolVarP(&o.quiet, "quiet", "Q", false, "exit with 0 also where something was not found")
+			f.BoolVarP(&o.verbose, "verbose", "V", false, "tell what was not found")
+			f.BoolP("continuous", "r", false, "again and again: each sample from --from to --to")
+			f.BoolVarP(new(bool), "ignored", "b", false, "as -w, -O and -M, which change nothing here")
 			return func(ctx context.Context, m *Moment, words []string, w io.Writer) error {
 				return o.print(ctx, m, words, w)
 			}
@@ -67,7 +74,6 @@ func lsof() Tool {
 			"-f": "the kernel's structures are not recorded", "-L": "counts of links are not recorded",
 			"-N": "files are not recorded, only sockets are; ask with -i or -U", "-D": "there is no device cache here",
 			"-E": "SELECT pid, comm, path, peer_inode FROM sockets WHERE ts = at() AND proto = 'unix' has the other ends",
-			"-r": "--at prints another moment",
 			"-Z": "security contexts are not recorded", "-x": "files are not recorded, only sockets are; ask with -i or -U",
 			"-v": "netsql version names this program",
 		},
@@ -108,11 +114,20 @@ func lsofWords(words []string) (out []string) {
 			switch {
 			case word[0] == '+' && letter == "c":
 				out = append(out, "--command-width="+value(false))
-			case word[0] == '+' && strings.Contains("wM", letter), strings.Contains("wOMQVb", letter):
+			case word[0] == '+' && strings.Contains("wM", letter), strings.Contains("wOMb", letter):
+			case letter == "r": // with a time, which is that of the samples
+				out = append(out, "--continuous")
+				if rest == "" && i+1 < len(words) && strings.Trim(words[i+1][:min(1, len(words[i+1]))], "0123456789") == "" {
+					i++
+				}
+				rest = ""
 			case word[0] == '+':
 				out = append(out, "-"+letter)
 				rest = ""
 			case flag == "fields" || flag == "info": // the letters are in the same word
+				if flag == "fields" { // a -T before it is as if it were not there
+					out = append(out, "--info=")
+				}
 				out = append(out, "--"+flag+"="+cmp.Or(rest, lsofNothing))
 				rest = ""
 			case flag != "":
@@ -121,7 +136,7 @@ func lsofWords(words []string) (out []string) {
 				value(true)
 			default:
 				out = append(out, "-"+letter)
-				if strings.Contains("gKDfLxrZE", letter) {
+				if strings.Contains("gKDfLxZE", letter) {
 					rest = ""
 				}
 			}
@@ -159,6 +174,7 @@ type lsofOwner struct {
 
 type lsofProcess struct {
 	PID  int64  `col:"pid"`
+	Comm string `col:"comm"`
 	PPID int64  `col:"coalesce(ppid, -1)"`
 	UID  int64  `col:"coalesce(uid, -1)"`
 	User string `col:"user"`
@@ -179,22 +195,44 @@ func (o lsofOptions) print(ctx context.Context, m *Moment, words []string, w io.
 	switch {
 	case err != nil:
 		return err
-	case len(words) > 0 || s.asked&(lsofNetwork|lsofAddress|lsofUnix) == 0:
+	case len(words) > 0:
 		return usagef("lsof: %s", lsofFiles)
+	case o.and && s.asked == 0:
+		return usagef("lsof -a: there is nothing to meet; -i, -U, -p, -u, -c and -d select")
 	case o.fields != "" && o.terse:
 		return usagef("lsof: -F and -t exclude each other")
-	case o.width < 0:
-		return usagef("lsof +c takes a number of bytes, and not %d", o.width)
+	case o.width < 0 || o.width > lsofLongestName:
+		return usagef("lsof +c takes a number of bytes up to %d, and not %d", lsofLongestName, o.width)
 	}
 	for _, letter := range strings.TrimPrefix(o.info, lsofNothing) {
 		if !strings.ContainsRune("qsf", letter) {
 			return usagef("lsof -T%c: the letters are q for queues and s for the state", letter)
 		}
 	}
-	files, err := lsofRows(ctx, m)
+	files, processes, err := lsofRows(ctx, m)
 	if err != nil {
 		return err
 	}
+	if s.asked&(lsofNetwork|lsofAddress|lsofUnix) == 0 {
+		m.note(lsofSockets)
+	}
+	missing := s.missing(files, processes, o.and)
+	if err := o.printFiles(ctx, m, s, files, w); err != nil {
+		return err
+	}
+	if o.verbose {
+		for _, sentence := range missing {
+			fmt.Fprintf(w, "lsof: %s\n", sentence)
+		}
+	}
+	if len(missing) > 0 && !o.quiet {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// printFiles prints the files that are selected.
+func (o lsofOptions) printFiles(ctx context.Context, m *Moment, s *lsofSelection, files []*lsofFile, w io.Writer) error {
 	files = slices.DeleteFunc(files, func(f *lsofFile) bool { return !s.selects(f, o.and) })
 	for _, f := range files {
 		o.describe(ctx, m, f)
@@ -218,18 +256,18 @@ func (o lsofOptions) print(ctx context.Context, m *Moment, words []string, w io.
 }
 
 // lsofRows are the sockets of this namespace, a row for each process that holds one, by processes and descriptors.
-func lsofRows(ctx context.Context, m *Moment) (files []*lsofFile, err error) {
+func lsofRows(ctx context.Context, m *Moment) (files []*lsofFile, processes []lsofProcess, err error) {
 	sockets, err := here[lsofSocket](ctx, m, "sockets", "AND inode > 0")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	owners, err := here[lsofOwner](ctx, m, "socket_owners", "AND fd IS NOT NULL AND inode > 0 ORDER BY pid, fd")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	processes, err := rowsOf[lsofProcess](ctx, m, "SELECT "+strings.Join(columnsOf[lsofProcess](), ", ")+" FROM processes WHERE ts = at()")
+	processes, err = rowsOf[lsofProcess](ctx, m, "SELECT "+strings.Join(columnsOf[lsofProcess](), ", ")+" FROM processes WHERE ts = at()")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	type key struct {
 		proto string
@@ -250,7 +288,9 @@ func lsofRows(ctx context.Context, m *Moment) (files []*lsofFile, err error) {
 		}
 		process, ok := byPID[owner.PID]
 		if !ok {
-			process = lsofProcess{PID: owner.PID, PPID: -1, UID: -1}
+			process = lsofProcess{PID: owner.PID, Comm: owner.Comm, PPID: -1, UID: -1}
+			byPID[owner.PID] = process
+			processes = append(processes, process)
 		}
 		f := &lsofFile{lsofSocket: *socket, lsofOwner: owner, process: process}
 		switch socket.Proto {
@@ -261,7 +301,7 @@ func lsofRows(ctx context.Context, m *Moment) (files []*lsofFile, err error) {
 		}
 		files = append(files, f)
 	}
-	return files, nil
+	return files, processes, nil
 }
 
 func unspecified(addr string) bool { return addr == "" || addr == "0.0.0.0" || addr == "::" }
@@ -353,225 +393,4 @@ func (o lsofOptions) end(ctx context.Context, m *Moment, proto, addr string, por
 		return host + ":" + strconv.FormatInt(port, 10)
 	}
 	return host + ":" + m.Names.Port(port, proto)
-}
-
-// user is the name of who runs the process. lsof writes a number eight wide.
-func (o lsofOptions) user(m *Moment, p lsofProcess) string {
-	switch {
-	case p.UID < 0:
-		return "-"
-	case o.numericUsers:
-		return fmt.Sprintf("%8d", p.UID)
-	case p.User != "":
-		return p.User
-	}
-	if name := m.Names.User(p.UID); name != strconv.FormatInt(p.UID, 10) {
-		return name
-	}
-	return fmt.Sprintf("%8d", p.UID)
-}
-
-// shows tells whether -T wants a kind of information: s for states, q for queues. Without -T states are shown, and -F has both.
-func (o lsofOptions) shows(letter string) bool {
-	if o.info == "" {
-		return letter == "s" || o.fields != ""
-	}
-	return strings.Contains(o.info, letter)
-}
-
-// lsofEscaped is a text with what cannot be printed as lsof writes it.
-func lsofEscaped(text string) string {
-	var out strings.Builder
-	for _, r := range text {
-		if r > 0x7f && r != utf8.RuneError && unicode.IsPrint(r) {
-			out.WriteRune(r)
-			continue
-		}
-		for _, c := range []byte(string(r)) { // what is no UTF-8 was made so when it was recorded
-			out.WriteString(lsofByte(c))
-		}
-	}
-	return out.String()
-}
-
-func lsofByte(c byte) string {
-	switch {
-	case c >= 0x7f:
-		return fmt.Sprintf(`\x%02x`, c)
-	case c < ' ':
-		return cmp.Or(map[byte]string{'\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`}[c], "^"+string(rune(c+'@')))
-	}
-	return string(rune(c))
-}
-
-// lsofCommandColumn is the name of a program in the column, in which a blank and each byte beyond ASCII is escaped, in at most so many bytes.
-func lsofCommandColumn(comm string, most int) string {
-	var out strings.Builder
-	for _, c := range []byte(comm) {
-		piece := lsofByte(c)
-		if c == ' ' {
-			piece = `\x20`
-		}
-		if out.Len()+len(piece) > most {
-			break
-		}
-		out.WriteString(piece)
-	}
-	return out.String()
-}
-
-// lsofWidth is the width that lsof reckons with: of a byte beyond ASCII 2, though it writes 4.
-func lsofWidth(text string) (n int) {
-	for i := range len(text) {
-		switch c := text[i]; {
-		case c < ' ' || c > 0x7f:
-			n += 2
-		case c == ' ' || c == 0x7f:
-			n += 4
-		default:
-			n++
-		}
-	}
-	return n
-}
-
-// table prints the columns, each as wide as its widest text.
-func (o lsofOptions) table(m *Moment, files []*lsofFile, w io.Writer) {
-	size, sizeText := "SIZE/OFF", "0t0"
-	switch {
-	case o.size:
-		size, sizeText = "SIZE", ""
-	case o.offset:
-		size = "OFFSET"
-	}
-	lines := [][]string{{"COMMAND", "PID", "PPID", "USER", "FD", "TYPE", "DEVICE", size, "NODE", "NAME"}}
-	command := len("COMMAND")
-	for _, f := range files {
-		width := lsofWidth(f.Comm)
-		if o.width > 0 {
-			width = min(width, o.width)
-		}
-		command = max(command, width)
-		ppid := "-"
-		if f.process.PPID >= 0 {
-			ppid = strconv.FormatInt(f.process.PPID, 10)
-		}
-		fd := fmt.Sprintf("%4d", f.FD)
-		if f.FD > 9999 {
-			fd = fmt.Sprintf("*%03d", f.FD%1000)
-		}
-		pid, user := strconv.FormatInt(f.PID, 10), o.user(m, f.process)
-		lines = append(lines, []string{f.Comm, pid, ppid, user, fd, f.kind, f.device, sizeText, f.node, o.nameColumn(f)})
-	}
-	widths := make([]int, len(lines[0]))
-	for _, line := range lines {
-		for i, text := range line {
-			widths[i] = max(widths[i], len(text))
-		}
-	}
-	for i, line := range lines {
-		name := line[0]
-		if i > 0 {
-			name = lsofCommandColumn(name, command)
-		}
-		fmt.Fprintf(w, "%-*s %*s", command, name, widths[1], line[1])
-		if o.parents {
-			fmt.Fprintf(w, " %*s", widths[2], line[2])
-		}
-		mode := "u" // every socket is open for reading and writing
-		if i == 0 {
-			mode = " "
-		}
-		fmt.Fprintf(w, " %*s %4s%s  %*s %*s %*s %*s %s\n",
-			widths[3], line[3], line[4], mode, widths[5], line[5], widths[6], line[6], widths[7], line[7], widths[8], line[8], line[9])
-	}
-}
-
-// nameColumn is the name with what -T shows of it in brackets.
-func (o lsofOptions) nameColumn(f *lsofFile) string {
-	name := lsofEscaped(f.name)
-	if !f.listed && f.state == "" || !o.shows("s") && !o.shows("q") {
-		return name
-	}
-	var parts []string
-	if o.shows("s") && f.state != "" {
-		parts = append(parts, f.state)
-	}
-	if o.shows("q") && f.listed {
-		parts = append(parts, fmt.Sprintf("QR=%d", f.RecvQ), fmt.Sprintf("QS=%d", f.SendQ))
-	}
-	if len(parts) == 0 {
-		return name + " "
-	}
-	return name + " (" + strings.Join(parts, " ") + ")"
-}
-
-const lsofFields = "acCdDfFgGiklLmMnNopPrRsStTuz0"
-
-// fieldLines prints a line for each field, those of a process before those of its files. What is not recorded is left out.
-func (o lsofOptions) fieldLines(m *Moment, files []*lsofFile, w io.Writer) error {
-	wanted, end := strings.TrimPrefix(o.fields, lsofNothing), "\n"
-	for _, letter := range wanted {
-		if !strings.ContainsRune(lsofFields, letter) {
-			return usagef("lsof -F%c: there is no such field; they are %s", letter, lsofFields)
-		}
-	}
-	if strings.Contains(wanted, "0") {
-		end, wanted = "\x00", strings.ReplaceAll(wanted, "0", "")
-	}
-	all := wanted == ""
-	some := false
-	field := func(letter, text string) {
-		if all || letter == "p" || strings.Contains(wanted, letter) {
-			fmt.Fprint(w, letter, text, end)
-			some = true
-		}
-	}
-	set := func() { // ends one
-		if end == "\x00" && some {
-			fmt.Fprintln(w)
-		}
-		some = false
-	}
-	last := int64(0)
-	for _, f := range files {
-		if f.PID != last {
-			field("p", strconv.FormatInt(f.PID, 10))
-			if f.process.PPID >= 0 {
-				field("R", strconv.FormatInt(f.process.PPID, 10))
-			}
-			field("c", lsofEscaped(f.Comm))
-			if f.process.UID >= 0 {
-				field("u", strconv.FormatInt(f.process.UID, 10))
-				if !o.numericUsers {
-					field("L", strings.TrimSpace(o.user(m, f.process)))
-				}
-			}
-			set()
-			last = f.PID
-		}
-		field("f", strconv.FormatInt(f.FD, 10))
-		field("a", "u")
-		field("l", " ")
-		field("t", f.kind)
-		if f.device != "-" && f.device != "" {
-			field("d", f.device)
-		}
-		field("o", "0t0")
-		if f.listed || f.lsofSocket.Proto == "packet" {
-			field("P", f.node)
-		} else {
-			field("i", f.node)
-		}
-		field("n", lsofEscaped(f.name))
-		if f.state != "" && o.shows("s") {
-			field("T", "ST="+f.state)
-		}
-		if f.listed && o.shows("q") {
-			field("T", fmt.Sprintf("QR=%d", f.RecvQ))
-			field("T", fmt.Sprintf("QS=%d", f.SendQ))
-		}
-		set()
-	}
-	return nil
 }

@@ -1,10 +1,8 @@
 package tools
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -88,6 +86,8 @@ func (p *population) more() {
 	}
 	p.keep(unix.Socket(unix.AF_PACKET, []int{unix.SOCK_RAW, unix.SOCK_DGRAM}[p.rand.IntN(2)]|unix.SOCK_CLOEXEC, []int{0x0008, 0x0300, 0x0608, 0xb588}[p.rand.IntN(4)]))
 	p.bound(unix.SOCK_STREAM, "127.0.0.1", 0)
+	p.connect(p.listen("127.0.0.1", 22, 5), "127.0.0.1") // which have names
+	p.bound(unix.SOCK_DGRAM, "::1", 53)
 	// One that waits for an answer, and both ends of one that is half closed, and of one that is over though its descriptor is held.
 	p.ip("neigh add 10.1.2.77 lladdr 02:00:00:00:00:77 dev eth0")
 	p.t.Cleanup(func() { exec.Command("ip", "neigh", "del", "10.1.2.77", "dev", "eth0").Run() })
@@ -130,8 +130,8 @@ func (p *population) settleBut(state string) {
 	}
 }
 
-// realLsof is what the real one prints. It ends with 1 where nothing was found; what it refuses it explains with its usage.
-func realLsof(t *testing.T, words []string) (text string, refused bool) {
+// realLsof is what the real one prints and exits with, which is 1 where something was not found. What it refuses it explains with its usage.
+func realLsof(t *testing.T, words []string) (text string, code int, refused bool) {
 	t.Helper()
 	cmd := exec.Command("lsof", words...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
@@ -141,25 +141,19 @@ func realLsof(t *testing.T, words []string) (text string, refused bool) {
 	case errors.Is(err, exec.ErrNotFound):
 		kerneltest.NeedKernel(t, "lsof is not installed (Debian: lsof)")
 	case errors.As(err, &exit) && strings.Contains(string(exit.Stderr), "usage:"):
-		return "", true
+		return "", 1, true
 	case err != nil && (exit.ExitCode() != 1 || len(exit.Stderr) > 0):
 		t.Fatalf("lsof %q: %v\n%s", words, err, exit.Stderr)
 	}
-	return string(out), false
+	return string(out), cmd.ProcessState.ExitCode(), false
 }
 
 // refusedBy is why ours refuses a line, or "".
 func refusedBy(t *testing.T, r *query.Recording, tool string, words []string) string {
 	t.Helper()
-	found, _ := Named(tool)
-	c := found.Command()
-	rest, err := c.Parse(words)
-	if err == nil {
-		m, errAt := At(t.Context(), r, c.Options)
-		err = cmp.Or(errAt, c.Print(t.Context(), m, rest, io.Discard))
-	}
+	_, err := run(t, r, tool, words)
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, ErrNotFound):
 		return ""
 	case !errors.As(err, new(*UsageError)) && !errors.As(err, new(*UnknownOptionError)):
 		t.Errorf("%s %q: %v, which is not said of wrong usage", tool, words, err)
@@ -175,16 +169,24 @@ func compareLsof(t *testing.T, c comparison) {
 	empty := 0
 	for _, line := range c.lines {
 		words := strings.Fields(line)
-		text, refused := realLsof(t, words)
+		text, code, refused := realLsof(t, words)
 		if refused {
 			if refusedBy(t, r, "lsof", words) == "" {
 				t.Errorf("lsof %s is refused by the real one, and not by netsql", line)
 			}
 			continue
 		}
-		want, got := c.linesOf(text), c.linesOf(printed(t, r, "lsof", words...))
+		ours, err := run(t, r, "lsof", words)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			t.Errorf("lsof %s: %v", line, err)
+		}
+		want, got := c.linesOf(text), c.linesOf(ours)
 		if !slices.Equal(want, got) {
 			t.Errorf("lsof %s differs (- the real one, + netsql):\n%s", line, differing(want, got))
+		}
+		if (code != 0) != (err != nil) {
+			said, _ := exec.Command("lsof", append(words, "-V")...).Output()
+			t.Errorf("lsof %s exits with %d, and netsql has %v; -V says\n%s", line, code, err, regexp.MustCompile("(?m)^lsof: .*\n").FindAll(said, -1))
 		}
 		if len(want) == 1 && want[0] == "" {
 			empty++
@@ -216,9 +218,11 @@ func (p *population) anything(pids []int) string {
 	at := func() string {
 		return pick("127.0.0.1", "10.1.2.3", "localhost", "[::1]", "[fd00::5]", "192.0.2.200", "0.0.0.0")
 	}
-	line := []string{pick("-n", "-P", "-nP", "-nPl", "-l", "-nPR", "-w", "+c15 -nP", "+c 0", "-Tqs", "-Ts", "-Tq", "-T", "-o", "-nPo", "-s")}
+	line := []string{pick("-n", "-P", "-nP", "-nPl", "-l", "-nPR", "-w", "+c15 -nP", "+c 0", "-Tqs", "-Ts", "-Tq", "-T", "-o", "-nPo", "-s", "-V", "-Q", "-VnP", "+c 12", "+c1 -R")}
 	for range 1 + p.rand.IntN(2) {
-		switch p.rand.IntN(8) {
+		switch p.rand.IntN(9) {
+		case 8:
+			line = append(line, "-i "+pick(":ssh", "TCP:ssh,domain", "UDP:domain", "6:domain", "@localhost:ssh", "4@localhost:20-23", "tcp@127.0.0.1:ssh", ":20-ssh", "udp:ssh", ":discard,ssh,53"))
 		case 0:
 			line = append(line, "-i")
 		case 1:
@@ -241,7 +245,11 @@ func (p *population) anything(pids []int) string {
 		line = append(line, pick("-sTCP:LISTEN", "-s TCP:^LISTEN", "-sTCP:ESTABLISHED,CLOSE_WAIT", "-sTCP:listen -sTCP:Close_Wait", "-s TCP:CLOSE", "-sTCP:^ESTABLISHED,^CLOSE", "-sTCP:SYN_SENT,FIN_WAIT2"))
 	}
 	for range p.rand.IntN(3) {
-		switch p.rand.IntN(6) {
+		switch p.rand.IntN(8) {
+		case 6:
+			line = append(line, "-a -p "+pid()+",^"+pid(), "-c "+pick("nginx-w", "nosuch", "/no(such)/"))
+		case 7:
+			line = append(line, "-a -p "+pid()+",99999999", pick("-u root", "-u nobody", "-u 424243", "-c nosuch"))
 		case 0:
 			line = append(line, "-p "+pid()+","+pid(), "-a")
 		case 1:
@@ -260,19 +268,15 @@ func (p *population) anything(pids []int) string {
 }
 
 func TestLsofIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p, pids := host(t, seed)
-			lines := []string{"-i", "-nPi", "-ti", "-i -i6 -i4 -nP", "-i4 -i6 -nP", "-iTCP -sTCP:LISTEN", "-nP -iUDP", "-RPi", "-i -a -U", "-tnPa -i -c nginx", "-nPi -V -b +M -O -w", "-nP -i4 -i :1-65535", "-nP -i6 -i TCP:1-65535"}
-			for range 12 {
-				lines = append(lines, p.anything(pids))
-			}
-			compareLsof(t, comparison{lines: lines})
-		})
-	}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p, pids := host(t, seed)
+		lines := []string{"-i", "-nPi", "-ti", "-i -i6 -i4 -nP", "-i4 -i6 -nP", "-iTCP -sTCP:LISTEN", "-nP -iUDP", "-RPi", "-i -a -U", "-tnPa -i -c nginx", "-nPi -V -b +M -O -w", "-nP -i4 -i :1-65535", "-nP -i6 -i TCP:1-65535",
+			"-V -nP -i TCP -i 4TCP", "-V -nP -i :ssh -i TCP:ssh", "-V -i :ssh -c ^nginx -c nosuch"}
+		for range 12 {
+			lines = append(lines, p.anything(pids))
+		}
+		compareLsof(t, comparison{lines: lines})
+	})
 }
 
 // Of unix sockets the address of the kernel's structure is not recorded, and of none the device number of the kernel's sockets: the column is "-",
@@ -295,17 +299,13 @@ func forgetLsof(line string) string {
 }
 
 func TestLsofOfUnixSocketsAndAnyOfAllIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p, pids := host(t, seed)
-			lines := []string{"-U", "-U -i", "-nPU -T", "-Ua -c nginx", "-U -Tqs", "-U -sTCP:LISTEN -i", "-nP -i -c nginx", "-U -c a", "-i :1 -c (", "-U -o", "-tU",
-				fmt.Sprintf("-i -p %d -nP", pids[p.rand.IntN(4)]), fmt.Sprintf("-i4 -p %d -c nginx -nPl -u ^7", pids[p.rand.IntN(4)]), fmt.Sprintf("-U -p%d,^%d -Tq", pids[0], pids[1])}
-			compareLsof(t, comparison{lines: lines, forget: forgetLsof})
-		})
-	}
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p, pids := host(t, seed)
+		lines := []string{"-U", "-U -i", "-nPU -T", "-Ua -c nginx", "-U -Tqs", "-U -sTCP:LISTEN -i", "-nP -i -c nginx", "-U -c a", "-i :1 -c (", "-U -o", "-tU", "-c nginx", "-d 3-9 -nP", "-c /nginx/ -Q", "-V -c nosuch -u 424243",
+			fmt.Sprintf("-p %d", pids[0]), fmt.Sprintf("-p %d,%d -nP", pids[1], pids[2]), fmt.Sprintf("-a -p %d -d 3-20", pids[2]),
+			fmt.Sprintf("-i -p %d -nP", pids[p.rand.IntN(4)]), fmt.Sprintf("-i4 -p %d -c nginx -nPl -u ^7", pids[p.rand.IntN(4)]), fmt.Sprintf("-U -p%d,^%d -Tq", pids[0], pids[1])}
+		compareLsof(t, comparison{lines: lines, forget: forgetLsof})
+	})
 }
 
 // fieldsOfLsof puts each file on a line with its process, field by field. The process group, the flags of the file and the address of the structure of
@@ -339,28 +339,33 @@ func fieldsOfLsof(text string) (lines []string) {
 }
 
 func TestLsofFieldsAreTheRealOnes(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			_, pids := host(t, seed)
-			r := recorded(t)
-			for _, line := range []string{"-i -F", "-nP -i -F0", "-i -FpcfnT", "-U -F", "-U -i -nP -Fpcuftin", "-i -nPFfn", "-iTCP -FpcLRfnTP0 -sTCP:LISTEN", "-i -Fftdao -Ts", "-i -FfT -T",
-				fmt.Sprintf("-a -i -p %d -Fpcfn", pids[0]), "-i -l -F"} {
-				words := strings.Fields(line)
-				text, _ := realLsof(t, words)
-				got := printed(t, r, "lsof", words...)
-				want := fieldsOfLsof(text)
-				if got := fieldsOfLsof(got); !slices.Equal(got, want) || len(want) < 2 {
-					t.Errorf("lsof %s differs (- the real one, + netsql):\n%s", line, differing(want, got))
-				}
-				if zero := strings.Count(got, "\x00\n"); strings.Contains(line, "0") && !strings.Contains(line, "-p") && zero != strings.Count(text, "\x00\n") {
-					t.Errorf("lsof %s has %d sets, the real one %d", line, zero, strings.Count(text, "\x00\n"))
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p, pids := host(t, seed)
+		r := recorded(t)
+		lines := []string{"-i -F", "-nP -i -F0", "-i -FpcfnT", "-U -F", "-U -i -nP -Fpcuftin", "-i -nPFfn", "-iTCP -FpcLRfnTP0 -sTCP:LISTEN", "-i -Fftdao -Ts", "-i -FfT -T",
+			fmt.Sprintf("-a -i -p %d -Fpcfn", pids[0]), "-i -l -F"}
+		lines = append(lines, p.lines(15, func() string {
+			letters := "f" // without which the fields of one file cannot be told from those of the next
+			for _, letter := range "pcuLRtadionPT0glCDGkKmMNrSsz" {
+				if p.rand.IntN(2) == 0 {
+					letters += string(letter)
 				}
 			}
-		})
-	}
+			return []string{"-i", "-U", "-i -U", "-i4 -sTCP:LISTEN", "-a -i -c nginx", "-iTCP -nP", "-i -l", "-U -Tq", "-i -Tqs", "-iUDP -Ts", "-i -R"}[p.rand.IntN(11)] + " -F" + letters
+		})...)
+		for _, line := range lines {
+			words := strings.Fields(line)
+			text, _, _ := realLsof(t, words)
+			got := printed(t, r, "lsof", words...)
+			want := fieldsOfLsof(text)
+			if got := fieldsOfLsof(got); !slices.Equal(got, want) || len(want) < 2 {
+				t.Errorf("lsof %s differs (- the real one, + netsql):\n%s", line, differing(want, got))
+			}
+			if zero := strings.Count(got, "\x00\n"); strings.Contains(line, "0") && !strings.Contains(line, "-p") && zero != strings.Count(text, "\x00\n") {
+				t.Errorf("lsof %s has %d sets, the real one %d", line, zero, strings.Count(text, "\x00\n"))
+			}
+		}
+	})
 }
 
 // What the real one refuses is refused, and what it takes and is not recorded ends in a sentence with what to ask instead.
@@ -371,22 +376,27 @@ func TestLsofRefuses(t *testing.T) {
 	populate(t, 0)
 	r := recorded(t)
 	for _, line := range []string{
-		"-i sctp", "-i :80-70", "-i :", "-i TCP:http-alt-nothing", "-i @", "-i @[fd00::5", "-i4@[::1]", "-i TCP:1-2-3", "-i @no.such.host.invalid", "-i 4@::1", "-i TCP:80x", "-i @0.0.0.0",
+		"-a", "-a -nP", "-i +c 16", "-i sctp", "-i :80-70", "-i :", "-i TCP:http-alt-nothing", "-i @", "-i @[fd00::5", "-i4@[::1]", "-i TCP:1-2-3", "-i @no.such.host.invalid", "-i 4@::1", "-i TCP:80x", "-i @0.0.0.0",
 		"-i -sUDP:Idle", "-i -sTCP:", "-i -sTCP:FOO", "-i -p x", "-i -p 1,^1", "-i -u nosuchuser", "-i -u 0,^0", "-i -c aaaaaaaaaaaaaaaaaaaaa", "-i -c /(/", "-i -Tw", "-i -Fy", "-i -F -t", "-i -d 9-3", "-i -d 3-x",
 	} {
-		if _, refused := realLsof(t, strings.Fields(line)); !refused {
+		if _, _, refused := realLsof(t, strings.Fields(line)); !refused {
 			t.Errorf("lsof %s is taken by the real one", line)
 		}
 		if refusedBy(t, r, "lsof", strings.Fields(line)) == "" {
 			t.Errorf("lsof %s is not refused", line)
 		}
 	}
-	for _, line := range []string{"", "-nP", "-p 1", "-c nginx", "/tmp", "-u root", "-d 3", "-a -p 1"} {
+	for _, line := range []string{"/tmp", "-i -n /tmp"} {
 		if why := refusedBy(t, r, "lsof", strings.Fields(line)); !strings.Contains(why, "files are not recorded") {
 			t.Errorf("lsof %s: %q", line, why)
 		}
 	}
-	for _, line := range []string{"-i -g", "-g 7 -i", "-iK", "-i -K", "+f -i", "-fg -i", "-i +L1", "-i -E", "+E -U", "-r 5 -i", "-r5 -i", "-N", "-Z -i", "-x f -i", "-v"} {
+	for _, line := range []string{"-i -r", "-r 5 -i", "-r5 -i", "+r1 -i"} {
+		if why := refusedBy(t, r, "lsof", strings.Fields(line)); !strings.Contains(why, "such as --from 03:10 --to 03:20") {
+			t.Errorf("lsof %s: %q", line, why)
+		}
+	}
+	for _, line := range []string{"-i -g", "-g 7 -i", "-iK", "-i -K", "+f -i", "-fg -i", "-i +L1", "-i -E", "+E -U", "-N", "-Z -i", "-x f -i", "-v"} {
 		if why := refusedBy(t, r, "lsof", strings.Fields(line)); line != "-iK" && !strings.Contains(why, "is not replayed: ") || why == "" {
 			t.Errorf("lsof %s: %q", line, why)
 		}
@@ -471,7 +481,7 @@ func TestLsofShowsTheLowestDescriptor(t *testing.T) {
 	fd := p.listen("127.0.0.1", 0, 5)
 	other := p.keep(unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 100))
 	r := recorded(t)
-	text, _ := realLsof(t, []string{"-nPi", "-Ff"})
+	text, _, _ := realLsof(t, []string{"-nPi", "-Ff"})
 	if want := fmt.Sprintf("p%d\nf%d\nf%d\n", os.Getpid(), fd, other); text != want {
 		t.Fatalf("the real one prints %q, want %q", text, want)
 	}

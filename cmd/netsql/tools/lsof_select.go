@@ -32,10 +32,17 @@ type lsofSelection struct {
 	pids, notPids  map[int64]bool
 	uids, notUids  map[int64]bool
 	names, notName []string
-	patterns       []*regexp.Regexp
+	userNames      map[int64]string // of those that are asked for by a name
+	patterns       []lsofPattern
 	fds, notFds    []lsofRange
 	states         map[string]bool // true: shown, false: not
 	someStates     bool
+}
+
+// A lsofPattern is a regular expression, with its text as it was typed.
+type lsofPattern struct {
+	*regexp.Regexp
+	text string
 }
 
 type lsofRange struct{ from, to int64 }
@@ -44,7 +51,8 @@ func (r lsofRange) has(n int64) bool { return r.from <= n && n <= r.to }
 
 // lsofEnd is an end of a connection that -i asks for.
 type lsofEnd struct {
-	family int // 0: both
+	arg    string // what -i was given
+	family int    // 0: both
 	proto  string
 	addr   netip.Addr // invalid: any
 	ports  lsofRange  // from -1: any
@@ -66,9 +74,10 @@ var lsofStates = []string{"ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "F
 
 // selection works out what the options select.
 func (o *lsofOptions) selection(ctx context.Context, names *Names) (*lsofSelection, error) {
-	s := &lsofSelection{states: map[string]bool{}, pids: map[int64]bool{}, notPids: map[int64]bool{}, uids: map[int64]bool{}, notUids: map[int64]bool{}}
+	s := &lsofSelection{states: map[string]bool{}, pids: map[int64]bool{}, notPids: map[int64]bool{}, uids: map[int64]bool{}, notUids: map[int64]bool{}, userNames: map[int64]string{}}
 	for _, text := range o.network {
 		text = strings.TrimPrefix(text, lsofNothing)
+		typed := text
 		if s.families != 0 && text != "" && text[0] != '4' && text[0] != '6' {
 			text = strconv.Itoa(s.families) + text // as after an -i4 or -i6
 		}
@@ -77,7 +86,10 @@ func (o *lsofOptions) selection(ctx context.Context, names *Names) (*lsofSelecti
 		case err != nil:
 			return nil, err
 		case ends != nil:
-			s.addresses = append(s.addresses, ends...)
+			for _, end := range ends {
+				end.arg = typed
+				s.addresses = append(s.addresses, end)
+			}
 			s.asked |= lsofAddress
 		case s.asked&lsofNetwork == 0 || s.families == 0 || family == 0:
 			s.families = family
@@ -150,6 +162,9 @@ func (s *lsofSelection) addProcesses(o *lsofOptions, names *Names) error {
 			default:
 				s.uids[uid] = true
 				s.asked |= lsofUser
+				if _, err := strconv.Atoi(name); err != nil {
+					s.userNames[uid] = name
+				}
 			}
 		}
 	}
@@ -166,6 +181,7 @@ func (s *lsofSelection) addProcesses(o *lsofOptions, names *Names) error {
 			if !ok || strings.Trim(flags, "bix") != "" {
 				return usagef("lsof -c %s: a regular expression is /REGEXP/, and may end in i, b or x", text)
 			}
+			expression := pattern
 			if strings.Contains(flags, "i") {
 				pattern = "(?i)" + pattern
 			}
@@ -173,9 +189,9 @@ func (s *lsofSelection) addProcesses(o *lsofOptions, names *Names) error {
 			if err != nil {
 				return usagef("lsof -c %s: %v", text, err)
 			}
-			s.patterns = append(s.patterns, r)
+			s.patterns = append(s.patterns, lsofPattern{r, expression})
 			s.asked |= lsofCommand
-		case name == "" || name == lsofNothing || len(name) > 15:
+		case name == "" || name == lsofNothing || len(name) > lsofLongestName:
 			return usagef("lsof -c takes the begin of a program's name, of 15 bytes at most, and not %q", text)
 		case not:
 			s.notName = append(s.notName, name)
@@ -295,46 +311,68 @@ func lsofAddresses(ctx context.Context, names *Names, text string) (family int, 
 	return family, ends, nil
 }
 
-// lsofPorts reads a list of ports: numbers, ranges and names of services, parted by commas.
+// lsofPorts reads a list of ports: numbers, names of services and ranges of them, parted by commas.
 func lsofPorts(names *Names, text, list, proto string) (ports []lsofRange, err error) {
 	for word := range strings.SplitSeq(strings.TrimSuffix(list, ","), ",") {
 		if word == "" {
 			return nil, usagef("lsof -i %s: a port is missing", text)
 		}
-		if word[0] >= '0' && word[0] <= '9' {
-			r, err := rangeOf(word)
-			if err != nil || r.to > 65535 {
-				return nil, usagef("lsof -i %s: %q is no port and no range of ports, such as 443 or 1-1024", text, word)
+		port, err := lsofPort(names, text, word, proto)
+		r := lsofRange{port, port}
+		for i := range word { // a name may have a dash in it
+			if err == nil {
+				break
 			}
-			ports = append(ports, r)
-			continue
+			if word[i] == '-' {
+				from, errFrom := lsofPort(names, text, word[:i], proto)
+				to, errTo := lsofPort(names, text, word[i+1:], proto)
+				if errFrom == nil && errTo == nil && from <= to {
+					r, err = lsofRange{from, to}, nil
+				}
+			}
 		}
-		tcp, isTCP := names.Service(word, "tcp")
-		udp, isUDP := names.Service(word, "udp")
-		switch {
-		case proto == "TCP" && isTCP, proto == "" && isTCP && (!isUDP || tcp == udp):
-			ports = append(ports, lsofRange{tcp, tcp})
-		case proto == "UDP" && isUDP, proto == "" && isUDP && !isTCP:
-			ports = append(ports, lsofRange{udp, udp})
-		case proto == "" && isTCP:
-			return nil, usagef("lsof -i %s: %s is port %d of TCP and %d of UDP: name the protocol", text, word, tcp, udp)
-		default:
-			return nil, usagef("lsof -i %s: no service %q in /etc/services of this machine", text, word)
+		if err != nil {
+			return nil, err
 		}
+		ports = append(ports, r)
 	}
 	return ports, nil
+}
+
+// lsofPort reads a number or the name of a service.
+func lsofPort(names *Names, text, word, proto string) (int64, error) {
+	if word == "" || word[0] >= '0' && word[0] <= '9' {
+		port, err := strconv.ParseUint(word, 10, 16)
+		if err != nil {
+			return 0, usagef("lsof -i %s: %q is no port and no range of ports, such as 443 or 1-1024", text, word)
+		}
+		return int64(port), nil
+	}
+	tcp, isTCP := names.Service(word, "tcp")
+	udp, isUDP := names.Service(word, "udp")
+	switch {
+	case proto == "TCP" && isTCP, proto == "" && isTCP && (!isUDP || tcp == udp):
+		return tcp, nil
+	case proto == "UDP" && isUDP, proto == "" && isUDP && !isTCP:
+		return udp, nil
+	case proto == "" && isTCP:
+		return 0, usagef("lsof -i %s: %s is port %d of TCP and %d of UDP: name the protocol", text, word, tcp, udp)
+	}
+	return 0, usagef("lsof -i %s: no service %q in /etc/services of this machine", text, word)
 }
 
 // selects applies lsof's rule: what meets any of what is asked, or with -a what meets all of it.
 func (s *lsofSelection) selects(f *lsofFile, and bool) bool {
 	met := s.met(f)
+	if s.asked == 0 {
+		return met&lsofExcluded == 0
+	}
 	return met&lsofExcluded == 0 && (and && met&s.asked == s.asked || !and && met&s.asked != 0)
 }
 
 func (s *lsofSelection) met(f *lsofFile) (met lsofSelect) {
-	begins := func(name string) bool { return strings.HasPrefix(f.Comm, name) }
 	holds := func(r lsofRange) bool { return r.has(f.FD) }
-	if s.notPids[f.PID] || s.notUids[f.process.UID] || slices.ContainsFunc(s.notName, begins) || slices.ContainsFunc(s.notFds, holds) {
+	if s.notPids[f.PID] || s.notUids[f.process.UID] || s.excludes(f.process.Comm) || slices.ContainsFunc(s.notFds, holds) {
 		return lsofExcluded
 	}
 	for _, is := range []struct {
@@ -343,7 +381,7 @@ func (s *lsofSelection) met(f *lsofFile) (met lsofSelect) {
 	}{
 		{lsofPID, s.pids[f.PID]}, {lsofUser, s.uids[f.process.UID]},
 		{lsofFD, slices.ContainsFunc(s.fds, holds)}, {lsofUnix, f.lsofSocket.Proto == "unix"},
-		{lsofCommand, slices.ContainsFunc(s.names, begins) || slices.ContainsFunc(s.patterns, func(r *regexp.Regexp) bool { return r.MatchString(f.Comm) })},
+		{lsofCommand, s.command(f.process.Comm) != ""},
 	} {
 		if is.so {
 			met |= is.what
@@ -352,19 +390,58 @@ func (s *lsofSelection) met(f *lsofFile) (met lsofSelect) {
 	if !f.listed {
 		return met
 	}
-	// A state is one of TCP, and yet lsof looks at the number that UDP has for its own as well: 1 for connected, 7 else.
-	if shown, named := s.states[f.State]; named && !shown || !named && s.someStates {
+	if !s.showsState(f) {
 		return lsofExcluded
 	}
 	if s.asked&lsofNetwork != 0 && (s.families == 0 || int64(s.families) == f.Family) {
 		met |= lsofNetwork
 	}
-	proto := strings.ToUpper(f.lsofSocket.Proto)
-	if slices.ContainsFunc(s.addresses, func(e lsofEnd) bool {
-		return e.matches(proto, f.LocalAddr, f.LocalPort) ||
-			(f.RemotePort != 0 || !unspecified(f.RemoteAddr)) && e.matches(proto, f.RemoteAddr, f.RemotePort)
-	}) {
+	if len(s.addressesOf(f)) > 0 {
 		met |= lsofAddress
 	}
 	return met
+}
+
+// showsState tells whether -s leaves a file in. A state is one of TCP, and yet lsof looks at the number that UDP has for its own as well: 1 for connected,
+// 7 else.
+func (s *lsofSelection) showsState(f *lsofFile) bool {
+	shown, named := s.states[f.State]
+	return shown || !named && !s.someStates
+}
+
+// addressesOf are what -i asks for that the ends of a file meet: of each end the last that was typed.
+func (s *lsofSelection) addressesOf(f *lsofFile) (met []*lsofEnd) {
+	proto := strings.ToUpper(f.lsofSocket.Proto)
+	end := func(addr string, port int64) {
+		for i := range s.addresses {
+			if e := &s.addresses[len(s.addresses)-1-i]; e.matches(proto, addr, port) {
+				met = append(met, e)
+				return
+			}
+		}
+	}
+	end(f.LocalAddr, f.LocalPort)
+	if f.RemotePort != 0 || !unspecified(f.RemoteAddr) {
+		end(f.RemoteAddr, f.RemotePort)
+	}
+	return met
+}
+
+// command is what -c asks for that a program meets: the last name that was typed, or the first expression; "" for none.
+func (s *lsofSelection) command(comm string) string {
+	for _, name := range slices.Backward(s.names) {
+		if strings.HasPrefix(comm, name) {
+			return name
+		}
+	}
+	for _, pattern := range s.patterns {
+		if pattern.MatchString(comm) {
+			return pattern.text
+		}
+	}
+	return ""
+}
+
+func (s *lsofSelection) excludes(comm string) bool {
+	return slices.ContainsFunc(s.notName, func(name string) bool { return strings.HasPrefix(comm, name) })
 }

@@ -19,6 +19,7 @@ type Moment struct {
 	Time  time.Time // of the sample
 	NetNS int64     // its inode number; 0: the recording tells none apart
 	Names *Names
+	Notes []string // what a tool has to say besides the text, a sentence each
 
 	recording *query.Recording
 }
@@ -55,6 +56,8 @@ func At(ctx context.Context, r *query.Recording, o Options) (*Moment, error) {
 	}
 	return m, nil
 }
+
+func (m *Moment) note(sentence string) { m.Notes = append(m.Notes, sentence) }
 
 // row reads the one row of a statement.
 func (m *Moment) row(ctx context.Context, statement string, into ...any) error {
@@ -117,4 +120,17 @@ func rowsOf[T any](ctx context.Context, m *Moment, statement string, args ...any
 // flagsOf visits the words of a column of flags, such as UP,BROADCAST.
 func flagsOf(flags string) iter.Seq[string] {
 	return strings.SplitSeq(flags, ",")
+}
+
+// settingsOfLinks are the sysctls of IP that interfaces have, by their names.
+func settingsOfLinks(ctx context.Context, m *Moment) (map[string]string, error) {
+	rows, err := here[struct {
+		Name  string `col:"name"`
+		Value string `col:"value"`
+	}](ctx, m, "settings", "AND name LIKE 'net.ipv_.conf.%'")
+	values := map[string]string{}
+	for _, r := range rows {
+		values[r.Name] = r.Value
+	}
+	return values, err
 }

@@ -1,7 +1,7 @@
 package tools
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"iter"
 	"net"
@@ -33,26 +33,20 @@ func (n *Names) read() {
 	n.files.Do(func() {
 		n.hosts, n.networks, n.services = map[string]string{}, map[string]string{}, map[string]string{}
 		n.protocols, n.users = map[string]string{}, map[string]string{}
-		each := func(path string, of map[string]string, key, name int, parts func(string) []string) {
-			f, err := os.Open(path)
-			if err != nil {
-				return // a machine without such a file has no such names
-			}
-			defer f.Close()
-			for lines := bufio.NewScanner(f); lines.Scan(); {
-				line, _, _ := strings.Cut(lines.Text(), "#")
-				if words := parts(line); len(words) > max(key, name) {
+		each := func(path string, of map[string]string, key, name int) {
+			for words := range wordsOf(path) {
+				if len(words) > max(key, name) {
 					if _, is := of[words[key]]; !is {
 						of[words[key]] = words[name]
 					}
 				}
 			}
 		}
-		each("/etc/hosts", n.hosts, 0, 1, strings.Fields)
-		each("/etc/networks", n.networks, 1, 0, strings.Fields)
-		each("/etc/services", n.services, 1, 0, strings.Fields)
-		each("/etc/protocols", n.protocols, 1, 0, strings.Fields)
-		each("/etc/passwd", n.users, 2, 0, func(line string) []string { return strings.Split(line, ":") })
+		each("/etc/hosts", n.hosts, 0, 1)
+		each("/etc/networks", n.networks, 1, 0)
+		each("/etc/services", n.services, 1, 0)
+		each("/etc/protocols", n.protocols, 1, 0)
+		each("/etc/passwd", n.users, 2, 0)
 	})
 }
 
@@ -81,43 +75,27 @@ func (n *Names) Host(ctx context.Context, addr string) string {
 // Network is the name of a network, or its address.
 func (n *Names) Network(ctx context.Context, addr string) string {
 	n.read()
-	if name, ok := n.networks[addr]; ok {
-		return name
-	}
-	if name, ok := n.networks[strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(addr, ".0"), ".0"), ".0")]; ok {
-		return name
-	}
-	return addr
+	short := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(addr, ".0"), ".0"), ".0")
+	return cmp.Or(n.networks[addr], n.networks[short], addr)
 }
 
 // Port is the name of a port of tcp or udp, or its number.
 func (n *Names) Port(port int64, proto string) string {
 	n.read()
 	number := strconv.FormatInt(port, 10)
-	if name, ok := n.services[number+"/"+proto]; ok {
-		return name
-	}
-	return number
+	return cmp.Or(n.services[number+"/"+proto], number)
 }
 
 // Protocol is the name of a protocol of IP, or its number.
-func (n *Names) Protocol(protocol int64) string {
-	n.read()
-	number := strconv.FormatInt(protocol, 10)
-	if name, ok := n.protocols[number]; ok {
-		return name
-	}
-	return number
-}
+func (n *Names) Protocol(protocol int64) string { return n.ofNumber(protocol, &n.protocols) }
 
 // User is the name of a user, or the number.
-func (n *Names) User(uid int64) string {
+func (n *Names) User(uid int64) string { return n.ofNumber(uid, &n.users) }
+
+func (n *Names) ofNumber(number int64, names *map[string]string) string {
 	n.read()
-	number := strconv.FormatInt(uid, 10)
-	if name, ok := n.users[number]; ok {
-		return name
-	}
-	return number
+	text := strconv.FormatInt(number, 10)
+	return cmp.Or((*names)[text], text)
 }
 
 // UID is the number of a user, by the name or the number itself.
@@ -166,13 +144,17 @@ func (n *Names) Addrs(ctx context.Context, host string) (addrs []netip.Addr) {
 	return addrs
 }
 
-// wordsOf are the words of each line of a file, without comments. A file that cannot be read has none.
+// wordsOf are the words of each line of a file, without comments; in /etc/passwd they are parted by colons. A file that cannot be read has none.
 func wordsOf(path string) iter.Seq[[]string] {
 	return func(yield func([]string) bool) {
 		text, _ := os.ReadFile(path)
 		for line := range strings.Lines(string(text)) {
 			line, _, _ = strings.Cut(line, "#")
-			if words := strings.Fields(line); len(words) > 0 && !yield(words) {
+			words := strings.Fields(line)
+			if path == "/etc/passwd" {
+				words = strings.Split(strings.TrimSuffix(line, "\n"), ":")
+			}
+			if len(words) > 0 && !yield(words) {
 				return
 			}
 		}

@@ -14,13 +14,15 @@ import (
 
 // netstatOptions are those of netstat, as its manual page lists them.
 type netstatOptions struct {
-	route, interfaces, groups, statistic                         bool
-	tcp, udp, udplite, raw, unix, sctp                           bool
-	listening, all, wide, programs, timers                       bool
-	numeric, numericHosts, numericPorts, numericUsers, four, six bool
-	extend                                                       int
-	family                                                       string
-	since                                                        string
+	route, interfaces, groups, statistic, masquerade  bool
+	tcp, udp, udplite, raw, sctp                      bool
+	listening, all, wide, programs, timers            bool
+	numeric, numericHosts, numericPorts, numericUsers bool
+	symbolic, fib, cache                              bool
+	extend                                            int
+	families                                          []string
+	four, six, unix                                   bool // those of the families
+	dev, since                                        string
 }
 
 func netstat() Tool {
@@ -31,6 +33,8 @@ func netstat() Tool {
 			var o netstatOptions
 			f.BoolVarP(&o.route, "route", "r", false, "the routing table")
 			f.BoolVarP(&o.interfaces, "interfaces", "i", false, "a line for each interface")
+			f.StringVarP(&o.dev, "interface", "I", "", "the line of one `INTERFACE`, which net-tools 2.10 has no more")
+			f.BoolVarP(&o.masquerade, "masquerade", "M", false, "connections whose source address is translated, where conntrack was recorded")
 			f.BoolVarP(&o.groups, "groups", "g", false, "multicast groups")
 			f.BoolVarP(&o.statistic, "statistics", "s", false, "counters of IP, ICMP, TCP and UDP")
 			f.StringVar(&o.since, "since", "", "with -s: what they grew by since that `TIME`, not since boot; - where that is not known")
@@ -39,77 +43,86 @@ func netstat() Tool {
 			f.BoolVarP(&o.udp, "udp", "u", false, "sockets of UDP")
 			f.BoolVarP(&o.udplite, "udplite", "U", false, "sockets of UDP-Lite")
 			f.BoolVarP(&o.raw, "raw", "w", false, "raw sockets")
-			f.BoolVarP(&o.unix, "unix", "x", false, "unix sockets")
+			f.BoolFuncP("unix", "x", "unix sockets", func(string) error { o.families = append(o.families, "unix"); return nil })
 			f.BoolVarP(&o.listening, "listening", "l", false, "only those that listen")
 			f.BoolVarP(&o.all, "all", "a", false, "those that listen and those that do not")
 			f.BoolVarP(&o.numeric, "numeric", "n", false, "no names")
 			f.BoolVar(&o.numericHosts, "numeric-hosts", false, "no names of hosts")
 			f.BoolVar(&o.numericPorts, "numeric-ports", false, "no names of ports")
 			f.BoolVar(&o.numericUsers, "numeric-users", false, "no names of users")
-			f.BoolVarP(new(bool), "symbolic", "N", false, "names of the hardware, which it prints anyway")
+			f.BoolVarP(&o.symbolic, "symbolic", "N", false, "names of the hardware, which is nothing here; with -r as -n")
 			f.BoolVarP(&o.wide, "wide", "W", false, "whole addresses")
 			f.CountVarP(&o.extend, "extend", "e", "more columns; twice the most")
 			f.BoolVarP(&o.programs, "programs", "p", false, "the process of each socket")
 			f.BoolVarP(&o.timers, "timers", "o", false, "the timer of each socket")
 			f.BoolP("continuous", "c", false, "again and again: each sample from --from to --to")
 			f.BoolVarP(new(bool), "verbose", "v", false, "tell of what the kernel does not have, which changes nothing here")
-			f.BoolVarP(&o.four, "inet", "4", false, "IPv4")
-			f.BoolVarP(&o.six, "inet6", "6", false, "IPv6")
-			f.StringVarP(&o.family, "protocol", "A", "", "a `FAMILY`: inet, inet6 or unix, parted by commas")
-			f.BoolVarP(new(bool), "fib", "F", false, "with -r: the forwarding table, which it prints anyway")
+			familyFlags(f, &o.families, "protocol")
+			f.BoolVarP(&o.fib, "fib", "F", false, "with -r: the forwarding table; it is printed without this as well")
+			f.BoolVarP(&o.cache, "cache", "C", false, "with -r: the routing cache, which Linux no longer has since 3.6")
 			return func(ctx context.Context, m *Moment, words []string, w io.Writer) error {
 				return o.print(ctx, m, words, w)
 			}
 		},
 		instead: map[string]string{
-			"-2": "Bluetooth is not recorded", "--l2cap": "Bluetooth is not recorded", "-f": "Bluetooth is not recorded", "--rfcomm": "Bluetooth is not recorded",
-			"-Z": "security contexts are not recorded", "--context": "security contexts are not recorded",
-			"-C": "Linux has no routing cache since 3.6; SELECT * FROM route_exceptions has what it learnt of paths", "--cache": "Linux has no routing cache since 3.6; SELECT * FROM route_exceptions has what it learnt of paths",
+			"-2": noBluetooth, "--l2cap": noBluetooth, "-f": noBluetooth, "--rfcomm": noBluetooth, "--bluetooth": noBluetooth,
+			"-Z": noContexts, "--context": noContexts, "-V": "netsql version", "--version": "netsql version",
+			"--ax25": otherFamily, "--ipx": otherFamily, "--netrom": otherFamily, "--ddp": otherFamily, "--appletalk": otherFamily, "--x25": otherFamily, "--rose": otherFamily,
 		},
 	}
 }
+
+const (
+	noBluetooth = "Bluetooth is not recorded"
+	noContexts  = "security contexts are not recorded"
+	otherFamily = "only the families inet, inet6 and unix are recorded"
+)
 
 func (o netstatOptions) print(ctx context.Context, m *Moment, words []string, w io.Writer) error {
 	if err := needless("netstat", words); err != nil {
 		return err
 	}
-	var families []string
-	for family := range strings.SplitSeq(o.family, ",") {
-		if family == "unix" || family == "local" {
-			o.unix = true
-			continue
-		}
-		families = append(families, family)
+	var err error
+	if o.families, err = familiesOf(o.families, "unix"); err != nil {
+		return err
 	}
-	if err := oneFamily(strings.Join(families, ","), &o.four, &o.six); err != nil {
-		return usagef("%v, and unix", err)
-	}
+	o.four, o.six, o.unix = slices.Contains(o.families, "inet"), slices.Contains(o.families, "inet6"), slices.Contains(o.families, "unix")
+	o.interfaces = o.interfaces || o.dev != ""
 	o.numericHosts = o.numericHosts || o.numeric
 	o.numericPorts = o.numericPorts || o.numeric
 	o.numericUsers = o.numericUsers || o.numeric
-	if o.since != "" && !o.statistic {
-		return usagef("--since goes with -s: netsql netstat -s --since 02:00 says what the counters grew by")
-	}
 	switch {
-	case o.statistic && (o.route || o.interfaces):
-		return usagef("netstat prints one table at a time: -r, -i or -s")
+	case o.since != "" && !o.statistic:
+		return usagef("--since goes with -s: netsql netstat -s --since 02:00 says what the counters grew by")
+	case b2i(o.statistic)+b2i(o.route)+b2i(o.interfaces)+b2i(o.masquerade) > 1:
+		return usagef("netstat prints one table at a time: -r, -i, -s or -M")
 	case o.statistic:
 		return o.statistics(ctx, m, w)
+	case o.masquerade:
+		return o.masqueradeTable(ctx, m, w)
+	case o.route && o.unix:
+		return usagef("netstat -r: unix sockets have no routes; -4 and -6 have")
 	case o.route:
-		table := routeTable{columns: []routeColumns{routeMetrics, routeMetric, routeAll}[min(o.extend, 2)], numeric: o.numericHosts}
-		return table.print(ctx, m, o.four || !o.six, o.six, w)
+		table := routeTable{columns: []routeColumns{routeMetrics, routeMetric, routeAll}[min(o.extend, 2)],
+			numeric: o.numericHosts, symbolic: o.symbolic, fib: o.fib, cache: o.cache}
+		return table.print(ctx, m, o.families, w)
 	case o.interfaces:
 		return o.interfaceTable(ctx, m, w)
-	case o.groups:
-		return o.groupTable(ctx, m, w)
 	}
-	internet := o.tcp || o.udp || o.udplite || o.raw || o.sctp
-	if !internet && (o.four || o.six) {
-		internet, o.tcp, o.udp, o.udplite, o.raw, o.sctp = true, true, true, true, true, true
-	}
-	all := !internet && !o.unix
+	return o.sockets(ctx, m, w)
+}
+
+// sockets prints those of the internet, the groups and those of unix that are asked for; without any, both kinds of sockets.
+func (o netstatOptions) sockets(ctx context.Context, m *Moment, w io.Writer) error {
+	internet := o.four || o.six || o.tcp || o.udp || o.udplite || o.raw || o.sctp
+	all := !internet && !o.unix && !o.groups
 	if internet || all {
 		if err := o.internet(ctx, m, w); err != nil {
+			return err
+		}
+	}
+	if o.groups {
+		if err := o.groupTable(ctx, m, w); err != nil {
 			return err
 		}
 	}
@@ -264,22 +277,26 @@ func (o netstatOptions) end(ctx context.Context, m *Moment, family int64, addr s
 			addr = m.Names.Host(ctx, addr)
 		}
 	}
-	number := "*"
-	switch {
-	case port == 0:
-	case service == "raw" && !o.numericPorts:
-		number = m.Names.Protocol(port)
-	case o.numericPorts:
-		number = strconv.FormatInt(port, 10)
-	default:
-		number = m.Names.Port(port, service)
-	}
+	number := o.port(m, port, service)
 	const most = 22
 	if !o.wide && len(addr)+len(number) > most {
 		number = number[:min(len(number), most-4)]
 		addr = addr[:min(len(addr), most-len(number))]
 	}
 	return addr + ":" + number
+}
+
+// port is a port, or the protocol of a raw socket.
+func (o netstatOptions) port(m *Moment, port int64, service string) string {
+	switch {
+	case port == 0:
+		return "*"
+	case o.numericPorts:
+		return strconv.FormatInt(port, 10)
+	case service == "raw":
+		return m.Names.Protocol(port)
+	}
+	return m.Names.Port(port, service)
 }
 
 // program is the process, by its number and the first word of its command line. Who closed a socket holds it no longer.
@@ -362,50 +379,6 @@ func (o netstatOptions) unixSockets(ctx context.Context, m *Moment, w io.Writer)
 			fmt.Fprintf(w, "%-20s ", program)
 		}
 		fmt.Fprintln(w, r.Path)
-	}
-	return nil
-}
-
-// interfaceTable prints a line for each interface that is up; -a those that are down as well, -e as ifconfig does.
-func (o netstatOptions) interfaceTable(ctx context.Context, m *Moment, w io.Writer) error {
-	interfaces, err := configured(ctx, m)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(w, "Kernel Interface table")
-	if o.extend == 0 {
-		fmt.Fprintln(w, "Iface             MTU    RX-OK RX-ERR RX-DRP RX-OVR    TX-OK TX-ERR TX-DRP TX-OVR Flg")
-	}
-	for _, i := range interfaces {
-		switch {
-		case !o.all && !i.has("UP"):
-		case o.extend > 0:
-			i.block(w)
-		default:
-			i.line(w)
-		}
-	}
-	return nil
-}
-
-type groupRow struct {
-	Dev   string `col:"dev"`
-	Users int64  `col:"users"`
-	Addr  string `col:"addr"`
-}
-
-func (o netstatOptions) groupTable(ctx context.Context, m *Moment, w io.Writer) error {
-	rows, err := here[groupRow](ctx, m, "multicast_groups", "AND family IN (4, 6) ORDER BY family, ifindex")
-	if err != nil {
-		return err
-	}
-	fmt.Fprint(w, "IPv6/IPv4 Group Memberships\nInterface       RefCnt Group\n--------------- ------ ---------------------\n")
-	for _, r := range rows {
-		addr := r.Addr
-		if !o.numericHosts {
-			addr = m.Names.Host(ctx, addr)
-		}
-		fmt.Fprintf(w, "%-15s %-6d %s\n", r.Dev, r.Users, addr)
 	}
 	return nil
 }

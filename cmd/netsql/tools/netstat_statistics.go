@@ -226,11 +226,7 @@ func sampleAt(ctx context.Context, m *Moment, words string) (float64, error) {
 
 // statistics prints counters as netstat -s does; since: what they grew by from there on.
 func (o netstatOptions) statistics(ctx context.Context, m *Moment, w io.Writer) error {
-	families := 0
-	for _, family := range []bool{o.four, o.six, o.unix} {
-		families += b2i(family)
-	}
-	if o.unix || families > 1 {
+	if o.unix || len(o.families) > 1 {
 		return usagef("netstat -s has statistics of one family at a time: -4 or -6")
 	}
 	var rows []countedRow

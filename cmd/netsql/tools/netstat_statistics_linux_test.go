@@ -19,7 +19,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"netsql/query"
 	"netsql/recorder"
 	"netsql/recorder/kerneltest"
 )
@@ -231,42 +230,38 @@ func (p *population) wrongPackets(addr string, family int) {
 var statisticsLines = []string{"-s", "-st", "-su", "-sw", "-stu", "-stw", "-suw", "-sU", "-sS", "-s4", "-s6", "-s6t", "-s6u", "-s6w", "-s -A inet6", "-s -A inet", "-san", "-s --udp -p", "-sg"}
 
 func TestStatisticsAreTheRealOnes(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p := populate(t, seed)
-			p.traffic()
-			undisturbed(p, func(r *query.Recording) (failed []string) {
-				for _, line := range statisticsLines {
-					words := strings.Fields(line)
-					want, got := kerneltest.Command(t, "netstat", words...), printed(t, r, "netstat", words...)
-					if want != got { // the order of the lines too
-						failed = append(failed, fmt.Sprintf("netstat %s differs (- the real one, + netsql):\n%s\n%s", line,
-							differing(strings.Split(want, "\n"), strings.Split(got, "\n")), cmp.Diff(want, got)))
-					}
-				}
-				return failed
-			})
-			counted := 0
-			for line := range strings.Lines(kerneltest.Command(t, "nstat", "-as")) {
-				counted += b2i(!strings.HasPrefix(line, "#"))
-			}
-			if counted < 90 {
-				t.Errorf("only %d counters are not 0", counted)
-			}
-		})
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := populate(t, seed)
+		p.traffic()
+		undisturbed(p, comparison{tool: "netstat", whole: theText, lines: append(slices.Clone(statisticsLines), p.lines(20, func() string {
+			return "-s" + p.options(5, "t tcp", "u udp", "w raw", "U udplite", "S sctp", "n numeric", "a all", "e extend", "p programs", "o timers", "W wide", "N symbolic", "v verbose", "l listening",
+				"g groups", "C cache", "F fib", []string{"4 inet", "6 inet6", "6 inet6"}[p.rand.IntN(3)])
+		})...)})
+		counted := 0
+		for line := range strings.Lines(kerneltest.Command(t, "nstat", "-as")) {
+			counted += b2i(!strings.HasPrefix(line, "#"))
+		}
+		if counted < 90 {
+			t.Errorf("only %d counters are not 0", counted)
+		}
+	})
+}
+
+// theText is a text with the order of its lines, and JSON in one form.
+func theText(t *testing.T, text string) string {
+	if strings.HasPrefix(text, "{") {
+		return normalJSON(t, text)
 	}
+	return text
 }
 
 // undisturbed compares where no counter moved in the meantime: the kernel has timers of its own.
-func undisturbed(p *population, compare func(r *query.Recording) (failed []string)) {
+func undisturbed(p *population, c comparison) {
 	p.t.Helper()
 	for try := range 6 {
 		p.steady()
 		before := counterFiles(p.t)
-		failed := compare(recorded(p.t))
+		failed := c.on(p.t, recorded(p.t))
 		if counterFiles(p.t) != before && try < 5 {
 			continue
 		}
@@ -278,28 +273,18 @@ func undisturbed(p *population, compare func(r *query.Recording) (failed []strin
 }
 
 func TestNstatIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := populate(t, seed)
+		p.traffic()
+		patterns := []string{"Tcp*", "UDP*", "icmp6?n*", "*[fF]ail*", "IpIn[!R]*", "nothing", "*", "Ip6*", "[A-T]cp*s", "*octets", "TcpActiveOpens", "??Ext*", "*[!a-m]", "Icmp*Type*"}
+		undisturbed(p, comparison{tool: "nstat", whole: theText, lines: append([]string{"-azs", "-as", "-az -s Tcp* UDP*", "-asj", "-azjsp", "-asj nothing"}, p.lines(20, func() string {
+			line := "-as" + p.options(4, "z zeros", "j json", "p pretty", "z zero", "a ignore", "s noupdate")
+			for range p.rand.IntN(4) {
+				line += " " + patterns[p.rand.IntN(len(patterns))]
 			}
-			p := populate(t, seed)
-			p.traffic()
-			undisturbed(p, func(r *query.Recording) (failed []string) {
-				for _, line := range []string{"-azs", "-as", "-az -s Tcp* UDP*", "-as icmp6?n*", "-asz *[fF]ail*", "-as IpIn[!R]*", "-as nothing", "-asj", "-azjsp", "-asj nothing"} {
-					words := strings.Fields(line)
-					want, got := kerneltest.Command(t, "nstat", words...), printed(t, r, "nstat", words...)
-					if strings.Contains(line, "j") {
-						want, got = normalJSON(t, want), normalJSON(t, got)
-					}
-					if want != got {
-						failed = append(failed, fmt.Sprintf("nstat %s differs (- the real one, + netsql):\n%s", line, cmp.Diff(want, got)))
-					}
-				}
-				return failed
-			})
-		})
-	}
+			return line
+		})...)})
+	})
 }
 
 func normalJSON(t *testing.T, text string) string {
@@ -314,79 +299,62 @@ func normalJSON(t *testing.T, text string) string {
 
 // The history file of nstat has what the sample before has in ours.
 func TestGrowthIsThatOfNstat(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := populate(t, seed)
+		p.sockets([]string{"127.0.0.1"}, []string{"::1"})
+		dir := t.TempDir()
+		path, history := filepath.Join(dir, "two.db"), filepath.Join(dir, "history")
+		nstat := func(words ...string) string {
+			return kerneltest.Command(t, "env", append([]string{"NSTAT_HISTORY=" + history, "nstat"}, words...)...)
+		}
+		sample := func() { record(t, recorder.Config{Path: path}) }
+		p.steady()
+		before := counterFiles(t)
+		sample()
+		nstat("-n")
+		if counterFiles(t) != before {
+			t.Skip("a counter moved between the history of nstat and the sample")
+		}
+		p.traffic()
+		p.steady()
+		before = counterFiles(t)
+		sample()
+		r := opened(t, path)
+		for _, line := range []string{"-s", "-sz", "-sz Tcp*", "-sj"} {
+			words := strings.Fields(line)
+			want, got := nstat(words...), printed(t, r, "nstat", words...)
+			if strings.Contains(line, "j") {
+				want, got = normalJSON(t, want), normalJSON(t, got)
+			} else {
+				want, got = withoutRates(want), withoutRates(got)
 			}
-			p := populate(t, seed)
-			p.sockets([]string{"127.0.0.1"}, []string{"::1"})
-			dir := t.TempDir()
-			path, history := filepath.Join(dir, "two.db"), filepath.Join(dir, "history")
-			nstat := func(words ...string) string {
-				return kerneltest.Command(t, "env", append([]string{"NSTAT_HISTORY=" + history, "nstat"}, words...)...)
+			if want != got && counterFiles(t) == before {
+				t.Errorf("nstat %s differs (- the real one, + netsql):\n%s", line, cmp.Diff(want, got))
 			}
-			sample := func() {
-				own, err := recorder.ParseNetNS("self")
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := recorder.Run(t.Context(), recorder.Config{Path: path, Interval: time.Second, Once: true, Version: "test", Limits: recorder.DefaultLimits, NetNS: own}); err != nil {
-					t.Fatal(err)
-				}
+		}
+		// netstat -s --since prints the same growth in its sentences: it is that of nstat, put into the files that the real one reads.
+		var first float64
+		rows, err := r.Query(t.Context(), "SELECT min(ts) FROM samples")
+		if err != nil || !rows.Next() || rows.Scan(&first) != nil {
+			t.Fatal(err)
+		}
+		rows.Close()
+		grew := map[string]string{}
+		for line := range strings.Lines(nstat("-sz")) {
+			if words := strings.Fields(line); len(words) == 3 {
+				grew[words[0]] = words[1]
 			}
-			p.steady()
-			before := counterFiles(t)
-			sample()
-			nstat("-n")
-			if counterFiles(t) != before {
-				t.Skip("a counter moved between the history of nstat and the sample")
+		}
+		fake := filepath.Join(dir, "proc")
+		asIfCounted(t, fake, grew)
+		for _, line := range []string{"-s", "-s6", "-st"} {
+			want := netstatOf(t, fake, line)
+			got := printed(t, r, "netstat", line, "--since", time.UnixMicro(int64(first*1e6)+1).Format("2006-01-02 15:04:05.999999"))
+			if want != got && counterFiles(t) == before {
+				t.Errorf("netstat %s --since differs (- the real one, + netsql):\n%s", line, cmp.Diff(want, got))
 			}
-			p.traffic()
-			p.steady()
-			before = counterFiles(t)
-			sample()
-			r, err := query.Open(t.Context(), path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer r.Close()
-			for _, line := range []string{"-s", "-sz", "-sz Tcp*", "-sj"} {
-				words := strings.Fields(line)
-				want, got := nstat(words...), printed(t, r, "nstat", words...)
-				if strings.Contains(line, "j") {
-					want, got = normalJSON(t, want), normalJSON(t, got)
-				} else {
-					want, got = withoutRates(want), withoutRates(got)
-				}
-				if want != got && counterFiles(t) == before {
-					t.Errorf("nstat %s differs (- the real one, + netsql):\n%s", line, cmp.Diff(want, got))
-				}
-			}
-			// netstat -s --since prints the same growth in its sentences: it is that of nstat, put into the files that the real one reads.
-			var first float64
-			rows, err := r.Query(t.Context(), "SELECT min(ts) FROM samples")
-			if err != nil || !rows.Next() || rows.Scan(&first) != nil {
-				t.Fatal(err)
-			}
-			rows.Close()
-			grew := map[string]string{}
-			for line := range strings.Lines(nstat("-sz")) {
-				if words := strings.Fields(line); len(words) == 3 {
-					grew[words[0]] = words[1]
-				}
-			}
-			fake := filepath.Join(dir, "proc")
-			asIfCounted(t, fake, grew)
-			for _, line := range []string{"-s", "-s6", "-st"} {
-				want := netstatOf(t, fake, line)
-				got := printed(t, r, "netstat", line, "--since", time.UnixMicro(int64(first*1e6)+1).Format("2006-01-02 15:04:05.999999"))
-				if want != got && counterFiles(t) == before {
-					t.Errorf("netstat %s --since differs (- the real one, + netsql):\n%s", line, cmp.Diff(want, got))
-				}
-			}
-		})
-	}
+		}
+	})
 }
 
 // withoutRates cuts off the rates: nstat knows them as a daemon only.
@@ -494,10 +462,7 @@ func TestAllSentencesAreTheRealOnes(t *testing.T) {
 				t.Fatal(err)
 			}
 			flag := func(name string) bool { is, _ := c.Flags.GetBool(name); return is }
-			o.tcp, o.udp, o.raw, o.udplite, o.sctp, o.six = flag("tcp"), flag("udp"), flag("raw"), flag("udplite"), flag("sctp"), flag("inet6")
-			if family, _ := c.Flags.GetString("protocol"); family == "inet6" {
-				o.six = true
-			}
+			o.tcp, o.udp, o.raw, o.udplite, o.sctp, o.six = flag("tcp"), flag("udp"), flag("raw"), flag("udplite"), flag("sctp"), strings.Contains(line, "6")
 			o.printStatistics(rows, &got)
 			if want := netstatOf(t, dir, line); want != got.String() {
 				t.Fatalf("seed %d: netstat %s differs (- the real one, + netsql):\n%s", seed, line, differing(strings.Split(want, "\n"), strings.Split(got.String(), "\n")))
@@ -549,7 +514,7 @@ func TestStatisticsRefuse(t *testing.T) {
 	for line, want := range map[string]string{
 		"-s -x":           "netstat -s has statistics of one family at a time: -4 or -6",
 		"-s46":            "netstat -s has statistics of one family at a time: -4 or -6",
-		"-s -r":           "netstat prints one table at a time: -r, -i or -s",
+		"-s -r":           "netstat prints one table at a time: -r, -i, -s or -M",
 		"-t --since 2:00": "--since goes with -s: netsql netstat -s --since 02:00 says what the counters grew by",
 	} {
 		if got := refusal(t, "netstat", line); got != want {

@@ -2,6 +2,7 @@ package tools
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -25,34 +26,88 @@ type comparison struct {
 	lines []string // the options of one run each
 	// forget takes out of a line what moves between two reads, or what the kernel tells only the real tool; "" takes out the line. nil: nothing.
 	forget func(line string) string
+	// whole is the form in which the whole text is compared, with the order of its lines. nil: they are sorted.
+	whole func(t *testing.T, text string) string
 }
 
 // compare runs the real tool and ours on the same population of this namespace.
 func compare(t *testing.T, c comparison) {
 	t.Helper()
-	r := recorded(t)
-	for _, line := range c.lines {
-		words := strings.Fields(line)
-		want := ofRealTool(t, c.tool, words...)
-		got := printed(t, r, c.tool, words...)
-		a, b := c.linesOf(want), c.linesOf(got)
-		if !slices.Equal(a, b) {
-			t.Errorf("%s %s differs (- the real one, + netsql):\n%s", c.tool, line, differing(a, b))
-		}
+	for _, differs := range c.on(t, recorded(t)) {
+		t.Error(differs)
 	}
 }
 
+// on gives what differs on a recording. What the real tool refuses ours refuses as well.
+func (c comparison) on(t *testing.T, r *query.Recording) (differs []string) {
+	t.Helper()
+	refused := 0
+	for _, line := range c.lines {
+		words := strings.Fields(line)
+		text, err := ofRealTool(t, c.tool, words...)
+		if err != nil {
+			if refused++; refusedBy(t, r, c.tool, words) == "" {
+				differs = append(differs, fmt.Sprintf("%s %s is refused by the real one (%v), and not by netsql", c.tool, line, err))
+			}
+			continue
+		}
+		ours := printed(t, r, c.tool, words...)
+		a, b := c.linesOf(text), c.linesOf(ours)
+		if c.whole != nil {
+			a, b = strings.Split(c.whole(t, text), "\n"), strings.Split(c.whole(t, ours), "\n")
+		}
+		if !slices.Equal(a, b) {
+			differs = append(differs, fmt.Sprintf("%s %s differs (- the real one, + netsql):\n%s", c.tool, line, differing(a, b)))
+		}
+	}
+	if refused > len(c.lines)/2 {
+		differs = append(differs, fmt.Sprintf("%d of %d lines of %s are refused by the real one", refused, len(c.lines), c.tool))
+	}
+	return differs
+}
+
 // ofRealTool is what the real tool prints, without what it says on standard error.
-func ofRealTool(t *testing.T, tool string, words ...string) string {
+func ofRealTool(t *testing.T, tool string, words ...string) (string, error) {
 	t.Helper()
 	if _, err := exec.LookPath(tool); err != nil {
 		kerneltest.NeedKernel(t, tool+" is not installed")
 	}
 	out, err := exec.Command(tool, words...).Output()
-	if err != nil {
-		t.Fatalf("%s %q: %v", tool, words, err)
+	return string(out), err
+}
+
+// options are some of those that a tool has, each once, as fingers type them: letters together or apart, and long ones. Each is a letter and its word, such
+// as "t tcp"; "W" has no word and "-numeric-hosts" no letter.
+func (p *population) options(most int, of ...string) string {
+	var line strings.Builder
+	letters := false // the last word is one of letters
+	for i, n := 0, 1+p.rand.IntN(most); i < n; i++ {
+		chosen := p.rand.IntN(len(of) - i)
+		of[chosen], of[len(of)-1-i] = of[len(of)-1-i], of[chosen]
+		letter, long, _ := strings.Cut(of[len(of)-1-i], " ")
+		switch {
+		case strings.HasPrefix(letter, "-"):
+			line.WriteString(" -" + letter)
+			letters = false
+		case long != "" && p.rand.IntN(4) == 0:
+			line.WriteString(" --" + long)
+			letters = false
+		case letters && p.rand.IntN(3) > 0:
+			line.WriteString(letter)
+		default:
+			line.WriteString(" -" + letter)
+			letters = true
+		}
 	}
-	return string(out)
+	return line.String()
+}
+
+// lines are lines of options by chance.
+func (p *population) lines(n int, line func() string) (all []string) {
+	for range n {
+		all = append(all, line())
+	}
+	return all
 }
 
 func (c comparison) linesOf(text string) []string {
@@ -90,18 +145,19 @@ func differing(a, b []string) string {
 func recorded(t *testing.T) *query.Recording {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "now.db")
-	sample(t, path)
+	record(t, recorder.Config{Path: path})
 	return opened(t, path)
 }
 
-// sample adds a sample of this namespace to a recording, without what some sources would tell.
-func sample(t *testing.T, path string, without ...string) {
+// record takes one sample of this namespace.
+func record(t *testing.T, c recorder.Config) {
 	t.Helper()
 	own, err := recorder.ParseNetNS("self")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := recorder.Run(t.Context(), recorder.Config{Path: path, Interval: time.Second, Once: true, Version: "test", Limits: recorder.DefaultLimits, NetNS: own, Without: without}); err != nil {
+	c.Interval, c.Once, c.Version, c.Limits, c.NetNS = time.Second, true, "test", recorder.DefaultLimits, own
+	if err := recorder.Run(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -119,6 +175,16 @@ func opened(t *testing.T, path string) *query.Recording {
 // printed is what ours prints.
 func printed(t *testing.T, r *query.Recording, tool string, words ...string) string {
 	t.Helper()
+	text, err := run(t, r, tool, words)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		t.Fatalf("%s %q: %v", tool, words, err)
+	}
+	return text
+}
+
+// run is what ours prints and how it ends.
+func run(t *testing.T, r *query.Recording, tool string, words []string) (string, error) {
+	t.Helper()
 	found, ok := Named(tool)
 	if !ok {
 		t.Fatalf("no tool %s", tool)
@@ -126,17 +192,26 @@ func printed(t *testing.T, r *query.Recording, tool string, words ...string) str
 	c := found.Command()
 	rest, err := c.Parse(words)
 	if err != nil {
-		t.Fatalf("%s %q: %v", tool, words, err)
+		return "", err
 	}
 	m, err := At(t.Context(), r, c.Options)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	var out bytes.Buffer
-	if err := c.Print(t.Context(), m, rest, &out); err != nil {
-		t.Fatalf("%s %q: %v", tool, words, err)
+	err = c.Print(t.Context(), m, rest, &out)
+	return out.String(), err
+}
+
+// eachSeed is a test of many populations, each in a namespace of its own.
+func eachSeed(t *testing.T, test func(t *testing.T, seed uint64)) {
+	for seed := range seeds() {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			if kerneltest.InNamespace(t) {
+				test(t, seed)
+			}
+		})
 	}
-	return out.String()
 }
 
 // A population is what stands in a network namespace: links, routes and sockets, by a seed. It ends with the test.
@@ -144,6 +219,8 @@ type population struct {
 	t    *testing.T
 	rand *rand.Rand
 	fds  []int
+
+	advertised bool // a router has advertised itself
 }
 
 func populate(t *testing.T, seed uint64) *population {

@@ -17,49 +17,58 @@ func route() Tool {
 		Examples: []string{"netsql route -n --at 03:14", "netsql route -6 -n"},
 		define: func(f *pflag.FlagSet) printer {
 			var table routeTable
-			var six, four, cache bool
 			var more int
-			var family string
+			var families []string
 			f.BoolVarP(&table.numeric, "numeric", "n", false, "addresses, not names")
+			f.BoolVarP(&table.symbolic, "symbolic", "N", false, "names of the hardware, which does as -n")
 			f.CountVarP(&more, "extend", "e", "the columns of netstat -r; twice all columns")
-			f.BoolVarP(&four, "inet", "4", false, "IPv4")
-			f.BoolVarP(&six, "inet6", "6", false, "IPv6")
-			f.StringVarP(&family, "family", "A", "", "a `FAMILY`: inet or inet6")
-			f.BoolVarP(new(bool), "fib", "F", false, "the forwarding table, which it prints anyway")
-			f.BoolVarP(&cache, "cache", "C", false, "the routing cache, which Linux no longer has since 3.6")
+			familyFlags(f, &families, "family")
+			f.BoolVarP(&table.fib, "fib", "F", false, "the forwarding table; it is printed without this as well")
+			f.BoolVarP(&table.cache, "cache", "C", false, "the routing cache, which Linux no longer has since 3.6")
+			f.BoolVarP(new(bool), "verbose", "v", false, "tell more of errors, which changes nothing here")
 			return func(ctx context.Context, m *Moment, words []string, w io.Writer) error {
 				if len(words) > 0 {
 					return &UnknownOptionError{Tool: "route", Option: words[0], Instead: "a recording changes no routes; netsql route -n shows them, and SELECT * FROM route_changes when they changed"}
 				}
-				if err := oneFamily(family, &four, &six); err != nil {
+				asked, err := familiesOf(families)
+				if err != nil {
 					return err
 				}
 				table.columns = []routeColumns{routeMetric, routeMetrics, routeAll}[min(more, 2)]
-				if cache {
-					_, err := io.WriteString(w, "Kernel IP routing cache\nSource          Destination     Gateway         Flags Metric Ref    Use Iface\n")
-					return err
-				}
-				return table.print(ctx, m, four || !six, six, w)
+				return table.print(ctx, m, asked, w)
 			}
 		},
-		instead: map[string]string{"-v": "it says nothing more of routes", "--version": "netsql version"},
+		instead: map[string]string{"-V": "netsql version", "--version": "netsql version"},
 	}
 }
 
-// oneFamily reads the name of a family of addresses.
-func oneFamily(family string, four, six *bool) error {
-	for name := range strings.SplitSeq(family, ",") {
-		switch name {
-		case "":
-		case "inet", "ip", "ipv4":
-			*four = true
-		case "inet6", "ipv6":
-			*six = true
+// familyFlags declares the options that name families of addresses. Their order is kept: the tables of routes are printed in it.
+func familyFlags(f *pflag.FlagSet, families *[]string, long string) {
+	family := func(name string) func(string) error {
+		return func(string) error { *families = append(*families, name); return nil }
+	}
+	f.BoolFuncP("inet", "4", "IPv4", family("inet"))
+	f.BoolFunc("ip", "IPv4", family("inet"))
+	f.BoolFuncP("inet6", "6", "IPv6", family("inet6"))
+	f.FuncP(long, "A", "a `FAMILY`: inet or inet6, parted by commas", func(text string) error { *families = append(*families, text); return nil })
+}
+
+// familiesOf are the families that are named, each by one of its names.
+func familiesOf(named []string, more ...string) (families []string, err error) {
+	for name := range strings.SplitSeq(strings.Join(named, ","), ",") {
+		switch {
+		case name == "":
+		case slices.Contains([]string{"inet", "ip", "ipv4", "tcpip"}, name):
+			families = append(families, "inet")
+		case slices.Contains([]string{"inet6", "ip6", "ipv6"}, name):
+			families = append(families, "inet6")
+		case slices.Contains(more, name):
+			families = append(families, name)
 		default:
-			return usagef("-A %s: the families are inet and inet6", name)
+			return nil, usagef("-A %s: the families are %s", name, strings.Join(append([]string{"inet", "inet6"}, more...), ", "))
 		}
 	}
-	return nil
+	return families, nil
 }
 
 // routeColumns are the columns of a table of IPv4 routes besides where they lead.
@@ -71,10 +80,17 @@ const (
 	routeAll
 )
 
+// columnsOfRoutes are their headings.
+var columnsOfRoutes = [...]string{
+	"Flags   MSS Window  irtt Iface\n", "Flags Metric Ref    Use Iface\n", "Flags Metric Ref    Use Iface    MSS   Window irtt",
+}
+
 // A routeTable is how routes are printed, by route and netstat -r (net-tools, lib/inet_gr.c and inet6_gr.c).
 type routeTable struct {
-	columns routeColumns
-	numeric bool
+	columns    routeColumns
+	numeric    bool // no names of hosts
+	symbolic   bool // which does the same
+	fib, cache bool
 }
 
 type routeRow struct {
@@ -93,16 +109,40 @@ type routeRow struct {
 	Expires  bool   `col:"expires IS NOT NULL"`
 }
 
-func (t routeTable) print(ctx context.Context, m *Moment, four, six bool, w io.Writer) error {
-	if four {
-		if err := t.print4(ctx, m, w); err != nil {
-			return err
+func (t routeTable) print(ctx context.Context, m *Moment, families []string, w io.Writer) error {
+	if len(families) == 0 {
+		families = []string{"inet"}
+	}
+	t.fib = t.fib || !t.cache
+	t.numeric = t.numeric || t.symbolic
+	for _, family := range families {
+		print, six := t.print4, family == "inet6"
+		if six {
+			print = t.print6
+		}
+		if t.fib {
+			if err := print(ctx, m, w); err != nil {
+				return err
+			}
+		}
+		if t.cache {
+			t.printCache(six, w)
 		}
 	}
-	if six {
-		return t.print6(ctx, m, w)
-	}
 	return nil
+}
+
+// printCache prints the headings of the cache of routes. Linux has no other lines for it since 3.6.
+func (t routeTable) printCache(six bool, w io.Writer) {
+	if six {
+		fmt.Fprint(w, "Kernel IPv6 routing cache\n", columnsOfRoutes6)
+		return
+	}
+	columns := columnsOfRoutes[t.columns]
+	if t.columns == routeAll {
+		columns += "  TOS HHRef HHUptod     SpecDst\n"
+	}
+	fmt.Fprint(w, "Kernel IP routing cache\nSource          Destination     Gateway         ", columns)
 }
 
 // print4 prints the main table, of a route with several next hops the first, as /proc/net/route has it.
@@ -111,8 +151,11 @@ func (t routeTable) print4(ctx context.Context, m *Moment, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(w, "Kernel IP routing table\nDestination     Gateway         Genmask         ", []string{
-		"Flags   MSS Window  irtt Iface\n", "Flags Metric Ref    Use Iface\n", "Flags Metric Ref    Use Iface    MSS   Window irtt\n"}[t.columns])
+	columns := columnsOfRoutes[t.columns]
+	if t.columns == routeAll {
+		columns += "\n"
+	}
+	fmt.Fprint(w, "Kernel IP routing table\nDestination     Gateway         Genmask         ", columns)
 	for _, r := range rows {
 		dst, err := netip.ParsePrefix(r.Dst)
 		if err != nil {
@@ -149,11 +192,11 @@ func (t routeTable) print4(ctx context.Context, m *Moment, w io.Writer) error {
 		case t.columns == routeMetric && rejects:
 			fmt.Fprintf(w, "%-6d %-2s %7d %s\n", r.Metric, "-", 0, dev)
 		case t.columns == routeMetric:
-			fmt.Fprintf(w, "%-6d %-2d %7d %s\n", r.shownMetric(), 0, 0, dev)
+			fmt.Fprintf(w, "%-6d %-2d %7d %s\n", r.Metric, 0, 0, dev)
 		case rejects:
-			fmt.Fprintf(w, "%-6d %-3s %6d %-8.8s %-5s %-6s %s\n", r.Metric, "-", 0, dev, "-", "-", "-")
+			fmt.Fprintf(w, "%-6d %-3s %6d %-6.6s   %-5s %-6s %s\n", r.Metric, "-", 0, dev, "-", "-", "-")
 		default:
-			fmt.Fprintf(w, "%-6d %-3d %6d %-8.8s %-5d %-6d %d\n", r.shownMetric(), 0, 0, dev, r.mss(), r.Window, r.RTT)
+			fmt.Fprintf(w, "%-6d %-3d %6d %-6.6s   %-5d %-6d %d\n", r.Metric, 0, 0, dev, r.mss(), r.Window, r.RTT)
 		}
 	}
 	return nil
@@ -181,9 +224,6 @@ func (r *routeRow) mss() int64 {
 	return r.MSS + 40
 }
 
-// shownMetric is 0 of a route without an interface, whatever it has: the kernel prints no metric there.
-func (r *routeRow) shownMetric() int64 { return r.Metric }
-
 func mask4(bits int) string {
 	mask := uint32(0xffffffff) << (32 - bits)
 	if bits == 0 {
@@ -195,81 +235,13 @@ func mask4(bits int) string {
 // nameOf is the name of a destination: of a network, or of a host where the address is one.
 func (t routeTable) nameOf(ctx context.Context, m *Moment, dst netip.Prefix) string {
 	switch addr := dst.Addr().String(); {
-	case dst.Bits() == 0 || addr == "0.0.0.0":
+	case dst.Bits() == 0:
 		return "default"
+	case dst.Addr().IsUnspecified():
+		return addr
 	case dst.IsSingleIP():
 		return m.Names.Host(ctx, addr)
 	default:
 		return m.Names.Network(ctx, addr)
 	}
-}
-
-// print6 prints the tables main and local, as /proc/net/ipv6_route has them, but for the empty entries that the kernel keeps for itself. How many
-// use a route the kernel tells nobody but that file.
-func (t routeTable) print6(ctx context.Context, m *Moment, w io.Writer) error {
-	rows, err := here[routeRow](ctx, m, "routes", "AND family = 6")
-	if err != nil {
-		return err
-	}
-	fmt.Fprint(w, "Kernel IPv6 routing table\nDestination                    Next Hop                   Flag Met Ref  Use If\n")
-	for _, r := range rows {
-		for _, hop := range r.hops() {
-			rejects := slices.Contains([]string{"unreachable", "prohibit", "blackhole", "throw"}, r.Type)
-			flags := "U"
-			if rejects {
-				flags = "!"
-			}
-			if hop.Gateway != "" {
-				flags += "G"
-			}
-			if r.Protocol == "ra" && strings.HasSuffix(r.Dst, "/0") {
-				flags += "D"
-			}
-			if r.Protocol == "ra" || r.Protocol == "kernel" && r.Expires {
-				flags += "A"
-			}
-			if r.Expires {
-				flags += "e"
-			}
-			if rejects || r.Type == "local" || r.Type == "anycast" {
-				flags += "n"
-			}
-			dst, gateway := r.Dst, "::"
-			if hop.Gateway != "" {
-				gateway = hop.Gateway
-			}
-			if !t.numeric {
-				dst, gateway = t.names6(ctx, m, dst), t.names6(ctx, m, gateway)
-			}
-			fmt.Fprintf(w, "%-30s %-26s %-4s %-3d %-3s %4s %s\n", dst, gateway, flags, r.Metric, "-", "-", hop.Dev)
-		}
-	}
-	return nil
-}
-
-// hops are the routes of a route with several next hops, one for each.
-func (r routeRow) hops() []routeRow {
-	if r.NextHops == "" {
-		return []routeRow{r}
-	}
-	var all []routeRow
-	for hop := range strings.SplitSeq(r.NextHops, ";") {
-		one := r
-		one.NextHops, one.Gateway = hop, ""
-		one.firstHop()
-		all = append(all, one)
-	}
-	return all
-}
-
-func (t routeTable) names6(ctx context.Context, m *Moment, text string) string {
-	addr, bits, _ := strings.Cut(text, "/")
-	name := m.Names.Host(ctx, addr)
-	if addr == "::" {
-		name = "[::]"
-	}
-	if bits != "" {
-		name += "/" + bits
-	}
-	return name
 }

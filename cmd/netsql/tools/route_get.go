@@ -263,7 +263,7 @@ func (o *ipOut) oneAddress(text string) (netip.Addr, error) {
 // readFIB reads what a look-up of a packet asks: of routes those to its two addresses, and those of which any changes how its source is looked at.
 func (o *ipOut) readFIB(f flow) (*fib, error) {
 	family := f.family()
-	t := &fib{o: o, family: family, settings: map[string]string{}, groups: map[string]bool{}}
+	t := &fib{o: o, family: family, groups: map[string]bool{}}
 	var err error
 	if t.rules, err = o.rulesOf(family); err != nil {
 		return nil, err
@@ -278,16 +278,8 @@ func (o *ipOut) readFIB(f flow) (*fib, error) {
 	if t.addresses, err = here[ipAddress](o.ctx, o.m, "addresses", fmt.Sprintf("AND family = %d ORDER BY ifindex", family)); err != nil {
 		return nil, err
 	}
-	type setting struct {
-		Name  string `col:"name"`
-		Value string `col:"value"`
-	}
-	settings, err := here[setting](o.ctx, o.m, "settings", "AND name LIKE 'net.ipv_.conf.%'")
-	if err != nil {
+	if t.settings, err = settingsOfLinks(o.ctx, o.m); err != nil {
 		return nil, err
-	}
-	for _, s := range settings {
-		t.settings[s.Name] = s.Value
 	}
 	if t.neighbors, err = here[ipNeighbor](o.ctx, o.m, "neighbors", fmt.Sprintf("AND family = %d AND proxy = 0", family)); err != nil {
 		return nil, err
@@ -409,7 +401,7 @@ func (t *fib) matches(r *ipRule, f flow) bool {
 		if !f.input {
 			iif = "lo"
 		}
-		if r.has("detached") || r.IIF != "" && r.IIF != iif || r.OIF != "" && r.OIF != f.oif {
+		if strings.Contains(r.Flags, "detached") || r.IIF != "" && r.IIF != iif || r.OIF != "" && r.OIF != f.oif {
 			return false
 		}
 		if r.Mark != "" {

@@ -50,7 +50,7 @@ func tcWord(word string) string {
 	switch {
 	case word == "-n":
 		return "--netns"
-	case !strings.HasPrefix(word, "-") || strings.HasPrefix(word, "--") || len(word) < 3 || strings.Trim(word, "-sd") == "":
+	case !strings.HasPrefix(word, "-") || strings.HasPrefix(word, "--") || len(word) < 3:
 		return word
 	}
 	name, value, has := strings.Cut(word[1:], "=")
@@ -170,7 +170,7 @@ func (q qdiscQuestion) print(ctx context.Context, m *Moment, w io.Writer) error 
 		}
 	}
 	if !known {
-		return usagef("no interface %s at that moment: netsql tc qdisc lists them all", q.dev)
+		return noInterface(q.dev)
 	}
 	slices.SortStableFunc(rows, func(a, b qdiscRow) int {
 		return cmp.Or(cmp.Compare(a.IfIndex, b.IfIndex), cmp.Compare(b2i(a.Parent != "root"), b2i(b.Parent != "root")))

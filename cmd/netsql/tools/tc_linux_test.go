@@ -32,20 +32,35 @@ func forgetTC(line string) string {
 }
 
 func TestTCIsTheRealOne(t *testing.T) {
-	for seed := range seeds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			if !kerneltest.InNamespace(t) {
-				return
-			}
-			p := populate(t, seed)
-			disciplines(p)
-			p.steady()
-			compare(t, comparison{tool: "tc", forget: forgetTC, lines: []string{
-				"qdisc", "-s qdisc", "-s -d qdisc show", "-statistics qdisc ls", "-stats -details q lis", "-s qdisc show dev e0", "qdisc show dev e1", "-s qdisc list dev lo", "-s qdisc show dev e2",
-				"qdisc show ingress", "-s qdisc show root", "qdisc show dev e0 root", "qdisc show dev e3 ingress", "qdisc show handle 20:", "-s q s dev e1 parent 2:1", "qdisc show dev e4 clsact",
-			}})
-		})
+	eachSeed(t, func(t *testing.T, seed uint64) {
+		p := populate(t, seed)
+		disciplines(p)
+		p.steady()
+		compare(t, comparison{tool: "tc", forget: forgetTC, lines: append(p.lines(20, p.anyOfTC), []string{
+			"qdisc", "-s qdisc", "-s -d qdisc show", "-statistics qdisc ls", "-stats -details q lis", "-s qdisc show dev e0", "qdisc show dev e1", "-s qdisc list dev lo", "-s qdisc show dev e2",
+			"qdisc show ingress", "-s qdisc show root", "qdisc show dev e0 root", "qdisc show dev e3 ingress", "qdisc show handle 20:", "-s q s dev e1 parent 2:1", "qdisc show dev e4 clsact",
+		}...)})
+	})
+}
+
+// anyOfTC is a line of options and conditions by chance.
+func (p *population) anyOfTC() string {
+	pick := func(of ...string) string { return of[p.rand.IntN(len(of))] }
+	line := ""
+	for range p.rand.IntN(3) {
+		line += " " + pick("-s", "-d", "-sd", "-statistics", "-stats", "-stat", "-details", "-s -s")
 	}
+	line += " " + pick("qdisc", "q", "qdis")
+	if p.rand.IntN(4) == 0 {
+		return line
+	}
+	line += " " + pick("show", "list", "ls", "s", "lst")
+	for _, condition := range []string{"dev " + pick("e0", "e1", "e2", "e3", "e4", "p2", "lo", "p0"), "", pick("root", "ingress", "clsact", "parent 2:1", "parent 1:", "parent root", "handle 1:", "handle 20", "handle 2:", "handle ffff:")} {
+		if condition != "" && p.rand.IntN(2) == 0 {
+			line += " " + condition
+		}
+	}
+	return line
 }
 
 // disciplines are of the kinds that this kernel has, some with packets that wait in them.

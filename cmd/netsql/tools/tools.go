@@ -90,6 +90,7 @@ type Command struct {
 	Tool
 	Options
 	Flags *pflag.FlagSet
+	own   []string // the long options of the tool itself
 	print printer
 }
 
@@ -99,6 +100,7 @@ func (t Tool) Command() *Command {
 	c.Flags.SortFlags = false
 	c.Flags.Usage = func() {}
 	c.print = t.define(c.Flags)
+	c.Flags.VisitAll(func(f *pflag.Flag) { c.own = append(c.own, f.Name) })
 	c.Flags.StringVar(&c.DB, "db", "", "the recording, a `FILE`")
 	c.Flags.StringVar(&c.At, "at", "", "the `TIME` to print, such as 03:14; the newest sample when not given")
 	c.Flags.StringVar(&c.From, "from", "", "print each sample from this `TIME` on")
@@ -116,6 +118,9 @@ func (t Tool) Command() *Command {
 	}
 	return c
 }
+
+// ErrNotFound is what Print gives of lsof, after what it printed, where something that was searched for is not there: lsof exits with 1.
+var ErrNotFound = errors.New("not all that was searched for was found")
 
 // ErrHelp is what Parse gives where the line asks for the usage of the tool.
 var ErrHelp = errors.New("help is wanted")
@@ -141,7 +146,7 @@ func (c *Command) Parse(words []string) ([]string, error) {
 	if c.rewrite != nil {
 		words = c.rewrite(words)
 	}
-	if err := c.Flags.Parse(words); err != nil {
+	if err := c.Flags.Parse(c.inFull(words)); err != nil {
 		var unknown *pflag.NotExistError
 		if !errors.As(err, &unknown) {
 			return nil, err
@@ -156,9 +161,34 @@ func (c *Command) Parse(words []string) ([]string, error) {
 		return nil, ErrHelp
 	}
 	if goesOn := c.Flags.Lookup("continuous"); goesOn != nil && goesOn.Changed && c.From == "" {
-		return nil, usagef("%s -c prints each sample of a stretch of time: say which, such as --from 03:10 --to 03:20", c.Name)
+		return nil, usagef("%s -%s prints each sample of a stretch of time: say which, such as --from 03:10 --to 03:20", c.Name, goesOn.Shorthand)
 	}
 	return c.Flags.Args(), nil
+}
+
+// inFull completes the long options that are cut short, as getopt_long does: --prog is --programs.
+func (c *Command) inFull(words []string) []string {
+	words = slices.Clone(words)
+	for i, word := range words {
+		name, value, has := strings.Cut(word, "=")
+		name, long := strings.CutPrefix(name, "--")
+		switch {
+		case word == "--":
+			return words
+		case !long || name == "" || c.Flags.Lookup(name) != nil:
+			continue
+		}
+		begins := func(own string) bool { return strings.HasPrefix(own, name) }
+		first := slices.IndexFunc(c.own, begins)
+		if first < 0 || slices.ContainsFunc(c.own[first+1:], begins) {
+			continue
+		}
+		words[i] = "--" + c.own[first]
+		if has {
+			words[i] += "=" + value
+		}
+	}
+	return words
 }
 
 // A Stretch is a part of a recording of which each sample is printed.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"netsql/query"
+	"netsql/recorder"
 	"netsql/recorder/kerneltest"
 )
 
@@ -77,7 +78,7 @@ func (p *population) turns(path string, n int, words ...string) (ways []kernelWa
 		for range 1 + p.rand.IntN(2) {
 			p.may(family + changes[p.rand.IntN(len(changes))]) // one that does nothing is none
 		}
-		sample(p.t, path)
+		record(p.t, recorder.Config{Path: path})
 		ways = append(ways, kernelWay{words: kernelWayOf(p.t, words...)})
 	}
 	return ways
@@ -184,7 +185,7 @@ func TestWhyRefuses(t *testing.T) {
 		p := populate(t, 1)
 		p.link("eth0", "10.1.2.3/24")
 		path := filepath.Join(t.TempDir(), "unread.db")
-		sample(t, path, "routes")
+		record(t, recorder.Config{Path: path, Without: []string{"routes"}})
 		r := opened(t, path)
 		for _, tool := range []string{"why 10.1.2.4", "ip route get 10.1.2.4", "why 10.1.2.4 oif eth9"} {
 			words := strings.Fields(tool)

@@ -1,6 +1,7 @@
 package rtnl
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -45,6 +46,12 @@ const (
 // ruleConditions are the attributes that have no field of their own.
 var ruleConditions = map[uint16]string{
 	fraDSCP: "dscp", 26: "flowlabel", 27: "flowlabel_mask", 28: "sport_mask", 29: "dport_mask", 30: "dscp_mask",
+}
+
+// fullMasks are the masks that take in every bit of the condition beside them. The kernel sends one with every such condition, also where the
+// rule was made without a mask.
+var fullMasks = map[uint16][]byte{
+	27: {0, 0x0f, 0xff, 0xff}, 28: {0xff, 0xff}, 29: {0xff, 0xff}, 30: {0x3f},
 }
 
 // A Rule is an RTM_NEWRULE message.
@@ -135,7 +142,9 @@ func ParseRule(msg []byte) (Rule, error) {
 			}
 		case fraPad:
 		default:
-			r.addOther(kind, v)
+			if full, isMask := fullMasks[kind]; !isMask || !bytes.Equal(v, full) {
+				r.addOther(kind, v)
+			}
 		}
 		return err
 	})

@@ -52,6 +52,12 @@ func TestParseRule(t *testing.T) {
 		{"any group will do", ruleHeader(unix.AF_INET, 0, 0), []attribute{{13, u32(1<<32 - 1)}, {11, u32(6)}}, Rule{TOS: 0x10, Table: 254, Realms: "6"}},
 		{"conditions without a field", ruleHeader(unix.AF_INET, 0, 0), []attribute{{26, []byte{0, 0, 0, 1}}, {28, u16(0xff)}, {77, []byte{0xab, 0}}, {78, nil}},
 			Rule{TOS: 0x10, Table: 254, Other: "flowlabel=0x00000001 sport_mask=0x" + fmt.Sprintf("%x", u16(0xff)) + " attribute_77=0xab00 attribute_78="}},
+		{"masks of all bits", ruleHeader(unix.AF_INET6, 0, 0), []attribute{
+			{23, append(u16(1024), u16(1024)...)}, {25, []byte{0x2e}}, {26, []byte{0, 0, 0, 1}}, {27, []byte{0, 0x0f, 0xff, 0xff}}, {28, u16(0xffff)}, {29, u16(0xffff)}, {30, []byte{0x3f}},
+		}, Rule{TOS: 0xb8, Table: 254, SPorts: "1024", Other: "dscp=0x2e flowlabel=0x00000001"}},
+		{"masks of some bits", ruleHeader(unix.AF_INET6, 0, 0), []attribute{
+			{27, []byte{0, 0x0f, 0xff, 0xfe}}, {28, u16(0x7f7f)}, {29, u16(0)}, {30, []byte{0x3c}}, {28, []byte{0xff, 0xff, 0xff}},
+		}, Rule{TOS: 0x10, Table: 254, Other: "flowlabel_mask=0x000ffffe sport_mask=0x7f7f dport_mask=0x0000 dscp_mask=0x3c sport_mask=0xffffff"}},
 		{"any prefix will do", ruleHeader(unix.AF_INET, 0, 0), []attribute{{14, u32(1<<32 - 1)}}, Rule{TOS: 0x10, Table: 254}},
 		{"the largest port and user", ruleHeader(unix.AF_INET, 0, 0), []attribute{{20, append(u32(0), u32(1<<32-1)...)}, {23, append(u16(65535), u16(65535)...)}},
 			Rule{TOS: 0x10, Table: 254, UIDs: "0-4294967295", SPorts: "65535"}},
