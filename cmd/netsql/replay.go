@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -40,6 +42,8 @@ func replay(t tools.Tool) func(*flags) runner {
 				return replayUsage(f, err)
 			}
 			f.db = c.DB
+			// A third of the time of a short command would go into collecting what is thrown away at its end.
+			defer debug.SetGCPercent(debug.SetGCPercent(200))
 			defer exitWhenStuck(ctx, std)()
 			r, end, err := openReplayed(ctx, f, c, std)
 			if err != nil {
@@ -155,12 +159,15 @@ func openReplayed(ctx context.Context, f *flags, c *tools.Command, std stdio) (r
 
 // printReplayed prints the text. What a person reads has no codes for the terminal in it.
 func printReplayed(ctx context.Context, c *tools.Command, m *tools.Moment, words []string, toPerson bool, w io.Writer) error {
+	if !toPerson {
+		text := bufio.NewWriterSize(w, 1<<16)
+		if err := c.Print(ctx, m, words, text); err != nil {
+			return err
+		}
+		return text.Flush()
+	}
 	var text bytes.Buffer
 	if err := c.Print(ctx, m, words, &text); err != nil {
-		return err
-	}
-	if !toPerson {
-		_, err := w.Write(text.Bytes())
 		return err
 	}
 	for line := range strings.Lines(text.String()) {

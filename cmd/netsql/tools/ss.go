@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"netsql/query"
 )
 
 // ssOptions are what the words before the expression of ss say. As in ss, their order matters.
@@ -348,33 +350,15 @@ func (o *ssOptions) columns(p *ssParser) (columns []ssColumn) {
 	return columns
 }
 
-// An ssRow is a socket: of each column that was read an int64, a float64, a string, or nil where it is not known.
-type ssRow [ssColumns]any
+// An ssRow is a socket: its columns that were read.
+type ssRow [ssColumns]query.Value
 
-func (r *ssRow) text(c ssColumn) string {
-	s, _ := r[c].(string)
-	return s
-}
+func (r *ssRow) text(c ssColumn) string  { return r[c].Text() }
+func (r *ssRow) number(c ssColumn) int64 { return r[c].Int() }
+func (r *ssRow) real(c ssColumn) float64 { return r[c].Float() }
 
-func (r *ssRow) number(c ssColumn) int64 {
-	switch n := r[c].(type) {
-	case int64:
-		return n
-	case float64:
-		return int64(n)
-	}
-	return 0
-}
-
-func (r *ssRow) real(c ssColumn) float64 {
-	switch n := r[c].(type) {
-	case int64:
-		return float64(n)
-	case float64:
-		return n
-	}
-	return 0
-}
+// known is a number, where it is known.
+func (r *ssRow) known(c ssColumn) (n int64, ok bool) { return r[c].Int(), r[c].Known() }
 
 var ssStates = map[string]struct {
 	bit  int

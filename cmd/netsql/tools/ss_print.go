@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"netsql/query"
 )
 
 // An ssPrinter prints the sockets of a moment into a table.
@@ -21,7 +23,7 @@ type ssPrinter struct {
 	condition condition
 
 	devices    map[int64]string
-	owners     map[int64][]ssOwner
+	owners     []ssOwner        // by their sockets, the youngest process of each first
 	comms      map[int64]string // of processes, by their numbers
 	ports      map[ssPort]string
 	from, upTo int64 // ports that the kernel gives out, which have no names
@@ -36,9 +38,9 @@ type ssPort struct {
 }
 
 type ssOwner struct {
-	PID  int64
-	FD   int64
-	Comm string
+	inode   int64
+	pid, fd int64
+	comm    string
 }
 
 // prepare reads what the sockets are printed with.
@@ -54,47 +56,47 @@ func (s *ssPrinter) prepare() error {
 		}
 	}
 	if s.processes || !s.numeric && s.kinds&ssNetlink != 0 {
-		s.owners, s.comms = map[int64][]ssOwner{}, map[int64]string{}
-		return s.each(fmt.Sprintf("SELECT inode, pid, fd, comm FROM socket_owners WHERE ts = at() AND netns = %d", s.m.NetNS), 4, func(v []any) error {
-			inode, _ := v[0].(int64)
-			o := ssOwner{FD: -1}
-			o.PID, _ = v[1].(int64)
-			if fd, ok := v[2].(int64); ok {
-				o.FD = fd
-			}
-			o.Comm, _ = v[3].(string)
-			s.owners[inode] = append(s.owners[inode], o)
-			s.comms[o.PID] = o.Comm
-			return nil
-		})
+		return s.readOwners()
 	}
 	return nil
 }
 
-type ssSetting struct {
-	Value string `col:"value"`
+func (s *ssPrinter) readOwners() error {
+	s.comms = map[int64]string{}
+	from := fmt.Sprintf("FROM socket_owners WHERE ts = at() AND netns = %d", s.m.NetNS)
+	err := s.m.recording.Each(s.ctx, []string{"inode", "pid", "fd", "comm"}, from, func(v []query.Value) error {
+		o := ssOwner{inode: v[0].Int(), pid: v[1].Int(), fd: -1}
+		if v[2].Known() {
+			o.fd = v[2].Int()
+		}
+		if comm, ok := s.comms[o.pid]; !ok || comm != v[3].Text() {
+			s.comms[o.pid] = v[3].Text()
+		}
+		o.comm = s.comms[o.pid]
+		s.owners = append(s.owners, o)
+		return nil
+	})
+	slices.SortFunc(s.owners, func(a, b ssOwner) int {
+		return cmp.Or(cmp.Compare(a.inode, b.inode), cmp.Compare(b.pid, a.pid), cmp.Compare(b.fd, a.fd))
+	})
+	return err
 }
 
-// each visits the rows of a statement. The values are those of the next row after a visit.
-func (s *ssPrinter) each(statement string, columns int, visit func(values []any) error) error {
-	rows, err := s.m.recording.Query(s.ctx, statement)
-	if err != nil {
-		return err
+// ownersOf are the processes that have a socket.
+func (s *ssPrinter) ownersOf(inode int64) []ssOwner {
+	from, ok := slices.BinarySearchFunc(s.owners, inode, func(o ssOwner, inode int64) int { return cmp.Compare(o.inode, inode) })
+	if !ok {
+		return nil
 	}
-	defer rows.Close()
-	values, into := make([]any, columns), make([]any, columns)
-	for i := range values {
-		into[i] = &values[i]
+	upTo := from + 1
+	for upTo < len(s.owners) && s.owners[upTo].inode == inode {
+		upTo++
 	}
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return err
-		}
-		if err := visit(values); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return s.owners[from:upTo]
+}
+
+type ssSetting struct {
+	Value string `col:"value"`
 }
 
 // sockets prints the sockets, kind by kind.
@@ -139,9 +141,9 @@ func (s *ssPrinter) sockets() error {
 		slices.Sort(of)
 		states = " AND (state IN (" + strings.Join(of, ", ") + ") OR proto IN ('vsock', 'sctp'))"
 	}
-	statement := fmt.Sprintf("SELECT %s FROM sockets WHERE ts = at() AND netns = %d AND proto IN ('%s')%s ORDER BY CASE proto%s END, family, state <> 'LISTEN'",
-		strings.Join(names, ", "), s.m.NetNS, strings.Join(protos, "', '"), states, order.String())
-	return s.each(statement, len(columns), func(values []any) error {
+	from := fmt.Sprintf("FROM sockets WHERE ts = at() AND netns = %d AND proto IN ('%s')%s ORDER BY CASE proto%s END, family, state <> 'LISTEN'",
+		s.m.NetNS, strings.Join(protos, "', '"), states, order.String())
+	return s.m.recording.Each(s.ctx, names, from, func(values []query.Value) error {
 		for i, c := range columns {
 			s.row[c] = values[i]
 		}
@@ -187,7 +189,7 @@ func (s *ssPrinter) queue(field ssField, c ssColumn) {
 		return
 	}
 	from := len(t.b)
-	if n, ok := s.row[c].(int64); ok {
+	if n, ok := s.row.known(c); ok {
 		t.b = strconv.AppendInt(t.b, n, 10)
 	} else {
 		t.b = append(t.b, '-')
@@ -233,7 +235,7 @@ func (s *ssPrinter) inet(proto string) error {
 	if six {
 		family = ssFamily6
 	}
-	asked := proto != "raw" || r[ssCookie] != nil // the kernel was, by sock_diag; else it is a line of /proc/net/raw
+	asked := proto != "raw" || r[ssCookie].Known() // the kernel was, by sock_diag; else it is a line of /proc/net/raw
 	if s.families&family == 0 || asked && (six && s.prefer == ssFamily4 || !six && s.prefer == ssFamily6) {
 		return nil
 	}
@@ -265,7 +267,7 @@ func (s *ssPrinter) inet(proto string) error {
 		s.inetDetails(bucket)
 	}
 	if s.tos && !bucket {
-		if tos, ok := r[ssTOS].(int64); ok {
+		if tos, ok := r.known(ssTOS); ok {
 			if six {
 				t.text(" tclass:")
 			} else {
@@ -392,12 +394,9 @@ func (s *ssPrinter) users() {
 	if !s.processes || inode == 0 || s.row.text(ssState) == "TIME_WAIT" {
 		return
 	}
-	owners := s.owners[inode]
+	owners := s.ownersOf(inode)
 	if len(owners) == 0 {
 		return
-	}
-	if len(owners) > 1 {
-		slices.SortFunc(owners, func(a, b ssOwner) int { return cmp.Or(cmp.Compare(b.PID, a.PID), cmp.Compare(b.FD, a.FD)) })
 	}
 	t := s.t
 	t.text(" users:(")
@@ -405,16 +404,16 @@ func (s *ssPrinter) users() {
 		if i > 0 {
 			t.b = append(t.b, ',')
 		}
-		comm, _, _ := strings.Cut(o.Comm, ")")
+		comm, _, _ := strings.Cut(o.comm, ")")
 		t.text(`("`)
 		t.text(comm)
 		t.text(`",pid=`)
-		t.b = strconv.AppendInt(t.b, o.PID, 10)
+		t.b = strconv.AppendInt(t.b, o.pid, 10)
 		t.text(",fd=")
-		if o.FD < 0 {
+		if o.fd < 0 {
 			t.b = append(t.b, '-')
 		} else {
-			t.b = strconv.AppendInt(t.b, o.FD, 10)
+			t.b = strconv.AppendInt(t.b, o.fd, 10)
 		}
 		t.b = append(t.b, ')')
 	}
@@ -440,13 +439,13 @@ func (s *ssPrinter) timer(proto string) {
 	t.text(" timer:(")
 	t.text(name)
 	t.b = append(t.b, ',')
-	if left, ok := r[ssTimerLeft].(int64); ok {
+	if left, ok := r.known(ssTimerLeft); ok {
 		t.text(untilTimer(max(left, 0)))
 	} else {
 		t.b = append(t.b, '-')
 	}
 	t.b = append(t.b, ',')
-	if tries, ok := r[ssTries].(int64); ok {
+	if tries, ok := r.known(ssTries); ok {
 		t.b = strconv.AppendInt(t.b, tries, 10)
 	} else if name == "timewait" {
 		t.b = append(t.b, '0')
@@ -504,7 +503,7 @@ func (s *ssPrinter) ownerDetails(bucket bool) {
 	}
 	s.pair(" ino:", inode)
 	t.text(" sk:")
-	if cookie, ok := r[ssCookie].(int64); ok {
+	if cookie, ok := r.known(ssCookie); ok {
 		t.b = strconv.AppendUint(t.b, uint64(cookie), 16)
 	} else {
 		t.b = append(t.b, '-')
@@ -525,7 +524,7 @@ func (s *ssPrinter) inetDetails(bucket bool) {
 		t.text(" cgroup:")
 		t.text(cgroup)
 	}
-	if only, ok := r[ssV6Only].(int64); ok && r.number(ssFamilyNumber) == 6 {
+	if only, ok := r.known(ssV6Only); ok && r.number(ssFamilyNumber) == 6 {
 		s.pair(" v6only:", only)
 	}
 	s.shutdown()
@@ -533,7 +532,7 @@ func (s *ssPrinter) inetDetails(bucket bool) {
 
 // shutdown prints which ways are open, where that was recorded: with the limits of the buffers.
 func (s *ssPrinter) shutdown() {
-	if s.row[ssRcvBuf] == nil {
+	if !s.row[ssRcvBuf].Known() {
 		return
 	}
 	switch s.row.text(ssShutdown) {
@@ -563,7 +562,7 @@ func (s *ssPrinter) mem(received, sent string) {
 }
 
 func (s *ssPrinter) known(name string, c ssColumn) {
-	if n, ok := s.row[c].(int64); ok {
+	if n, ok := s.row.known(c); ok {
 		s.pair(name, n)
 		return
 	}
@@ -654,7 +653,7 @@ func (s *ssPrinter) tcpInfo() {
 		s.some(" ssthresh:", ssSSThresh)
 	}
 	s.some(" bytes_sent:", ssBytesSent)
-	if received, ok := r[ssBytesReceived].(int64); ok {
+	if received, ok := r.known(ssBytesReceived); ok {
 		switch r.text(ssState) {
 		case "CLOSE_WAIT", "LAST_ACK", "CLOSING":
 			received++ // the kernel counts the FIN, the recording does not
@@ -736,7 +735,7 @@ func (s *ssPrinter) unix() error {
 
 // waiting is a queue that is the memory of what waits.
 func (s *ssPrinter) waiting(c ssColumn) string {
-	if n, ok := s.row[c].(int64); ok {
+	if n, ok := s.row.known(c); ok {
 		return strconv.FormatInt(n, 10)
 	}
 	return ""
@@ -756,8 +755,8 @@ func (s *ssPrinter) packet() error {
 	if r.text(ssType) == "raw" {
 		netid = "p_raw"
 	}
-	if r[ssSendQ] == nil {
-		r[ssSendQ] = int64(0) // which ss prints of every packet socket
+	if !r[ssSendQ].Known() {
+		r[ssSendQ] = query.Of(0) // which ss prints of every packet socket
 	}
 	s.state(netid)
 	addr, port := "*", "*"
