@@ -25,13 +25,13 @@ type ssOptions struct {
 	query, some   bool     // -A was given; kinds or families were named
 	wrong         error    // what a kind or a family was that there is not
 
-	numeric, timers, details, memory, info, processes, noHeader, oneline, summary, tos, cgroups, noQueues bool
+	numeric, timers, details, memory, info, processes, noHeader, oneline, summary, tos, cgroups, noQueues, events bool
 }
 
 func ss() Tool {
 	return Tool{
 		Name: "ss", Args: "[-tuwxlanpeomi] [state STATE] [EXPRESSION]", Doc: "sockets, as ss prints them", Like: "iproute2 6.1",
-		Examples: []string{"netsql ss -tulpn --at 03:14", "netsql ss -tn state close-wait", "netsql ss -tanpi dst 10.0.0.0/8"},
+		Examples: []string{"netsql ss -tulpn --at 03:14", "netsql ss -tn state close-wait", "netsql ss -tanpi dst 10.0.0.0/8", "netsql ss -E -t --from 03:10 --to 03:20"},
 		define: func(f *pflag.FlagSet) printer {
 			o := &ssOptions{}
 			yes := func(do func()) func(string) error { return func(string) error { do(); return nil } }
@@ -71,6 +71,7 @@ func ss() Tool {
 			f.BoolVarP(&o.info, "info", "i", false, "what TCP knows of the path")
 			f.BoolVar(&o.tos, "tos", false, "type of service")
 			f.BoolVar(&o.cgroups, "cgroup", false, "control groups")
+			f.BoolVarP(&o.events, "events", "E", false, "the sockets that were closed --from TIME --to TIME; in the hour to the newest sample when not given")
 			f.BoolVarP(&o.summary, "summary", "s", false, "how many sockets there are")
 			f.BoolVarP(&o.noHeader, "no-header", "H", false, "no headings")
 			f.BoolVarP(&o.oneline, "oneline", "O", false, "a line for each socket")
@@ -80,10 +81,10 @@ func ss() Tool {
 			}
 		},
 		rewrite: ssRewrite,
+		whole:   func(f *pflag.FlagSet) bool { events, _ := f.GetBool("events"); return events },
 		instead: map[string]string{
 			"-T": "which thread has a socket is not recorded; -p names the process", "--threads": "which thread has a socket is not recorded; -p names the process",
 			"-b": "socket filters are not recorded", "--bpf": "socket filters are not recorded",
-			"-E": "SELECT * FROM closed_sockets has when each socket was closed, in a window of time", "--events": "SELECT * FROM closed_sockets has when each socket was closed, in a window of time",
 			"-Z": "security contexts are not recorded", "--context": "security contexts are not recorded",
 			"-z": "security contexts are not recorded", "--contexts": "security contexts are not recorded",
 			"-K": "a recording closes no sockets", "--kill": "a recording closes no sockets",
@@ -396,13 +397,17 @@ func (o *ssOptions) print(ctx context.Context, m *Moment, words []string, w io.W
 		table.at(ssLastField)
 	}
 	s := &ssPrinter{ssOptions: o, ctx: ctx, m: m, t: table, parser: p, condition: c, ports: map[ssPort]string{}}
+	print := s.sockets
+	if o.events {
+		print = s.closed
+	}
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	if err := s.sockets(); err != nil {
+	if err := print(); err != nil {
 		return err
 	}
-	return table.finish()
+	return table.show()
 }
 
 func printSummary(ctx context.Context, m *Moment, w io.Writer) error {

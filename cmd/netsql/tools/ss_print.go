@@ -55,7 +55,7 @@ func (s *ssPrinter) prepare() error {
 			fmt.Sscan(found[0].Value, &s.from, &s.upTo)
 		}
 	}
-	if s.processes || !s.numeric && s.kinds&ssNetlink != 0 {
+	if !s.events && (s.processes || !s.numeric && s.kinds&ssNetlink != 0) {
 		return s.readOwners()
 	}
 	return nil
@@ -227,7 +227,7 @@ func (s *ssPrinter) passes() bool { return s.condition == nil || s.condition.mat
 func (s *ssPrinter) inet(proto string) error {
 	r, t := &s.row, s.t
 	tcp := proto == "tcp" || proto == "mptcp"
-	if tcp && r.text(ssState) == "CLOSE" {
+	if tcp && r.text(ssState) == "CLOSE" && !s.events {
 		return nil // the kernel lists it only for programs that are younger than ss 6.1
 	}
 	six := r.number(ssFamilyNumber) == 6
@@ -236,7 +236,7 @@ func (s *ssPrinter) inet(proto string) error {
 		family = ssFamily6
 	}
 	asked := proto != "raw" || r[ssCookie].Known() // the kernel was, by sock_diag; else it is a line of /proc/net/raw
-	if s.families&family == 0 || asked && (six && s.prefer == ssFamily4 || !six && s.prefer == ssFamily6) {
+	if s.families&family == 0 || asked && !s.events && (six && s.prefer == ssFamily4 || !six && s.prefer == ssFamily6) {
 		return nil
 	}
 	lport, rport := r.number(ssLocalPort), r.number(ssRemotePort)
@@ -245,7 +245,7 @@ func (s *ssPrinter) inet(proto string) error {
 	if s.condition != nil {
 		s.socket = ssSocket{family: family, lport: lport, rport: rport, ifindex: ifindex, mark: r.number(ssMark), cgroup: r.text(ssCGroup)}
 		s.socket.local, s.socket.remote = bytesOf(r.text(ssLocalAddr), six), bytesOf(r.text(ssRemoteAddr), six)
-		if !s.passes() || asked && !s.parser.dev && !s.condition.matches(&s.socket, true) {
+		if !s.passes() || asked && !s.events && !s.parser.dev && !s.condition.matches(&s.socket, true) {
 			return nil
 		}
 	}
@@ -257,7 +257,11 @@ func (s *ssPrinter) inet(proto string) error {
 	s.address(r.text(ssLocalAddr), lport, ifindex, proto, six)
 	s.address(r.text(ssRemoteAddr), rport, 0, proto, six)
 	s.users()
-	if !asked {
+	switch {
+	case !asked:
+		return nil
+	case s.events:
+		s.closedDetails(proto)
 		return nil
 	}
 	if s.timers {
@@ -331,6 +335,9 @@ func bytesOf(addr string, six bool) (b [16]byte) {
 func (s *ssPrinter) address(addr string, port, ifindex int64, proto string, six bool) {
 	t := s.t
 	switch {
+	case addr == "": // of a socket that was closed, where the kernel had forgotten it
+		s.end("-", ":", "-")
+		return
 	case !six:
 		t.text(s.host(addr))
 	case addr == "::" && s.row.number(ssV6Only) == 0:
@@ -390,11 +397,17 @@ func (s *ssPrinter) port(port int64, proto string) {
 
 // users prints who has the socket, the youngest process first. Of several descriptors of a process the lowest is recorded.
 func (s *ssPrinter) users() {
-	inode := s.row.number(ssInode)
-	if !s.processes || inode == 0 || s.row.text(ssState) == "TIME_WAIT" {
+	if !s.processes {
 		return
 	}
-	owners := s.ownersOf(inode)
+	owners := s.owners // of a closed socket
+	if !s.events {
+		inode := s.row.number(ssInode)
+		if inode == 0 || s.row.text(ssState) == "TIME_WAIT" {
+			return
+		}
+		owners = s.ownersOf(inode)
+	}
 	if len(owners) == 0 {
 		return
 	}

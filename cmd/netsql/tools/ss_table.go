@@ -106,11 +106,12 @@ func (t *ssTable) length() int {
 	return t.ends[n-1] - t.ends[n-2]
 }
 
-// finish shows the rest. As in ss, the last text of all does not widen its column.
-func (t *ssTable) finish() error {
+// show shows what there is. As in ss, the last text of all does not widen its column.
+func (t *ssTable) show() error {
 	if t.chunks > 0 {
 		t.end()
 		t.render()
+		t.field = 0
 	}
 	return t.err
 }

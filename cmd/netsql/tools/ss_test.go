@@ -72,7 +72,7 @@ func TestSsOptions(t *testing.T) {
 	if want := "[-t -a -n --resolve --netns blue --netns=red -A tcp,udp -finet --netns=x state all -4]"; got != want {
 		t.Errorf("%s, not %s", got, want)
 	}
-	for _, line := range []string{"-tT", "-tK", "-E", "--inet-sockopt", "-b", "-ZA", "--kill", "-F x", "-D -", "-V"} {
+	for _, line := range []string{"-tT", "-tK", "--inet-sockopt", "-b", "-ZA", "--kill", "-F x", "-D -", "-V"} {
 		_, err := ss().Command().Parse(strings.Fields(line))
 		if unknown := (*UnknownOptionError)(nil); !errors.As(err, &unknown) || unknown.Instead == "" {
 			t.Errorf("%s: %v", line, err)
@@ -99,7 +99,7 @@ func TestSsTableOfManyLines(t *testing.T) {
 	table.at(ssStateField).text("FIN-WAIT-2")
 	table.at(ssLocalField).text("wider than before")
 	table.at(ssExtraField)
-	if err := table.finish(); err != nil {
+	if err := table.show(); err != nil {
 		t.Fatal(err)
 	}
 	all := strings.Split(out.String(), "\n")
