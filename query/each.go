@@ -111,7 +111,7 @@ func (r *Recording) pack(values []driver.Value) (driver.Value, error) {
 	return b, nil
 }
 
-var errPacked = errors.New("a packed row ends early")
+var errPacked = errors.New("a packed row is none")
 
 // unpack reads a row of so many values. Its texts are parts of the packed one.
 func unpack(packed string, row []Value) error {
@@ -122,6 +122,9 @@ func unpack(packed string, row []Value) error {
 		v := Value{kind: packed[0]}
 		packed = packed[1:]
 		switch v.kind {
+		default:
+			return errPacked
+		case packedNull:
 		case packedInt, packedText:
 			n, length := uvarint(packed)
 			if length <= 0 {
