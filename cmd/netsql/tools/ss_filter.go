@@ -564,7 +564,7 @@ func (p *ssParser) host(word, value string) (hostCondition, error) {
 	case ssFamilyUnix:
 		c.pattern = &value
 		return c, nil
-	case ssFamilyPacket, ssFamilyNetlink, ssFamilyVsock, ssFamilyTIPC, ssFamilyXDP:
+	case ssFamilyPacket, ssFamilyNetlink, ssFamilyVsock:
 		if isPort {
 			port = strings.TrimPrefix(value, ":")
 			addr = ""
@@ -639,6 +639,14 @@ func (p *ssParser) host(word, value string) (hostCondition, error) {
 	switch addr {
 	case "default", "any", "all":
 		c.family = family & (ssFamily4 | ssFamily6)
+		return c, nil
+	}
+	if family == ssFamilyTIPC || family == ssFamilyXDP { // of which ss reads addresses as it reads those of hosts
+		ip, err := netip.ParseAddr(addr)
+		if err != nil || !ip.Is4() {
+			return wrong()
+		}
+		c.prefix = []ssPrefix{prefixOf(ip, ip.BitLen())}
 		return c, nil
 	}
 	text, bits, has := strings.Cut(addr, "/")

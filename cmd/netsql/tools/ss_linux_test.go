@@ -22,7 +22,7 @@ import (
 var (
 	// What tcp_info has and a recording has not. Of a listener, the congestion window that its connections will begin with.
 	ssUnknown    = regexp.MustCompile(` (ato|rcvmss|advmss|bytes_acked|bytes_retrans|data_segs_out|data_segs_in|lastsnd|lastrcv|lastack|delivered|delivered_ce|sacked|dsack_dups|fackets|reordering|rcv_rtt|rcv_space|rcv_ssthresh|rcv_ooopack|snd_wnd|qack):\S+| bidir| bbr:\(\S*\)| pacing_rate \S+`)
-	ssListenCwnd = regexp.MustCompile(`(LISTEN.* \w+) cwnd:\d+`)
+	ssListenCwnd = regexp.MustCompile(`(LISTEN.* \w+|^\t \w+) cwnd:\d+`)
 	ssUnacked    = regexp.MustCompile(`^([^L].*) unacked:\d+`)
 	ssRetrans    = regexp.MustCompile(` retrans:[-\d]+/(0$|0 )?`)
 	ssPercent    = regexp.MustCompile(`ms\([\d.]+%\)`)
@@ -40,7 +40,7 @@ var (
 	ssMem = regexp.MustCompile(`skmem:\(r([-\d]+),(rb[-\d]+),t[-\d]+,(tb[-\d]+),f[-\d]+,w[-\d]+,o[-\d]+,bl[-\d]+,`)
 	// Of packet sockets: version, flags, rings and so on. Of unix sockets: all of -m and -e.
 	ssPacketMore = regexp.MustCompile(`[\t ]ver:\d+ cpy_thresh:.*\)`)
-	ssUnixMore   = regexp.MustCompile(`^(u_.*?)( skmem:.*| [<-]-[>-].*)`)
+	ssUnixMore   = regexp.MustCompile(`^(.*\* +\d+.*?)( skmem:.*| [<-]-[>-].*)`)
 	// A connection that is not answered goes on trying.
 	forgetSynSent = regexp.MustCompile(`(SYN-SENT.*?)( timer:.*| bbr .*| cubic .*|\n.*)`)
 	// What all sockets of the machine and those of the tools themselves are counted in.
@@ -49,6 +49,9 @@ var (
 	// Of an IPv6 socket the type of service of IPv4.
 	ssTOSOfSix = regexp.MustCompile(` tos:\S+( tclass:)`)
 	ssClassID  = regexp.MustCompile(` class_id:\S+`)
+	// Of several descriptors of a process the lowest is recorded, which stands last.
+	ssUsers = regexp.MustCompile(`users:\(\(.*?\)\)`)
+	ssUser  = regexp.MustCompile(`(.*),fd=\d+$`)
 )
 
 func coarse(n uint64) uint64 {
@@ -69,6 +72,16 @@ func forgetSs(line string) string {
 	if strings.HasPrefix(line, "RTNETLINK answers") { // the kernel has no DCCP, SCTP or the like
 		return ""
 	}
+	line = ssUsers.ReplaceAllStringFunc(line, func(s string) string {
+		users := strings.Split(strings.TrimSuffix(strings.TrimPrefix(s, "users:(("), "))"), "),(")
+		var lowest []string
+		for i, u := range users {
+			if i+1 == len(users) || ssUser.ReplaceAllString(u, "$1") != ssUser.ReplaceAllString(users[i+1], "$1") {
+				lowest = append(lowest, u)
+			}
+		}
+		return "users:((" + strings.Join(lowest, "),(") + "))"
+	})
 	line = ssUnknown.ReplaceAllString(line, "")
 	line = ssListenCwnd.ReplaceAllString(line, "$1")
 	line = ssUnacked.ReplaceAllString(line, "$1")
@@ -343,7 +356,7 @@ func forgetNetlink(line string) string {
 	return strings.TrimRight(line, " ")
 }
 
-var ssOfKernel = regexp.MustCompile(`^(UNCONN )?\d+ 0 (\d+:0|4:\d+) `)
+var ssOfKernel = regexp.MustCompile(`^(nl )?(UNCONN )?\d+ 0 (\d+:0|4:\d+) `)
 
 func TestSsOfNetlinkIsTheRealOne(t *testing.T) {
 	for seed := range seeds() {
