@@ -3,17 +3,13 @@ package tools
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"math/bits"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
-
-	"netsql/query"
 )
 
 // ssOptions are what the words before the expression of ss say. As in ss, their order matters.
@@ -239,137 +235,6 @@ type ssDevice struct {
 	IfIndex int64  `col:"ifindex"`
 }
 
-// The columns of a socket, of which only those are read that the options need.
-type ssColumn int
-
-const (
-	ssProto ssColumn = iota
-	ssFamilyNumber
-	ssType
-	ssState
-	ssRecvQ
-	ssSendQ
-	ssLocalAddr
-	ssLocalPort
-	ssRemoteAddr
-	ssRemotePort
-	ssIfIndex
-	ssV6Only
-	ssInode
-	ssPath
-	ssPeer
-	ssTimer
-	ssTimerLeft
-	ssTries
-	ssUID
-	ssCookie
-	ssMark
-	ssCGroup
-	ssShutdown
-	ssGroups
-	ssTOS
-	ssRcvBuf
-	ssSndBuf
-	ssDrops
-	ssTCPOptions
-	ssCongestion
-	ssRTO
-	ssBackoff
-	ssRTT
-	ssRTTVar
-	ssMSS
-	ssPMTU
-	ssCwnd
-	ssSSThresh
-	ssBytesSent
-	ssBytesReceived
-	ssSegsOut
-	ssSegsIn
-	ssLastSent
-	ssLastReceived
-	ssDeliveryRate
-	ssAppLimited
-	ssBusy
-	ssRwndLimited
-	ssSndbufLimited
-	ssRetransmits
-	ssLost
-	ssReordered
-	ssNotSent
-	ssMinRTT
-	ssSndWnd
-	ssULP
-	ssColumns
-)
-
-var ssColumnNames = [ssColumns]string{
-	"proto", "family", "type", "state", "recv_q", "send_q", "local_addr", "local_port", "remote_addr", "remote_port", "ifindex", "v6only", "inode", "path", "peer_inode",
-	"timer", "CAST(round(1000 * (timer_ends - ts)) AS INTEGER)", "tries", "uid", "cookie", "mark", "cgroup", "shutdown", "netlink_groups", "tos", "rcvbuf", "sndbuf", "drops", "options", "congestion", "rto_ms", "backoff",
-	"rtt_ms", "rttvar_ms", "mss", "pmtu", "cwnd", "ssthresh", "bytes_sent", "bytes_received", "segs_out", "segs_in",
-	"CAST(round(1000 * (ts - last_sent)) AS INTEGER)", "CAST(round(1000 * (ts - last_received)) AS INTEGER)", "delivery_rate", "app_limited", "busy_ms", "rwnd_limited_ms", "sndbuf_limited_ms",
-	"retransmits", "lost", "reordered", "notsent", "min_rtt_ms", "snd_wnd", "ulp",
-}
-
-// columns are those that the options need.
-func (o *ssOptions) columns(p *ssParser) (columns []ssColumn) {
-	for c := range ssColumns {
-		needed := true
-		switch c {
-		case ssType:
-			needed = o.kinds&(ssUnix|ssPacket|ssVsock) != 0
-		case ssPath, ssPeer:
-			needed = o.kinds&ssUnix != 0
-		case ssInode:
-			needed = o.kinds&ssUnix != 0 || o.details || o.processes
-		case ssTimer:
-			needed = o.timers || o.info || o.memory || o.tos || o.cgroups
-		case ssTimerLeft, ssTries:
-			needed = o.timers
-		case ssUID, ssShutdown:
-			needed = o.details
-		case ssCookie:
-			needed = o.details || o.kinds&ssRaw != 0
-		case ssGroups:
-			needed = o.details && o.kinds&ssNetlink != 0
-		case ssMark:
-			needed = o.details || p.marks
-		case ssCGroup:
-			needed = o.details || o.cgroups || p.groups
-		case ssTOS:
-			needed = o.tos
-		case ssRcvBuf:
-			needed = o.memory || o.details
-		case ssSndBuf, ssDrops:
-			needed = o.memory
-		default:
-			needed = c < ssTCPOptions || o.info
-		}
-		if needed {
-			columns = append(columns, c)
-		}
-	}
-	return columns
-}
-
-// An ssRow is a socket: its columns that were read.
-type ssRow [ssColumns]query.Value
-
-func (r *ssRow) text(c ssColumn) string  { return r[c].Text() }
-func (r *ssRow) number(c ssColumn) int64 { return r[c].Int() }
-func (r *ssRow) real(c ssColumn) float64 { return r[c].Float() }
-
-// known is a number, where it is known.
-func (r *ssRow) known(c ssColumn) (n int64, ok bool) { return r[c].Int(), r[c].Known() }
-
-var ssStates = map[string]struct {
-	bit  int
-	name string
-}{
-	"ESTABLISHED": {ssEstablished, "ESTAB"}, "SYN_SENT": {ssSynSent, "SYN-SENT"}, "SYN_RECV": {ssSynRecv, "SYN-RECV"}, "FIN_WAIT1": {ssFinWait1, "FIN-WAIT-1"},
-	"FIN_WAIT2": {ssFinWait2, "FIN-WAIT-2"}, "TIME_WAIT": {ssTimeWait, "TIME-WAIT"}, "CLOSE": {ssClose, "UNCONN"}, "CLOSE_WAIT": {ssCloseWait, "CLOSE-WAIT"},
-	"LAST_ACK": {ssLastAck, "LAST-ACK"}, "LISTEN": {ssListen, "LISTEN"}, "CLOSING": {ssClosing, "CLOSING"},
-}
-
 func (o *ssOptions) print(ctx context.Context, m *Moment, words []string, w io.Writer) error {
 	if o.wrong != nil {
 		return o.wrong
@@ -408,52 +273,4 @@ func (o *ssOptions) print(ctx context.Context, m *Moment, words []string, w io.W
 		return err
 	}
 	return table.show()
-}
-
-func printSummary(ctx context.Context, m *Moment, w io.Writer) error {
-	type counter struct {
-		Proto string `col:"proto"`
-		Name  string `col:"name"`
-		Value int64  `col:"value"`
-	}
-	rows, err := here[counter](ctx, m, "protocol_counters", "AND (file IN ('sockstat', 'sockstat6') OR file = 'snmp' AND proto = 'Tcp' AND name = 'CurrEstab')")
-	if err != nil {
-		return err
-	}
-	values := map[string]int64{}
-	for _, r := range rows {
-		values[r.Proto+" "+r.Name] = r.Value
-	}
-	show := func(sum string, names ...string) string {
-		total := int64(0)
-		for _, name := range names {
-			v, ok := values[name]
-			if !ok && !strings.Contains(name, "6 ") { // a kernel without IPv6 has no sockstat6
-				return fmt.Sprintf(sum, "-")
-			}
-			total += v
-		}
-		return fmt.Sprintf(sum, strconv.FormatInt(total, 10))
-	}
-	closed := "-"
-	if _, ok := values["TCP alloc"]; ok {
-		closed = strconv.FormatInt(values["TCP alloc"]-(values["TCP inuse"]+values["TCP6 inuse"]-values["TCP tw"]), 10)
-	}
-	fmt.Fprint(w, show("Total: %s\n", "sockets used"))
-	fmt.Fprint(w, show("TCP:   %s (", "TCP alloc", "TCP tw"), show("estab %s, ", "Tcp CurrEstab"), "closed ", closed, show(", orphaned %s, ", "TCP orphan"), show("timewait %s)\n", "TCP tw"))
-	fmt.Fprint(w, "\nTransport Total     IP        IPv6\n")
-	for _, line := range []struct {
-		name      string
-		four, six []string
-	}{
-		{"RAW", []string{"RAW inuse"}, []string{"RAW6 inuse"}},
-		{"UDP", []string{"UDP inuse"}, []string{"UDP6 inuse"}},
-		{"TCP", []string{"TCP inuse"}, []string{"TCP6 inuse"}},
-		{"INET", []string{"RAW inuse", "UDP inuse", "TCP inuse"}, []string{"RAW6 inuse", "UDP6 inuse", "TCP6 inuse"}},
-		{"FRAG", []string{"FRAG inuse"}, []string{"FRAG6 inuse"}},
-	} {
-		fmt.Fprint(w, line.name, "\t ", show(" %-9s", slices.Concat(line.four, line.six)...), show(" %-9s", line.four...), show(" %-9s\n", line.six...))
-	}
-	fmt.Fprintln(w)
-	return nil
 }
