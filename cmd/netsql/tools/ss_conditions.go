@@ -58,15 +58,18 @@ func (c markCondition) matches(s *ssSocket, _ bool) bool {
 }
 func (c cgroupCondition) matches(s *ssSocket, _ bool) bool { return s.cgroup == c.path }
 
-func (c rangeCondition) matches(s *ssSocket, _ bool) bool {
-	port := s.lport
+func (c rangeCondition) matches(s *ssSocket, kernel bool) bool {
+	port, than := s.lport, c.port
 	if c.remote {
 		port = s.rport
 	}
-	if c.least {
-		return port >= c.port
+	if kernel { // which is given 16 bits of it: 65535 where there is none
+		than = int64(uint16(than))
 	}
-	return port <= c.port
+	if c.least {
+		return port >= than
+	}
+	return port <= than
 }
 
 func (c hostCondition) matches(s *ssSocket, kernel bool) bool {

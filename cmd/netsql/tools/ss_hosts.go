@@ -111,8 +111,8 @@ func (p *ssParser) host(word, value string) (hostCondition, error) {
 		return c, nil
 	}
 	if family == ssFamilyTIPC || family == ssFamilyXDP { // of which ss reads addresses as it reads those of hosts
-		ip, err := netip.ParseAddr(addr)
-		if err != nil || !ip.Is4() {
+		ip, ok := addressOf(addr)
+		if !ok || strings.Trim(addr, "0123456789.") != "" {
 			return wrong()
 		}
 		c.prefix = []ssPrefix{prefixOf(ip, ip.BitLen())}

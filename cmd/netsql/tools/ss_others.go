@@ -72,6 +72,9 @@ func (s *ssPrinter) packet() error {
 	s.users()
 	if s.details {
 		s.ownerDetails(false)
+		if s.memory && !s.oneline { // between them ss prints what is not recorded, of which the memory follows the last line
+			s.t.text("\n\t")
+		}
 	}
 	if s.memory {
 		s.mem(s.waiting(ssRecvQ), "")

@@ -27,7 +27,7 @@ func (p *population) ssLine() string {
 	pick := func(of ...string) string { return of[p.rand.IntN(len(of))] }
 	letters := []string{"t", "u", "w", "x", "0", "4", "6", "a", "l", "n", "p", "o", "e", "m", "i", "H", "O", "t", "a", "n", "u", "x"}
 	if p.rand.IntN(4) == 0 {
-		letters = append(letters, "M", "S", "d", "s", "r")
+		letters = append(letters, "M", "S", "d", "s") // not -r: to resolve names ss has a unix socket of its own
 	}
 	p.rand.Shuffle(len(letters), func(i, j int) { letters[i], letters[j] = letters[j], letters[i] })
 	var line strings.Builder
