@@ -89,7 +89,7 @@ func forgetSs(line string) string {
 		return "users:((" + strings.Join(lowest, "),(") + "))"
 	})
 	line = ssUnknown.ReplaceAllString(line, "")
-	if !strings.Contains(line, " rto:") {
+	if !strings.Contains(line, " rto:") && !strings.Contains(line, " rtt:") {
 		line = ssListenCwnd.ReplaceAllString(line, "")
 	}
 	line = ssUnacked.ReplaceAllString(line, "$1")
