@@ -76,13 +76,14 @@ func During(ctx context.Context, r *query.Recording, o Options, s *Stretch) (*Mo
 	case m.To.Nanosecond() == 0: // as at() takes a second: to its end
 		m.To = m.To.Add(time.Second - time.Microsecond)
 	}
-	switch {
-	case m.From.IsZero():
+	if m.From.IsZero() {
 		m.From = m.To.Add(-time.Hour)
-	case m.From.After(m.To):
-		return nil, usagef("no sample was taken after --from %s: the newest is of %s", o.From, m.To.Local().Format("2006-01-02 15:04:05"))
 	}
-	return m, nil
+	_, newest, err := r.Span(ctx)
+	if err == nil && m.From.After(newest) {
+		err = usagef("no sample was taken after --from %s: the newest is of %s", o.From, newest.Local().Format("2006-01-02 15:04:05"))
+	}
+	return m, err
 }
 
 func secondsOf(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

@@ -45,7 +45,7 @@ func (s *ssPrinter) closed() error {
 			s.row[c.column] = values[more+i]
 		}
 		s.owners = s.owners[:0]
-		if how := values[2].Text(); how == "cookie" || how == "trace" { // not who only listens on the port
+		if how := values[2].Text(); values[0].Known() && (how == "cookie" || how == "trace") { // not who only listens on the port
 			s.owners = append(s.owners, ssOwner{pid: values[0].Int(), fd: -1, comm: values[1].Text()})
 		}
 		if err := s.inet(s.row.text(ssProto)); err != nil {
@@ -56,12 +56,9 @@ func (s *ssPrinter) closed() error {
 	if err != nil {
 		return err
 	}
-	type sum struct {
-		Count int64 `col:"count"`
-	}
-	sums, err := rowsOf[sum](s.ctx, s.m, "SELECT coalesce(sum(count), 0) FROM closed_counts "+within)
-	if err == nil && len(sums) > 0 && sums[0].Count > 0 {
-		s.m.Notes = append(s.m.Notes, fmt.Sprintf("%d sockets more were closed, of which only sums were kept: SELECT * FROM closed_counts", sums[0].Count))
+	sums, err := rowsOf[int64](s.ctx, s.m, "SELECT coalesce(sum(count), 0) FROM closed_counts "+within)
+	if err == nil && sums[0] > 0 {
+		s.m.Notes = append(s.m.Notes, fmt.Sprintf("%d sockets more were closed, of which only sums were kept: SELECT * FROM closed_counts", sums[0]))
 	}
 	return err
 }
