@@ -86,6 +86,11 @@ func TestAtAmongTablesOfTheUser(t *testing.T) {
 	if got := read(); got >= want {
 		t.Errorf("at() is %f, not before %f", got, want)
 	}
+	r.SetAtSample(unixTime(want))
+	var got float64
+	if err := r.conn.Conn.QueryRowContext(t.Context(), "SELECT at()").Scan(&got); err != nil || got != want {
+		t.Errorf("at() is %f, not %f: %v", got, want, err)
+	}
 }
 
 func FuzzUnpack(f *testing.F) {

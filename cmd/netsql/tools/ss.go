@@ -27,7 +27,7 @@ type ssOptions struct {
 func ss() Tool {
 	return Tool{
 		Name: "ss", Args: "[-tuwxlanpeomi] [state STATE] [EXPRESSION]", Doc: "sockets, as ss prints them", Like: "iproute2 6.1",
-		Examples: []string{"netsql ss -tulpn --at 03:14", "netsql ss -tn state close-wait", "netsql ss -tanpi dst 10.0.0.0/8", "netsql ss -E -t --from 03:10 --to 03:20"},
+		Examples: []string{"netsql ss -tulpn --at 03:14", "netsql ss -tanpi state close-wait dst 10.0.0.0/8", "netsql ss -E -tn dport = :443"},
 		define: func(f *pflag.FlagSet) printer {
 			o := &ssOptions{}
 			yes := func(do func()) func(string) error { return func(string) error { do(); return nil } }
