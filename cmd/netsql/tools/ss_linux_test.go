@@ -99,6 +99,9 @@ func forgetSs(line string) string {
 		line = strings.Replace(line, " app_limited", "", 1)
 	}
 	line = forgetSynSent.ReplaceAllString(line, "$1")
+	if begin, _, is := strings.Cut(line, " rto:"); is && strings.HasPrefix(line, "\t") && !strings.Contains(line, " rtt:") { // its second line
+		line = begin
+	}
 	line = forgetSummary.ReplaceAllString(line, "$1")
 	line = ssDelivery.ReplaceAllString(line, "")
 	line = ssShortBusy.ReplaceAllString(line, "")
