@@ -65,11 +65,11 @@ func (s *Shell) diff(ctx context.Context, arg string) error {
 		from, to = to, from
 		note(fmt.Sprintf("was is the earlier moment, %s, now the later, %s", localTime(from), localTime(to)))
 	}
-	first, before, err := r.lastSample(ctx, from)
+	first, before, err := r.lastSample(ctx, r.conn.Conn, from)
 	if err != nil {
 		return err
 	}
-	last, after, err := r.lastSample(ctx, to)
+	last, after, err := r.lastSample(ctx, r.conn.Conn, to)
 	if err != nil {
 		return err
 	}

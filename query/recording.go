@@ -30,6 +30,8 @@ type Recording struct {
 	look  *sql.DB // for at(), which is called while conn is busy
 	guard guard   // of conn
 
+	packed []byte // the row that pack made last
+
 	at      time.Time // what .at set; zero: the newest sample
 	exactly bool      // at is that of a sample
 	since   time.Time // the window; zero: an hour before its end
@@ -37,6 +39,7 @@ type Recording struct {
 
 	mu    sync.Mutex
 	limit int64     // newest sample that the statement under way can see
+	plain *answer   // of at() without a time, in that statement; nil: it is not known yet
 	notes []string  // what at() has to say about its answers
 	found []float64 // its answers, times of samples: the first two
 }
@@ -66,6 +69,8 @@ func (r *Recording) open(ctx context.Context, dsn string) error {
 	d := newDriver()
 	d.MustRegisterFunction("at", &sqlite.FunctionImpl{NArgs: -1, Deterministic: true,
 		Scalar: func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) { return r.sampleAt(args) }})
+	d.MustRegisterFunction(packing, &sqlite.FunctionImpl{NArgs: -1, Deterministic: true, VolatileArgs: true,
+		Scalar: func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) { return r.pack(args) }})
 	d.RegisterConnectionHook(r.guard.hook)
 	r.look = sql.OpenDB(connector{&sqlite.Driver{}, dsn})
 	r.db = sql.OpenDB(connector{d, dsn})
@@ -115,9 +120,10 @@ func (r *Recording) Query(ctx context.Context, statement string, args ...any) (*
 		}
 	}
 	r.mu.Lock()
-	r.notes, r.found = nil, nil
+	r.notes, r.found, r.plain = nil, nil, nil
 	r.mu.Unlock()
 	if asksAt.MatchString(statement) {
+		r.answerPlain(ctx, statement)
 		r.settle(ctx, statement, args)
 	}
 	if is, err := r.attachAsked(ctx, statement, args); err != nil {
@@ -184,16 +190,18 @@ func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
 		_, words := args[0].(string)
 		exact = !words
 	}
-	var ts float64
-	var note string
-	var err error
-	if exact {
-		ts, note, err = r.lastSampleBefore(context.Background(), moment, moment)
-	} else {
-		ts, note, err = r.lastSample(context.Background(), moment)
+	r.mu.Lock()
+	known := r.plain
+	if known != nil && (len(args) > 0 || known.at != moment || known.exactly != exact || known.limit != r.limit) {
+		known = nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("at: %w", err)
+	r.mu.Unlock()
+	if known == nil {
+		known = r.answer(context.Background(), r.look, moment, exact)
+	}
+	ts, note := known.ts, known.note
+	if known.err != nil {
+		return nil, fmt.Errorf("at: %w", known.err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -204,6 +212,52 @@ func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
 		r.found = append(r.found, ts)
 	}
 	return ts, nil
+}
+
+// An answer of at().
+type answer struct {
+	ts   float64
+	note string
+	err  error
+
+	at      time.Time // what was asked for, and up to which sample
+	exactly bool
+	limit   int64
+}
+
+// A sampleReader answers questions about samples: look while a statement runs on conn, which it keeps busy, else conn. To connect look takes
+// as long as to open the recording.
+type sampleReader interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func (r *Recording) answer(ctx context.Context, on sampleReader, moment time.Time, exact bool) *answer {
+	r.mu.Lock()
+	a := &answer{at: moment, exactly: exact, limit: r.limit}
+	r.mu.Unlock()
+	if exact {
+		a.ts, a.note, a.err = r.lastSampleBefore(ctx, on, moment, moment)
+	} else {
+		a.ts, a.note, a.err = r.lastSample(ctx, on, moment)
+	}
+	return a
+}
+
+// asksPlainAt is a statement with at() in it that names no time.
+var asksPlainAt = regexp.MustCompile(`(?i)\bat\s*\(\s*\)`)
+
+// answerPlain finds what at() without a time means in a statement, before the statement runs.
+func (r *Recording) answerPlain(ctx context.Context, statement string) {
+	if !asksPlainAt.MatchString(statement) {
+		return
+	}
+	a := r.answer(ctx, r.conn.Conn, r.at, r.exactly)
+	if a.err != nil {
+		return // the statement asks again, if it needs it
+	}
+	r.mu.Lock()
+	r.plain = a
+	r.mu.Unlock()
 }
 
 // timeOf reads a time from words or from unix seconds.
@@ -221,7 +275,7 @@ func timeOf(v driver.Value, now time.Time) (time.Time, error) {
 
 // lastSample finds the last sample at or before a moment that words name, the newest if that is zero. Words say no more than a clock shows: 03:14:05 is
 // that second to its end, so that who types what stands on the screen finds it. The note says when nobody looked then.
-func (r *Recording) lastSample(ctx context.Context, moment time.Time) (ts float64, note string, err error) {
+func (r *Recording) lastSample(ctx context.Context, on sampleReader, moment time.Time) (ts float64, note string, err error) {
 	end := moment
 	switch {
 	case moment.IsZero():
@@ -230,16 +284,16 @@ func (r *Recording) lastSample(ctx context.Context, moment time.Time) (ts float6
 	case moment.Nanosecond()%int(time.Millisecond) == 0:
 		end = moment.Add(time.Millisecond - time.Microsecond)
 	}
-	return r.lastSampleBefore(ctx, moment, end)
+	return r.lastSampleBefore(ctx, on, moment, end)
 }
 
 // lastSampleBefore finds the last sample at or before end for who asked for the moment.
-func (r *Recording) lastSampleBefore(ctx context.Context, moment, end time.Time) (ts float64, note string, err error) {
+func (r *Recording) lastSampleBefore(ctx context.Context, on sampleReader, moment, end time.Time) (ts float64, note string, err error) {
 	r.mu.Lock()
 	limit := r.limit
 	r.mu.Unlock()
 	if moment.IsZero() {
-		err = r.look.QueryRowContext(ctx, "SELECT ts FROM sample WHERE id <= ? ORDER BY id DESC LIMIT 1", limit).Scan(&ts)
+		err = on.QueryRowContext(ctx, "SELECT ts FROM main.sample WHERE id <= ? ORDER BY id DESC LIMIT 1", limit).Scan(&ts)
 		if errors.Is(err, sql.ErrNoRows) {
 			err = errors.New("the recording has no sample yet: wait for the first")
 		}
@@ -249,29 +303,29 @@ func (r *Recording) lastSampleBefore(ctx context.Context, moment, end time.Time)
 		return 0, "", fmt.Errorf("%s is in the future: at() is the newest sample", localTime(moment))
 	}
 	asked := unixSeconds(moment)
-	err = r.look.QueryRowContext(ctx, "SELECT ts FROM sample WHERE ts <= ? AND id <= ? AND back IS NOT 0 ORDER BY ts DESC LIMIT 1", unixSeconds(end), limit).Scan(&ts)
+	err = on.QueryRowContext(ctx, "SELECT ts FROM main.sample WHERE ts <= ? AND id <= ? AND back IS NOT 0 ORDER BY ts DESC LIMIT 1", unixSeconds(end), limit).Scan(&ts)
 	if errors.Is(err, sql.ErrNoRows) {
 		var first sql.NullFloat64
-		if err := r.look.QueryRowContext(ctx, "SELECT min(ts) FROM sample").Scan(&first); err != nil {
+		if err := on.QueryRowContext(ctx, "SELECT min(ts) FROM main.sample").Scan(&first); err != nil {
 			return 0, "", err
 		}
 		if !first.Valid {
 			return 0, "", errors.New("the recording has no sample yet: wait for the first")
 		}
 		return 0, "", fmt.Errorf("nothing is known of %s: the recording begins at %s%s",
-			localTime(moment), localTime(unixTime(first.Float64)), r.rollupsAt(ctx, asked))
+			localTime(moment), localTime(unixTime(first.Float64)), rollupsAt(ctx, on, asked))
 	}
 	if err != nil {
 		return 0, "", err
 	}
-	return ts, r.pauseAt(ctx, moment, ts), nil
+	return ts, pauseAt(ctx, on, moment, ts), nil
 }
 
 // rollupsAt names the shortest roll-ups that go back to a moment before the first sample.
-func (r *Recording) rollupsAt(ctx context.Context, asked float64) string {
+func rollupsAt(ctx context.Context, on sampleReader, asked float64) string {
 	for _, l := range store.Levels() {
 		var first sql.NullFloat64
-		err := r.look.QueryRowContext(ctx, "SELECT min(ts) FROM period_"+l.Name).Scan(&first)
+		err := on.QueryRowContext(ctx, "SELECT min(ts) FROM main.period_"+l.Name).Scan(&first)
 		if err == nil && first.Valid && first.Float64 <= asked {
 			var names []string
 			for _, up := range store.Rollups() {
@@ -287,7 +341,7 @@ func (r *Recording) rollupsAt(ctx context.Context, asked float64) string {
 }
 
 // pauseAt says when the moment lies in a time in which nothing was recorded.
-func (r *Recording) pauseAt(ctx context.Context, moment time.Time, ts float64) string {
+func pauseAt(ctx context.Context, on sampleReader, moment time.Time, ts float64) string {
 	asked := unixSeconds(moment)
 	if asked <= ts { // a pause begins just after its last sample
 		return ""
@@ -295,7 +349,7 @@ func (r *Recording) pauseAt(ctx context.Context, moment time.Time, ts float64) s
 	var kind string
 	var until sql.NullFloat64
 	// One row may stand for many samples, each of which came late.
-	err := r.look.QueryRowContext(ctx, `SELECT kind, coalesce((SELECT min(ts) FROM sample WHERE ts > ?1 AND back IS NOT 0), until) FROM gap
+	err := on.QueryRowContext(ctx, `SELECT kind, coalesce((SELECT min(ts) FROM main.sample WHERE ts > ?1 AND back IS NOT 0), until) FROM main.gap
 		WHERE source IS NULL AND since <= ?1 AND until > ?1 ORDER BY id DESC LIMIT 1`, asked).Scan(&kind, &until)
 	switch {
 	case err == nil:
@@ -306,12 +360,12 @@ func (r *Recording) pauseAt(ctx context.Context, moment time.Time, ts float64) s
 	}
 	var detail string
 	var next sql.NullFloat64
-	if err := r.look.QueryRowContext(ctx, `SELECT detail, (SELECT min(ts) FROM sample WHERE ts > ?1 AND back IS NOT 0) FROM gap
-		WHERE kind = 'thinned' AND since <= ?1 AND until > ?1 AND EXISTS (SELECT 1 FROM sample WHERE ts > ?2 AND ts <= ?1)`, asked, ts).Scan(&detail, &next); err == nil {
+	if err := on.QueryRowContext(ctx, `SELECT detail, (SELECT min(ts) FROM main.sample WHERE ts > ?1 AND back IS NOT 0) FROM main.gap
+		WHERE kind = 'thinned' AND since <= ?1 AND until > ?1 AND EXISTS (SELECT 1 FROM main.sample WHERE ts > ?2 AND ts <= ?1)`, asked, ts).Scan(&detail, &next); err == nil {
 		return fmt.Sprintf("of %s %s: this is %s; the next sample is of %s", localTime(moment), detail, localTime(unixTime(ts)), localTime(unixTime(next.Float64)))
 	}
 	var interval float64
-	if err := r.look.QueryRowContext(ctx, "SELECT interval_s FROM run ORDER BY id DESC LIMIT 1").Scan(&interval); err == nil && asked-ts > 2*interval+1 {
+	if err := on.QueryRowContext(ctx, "SELECT interval_s FROM main.run ORDER BY id DESC LIMIT 1").Scan(&interval); err == nil && asked-ts > 2*interval+1 {
 		return fmt.Sprintf("the recording ends at %s: this is its last sample", localTime(unixTime(ts)))
 	}
 	return ""
@@ -323,7 +377,7 @@ func (r *Recording) SetAt(ctx context.Context, moment time.Time) (time.Time, str
 	if err := r.refreshLimit(ctx); err != nil {
 		return time.Time{}, "", err
 	}
-	ts, note, err := r.lastSample(ctx, moment)
+	ts, note, err := r.lastSample(ctx, r.conn.Conn, moment)
 	if err != nil {
 		return time.Time{}, "", err
 	}
@@ -336,14 +390,14 @@ func (r *Recording) Samples(ctx context.Context, from, to time.Time) (times []ti
 	if err := r.refreshLimit(ctx); err != nil {
 		return nil, err
 	}
-	last, _, err := r.lastSample(ctx, to)
+	last, _, err := r.lastSample(ctx, r.conn.Conn, to)
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
 	limit := r.limit
 	r.mu.Unlock()
-	rows, err := r.look.QueryContext(ctx, "SELECT ts FROM sample WHERE ts BETWEEN ? AND ? AND id <= ? AND back IS NOT 0 ORDER BY ts", unixSeconds(from), last, limit)
+	rows, err := r.conn.Conn.QueryContext(ctx, "SELECT ts FROM main.sample WHERE ts BETWEEN ? AND ? AND id <= ? AND back IS NOT 0 ORDER BY ts", unixSeconds(from), last, limit)
 	if err != nil {
 		return nil, store.Explain(r.Path, err)
 	}
@@ -367,7 +421,7 @@ func (r *Recording) AtSample(ts time.Time, look func() error) error {
 
 func (r *Recording) refreshLimit(ctx context.Context) error {
 	var newest sql.NullInt64
-	if err := r.look.QueryRowContext(ctx, "SELECT max(id) FROM sample").Scan(&newest); err != nil {
+	if err := r.conn.Conn.QueryRowContext(ctx, "SELECT max(id) FROM main.sample").Scan(&newest); err != nil {
 		return store.Explain(r.Path, err)
 	}
 	r.mu.Lock()

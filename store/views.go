@@ -708,6 +708,9 @@ func parseView(name, text string) (View, error) {
 // fill is the SELECT with a text at each of its places. A place is {name} or {name|text}, with the text that stands there
 // where none is given.
 func (v View) fill(texts map[string]string) string {
+	if !strings.Contains(v.template, "{") {
+		return v.template
+	}
 	return viewPlace.ReplaceAllStringFunc(v.template, func(place string) string {
 		name, usual, _ := strings.Cut(place[1:len(place)-1], "|")
 		if text, ok := texts[name]; ok {

@@ -19,6 +19,7 @@ type patientWriter struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	memory  []byte   // to be written first
+	whole   []byte   // of which memory is a part, from its begin
 	file    *os.File // without a name; then what is written stands here, from read to end
 	read    int64
 	end     int64
@@ -60,7 +61,7 @@ func (w *patientWriter) Write(p []byte) (int, error) {
 		return 0, w.err
 	}
 	if w.file == nil {
-		w.memory = append(w.memory, p...)
+		w.remember(p)
 		w.changed.Broadcast()
 		return len(p), nil
 	}
@@ -68,6 +69,19 @@ func (w *patientWriter) Write(p []byte) (int, error) {
 	w.end += int64(n)
 	w.changed.Broadcast()
 	return n, err
+}
+
+// remember adds to memory, of which the begin may have been written by now: then there is room for it.
+func (w *patientWriter) remember(p []byte) {
+	switch need := len(w.memory) + len(p); {
+	case cap(w.memory)-len(w.memory) >= len(p):
+	case need <= cap(w.whole):
+		w.memory = append(w.whole[:0], w.memory...)
+	default:
+		w.whole = make([]byte, 0, max(need, 2*cap(w.whole)))
+		w.memory = append(w.whole, w.memory...)
+	}
+	w.memory = append(w.memory, p...)
 }
 
 // waitChange waits until something changes, or so long.
@@ -126,9 +140,7 @@ func (w *patientWriter) next(buffer []byte) ([]byte, error) {
 	if len(w.memory) > 0 {
 		part := w.memory[:min(len(w.memory), len(buffer))]
 		n := copy(buffer, part)
-		if w.memory = w.memory[n:]; len(w.memory) == 0 {
-			w.memory = nil
-		}
+		w.memory = w.memory[n:]
 		w.writing = true
 		w.changed.Broadcast()
 		return buffer[:n], nil

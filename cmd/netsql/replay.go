@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -40,6 +42,8 @@ func replay(t tools.Tool) func(*flags) runner {
 				return replayUsage(f, err)
 			}
 			f.db = c.DB
+			// A third of the time of a short command would go into collecting what is thrown away at its end.
+			defer debug.SetGCPercent(debug.SetGCPercent(300))
 			defer exitWhenStuck(ctx, std)()
 			r, end, err := openReplayed(ctx, f, c, std)
 			if err != nil {
@@ -48,7 +52,7 @@ func replay(t tools.Tool) func(*flags) runner {
 			defer end()
 			out := newPatientWriter(std.out, 2*time.Second)
 			if stretch != nil {
-				err := replayUsage(f, replayStretch(ctx, r, c, stretch, rest, isTerminal(std.out), out, std.err))
+				err := replayUsage(f, replayTimes(ctx, r, c, stretch, rest, std, out))
 				return errors.Join(inTime(ctx, err), out.Close())
 			}
 			m, err := tools.At(ctx, r, c.Options)
@@ -67,6 +71,25 @@ func sayMoment(m *tools.Moment, std stdio) {
 	if isTerminal(std.err) {
 		fmt.Fprintf(std.err, "at %s\n", m.Time.Local().Format("2006-01-02 15:04:05"))
 	}
+}
+
+// replayTimes prints a stretch of time: each sample of it, or what happened in it as one.
+func replayTimes(ctx context.Context, r *query.Recording, c *tools.Command, s *tools.Stretch, words []string, std stdio, w io.Writer) error {
+	if !c.Whole() {
+		return replayStretch(ctx, r, c, s, words, isTerminal(std.out), w, std.err)
+	}
+	m, err := tools.During(ctx, r, c.Options, s)
+	if err != nil {
+		return err
+	}
+	if isTerminal(std.err) {
+		fmt.Fprintf(std.err, "from %s to %s\n", m.From.Local().Format("2006-01-02 15:04:05"), m.To.Local().Format("2006-01-02 15:04:05"))
+	}
+	if err := printReplayed(ctx, c, m, words, isTerminal(std.out), w); err != nil {
+		return err
+	}
+	sayNotes(m, map[string]bool{}, std.err)
+	return nil
 }
 
 // replayStretch prints each sample of a stretch, with its time before it. To a person as fast as it was, or so many times faster.
@@ -163,14 +186,15 @@ func openReplayed(ctx context.Context, f *flags, c *tools.Command, std stdio) (r
 
 // printReplayed prints the text. What a person reads has no codes for the terminal in it.
 func printReplayed(ctx context.Context, c *tools.Command, m *tools.Moment, words []string, toPerson bool, w io.Writer) error {
+	if !toPerson {
+		text := bufio.NewWriterSize(w, 1<<16)
+		err := c.Print(ctx, m, words, text)
+		return cmp.Or(text.Flush(), err)
+	}
 	var text bytes.Buffer
 	printed := c.Print(ctx, m, words, &text)
 	if printed != nil && !errors.Is(printed, tools.ErrNotFound) {
 		return printed
-	}
-	if !toPerson {
-		_, err := w.Write(text.Bytes())
-		return cmp.Or(err, printed)
 	}
 	for line := range strings.Lines(text.String()) {
 		if _, err := fmt.Fprintln(w, query.Safe(strings.TrimSuffix(line, "\n"))); err != nil {
@@ -213,7 +237,7 @@ func toolOfShell(std stdio) func(name string) func(ctx context.Context, r *query
 			case err != nil:
 				return err
 			case stretch != nil:
-				return replayStretch(ctx, r, c, stretch, rest, isTerminal(std.out), w, std.err)
+				return replayTimes(ctx, r, c, stretch, rest, std, w)
 			case c.At != "":
 				moment, err := query.ParseTime(c.At, time.Now())
 				if err != nil {

@@ -75,7 +75,10 @@ func measured(e Entry) Entry {
 			e.Next = "SELECT ts, was, now FROM setting_changes WHERE name = '" + e.Word + "'"
 		}
 		group, name, _ := strings.Cut(e.Word, ".")
-		e.HereSQL = strings.NewReplacer("{word}", e.Word, "{group}", group, "{name}", name).Replace(template)
+		e.HereSQL = template
+		for place, text := range map[string]string{"{word}": e.Word, "{group}": group, "{name}": name} {
+			e.HereSQL = strings.ReplaceAll(e.HereSQL, place, text)
+		}
 	case e.HereSQL == "":
 		return e
 	}

@@ -21,6 +21,8 @@ type Moment struct {
 	Names *Names
 	Notes []string // what a tool has to say besides the text, a sentence each
 
+	From, To time.Time // of a stretch that is printed as one; see During
+
 	recording *query.Recording
 }
 
@@ -58,6 +60,35 @@ func At(ctx context.Context, r *query.Recording, o Options) (*Moment, error) {
 }
 
 func (m *Moment) note(sentence string) { m.Notes = append(m.Notes, sentence) }
+
+// During is a stretch of a recording that a tool prints as one, see Command.Whole: a moment of its end, with its first and last time.
+func During(ctx context.Context, r *query.Recording, o Options, s *Stretch) (*Moment, error) {
+	end, _, err := r.SetAt(ctx, s.To)
+	if err != nil {
+		return nil, err
+	}
+	m, err := At(ctx, r, o)
+	if err != nil {
+		return nil, err
+	}
+	m.From, m.To = s.From, s.To
+	switch {
+	case m.To.IsZero():
+		m.To = end
+	case m.To.Nanosecond() == 0: // as at() takes a second: to its end
+		m.To = m.To.Add(time.Second - time.Microsecond)
+	}
+	if m.From.IsZero() {
+		m.From = m.To.Add(-time.Hour)
+	}
+	_, newest, err := r.Span(ctx)
+	if err == nil && m.From.After(newest) {
+		err = usagef("no sample was taken after --from %s: the newest is of %s", o.From, newest.Local().Format("2006-01-02 15:04:05"))
+	}
+	return m, err
+}
+
+func secondsOf(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
 // row reads the one row of a statement.
 func (m *Moment) row(ctx context.Context, statement string, into ...any) error {

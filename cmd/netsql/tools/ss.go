@@ -3,12 +3,10 @@ package tools
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"math/bits"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -23,13 +21,13 @@ type ssOptions struct {
 	query, some   bool     // -A was given; kinds or families were named
 	wrong         error    // what a kind or a family was that there is not
 
-	numeric, timers, details, memory, info, processes, noHeader, oneline, summary, tos, cgroups, noQueues bool
+	numeric, timers, details, memory, info, processes, noHeader, oneline, summary, tos, cgroups, noQueues, events bool
 }
 
 func ss() Tool {
 	return Tool{
 		Name: "ss", Args: "[-tuwxlanpeomi] [state STATE] [EXPRESSION]", Doc: "sockets, as ss prints them", Like: "iproute2 6.1",
-		Examples: []string{"netsql ss -tulpn --at 03:14", "netsql ss -tn state close-wait", "netsql ss -tanpi dst 10.0.0.0/8"},
+		Examples: []string{"netsql ss -tulpn --at 03:14", "netsql ss -tanpi state close-wait dst 10.0.0.0/8", "netsql ss -E -tn dport = :443"},
 		define: func(f *pflag.FlagSet) printer {
 			o := &ssOptions{}
 			yes := func(do func()) func(string) error { return func(string) error { do(); return nil } }
@@ -69,6 +67,7 @@ func ss() Tool {
 			f.BoolVarP(&o.info, "info", "i", false, "what TCP knows of the path")
 			f.BoolVar(&o.tos, "tos", false, "type of service")
 			f.BoolVar(&o.cgroups, "cgroup", false, "control groups")
+			f.BoolVarP(&o.events, "events", "E", false, "the sockets that were closed --from TIME --to TIME; in the hour to the newest sample when not given")
 			f.BoolVarP(&o.summary, "summary", "s", false, "how many sockets there are")
 			f.BoolVarP(&o.noHeader, "no-header", "H", false, "no headings")
 			f.BoolVarP(&o.oneline, "oneline", "O", false, "a line for each socket")
@@ -78,10 +77,10 @@ func ss() Tool {
 			}
 		},
 		rewrite: ssRewrite,
+		whole:   func(f *pflag.FlagSet) bool { events, _ := f.GetBool("events"); return events },
 		instead: map[string]string{
 			"-T": "which thread has a socket is not recorded; -p names the process", "--threads": "which thread has a socket is not recorded; -p names the process",
 			"-b": "socket filters are not recorded", "--bpf": "socket filters are not recorded",
-			"-E": "SELECT * FROM closed_sockets has when each socket was closed, in a window of time", "--events": "SELECT * FROM closed_sockets has when each socket was closed, in a window of time",
 			"-Z": "security contexts are not recorded", "--context": "security contexts are not recorded",
 			"-z": "security contexts are not recorded", "--contexts": "security contexts are not recorded",
 			"-K": "a recording closes no sockets", "--kill": "a recording closes no sockets",
@@ -236,155 +235,6 @@ type ssDevice struct {
 	IfIndex int64  `col:"ifindex"`
 }
 
-// The columns of a socket, of which only those are read that the options need.
-type ssColumn int
-
-const (
-	ssProto ssColumn = iota
-	ssFamilyNumber
-	ssType
-	ssState
-	ssRecvQ
-	ssSendQ
-	ssLocalAddr
-	ssLocalPort
-	ssRemoteAddr
-	ssRemotePort
-	ssIfIndex
-	ssV6Only
-	ssInode
-	ssPath
-	ssPeer
-	ssTimer
-	ssTimerLeft
-	ssTries
-	ssUID
-	ssCookie
-	ssMark
-	ssCGroup
-	ssShutdown
-	ssGroups
-	ssTOS
-	ssRcvBuf
-	ssSndBuf
-	ssDrops
-	ssTCPOptions
-	ssCongestion
-	ssRTO
-	ssBackoff
-	ssRTT
-	ssRTTVar
-	ssMSS
-	ssPMTU
-	ssCwnd
-	ssSSThresh
-	ssBytesSent
-	ssBytesReceived
-	ssSegsOut
-	ssSegsIn
-	ssLastSent
-	ssLastReceived
-	ssDeliveryRate
-	ssAppLimited
-	ssBusy
-	ssRwndLimited
-	ssSndbufLimited
-	ssRetransmits
-	ssLost
-	ssReordered
-	ssNotSent
-	ssMinRTT
-	ssSndWnd
-	ssULP
-	ssColumns
-)
-
-var ssColumnNames = [ssColumns]string{
-	"proto", "family", "type", "state", "recv_q", "send_q", "local_addr", "local_port", "remote_addr", "remote_port", "ifindex", "v6only", "inode", "path", "peer_inode",
-	"timer", "CAST(round(1000 * (timer_ends - ts)) AS INTEGER)", "tries", "uid", "cookie", "mark", "cgroup", "shutdown", "netlink_groups", "tos", "rcvbuf", "sndbuf", "drops", "options", "congestion", "rto_ms", "backoff",
-	"rtt_ms", "rttvar_ms", "mss", "pmtu", "cwnd", "ssthresh", "bytes_sent", "bytes_received", "segs_out", "segs_in",
-	"CAST(round(1000 * (ts - last_sent)) AS INTEGER)", "CAST(round(1000 * (ts - last_received)) AS INTEGER)", "delivery_rate", "app_limited", "busy_ms", "rwnd_limited_ms", "sndbuf_limited_ms",
-	"retransmits", "lost", "reordered", "notsent", "min_rtt_ms", "snd_wnd", "ulp",
-}
-
-// columns are those that the options need.
-func (o *ssOptions) columns(p *ssParser) (columns []ssColumn) {
-	for c := range ssColumns {
-		needed := true
-		switch c {
-		case ssType:
-			needed = o.kinds&(ssUnix|ssPacket|ssVsock) != 0
-		case ssPath, ssPeer:
-			needed = o.kinds&ssUnix != 0
-		case ssInode:
-			needed = o.kinds&ssUnix != 0 || o.details || o.processes
-		case ssTimer:
-			needed = o.timers || o.info || o.memory || o.tos || o.cgroups
-		case ssTimerLeft, ssTries:
-			needed = o.timers
-		case ssUID, ssShutdown:
-			needed = o.details
-		case ssCookie:
-			needed = o.details || o.kinds&ssRaw != 0
-		case ssGroups:
-			needed = o.details && o.kinds&ssNetlink != 0
-		case ssMark:
-			needed = o.details || p.marks
-		case ssCGroup:
-			needed = o.details || o.cgroups || p.groups
-		case ssTOS:
-			needed = o.tos
-		case ssRcvBuf:
-			needed = o.memory || o.details
-		case ssSndBuf, ssDrops:
-			needed = o.memory
-		default:
-			needed = c < ssTCPOptions || o.info
-		}
-		if needed {
-			columns = append(columns, c)
-		}
-	}
-	return columns
-}
-
-// An ssRow is a socket: of each column that was read an int64, a float64, a string, or nil where it is not known.
-type ssRow [ssColumns]any
-
-func (r *ssRow) text(c ssColumn) string {
-	s, _ := r[c].(string)
-	return s
-}
-
-func (r *ssRow) number(c ssColumn) int64 {
-	switch n := r[c].(type) {
-	case int64:
-		return n
-	case float64:
-		return int64(n)
-	}
-	return 0
-}
-
-func (r *ssRow) real(c ssColumn) float64 {
-	switch n := r[c].(type) {
-	case int64:
-		return float64(n)
-	case float64:
-		return n
-	}
-	return 0
-}
-
-var ssStates = map[string]struct {
-	bit  int
-	name string
-}{
-	"ESTABLISHED": {ssEstablished, "ESTAB"}, "SYN_SENT": {ssSynSent, "SYN-SENT"}, "SYN_RECV": {ssSynRecv, "SYN-RECV"}, "FIN_WAIT1": {ssFinWait1, "FIN-WAIT-1"},
-	"FIN_WAIT2": {ssFinWait2, "FIN-WAIT-2"}, "TIME_WAIT": {ssTimeWait, "TIME-WAIT"}, "CLOSE": {ssClose, "UNCONN"}, "CLOSE_WAIT": {ssCloseWait, "CLOSE-WAIT"},
-	"LAST_ACK": {ssLastAck, "LAST-ACK"}, "LISTEN": {ssListen, "LISTEN"}, "CLOSING": {ssClosing, "CLOSING"},
-}
-
 func (o *ssOptions) print(ctx context.Context, m *Moment, words []string, w io.Writer) error {
 	if o.wrong != nil {
 		return o.wrong
@@ -412,59 +262,15 @@ func (o *ssOptions) print(ctx context.Context, m *Moment, words []string, w io.W
 		table.at(ssLastField)
 	}
 	s := &ssPrinter{ssOptions: o, ctx: ctx, m: m, t: table, parser: p, condition: c, ports: map[ssPort]string{}}
+	print := s.sockets
+	if o.events {
+		print = s.closed
+	}
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	if err := s.sockets(); err != nil {
+	if err := print(); err != nil {
 		return err
 	}
-	return table.finish()
-}
-
-func printSummary(ctx context.Context, m *Moment, w io.Writer) error {
-	type counter struct {
-		Proto string `col:"proto"`
-		Name  string `col:"name"`
-		Value int64  `col:"value"`
-	}
-	rows, err := here[counter](ctx, m, "protocol_counters", "AND (file IN ('sockstat', 'sockstat6') OR file = 'snmp' AND proto = 'Tcp' AND name = 'CurrEstab')")
-	if err != nil {
-		return err
-	}
-	values := map[string]int64{}
-	for _, r := range rows {
-		values[r.Proto+" "+r.Name] = r.Value
-	}
-	show := func(sum string, names ...string) string {
-		total := int64(0)
-		for _, name := range names {
-			v, ok := values[name]
-			if !ok && !strings.Contains(name, "6 ") { // a kernel without IPv6 has no sockstat6
-				return fmt.Sprintf(sum, "-")
-			}
-			total += v
-		}
-		return fmt.Sprintf(sum, strconv.FormatInt(total, 10))
-	}
-	closed := "-"
-	if _, ok := values["TCP alloc"]; ok {
-		closed = strconv.FormatInt(values["TCP alloc"]-(values["TCP inuse"]+values["TCP6 inuse"]-values["TCP tw"]), 10)
-	}
-	fmt.Fprint(w, show("Total: %s\n", "sockets used"))
-	fmt.Fprint(w, show("TCP:   %s (", "TCP alloc", "TCP tw"), show("estab %s, ", "Tcp CurrEstab"), "closed ", closed, show(", orphaned %s, ", "TCP orphan"), show("timewait %s)\n", "TCP tw"))
-	fmt.Fprint(w, "\nTransport Total     IP        IPv6\n")
-	for _, line := range []struct {
-		name      string
-		four, six []string
-	}{
-		{"RAW", []string{"RAW inuse"}, []string{"RAW6 inuse"}},
-		{"UDP", []string{"UDP inuse"}, []string{"UDP6 inuse"}},
-		{"TCP", []string{"TCP inuse"}, []string{"TCP6 inuse"}},
-		{"INET", []string{"RAW inuse", "UDP inuse", "TCP inuse"}, []string{"RAW6 inuse", "UDP6 inuse", "TCP6 inuse"}},
-		{"FRAG", []string{"FRAG inuse"}, []string{"FRAG6 inuse"}},
-	} {
-		fmt.Fprint(w, line.name, "\t ", show(" %-9s", slices.Concat(line.four, line.six)...), show(" %-9s", line.four...), show(" %-9s\n", line.six...))
-	}
-	fmt.Fprintln(w)
-	return nil
+	return table.show()
 }

@@ -22,7 +22,7 @@ import (
 var (
 	// What tcp_info has and a recording has not. Of a listener, the congestion window that its connections will begin with.
 	ssUnknown    = regexp.MustCompile(` (ato|rcvmss|advmss|bytes_acked|bytes_retrans|data_segs_out|data_segs_in|lastsnd|lastrcv|lastack|delivered|delivered_ce|sacked|dsack_dups|fackets|reordering|rcv_rtt|rcv_space|rcv_ssthresh|rcv_ooopack|snd_wnd|qack):\S+| bidir| bbr:\(\S*\)| pacing_rate \S+`)
-	ssListenCwnd = regexp.MustCompile(`(LISTEN.* \w+) cwnd:\d+`)
+	ssListenCwnd = regexp.MustCompile(` cwnd:\d+`)
 	ssUnacked    = regexp.MustCompile(`^([^L].*) unacked:\d+`)
 	ssRetrans    = regexp.MustCompile(` retrans:[-\d]+/(0$|0 )?`)
 	ssPercent    = regexp.MustCompile(`ms\([\d.]+%\)`)
@@ -39,8 +39,9 @@ var (
 	// What takes memory at this moment, but for the queue of packet and netlink sockets.
 	ssMem = regexp.MustCompile(`skmem:\(r([-\d]+),(rb[-\d]+),t[-\d]+,(tb[-\d]+),f[-\d]+,w[-\d]+,o[-\d]+,bl[-\d]+,`)
 	// Of packet sockets: version, flags, rings and so on. Of unix sockets: all of -m and -e.
-	ssPacketMore = regexp.MustCompile(`[\t ]ver:\d+ cpy_thresh:.*\)`)
-	ssUnixMore   = regexp.MustCompile(`^(u_.*?)( skmem:.*| [<-]-[>-].*)`)
+	ssPacketMore = regexp.MustCompile(`([\t ])ver:\d+ cpy_thresh:\S+ flags\(.*?\)`)
+	ssSkmemAfter = regexp.MustCompile(` +skmem`)
+	ssUnixMore   = regexp.MustCompile(`^(.*\* +\d+.*?)( skmem:.*| [<-]-[>-].*)`)
 	// A connection that is not answered goes on trying.
 	forgetSynSent = regexp.MustCompile(`(SYN-SENT.*?)( timer:.*| bbr .*| cubic .*|\n.*)`)
 	// What all sockets of the machine and those of the tools themselves are counted in.
@@ -49,6 +50,9 @@ var (
 	// Of an IPv6 socket the type of service of IPv4.
 	ssTOSOfSix = regexp.MustCompile(` tos:\S+( tclass:)`)
 	ssClassID  = regexp.MustCompile(` class_id:\S+`)
+	// Of several descriptors of a process the lowest is recorded, which stands last.
+	ssUsers = regexp.MustCompile(`users:\(\(.*?\)\)`)
+	ssUser  = regexp.MustCompile(`(.*),fd=\d+$`)
 )
 
 func coarse(n uint64) uint64 {
@@ -64,13 +68,30 @@ func rounded(text string, by func(uint64) uint64) string {
 	return strconv.FormatUint(by(uint64(f*1000+0.5)), 10)
 }
 
+// isPacketOrNetlink tells whether a line is of such a socket. Of netlink the memory stands in the same line, after a tab.
+func isPacketOrNetlink(line string) bool {
+	return strings.HasPrefix(line, "p_") || strings.Contains(line, " sk=0 cb=0 ") || strings.LastIndex(line, "\t skmem:") > 0
+}
+
 // The last column is as wide as all its texts but the last one, and which is the last is chance.
 func forgetSs(line string) string {
 	if strings.HasPrefix(line, "RTNETLINK answers") { // the kernel has no DCCP, SCTP or the like
 		return ""
 	}
+	line = ssUsers.ReplaceAllStringFunc(line, func(s string) string {
+		users := strings.Split(strings.TrimSuffix(strings.TrimPrefix(s, "users:(("), "))"), "),(")
+		var lowest []string
+		for i, u := range users {
+			if i+1 == len(users) || ssUser.ReplaceAllString(u, "$1") != ssUser.ReplaceAllString(users[i+1], "$1") {
+				lowest = append(lowest, u)
+			}
+		}
+		return "users:((" + strings.Join(lowest, "),(") + "))"
+	})
 	line = ssUnknown.ReplaceAllString(line, "")
-	line = ssListenCwnd.ReplaceAllString(line, "$1")
+	if !strings.Contains(line, " rto:") && !strings.Contains(line, " rtt:") {
+		line = ssListenCwnd.ReplaceAllString(line, "")
+	}
 	line = ssUnacked.ReplaceAllString(line, "$1")
 	line = ssRetrans.ReplaceAllString(line, " retrans:-/")
 	line = ssPercent.ReplaceAllString(line, "ms")
@@ -78,6 +99,9 @@ func forgetSs(line string) string {
 		line = strings.Replace(line, " app_limited", "", 1)
 	}
 	line = forgetSynSent.ReplaceAllString(line, "$1")
+	if begin, _, is := strings.Cut(line, " rto:"); is && strings.HasPrefix(line, "\t") && !strings.Contains(line, " rtt:") { // its second line
+		line = begin
+	}
 	line = forgetSummary.ReplaceAllString(line, "$1")
 	line = ssDelivery.ReplaceAllString(line, "")
 	line = ssShortBusy.ReplaceAllString(line, "")
@@ -98,18 +122,22 @@ func forgetSs(line string) string {
 		return s[:i] + strconv.FormatUint(coarse(n), 10)
 	})
 	queue := ""
-	if strings.HasPrefix(line, "p_") || strings.Contains(line, " sk=0 cb=0 ") {
+	if isPacketOrNetlink(line) {
 		queue = "$1"
 	}
 	line = ssMem.ReplaceAllString(line, "skmem:(r"+queue+",$2,$3,")
-	line = ssPacketMore.ReplaceAllString(line, "")
+	packetMore := ssPacketMore.MatchString(line)
+	line = ssPacketMore.ReplaceAllString(line, "$1")
 	line = ssUnixMore.ReplaceAllString(line, "$1")
 	line = ssTOSOfSix.ReplaceAllString(line, "$1")
 	line = ssClassID.ReplaceAllString(line, "")
-	if strings.HasPrefix(line, "p_") || strings.Contains(line, " sk=0 cb=0 ") { // limits of packet and netlink sockets
+	if packetMore || isPacketOrNetlink(line) { // limits of packet and netlink sockets
 		line = ssPacketLimits.ReplaceAllString(line, "rb-,tb-,")
 	}
-	return strings.TrimRight(line, " ")
+	if packetMore {
+		line = ssSkmemAfter.ReplaceAllString(line, " skmem")
+	}
+	return strings.TrimRight(line, " \t")
 }
 
 // ssNetwork has what ss shows besides: packet and netlink sockets, marks, devices, limits, queues, and sockets of several processes.
@@ -343,7 +371,7 @@ func forgetNetlink(line string) string {
 	return strings.TrimRight(line, " ")
 }
 
-var ssOfKernel = regexp.MustCompile(`^(UNCONN )?\d+ 0 (\d+:0|4:\d+) `)
+var ssOfKernel = regexp.MustCompile(`^(nl )?(UNCONN )?\d+ 0 (\d+:0|4:\d+) `)
 
 func TestSsOfNetlinkIsTheRealOne(t *testing.T) {
 	for seed := range seeds() {

@@ -38,6 +38,7 @@ type ssTable struct {
 	widest   [ssFields]int
 
 	b      []byte // the text of all fields
+	out    []byte // lines that are written next
 	ends   []int  // where each ends in it
 	field  ssField
 	chunks int
@@ -105,11 +106,12 @@ func (t *ssTable) length() int {
 	return t.ends[n-1] - t.ends[n-2]
 }
 
-// finish shows the rest. As in ss, the last text of all does not widen its column.
-func (t *ssTable) finish() error {
+// show shows what there is. As in ss, the last text of all does not widen its column.
+func (t *ssTable) show() error {
 	if t.chunks > 0 {
 		t.end()
 		t.render()
+		t.field = 0
 	}
 	return t.err
 }
@@ -128,7 +130,7 @@ func (t *ssTable) render() {
 		}
 		first = false
 	}
-	out := make([]byte, 0, 2*len(t.b)+1024)
+	out := t.out[:0]
 	begin, field := 0, ssField(0)
 	started := false
 	for _, end := range t.ends {
@@ -153,15 +155,26 @@ func (t *ssTable) render() {
 		if field++; field == ssFields {
 			out = append(out, '\n')
 			field, started = 0, false
+			if len(out) >= ssPart {
+				out = t.write(out)
+			}
 		}
 	}
 	if started {
 		out = append(out, '\n')
 	}
-	if _, err := t.w.Write(out); err != nil && t.err == nil {
-		t.err = err
-	}
+	t.out = t.write(out)
 	t.b, t.ends, t.chunks = t.b[:0], t.ends[:0], 0
+}
+
+// ssPart is how much is written at once.
+const ssPart = 1 << 16
+
+func (t *ssTable) write(out []byte) []byte {
+	if t.err == nil {
+		_, t.err = t.w.Write(out)
+	}
+	return out[:0]
 }
 
 func blanks(b []byte, n int) []byte {

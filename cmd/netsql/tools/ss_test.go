@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 // ssParse reads an expression where there is one interface, eth0.
@@ -72,10 +73,34 @@ func TestSsOptions(t *testing.T) {
 	if want := "[-t -a -n --resolve --netns blue --netns=red -A tcp,udp -finet --netns=x state all -4]"; got != want {
 		t.Errorf("%s, not %s", got, want)
 	}
-	for _, line := range []string{"-tT", "-tK", "-E", "--inet-sockopt", "-b", "-ZA", "--kill", "-F x", "-D -", "-V"} {
+	for _, line := range []string{"-tT", "-tK", "--inet-sockopt", "-b", "-ZA", "--kill", "-F x", "-D -", "-V"} {
 		_, err := ss().Command().Parse(strings.Fields(line))
 		if unknown := (*UnknownOptionError)(nil); !errors.As(err, &unknown) || unknown.Instead == "" {
 			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// -E prints a stretch of time as one, which has no moment and no speed.
+func TestSsEventsStretch(t *testing.T) {
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.Local)
+	for line, want := range map[string]string{
+		"-E": "01-01 00:00 01-01 00:00", "-Etn --from 03:14": "11-28 03:14 01-01 00:00", "--events --from 03:14 --to 04:00": "11-28 03:14 11-28 04:00", "-E --to 04:00": "01-01 00:00 11-28 04:00",
+		"-E --at 03:14": "leave out --at", "-E --live": "leave out --at and --live", "-E --from 03:14 --speed 2x": "--speed", "-E --from 04:00 --to 03:00": "--to 03:00 is before", "-t --to 04:00": "belong to --from",
+	} {
+		c := ss().Command()
+		if _, err := c.Parse(strings.Fields(line)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.Stretch(now)
+		var got string
+		if err != nil {
+			got = err.Error()
+		} else {
+			got = s.From.Format("01-02 15:04") + " " + s.To.Format("01-02 15:04")
+		}
+		if !strings.Contains(got, want) || c.Whole() != (strings.HasPrefix(line, "-E") || strings.HasPrefix(line, "--events")) {
+			t.Errorf("ss %s: %s, not %s", line, got, want)
 		}
 	}
 }
@@ -99,7 +124,7 @@ func TestSsTableOfManyLines(t *testing.T) {
 	table.at(ssStateField).text("FIN-WAIT-2")
 	table.at(ssLocalField).text("wider than before")
 	table.at(ssExtraField)
-	if err := table.finish(); err != nil {
+	if err := table.show(); err != nil {
 		t.Fatal(err)
 	}
 	all := strings.Split(out.String(), "\n")
