@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -18,7 +19,15 @@ type ipOptions struct {
 	details, brief, oneline, json, pretty bool
 	numeric                               bool
 	stats                                 int
-	family                                string
+}
+
+// inFamily is the family that is asked for. Of several the last is meant.
+func (o *ipOptions) inFamily(name string) error {
+	if name != "inet" && name != "inet6" && name != "link" {
+		return usagef("the families that are replayed are inet, inet6 and link")
+	}
+	o.four, o.six, o.packet = name == "inet", name == "inet6", name == "link"
+	return nil
 }
 
 func ip() Tool {
@@ -28,10 +37,11 @@ func ip() Tool {
 		Examples: []string{"netsql ip -br addr --at 03:14", "netsql ip route show table all", "netsql ip -6 route show table all"},
 		define: func(f *pflag.FlagSet) printer {
 			var o ipOptions
-			f.BoolVarP(&o.four, "inet", "4", false, "IPv4")
-			f.BoolVarP(&o.six, "inet6", "6", false, "IPv6")
-			f.BoolVarP(&o.packet, "packet", "0", false, "links")
-			f.StringVarP(&o.family, "family", "f", "", "a `FAMILY`: inet, inet6 or link")
+			family := func(name string) func(string) error { return func(string) error { return o.inFamily(name) } }
+			f.BoolFuncP("inet", "4", "IPv4", family("inet"))
+			f.BoolFuncP("inet6", "6", "IPv6", family("inet6"))
+			f.BoolFuncP("packet", "0", "links", family("link"))
+			f.FuncP("family", "f", "a `FAMILY`: inet, inet6 or link", o.inFamily)
 			f.CountVarP(&o.stats, "stats", "s", "counters of links; twice their errors as well")
 			f.BoolVarP(&o.details, "details", "d", false, "more of what was recorded")
 			f.BoolVarP(&o.json, "json", "j", false, "JSON")
@@ -120,17 +130,6 @@ var ipObjects = []ipObject{
 }
 
 func (o ipOptions) print(ctx context.Context, m *Moment, words []string, w io.Writer) error {
-	switch o.family {
-	case "":
-	case "inet":
-		o.four = true
-	case "inet6":
-		o.six = true
-	case "link":
-		o.packet = true
-	default:
-		return usagef("-f %s: the families that are replayed are inet, inet6 and link", o.family)
-	}
 	if len(words) == 0 {
 		return usagef("ip of what? One of addr, link, route, neigh, rule, nexthop, maddr and netns")
 	}
@@ -140,6 +139,8 @@ func (o ipOptions) print(ctx context.Context, m *Moment, words []string, w io.Wr
 		return usagef("ip has no object %q: one of addr, link, route, neigh, rule, nexthop, maddr and netns", words[0])
 	case ipObjects[i].print == nil:
 		return &UnknownOptionError{Tool: "ip", Option: ipObjects[i].name, Instead: ipObjects[i].instead}
+	case o.packet && !slices.Contains([]string{"address", "maddress", "link", "netns"}, ipObjects[i].name):
+		return &UnknownOptionError{Tool: "ip", Option: "-0 " + ipObjects[i].name, Instead: "it is the family of links; leave out -0"}
 	}
 	out := &ipOut{ipOptions: o, ctx: ctx, m: m, newline: "\n"}
 	if o.oneline {
@@ -174,6 +175,8 @@ func (o *ipOut) shown(object, changes string, words []string, more ...string) (c
 	}
 	commands := append([]string{"add", "append", "change", "chg", "replace", "prepend", "test", "delete", "del", "set", "flush", "save", "restore", "showdump", "get", "show", "list", "lst", "ls", "help"}, more...)
 	switch word := words[0]; {
+	case object == "link" && word == "s": // which is set
+		return "", nil, &UnknownOptionError{Tool: "ip", Option: "link s", Instead: "it sets something; netsql ip link sh shows what was there"}
 	case slices.Contains(more, word):
 		return word, words[1:], nil
 	case strings.HasPrefix("show", word), strings.HasPrefix("list", word), word == "lst", word == "ls":
@@ -192,6 +195,7 @@ type ipOut struct {
 	ctx     context.Context
 	m       *Moment
 	newline string
+	ofIPv6  bool // of links what IPv6 knows of them (inet6_fill_ifinfo)
 	buf     bytes.Buffer
 	more    []bool // in each object or list that is open: something stands before
 }
@@ -261,6 +265,15 @@ func (o *ipOut) close(bracket byte) {
 // wants tells whether a family of addresses is asked for.
 func (o *ipOut) wants(family int64) bool {
 	return !o.four && !o.six || family == 4 && o.four || family == 6 && o.six
+}
+
+// prefix reads a prefix or an address of the family that is asked for.
+func (o *ipOut) prefix(text string) (netip.Prefix, error) {
+	p, err := ipPrefix(text)
+	if err == nil && (o.four && p.Addr().Is6() || o.six && p.Addr().Is4()) {
+		return p, usagef("%q is of the other family: leave out %s", text, map[bool]string{true: "-4", false: "-6"}[o.four])
+	}
+	return p, err
 }
 
 // An ipWords are the words of a command, of which each may be followed by a value.

@@ -12,6 +12,9 @@ func (o *ipOut) groups(words []string) error {
 	if err != nil {
 		return err
 	}
+	if o.packet {
+		return &UnknownOptionError{Tool: "ip", Option: "-0 maddr", Instead: "groups of hardware addresses are not recorded; netsql ip maddr has those of IPv4 and IPv6"}
+	}
 	f, err := o.filter("maddr", words)
 	if err != nil {
 		return err
@@ -27,14 +30,24 @@ func (o *ipOut) groups(words []string) error {
 		Users  int64  `col:"coalesce(users, 1)"`
 	}
 	rows, err := here[group](o.ctx, o.m, "multicast_groups", "ORDER BY ifindex, family")
-	if err != nil || o.packet {
+	if err != nil {
 		return err
 	}
 	for _, l := range links {
 		first := true
+		end := func() {
+			if !first {
+				o.close(']')
+				o.close('}')
+			}
+		}
 		for _, g := range rows {
 			if g.Index != l.Index || !o.wants(g.Family) {
 				continue
+			}
+			if o.oneline { // each has a line of its own
+				end()
+				first = true
 			}
 			if first {
 				o.open("", '{')
@@ -58,10 +71,7 @@ func (o *ipOut) groups(words []string) error {
 			o.text("\n")
 			o.close('}')
 		}
-		if !first {
-			o.close(']')
-			o.close('}')
-		}
+		end()
 	}
 	return nil
 }
@@ -137,7 +147,7 @@ func (o *ipOut) neighbors(words []string) error {
 					return err
 				}
 			}
-			to, err = ipPrefix(word)
+			to, err = o.prefix(word)
 		}
 		if err != nil {
 			return err

@@ -28,7 +28,7 @@ func (o *ipOut) nextHops(words []string) error {
 		return &UnknownOptionError{Tool: "ip", Option: "nexthop bucket", Instead: "the buckets of resilient groups are not recorded"}
 	}
 	var id, dev string
-	var groups, fdb bool
+	var groups bool
 	w := ipWords{"nexthop", words}
 	for {
 		word, ok := w.next()
@@ -43,7 +43,7 @@ func (o *ipOut) nextHops(words []string) error {
 		case "groups":
 			groups = true
 		case "fdb":
-			fdb = true
+			// The kernel takes none away for it (nh_dump_filtered of net/ipv4/nexthop.c).
 		default:
 			return &UnknownOptionError{Tool: "ip", Option: "nexthop show " + word, Instead: "netsql ip nexthop shows them all, and SELECT * FROM nexthops_now WHERE … some"}
 		}
@@ -56,8 +56,9 @@ func (o *ipOut) nextHops(words []string) error {
 		return err
 	}
 	for _, n := range rows {
-		if id != "" && id != fmt.Sprint(n.ID) || dev != "" && n.Dev != dev || groups && n.Members == "" || fdb && !strings.HasPrefix(n.Type, "fdb") ||
-			(o.four || o.six) && !o.wants(n.Family) {
+		// The kernel is asked for the one of an id, whatever else is wanted.
+		if id != "" && id != fmt.Sprint(n.ID) || id == "" && (dev != "" && n.Dev != dev || groups && n.Members == "" ||
+			(o.four || o.six) && !o.wants(n.Family)) {
 			continue
 		}
 		o.open("", '{')

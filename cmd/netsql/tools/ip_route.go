@@ -208,12 +208,17 @@ func (o *ipOut) routes(words []string) error {
 		case word == "type":
 			f.kind, err = w.after(word)
 		case word == "via":
-			f.via, err = w.after(word)
-			if f.via == "inet" || f.via == "inet6" {
+			switch f.via, err = w.after(word); {
+			case err != nil:
+			case f.via == "inet" || f.via == "inet6":
 				f.via, err = w.after(word)
+			default:
+				_, err = o.prefix(f.via)
 			}
 		case word == "src":
-			f.src, err = w.after(word)
+			if f.src, err = w.after(word); err == nil {
+				_, err = o.prefix(f.src)
+			}
 		case word == "tos", word == "dsfield":
 			f.tos, err = w.after(word)
 		case word == "metric", word == "priority", word == "preference":
@@ -322,7 +327,7 @@ func (o *ipOut) routePrefix(text string) (netip.Prefix, error) {
 		}
 		return netip.MustParsePrefix("0.0.0.0/0"), nil
 	}
-	return ipPrefix(text)
+	return o.prefix(text)
 }
 
 // findTable reads the number of a table, or a name that a table of the recording has.
@@ -426,7 +431,7 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 	if single {
 		o.some("encap", " encap %s ", hop.Encap)
 	}
-	if e.TOS != 0 {
+	if e.TOS != 0 && f.tos == "" {
 		o.put("tos", "tos %s ", o.tos(e.TOS))
 	}
 	if e.NHID.Valid && got == nil {

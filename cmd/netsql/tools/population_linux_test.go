@@ -108,6 +108,16 @@ func recorded(t *testing.T) *query.Recording {
 // printed is what ours prints.
 func printed(t *testing.T, r *query.Recording, tool string, words ...string) string {
 	t.Helper()
+	text, err := ours(t, r, tool, words...)
+	if err != nil {
+		t.Fatalf("%s %q: %v", tool, words, err)
+	}
+	return text
+}
+
+// ours is what ours prints, or why it does not.
+func ours(t *testing.T, r *query.Recording, tool string, words ...string) (string, error) {
+	t.Helper()
 	found, ok := Named(tool)
 	if !ok {
 		t.Fatalf("no tool %s", tool)
@@ -115,17 +125,15 @@ func printed(t *testing.T, r *query.Recording, tool string, words ...string) str
 	c := found.Command()
 	rest, err := c.Parse(words)
 	if err != nil {
-		t.Fatalf("%s %q: %v", tool, words, err)
+		return "", err
 	}
 	m, err := At(t.Context(), r, c.Options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := c.Print(t.Context(), m, rest, &out); err != nil {
-		t.Fatalf("%s %q: %v", tool, words, err)
-	}
-	return out.String()
+	err = c.Print(t.Context(), m, rest, &out)
+	return out.String(), err
 }
 
 // A population is what stands in a network namespace: links, routes and sockets, by a seed. It ends with the test.

@@ -234,9 +234,9 @@ func (o *ipOut) oneAddress(text string) (netip.Addr, error) {
 		return netip.Addr{}, usagef("ip route get: %q is no address: write it as 10.9.0.1 or fd00::1", text)
 	}
 	switch addr := p.Addr(); {
-	case o.four && !o.six && addr.Is6():
+	case o.four && addr.Is6():
 		return addr, usagef("an address of IPv4 is expected with -4, not %q", text)
-	case o.six && !o.four && addr.Is4():
+	case o.six && addr.Is4():
 		return addr, usagef("an address of IPv6 is expected with -6, not %q", text)
 	default:
 		return addr, nil
