@@ -48,7 +48,7 @@ func replay(t tools.Tool) func(*flags) runner {
 			defer end()
 			out := newPatientWriter(std.out, 2*time.Second)
 			if stretch != nil {
-				err := replayUsage(f, replayStretch(ctx, r, c, stretch, rest, isTerminal(std.out), out))
+				err := replayUsage(f, replayTimes(ctx, r, c, stretch, rest, std, out))
 				return errors.Join(inTime(ctx, err), out.Close())
 			}
 			m, err := tools.At(ctx, r, c.Options)
@@ -66,6 +66,27 @@ func sayMoment(m *tools.Moment, std stdio) {
 	if isTerminal(std.err) {
 		fmt.Fprintf(std.err, "at %s\n", m.Time.Local().Format("2006-01-02 15:04:05"))
 	}
+}
+
+// replayTimes prints a stretch of time: each sample of it, or what happened in it as one.
+func replayTimes(ctx context.Context, r *query.Recording, c *tools.Command, s *tools.Stretch, words []string, std stdio, w io.Writer) error {
+	if !c.Whole() {
+		return replayStretch(ctx, r, c, s, words, isTerminal(std.out), w)
+	}
+	m, err := tools.During(ctx, r, c.Options, s)
+	if err != nil {
+		return err
+	}
+	if isTerminal(std.err) {
+		fmt.Fprintf(std.err, "from %s to %s\n", m.From.Local().Format("2006-01-02 15:04:05"), m.To.Local().Format("2006-01-02 15:04:05"))
+	}
+	if err := printReplayed(ctx, c, m, words, isTerminal(std.out), w); err != nil {
+		return err
+	}
+	for _, note := range m.Notes {
+		fmt.Fprintf(std.err, "note: %s\n", query.Safe(note))
+	}
+	return nil
 }
 
 // replayStretch prints each sample of a stretch, with its time before it. To a person as fast as it was, or so many times faster.
@@ -194,7 +215,7 @@ func toolOfShell(std stdio) func(name string) func(ctx context.Context, r *query
 			case err != nil:
 				return err
 			case stretch != nil:
-				return replayStretch(ctx, r, c, stretch, rest, isTerminal(std.out), w)
+				return replayTimes(ctx, r, c, stretch, rest, std, w)
 			case c.At != "":
 				moment, err := query.ParseTime(c.At, time.Now())
 				if err != nil {

@@ -19,6 +19,9 @@ type Moment struct {
 	Time  time.Time // of the sample
 	NetNS int64     // its inode number; 0: the recording tells none apart
 	Names *Names
+	Notes []string // what the user should know about what was printed
+
+	From, To time.Time // of a stretch that is printed as one; see During
 
 	recording *query.Recording
 }
@@ -55,6 +58,34 @@ func At(ctx context.Context, r *query.Recording, o Options) (*Moment, error) {
 	}
 	return m, nil
 }
+
+// During is a stretch of a recording that a tool prints as one, see Command.Whole: a moment of its end, with its first and last time.
+func During(ctx context.Context, r *query.Recording, o Options, s *Stretch) (*Moment, error) {
+	end, _, err := r.SetAt(ctx, s.To)
+	if err != nil {
+		return nil, err
+	}
+	m, err := At(ctx, r, o)
+	if err != nil {
+		return nil, err
+	}
+	m.From, m.To = s.From, s.To
+	switch {
+	case m.To.IsZero():
+		m.To = end
+	case m.To.Nanosecond() == 0: // as at() takes a second: to its end
+		m.To = m.To.Add(time.Second - time.Microsecond)
+	}
+	switch {
+	case m.From.IsZero():
+		m.From = m.To.Add(-time.Hour)
+	case m.From.After(m.To):
+		return nil, usagef("no sample was taken after --from %s: the newest is of %s", o.From, m.To.Local().Format("2006-01-02 15:04:05"))
+	}
+	return m, nil
+}
+
+func secondsOf(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
 // row reads the one row of a statement.
 func (m *Moment) row(ctx context.Context, statement string, into ...any) error {

@@ -43,6 +43,8 @@ type Tool struct {
 	define func(*pflag.FlagSet) printer
 	// rewrite puts words into a form that the flags read, such as --brief for -br; nil: they are read as they are.
 	rewrite func(words []string) []string
+	// whole tells whether the options ask for a stretch of time as one, and not for a moment; nil: they never do.
+	whole func(*pflag.FlagSet) bool
 	// instead says what to ask for an option of the tool that is not offered, by the option as it is typed.
 	instead map[string]string
 }
@@ -153,38 +155,47 @@ func (c *Command) Parse(words []string) ([]string, error) {
 	return c.Flags.Args(), nil
 }
 
-// A Stretch is a part of a recording of which each sample is printed.
+// A Stretch is a part of a recording of which each sample is printed, or which is printed as one.
 type Stretch struct {
-	From, To time.Time // To may be zero: the newest sample
+	From, To time.Time // To may be zero: the newest sample; From of what is printed as one: an hour before To
 	Speed    float64
 }
 
+// Whole tells whether the line asks for a stretch of time as one. It is never nil then.
+func (c *Command) Whole() bool { return c.whole != nil && c.whole(c.Flags) }
+
 // Stretch is what --from, --to and --speed ask for; nil: one moment is asked for.
-func (o Options) Stretch(now time.Time) (*Stretch, error) {
-	if o.From == "" {
-		if o.To != "" || o.Speed != "1x" {
+func (c *Command) Stretch(now time.Time) (*Stretch, error) {
+	switch {
+	case c.Whole() && (c.At != "" || c.Live):
+		return nil, usagef("%s prints what happened in a stretch of time: leave out --at and --live, and say --from 03:10 --to 03:20", c.Name)
+	case c.Whole() && c.Speed != "1x":
+		return nil, usagef("--speed is of samples that are printed one after the other: leave it out")
+	case c.From == "" && !c.Whole():
+		if c.To != "" || c.Speed != "1x" {
 			return nil, usagef("--to and --speed belong to --from TIME, which prints each sample from then on")
 		}
 		return nil, nil
-	}
-	if o.At != "" || o.Live {
+	case c.At != "" || c.Live:
 		return nil, usagef("--from is a stretch of a recording: leave out --at and --live")
 	}
 	var s Stretch
 	var err error
-	if s.From, err = query.ParseTime(o.From, now); err != nil {
-		return nil, usagef("--from: %v", err)
+	if c.From != "" {
+		if s.From, err = query.ParseTime(c.From, now); err != nil {
+			return nil, usagef("--from: %v", err)
+		}
 	}
-	if o.To != "" {
-		if s.To, err = query.ParseTime(o.To, now); err != nil {
+	if c.To != "" {
+		if s.To, err = query.ParseTime(c.To, now); err != nil {
 			return nil, usagef("--to: %v", err)
 		}
 		if s.To.Before(s.From) {
-			return nil, usagef("--to %s is before --from %s", o.To, o.From)
+			return nil, usagef("--to %s is before --from %s", c.To, c.From)
 		}
 	}
-	if s.Speed, err = strconv.ParseFloat(strings.TrimSuffix(o.Speed, "x"), 64); err != nil || !(s.Speed > 0 && s.Speed <= 1e6) {
-		return nil, usagef("--speed %s: it is a number of times, such as 10x", o.Speed)
+	if s.Speed, err = strconv.ParseFloat(strings.TrimSuffix(c.Speed, "x"), 64); err != nil || !(s.Speed > 0 && s.Speed <= 1e6) {
+		return nil, usagef("--speed %s: it is a number of times, such as 10x", c.Speed)
 	}
 	return &s, nil
 }
