@@ -118,7 +118,7 @@ func (o *ipOut) addresses(words []string) error {
 			o.open("addr_info", '[')
 			for j := range taken {
 				o.open("", '{')
-				o.address(l, &taken[j])
+				o.address(&taken[j], o.oneline && !o.brief, true)
 				o.close('}')
 			}
 			o.close(']')
@@ -137,10 +137,11 @@ func (o *ipOut) addresses(words []string) error {
 
 var ipAddressFlags = []string{"secondary", "temporary", "nodad", "optimistic", "dadfailed", "home", "deprecated", "tentative", "dynamic", "mngtmpaddr", "noprefixroute", "autojoin", "stable-privacy"}
 
-func (o *ipOut) address(l *ipLink, a *ipAddress) {
-	if o.oneline && !o.brief {
-		o.put("index", "%d: ", l.Index)
-		o.put("dev", "%s", l.Name)
+// address prints an address, with its interface where that stands not before it, and with the time that it lives, where that is known.
+func (o *ipOut) address(a *ipAddress, withDev, withLife bool) {
+	if withDev {
+		o.put("index", "%d: ", a.Index)
+		o.put("dev", "%s", a.Dev)
 	}
 	family := "inet"
 	if a.Family == 6 {
@@ -165,6 +166,10 @@ func (o *ipOut) address(l *ipLink, a *ipAddress) {
 		}
 	}
 	o.some("label", "%s", a.Label)
+	if !withLife {
+		o.text("\n")
+		return
+	}
 	// Of an address that was deprecated before it was seen no end is recorded.
 	if a.has("deprecated") {
 		a.Preferred = sql.NullInt64{Valid: true}

@@ -78,6 +78,9 @@ func (o *ipOut) groups(words []string) error {
 
 // namespaces are those with a name. Their numbers for each other are not recorded.
 func (o *ipOut) namespaces(words []string) error {
+	if len(words) > 0 && monitorsNames(words[0]) {
+		return o.namesMonitored()
+	}
 	if len(words) > 0 && !strings.HasPrefix("list", words[0]) && !strings.HasPrefix("show", words[0]) {
 		return &UnknownOptionError{Tool: "ip", Option: "netns " + words[0], Instead: "netsql ip netns lists the names, --netns NAME prints another namespace, and SELECT * FROM namespaces_now has their processes"}
 	}
@@ -190,33 +193,37 @@ func (o *ipOut) neighbors(words []string) error {
 			continue
 		}
 		o.open("", '{')
-		if o.brief {
-			o.put("dst", "%-39s ", n.Addr)
-			if dev == "" {
-				o.put("dev", "%-16s ", n.Dev)
-			}
-			o.some("lladdr", "%s", n.MAC)
-			o.text("\n")
-			o.close('}')
-			continue
-		}
-		o.put("dst", "%s ", n.Addr)
-		if dev == "" && n.Dev != "" {
-			o.put("dev", "dev %s ", n.Dev)
-		}
-		o.some("lladdr", "lladdr %s ", n.MAC)
-		for _, flag := range []string{"router", "proxy", "managed", "extern_learn", "offload"} {
-			if n.has(flag) || flag == "proxy" && n.Proxy {
-				o.text("%s ", flag)
-				o.value(flag, nil)
-			}
-		}
-		if n.State != "" {
-			o.text("%s ", n.State)
-			o.value("state", []string{n.State})
-		}
-		o.text("\n")
+		o.neighbor(&n, dev)
 		o.close('}')
 	}
 	return nil
+}
+
+// neighbor prints a neighbour, without the interface where that was asked for.
+func (o *ipOut) neighbor(n *ipNeighbor, dev string) {
+	if o.brief {
+		o.put("dst", "%-39s ", n.Addr)
+		if dev == "" {
+			o.put("dev", "%-16s ", n.Dev)
+		}
+		o.some("lladdr", "%s", n.MAC)
+		o.text("\n")
+		return
+	}
+	o.put("dst", "%s ", n.Addr)
+	if dev == "" && n.Dev != "" {
+		o.put("dev", "dev %s ", n.Dev)
+	}
+	o.some("lladdr", "lladdr %s ", n.MAC)
+	for _, flag := range []string{"router", "proxy", "managed", "extern_learn", "offload"} {
+		if n.has(flag) || flag == "proxy" && n.Proxy {
+			o.text("%s ", flag)
+			o.value(flag, nil)
+		}
+	}
+	if n.State != "" {
+		o.text("%s ", n.State)
+		o.value("state", []string{n.State})
+	}
+	o.text("\n")
 }

@@ -99,6 +99,20 @@ type fibEntry struct {
 	hops     []ipHop
 }
 
+// entry is the route alone.
+func (r *ipRoute) entry() (e fibEntry, err error) {
+	e = fibEntry{ipRoute: *r, hops: r.hopsOf()}
+	if e.dst, err = netip.ParsePrefix(r.Dst); err != nil {
+		return e, fmt.Errorf("route to %q: %w", r.Dst, err)
+	}
+	if r.SrcNet != "" {
+		if e.src, err = netip.ParsePrefix(r.SrcNet); err != nil {
+			return e, fmt.Errorf("route from %q: %w", r.SrcNet, err)
+		}
+	}
+	return e, nil
+}
+
 // sharing tells whether the kernel shares the traffic of an IPv6 route with others of the same prefix and metric (rt6_qualify_for_ecmp).
 func (r *ipRoute) sharing() bool {
 	return r.Family == 6 && r.Gateway != "" && !r.NHID.Valid && r.NextHops == "" && (r.Protocol != "ra" || !r.Expires.Valid && r.Weight > 1)
@@ -117,14 +131,9 @@ func (o *ipOut) fib(family int64) ([]fibEntry, error) {
 	siblings := map[key]int{}
 	var entries []fibEntry
 	for _, r := range rows {
-		e := fibEntry{ipRoute: r, hops: r.hopsOf()}
-		if e.dst, err = netip.ParsePrefix(r.Dst); err != nil {
-			return nil, fmt.Errorf("route to %q: %w", r.Dst, err)
-		}
-		if r.SrcNet != "" {
-			if e.src, err = netip.ParsePrefix(r.SrcNet); err != nil {
-				return nil, fmt.Errorf("route from %q: %w", r.SrcNet, err)
-			}
+		e, err := r.entry()
+		if err != nil {
+			return nil, err
 		}
 		if r.sharing() {
 			k := key{r.TableID, r.Metric, r.Dst, r.SrcNet}

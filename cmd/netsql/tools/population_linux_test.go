@@ -127,7 +127,16 @@ func ours(t *testing.T, r *query.Recording, tool string, words ...string) (strin
 	if err != nil {
 		return "", err
 	}
-	m, err := At(t.Context(), r, c.Options)
+	s, err := c.Stretch(time.Now())
+	if err != nil {
+		return "", err
+	}
+	var m *Moment
+	if c.Whole() {
+		m, err = During(t.Context(), r, c.Options, s)
+	} else {
+		m, err = At(t.Context(), r, c.Options)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
