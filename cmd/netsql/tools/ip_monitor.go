@@ -216,13 +216,13 @@ func (o *ipOut) addressChanges(dev string) (all []ipChange, err error) {
 		if dev != "" && a.Dev != dev || !o.wants(a.Family) {
 			continue
 		}
-		// How long it lasts is told by the sample that saw it.
+		// How long it lasts is told by a sample that saw it: of one that came and went between two, nothing is known.
 		near := "SELECT min(ts) FROM samples WHERE ts >= ?"
 		if c.removed {
 			near = "SELECT max(ts) FROM samples WHERE ts < ?"
 		}
 		seen, err := rowsOf[ipAddress](o.ctx, o.m, fmt.Sprintf("SELECT %s FROM addresses WHERE ts = (%s) AND netns = %d AND ifindex = ? AND family = ? AND addr = ? AND prefix_len = ?",
-			strings.Join(columnsOf[ipAddress](), ", "), near, o.m.NetNS), c.ts, a.Index, a.Family, a.Addr, a.Bits)
+			strings.ReplaceAll(strings.Join(columnsOf[ipAddress](), ", "), " - ts", fmt.Sprintf(" - %f", c.ts)), near, o.m.NetNS), c.ts, a.Index, a.Family, a.Addr, a.Bits)
 		if err != nil {
 			return nil, err
 		}

@@ -135,9 +135,10 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 		o.put("expires", "expires %dsec ", max(0, e.Expires.Int64))
 	}
 	o.metrics(&e.ipRoute)
-	if got != nil && got.iif != "" {
-		o.put("iif", "iif %s ", got.iif)
+	if got != nil {
+		f.iif = got.iif
 	}
+	o.some("iif", "iif %s ", f.iif)
 	if e.Family == 6 {
 		o.put("pref", "pref %s", cmp.Or(e.Pref, "medium"))
 	}

@@ -16,6 +16,7 @@ type routeFilter struct {
 	root, match          netip.Prefix
 	from                 netip.Prefix
 	metric, tos          string
+	iif                  string // of ip route get fibmatch
 	cloned               bool
 	objects              map[int64]ipNextHop // for -d
 }
