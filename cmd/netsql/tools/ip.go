@@ -282,6 +282,9 @@ func (o *ipOut) wants(family int64) bool {
 // prefix reads a prefix or an address of the family that is asked for.
 func (o *ipOut) prefix(text string) (netip.Prefix, error) {
 	p, err := ipPrefix(text)
+	if o.packet {
+		return p, usagef("%q is no address of a link: leave out -0", text)
+	}
 	if err == nil && (o.four && p.Addr().Is6() || o.six && p.Addr().Is4()) {
 		return p, usagef("%q is of the other family: leave out %s", text, map[bool]string{true: "-4", false: "-6"}[o.four])
 	}

@@ -67,6 +67,9 @@ func (o *ipOut) addresses(words []string) error {
 			f.master, f.kind = "", ""
 		}
 	}
+	if withLinks && o.six && (f.master != "" || f.kind != "") { // neither of which IPv6 knows of its links
+		return nil
+	}
 	links, all, err := o.linksOf(f)
 	if err != nil {
 		return err

@@ -146,13 +146,15 @@ func (p *population) links() {
 	p.ip("addr add 10.1.9.1/16 brd + dev wlan0")
 	p.ip("addr add fd00::77/64 dev wlan0 noprefixroute nodad valid_lft 5000 preferred_lft 0")
 	p.ip("addr add fd00::78/64 dev wlan0 nodad mngtmpaddr noprefixroute")
-	for i, kind := range []string{"dummy", "bridge", "sit", "ipip", "gre", "vrf", "tun", "ifb", "ip6tnl"} {
+	for i, kind := range []string{"dummy", "bridge", "sit", "ipip", "gre", "vrf", "tun", "ifb", "ip6tnl", "vxlan"} {
 		line := fmt.Sprintf("link add k%d type %s", i, kind)
 		switch kind {
 		case "sit", "ipip", "gre":
 			line += " local 10.1.2.3 remote 10.1.2.200"
 		case "vrf":
 			line += " table 77"
+		case "vxlan":
+			line += p.pick(" id 5 dstport 4789", " id 7 local 10.1.2.3 remote 10.1.2.200 dstport 4790", " id 8 local fd00::5 dstport 0")
 		case "ip6tnl":
 			line += " local fd00::5 remote fd00::99"
 		}

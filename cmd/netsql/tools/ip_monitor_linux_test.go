@@ -30,6 +30,13 @@ type heard struct {
 func hear(t *testing.T, tool string, words ...string) *heard {
 	t.Helper()
 	h := &heard{cmd: exec.Command(tool, words...)}
+	h.start(t)
+	h.listens(t)
+	return h
+}
+
+func (h *heard) start(t *testing.T) {
+	t.Helper()
 	h.cmd.Stdout = &h.text
 	if err := h.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -39,8 +46,6 @@ func hear(t *testing.T, tool string, words ...string) *heard {
 		h.cmd.Wait()
 	})
 	t.Cleanup(h.end)
-	h.listens(t)
-	return h
 }
 
 // String is what it printed, after its end.
@@ -80,17 +85,13 @@ func until(t *testing.T, what string, so func() bool) {
 }
 
 // recording records this namespace until it is ended.
-func recording(t *testing.T) (path string, end func()) {
+func recording(t *testing.T, which recorder.NetNS) (path string, end func()) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "long.db")
-	own, err := recorder.ParseNetNS("self")
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- recorder.Run(ctx, recorder.Config{Path: path, Interval: time.Second, Version: "test", Limits: recorder.DefaultLimits, NetNS: own})
+		done <- recorder.Run(ctx, recorder.Config{Path: path, Interval: time.Second, Version: "test", Limits: recorder.DefaultLimits, NetNS: which})
 	}()
 	end = sync.OnceFunc(func() {
 		cancel()
@@ -110,6 +111,67 @@ func recording(t *testing.T) (path string, end func()) {
 	})
 	return path, end
 }
+
+// Names of network namespaces come and go; the real one listens to the folder that has them.
+func TestIPNetNSIsTheRealOne(t *testing.T) {
+	if !kerneltest.InNamespace(t) {
+		return
+	}
+	kerneltest.Command(t, "mount", "-t", "tmpfs", "none", "/run")
+	p := populate(t, 1)
+	p.ip("netns add first")
+	p.ip("netns add z-second")
+	path, end := recording(t, recorder.NetNS{})
+	real := &heard{cmd: exec.Command("stdbuf", "-oL", "ip", "netns", "monitor")} // it never writes out what it has by itself
+	real.start(t)
+	until(t, "that it listens", func() bool {
+		info, _ := filepath.Glob("/proc/" + fmt.Sprint(real.cmd.Process.Pid) + "/fdinfo/*")
+		return slices.ContainsFunc(info, func(file string) bool {
+			text, _ := os.ReadFile(file)
+			return bytes.Contains(text, []byte("inotify wd:"))
+		})
+	})
+	opened := func() *query.Recording {
+		r, err := query.Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	seen := func(name string, is bool) {
+		until(t, "a sample of "+name, func() bool {
+			r := opened()
+			defer r.Close()
+			return strings.Contains(printed(t, r, "ip", "netns"), name) == is
+		})
+	}
+	p.ip("netns add web")
+	seen("web", true)
+	p.ip("netns add db")
+	p.ip("netns del first")
+	seen("first", false)
+	p.ip("netns del web")
+	seen("web", false)
+	real.end()
+	end()
+	r := opened()
+	defer r.Close()
+	// What changed between two samples has no order.
+	c := comparison{tool: "ip"}
+	if want, got := c.linesOf(real.String()), c.linesOf(printed(t, r, "ip", "netns", "monitor")); !slices.Equal(want, got) {
+		t.Errorf("ip netns monitor differs (- the real one, + netsql):\n%s", differing(want, got))
+	}
+	for _, line := range []string{"netns", "netns list", "-j netns", "net s"} {
+		words := strings.Fields(line)
+		want := netnsID.ReplaceAllString(kerneltest.Command(t, "ip", words...), "")
+		if got := printed(t, r, "ip", words...); !slices.Equal(c.linesOf(strings.TrimSpace(want)), c.linesOf(strings.TrimSpace(got))) {
+			t.Errorf("ip %s: %q, want %q", line, got, want)
+		}
+	}
+}
+
+// Numbers of namespaces for each other are not recorded.
+var netnsID = regexp.MustCompile(` \(id: \d+\)|,"id":\d+`)
 
 // What the real one prints and the recording does not have: settings of interfaces (NETCONF), and entries of the forwarding tables of bridges, which have no
 // address. Of an address that lives for a time and came and went between two samples, how long. Of the time its form is compared.
@@ -212,7 +274,11 @@ func TestIPMonitorIsTheRealOne(t *testing.T) {
 				return !strings.Contains(kerneltest.Command(t, "ip", "addr"), "tentative") && strings.Count(kerneltest.Command(t, "ip", "-br", "link"), " UP ") == 4 &&
 					strings.Count(kerneltest.Command(t, "ip", "-6", "addr"), "fe80") == 4
 			})
-			path, end := recording(t)
+			own, err := recorder.ParseNetNS("self")
+			if err != nil {
+				t.Fatal(err)
+			}
+			path, end := recording(t, own)
 			lines := []string{"monitor", "monitor all", "-t monitor all", "-ts monitor route", "monitor label route rule", "monitor address", "-ts -o monitor neigh", "monitor nexthop", "monitor link", "-d monitor rule",
 				"-N monitor route", "monitor all dev eth0", "-4 monitor", "-6 monitor", "-o monitor", "-d monitor"}
 			var real []*heard

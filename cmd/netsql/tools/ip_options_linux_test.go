@@ -22,7 +22,8 @@ var ipDetails = []struct {
 	{regexp.MustCompile(`^[ \d]+$|[RT]X: [^\\]*(\\[ \d]+)?`), "counters"}, // which run on; see TestIPOfCountersIsTheRealOne
 	{regexp.MustCompile(`(    bridge ) ?forward_delay .*nf_call_arptables \d+ `), "$1"},
 	{regexp.MustCompile(`(\\|^)    bridge_slave .*(group_fwd_mask_str|locked) \S+ `), ""},
-	{regexp.MustCompile(`(    vxlan ).*noudp6zerocsumrx `), "$1"},
+	{regexp.MustCompile(`(    vxlan .*)ttl auto .*noudp6zerocsumrx `), "$1"},
+	{regexp.MustCompile(`(    vxlan .*)srcport \d+ \d+ `), "$1"},
 	{regexp.MustCompile(`(    macvlan ).*usedbcqueuelen \d+ `), "$1"},
 	{regexp.MustCompile(`(    tun ).*(persist|user) \S+ `), "$1"},
 }
