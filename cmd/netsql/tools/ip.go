@@ -34,7 +34,7 @@ func ip() Tool {
 	return Tool{
 		Name: "ip", Args: "[-46sdjoN] [-br] addr|link|route|neigh|rule|nexthop|maddr|netns|monitor …",
 		Doc: "addresses, links, routes, the way of a packet and what changed, as ip prints them", Like: "iproute2 6.1",
-		Examples: []string{"netsql ip -br addr --at 03:14", "netsql ip route show table all", "netsql ip -6 route show table all", "netsql ip -t monitor all --from '10m ago'"},
+		Examples: []string{"netsql ip -br addr --at 03:14", "netsql ip route show table all", "netsql ip -6 route show table all", "netsql ip -t monitor all"},
 		define: func(f *pflag.FlagSet) printer {
 			var o ipOptions
 			family := func(name string) func(string) error { return func(string) error { return o.inFamily(name) } }
