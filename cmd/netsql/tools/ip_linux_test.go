@@ -310,6 +310,15 @@ func (p *population) policy() {
 	p.ip("neigh add 10.1.2.78 lladdr 02:00:00:00:00:02 dev eth0 nud noarp")
 	p.ip("neigh add fd00::77 lladdr 02:00:00:00:00:03 dev eth0 router")
 	p.ip("neigh add 192.0.2.201 lladdr 02:00:00:00:00:04 dev wlan0 nud stale extern_learn")
+	for i := range 6 { // in states that do not pass within the time of a test
+		state := p.pick("permanent", "stale", "noarp", "failed")
+		mac := fmt.Sprintf(" lladdr 02:00:00:00:01:%02x ", i)
+		if state == "failed" {
+			mac = ""
+		}
+		p.ip(fmt.Sprintf("neigh add 10.1.2.%d dev eth0 nud %s %s", 80+i, state, mac))
+		p.ip(fmt.Sprintf("neigh add 2001:db8::%d dev wlan0 nud %s %s%s", 80+i, state, mac, p.pick("", "router", "extern_learn")))
+	}
 	p.ip("neigh add proxy 10.1.2.79 dev eth0")
 	p.ip("neigh add proxy fd00::79 dev eth0")
 }

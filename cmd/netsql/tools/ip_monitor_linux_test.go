@@ -152,6 +152,8 @@ func TestIPNetNSIsTheRealOne(t *testing.T) {
 	seen("first", false)
 	p.ip("netns del web")
 	seen("web", false)
+	p.ip("-n db link set lo up")
+	p.ip("-n db route add blackhole 10.0.0.0/8")
 	real.end()
 	end()
 	r := opened()
@@ -166,6 +168,13 @@ func TestIPNetNSIsTheRealOne(t *testing.T) {
 		want := netnsID.ReplaceAllString(kerneltest.Command(t, "ip", words...), "")
 		if got := printed(t, r, "ip", words...); !slices.Equal(c.linesOf(strings.TrimSpace(want)), c.linesOf(strings.TrimSpace(got))) {
 			t.Errorf("ip %s: %q, want %q", line, got, want)
+		}
+	}
+	c.forget = forgetDetails
+	for _, line := range []string{"-n db link", "-netns db -br addr", "-n z-second addr", "-n db route", "-n db -d route show table all", "-n z-second rule", "-n db -o -6 addr"} {
+		words := strings.Fields(line)
+		if want, got := c.linesOf(kerneltest.Command(t, "ip", words...)), c.linesOf(printed(t, r, "ip", words...)); !slices.Equal(want, got) {
+			t.Errorf("ip %s differs (- the real one, + netsql):\n%s", line, differing(want, got))
 		}
 	}
 }
