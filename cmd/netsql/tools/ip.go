@@ -32,9 +32,9 @@ func (o *ipOptions) inFamily(name string) error {
 
 func ip() Tool {
 	return Tool{
-		Name: "ip", Args: "[-46sdjoN] [-br] addr|link|route|neigh|rule|nexthop|maddr|netns|monitor …",
-		Doc: "addresses, links, routes, the way of a packet and what changed, as ip prints them", Like: "iproute2 6.1",
-		Examples: []string{"netsql ip -br addr --at 03:14", "netsql ip route show table all", "netsql ip -6 route show table all", "netsql ip -t monitor all"},
+		Name: "ip", Args: "[-46sdjoN] [-br] addr|link|route|neigh|rule|nexthop|maddr|monitor …",
+		Doc: "addresses, links, routes, the way of a packet and changes, as ip prints them", Like: "iproute2 6.1",
+		Examples: []string{"netsql ip -br addr --at 03:14", "netsql ip route show table all", "netsql ip -t monitor all"},
 		define: func(f *pflag.FlagSet) printer {
 			var o ipOptions
 			family := func(name string) func(string) error { return func(string) error { return o.inFamily(name) } }
@@ -49,7 +49,7 @@ func ip() Tool {
 			f.BoolVar(&o.brief, "brief", false, "-br: a line for each, in columns")
 			f.BoolVarP(&o.oneline, "oneline", "o", false, "a line for each")
 			f.BoolVarP(&o.numeric, "numeric", "N", false, "numbers of protocols, scopes and tables, not names")
-			f.BoolVarP(&o.stamped, "timestamp", "t", false, "with monitor: a line with the time before each change")
+			f.BoolVarP(&o.stamped, "timestamp", "t", false, "with monitor, which prints what changed in the last hour or from --from to --to: a line with the time before each")
 			f.BoolVar(&o.tshort, "tshort", false, "-ts: with monitor: the time at the begin of the line")
 			f.BoolVar(new(bool), "color", false, "-c: which changes nothing here")
 			return func(ctx context.Context, m *Moment, words []string, w io.Writer) error {

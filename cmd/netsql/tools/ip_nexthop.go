@@ -69,6 +69,19 @@ func (o *ipOut) nextHops(words []string) error {
 	return nil
 }
 
+// nextHopObjects are those that -d prints with the routes by them; without it none.
+func (o *ipOut) nextHopObjects() (map[int64]ipNextHop, error) {
+	if !o.details {
+		return nil, nil
+	}
+	rows, err := here[ipNextHop](o.ctx, o.m, "nexthops", "")
+	objects := map[int64]ipNextHop{}
+	for _, n := range rows {
+		objects[n.ID] = n
+	}
+	return objects, err
+}
+
 func (o *ipOut) nextHop(n *ipNextHop) {
 	o.put("id", "id %d ", n.ID)
 	if n.Members != "" {

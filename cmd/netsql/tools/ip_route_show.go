@@ -132,15 +132,8 @@ func (o *ipOut) routes(words []string) error {
 	if f.cloned || f.table == "cache" {
 		return nil // Linux has no cache of routes since 3.6, and what is learnt of paths is shown nowhere here
 	}
-	if o.details {
-		objects, err := here[ipNextHop](o.ctx, o.m, "nexthops", "")
-		if err != nil {
-			return err
-		}
-		f.objects = map[int64]ipNextHop{}
-		for _, n := range objects {
-			f.objects[n.ID] = n
-		}
+	if f.objects, err = o.nextHopObjects(); err != nil {
+		return err
 	}
 	for _, family := range families {
 		entries, err := o.fib(family)

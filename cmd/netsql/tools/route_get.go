@@ -122,6 +122,13 @@ func (o *ipOut) routeGet(words []string) error {
 		o.text("RTNETLINK answers: %s\n", failed)
 		return nil
 	}
+	filter := routeFilter{table: "all"}
+	if filter.objects, err = o.nextHopObjects(); err != nil {
+		return err
+	}
+	if family == 6 {
+		filter.iif = f.iif
+	}
 	shown := map[*fibEntry]bool{}
 	for i := range got {
 		switch e := got[i].matched; {
@@ -131,10 +138,6 @@ func (o *ipOut) routeGet(words []string) error {
 			o.close('}')
 		case !shown[e]:
 			shown[e] = true
-			filter := routeFilter{table: "all"}
-			if family == 6 {
-				filter.iif = f.iif
-			}
 			o.open("", '{')
 			o.route(got[i].route(), filter, nil)
 			o.close('}')

@@ -55,7 +55,7 @@ func gotJSON(t *testing.T, text string) (all []string) {
 func answersOf(text string) []string {
 	var all []string
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
-		if strings.HasPrefix(line, " ") && len(all) > 0 {
+		if (strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t")) && len(all) > 0 {
 			all[len(all)-1] += "\n" + line
 			continue
 		}
