@@ -79,10 +79,10 @@ func (p *population) arpEntries() {
 	p.ip("neigh add 127.0.0.1 lladdr 02:00:00:00:00:99 dev eth0")
 	p.ip("neigh add fd00::77 lladdr 02:00:00:00:00:98 dev eth0")
 	for i := range 20 {
-
 		mac, state := fmt.Sprintf(" lladdr 02:00:00:00:00:%02x", i), p.pick("permanent", "stale", "noarp", "failed", "none")
+		more := p.pick("", "extern_learn")
 		if state == "failed" || state == "none" {
-			mac = ""
+			mac, more = "", "extern_learn" // of which the kernel forgets none
 		}
 		dev, net := "eth0", "10.1.2"
 		if p.sometimes(3) {
@@ -92,6 +92,6 @@ func (p *population) arpEntries() {
 			p.ip(fmt.Sprintf("neigh add proxy %s.%d dev %s", net, 210+i, dev))
 			continue
 		}
-		p.ip(fmt.Sprintf("neigh add %s.%d%s dev %s nud %s %s", net, 210+i, mac, dev, state, p.pick("", "extern_learn")))
+		p.ip(fmt.Sprintf("neigh add %s.%d%s dev %s nud %s %s", net, 210+i, mac, dev, state, more))
 	}
 }

@@ -314,10 +314,10 @@ func (p *population) policy() {
 		state := p.pick("permanent", "stale", "noarp", "failed")
 		mac := fmt.Sprintf(" lladdr 02:00:00:00:01:%02x ", i)
 		if state == "failed" {
-			mac = ""
+			mac = " extern_learn " // which the kernel does not forget
 		}
 		p.ip(fmt.Sprintf("neigh add 10.1.2.%d dev eth0 nud %s %s", 80+i, state, mac))
-		p.ip(fmt.Sprintf("neigh add 2001:db8::%d dev wlan0 nud %s %s%s", 80+i, state, mac, p.pick("", "router", "extern_learn")))
+		p.ip(fmt.Sprintf("neigh add 2001:db8::%d dev wlan0 nud %s %s%s", 80+i, state, mac, p.pick("", "router")))
 	}
 	p.ip("neigh add proxy 10.1.2.79 dev eth0")
 	p.ip("neigh add proxy fd00::79 dev eth0")

@@ -166,15 +166,9 @@ func (o *ipOut) neighbors(words []string) error {
 	if _, _, err := o.linksOf(ipFilter{dev: dev}); err != nil {
 		return err
 	}
-	members := map[string]bool{}
-	if master != "" {
-		taken, _, err := o.linksOf(ipFilter{master: master})
-		if err != nil {
-			return err
-		}
-		for _, l := range taken {
-			members[l.Name] = true
-		}
+	members, err := o.membersOf(master)
+	if err != nil {
+		return err
 	}
 	rows, err := here[ipNeighbor](o.ctx, o.m, "neighbors", "ORDER BY family, ifindex")
 	if err != nil {
@@ -197,6 +191,22 @@ func (o *ipOut) neighbors(words []string) error {
 		o.close('}')
 	}
 	return nil
+}
+
+// membersOf are the names of the interfaces that belong to a bridge, a bond or a VRF.
+func (o *ipOut) membersOf(master string) (map[string]bool, error) {
+	members := map[string]bool{}
+	if master == "" {
+		return members, nil
+	}
+	if _, _, err := o.linksOf(ipFilter{dev: master}); err != nil { // it is there
+		return nil, err
+	}
+	taken, _, err := o.linksOf(ipFilter{master: master})
+	for _, l := range taken {
+		members[l.Name] = true
+	}
+	return members, err
 }
 
 // neighbor prints a neighbour, without the interface where that was asked for.

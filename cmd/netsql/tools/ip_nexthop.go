@@ -27,7 +27,7 @@ func (o *ipOut) nextHops(words []string) error {
 	if command == "bucket" {
 		return &UnknownOptionError{Tool: "ip", Option: "nexthop bucket", Instead: "the buckets of resilient groups are not recorded"}
 	}
-	var id, dev string
+	var id, dev, master string
 	var groups bool
 	w := ipWords{"nexthop", words}
 	for {
@@ -38,8 +38,11 @@ func (o *ipOut) nextHops(words []string) error {
 		switch word {
 		case "id":
 			id, err = w.after(word)
+			w.left = nil // ip asks for that one at once
 		case "dev":
 			dev, err = w.after(word)
+		case "master", "vrf":
+			master, err = w.after(word)
 		case "groups":
 			groups = true
 		case "fdb":
@@ -55,9 +58,12 @@ func (o *ipOut) nextHops(words []string) error {
 	if err != nil {
 		return err
 	}
+	members, err := o.membersOf(master)
+	if err != nil {
+		return err
+	}
 	for _, n := range rows {
-		// The kernel is asked for the one of an id, whatever else is wanted.
-		if id != "" && id != fmt.Sprint(n.ID) || id == "" && (dev != "" && n.Dev != dev || groups && n.Members == "" ||
+		if id != "" && id != fmt.Sprint(n.ID) || id == "" && (dev != "" && n.Dev != dev || master != "" && !members[n.Dev] || groups && n.Members == "" ||
 			(o.four || o.six) && !o.wants(n.Family)) {
 			continue
 		}

@@ -53,7 +53,7 @@ var ipSelectors = map[string][][]string{
 	},
 	"rule":    {{"table", "77", "main", "local", "300", "default"}, {"priority", "32766", "0", "1000", "2000", "3000"}, {"pref", "5000"}, {"lookup", "999"}},
 	"neigh":   {{"dev", "eth0", "wlan0", "lo"}, {"nud", "permanent", "stale", "noarp", "all", "reachable", "failed", "incomplete"}, {"proxy"}, {"to", "10.1.2.0/24", "10.1.2.77", "fd00::/64", "2001:db8::/32"}, {"master", "d0"}},
-	"nexthop": {{"id", "5", "7", "8"}, {"dev", "eth0", "wlan0"}, {"groups"}, {"fdb"}, {"proto", "static"}, {"master", "d0"}},
+	"nexthop": {{"id", "5", "7", "8"}, {"dev", "eth0", "wlan0"}, {"groups"}, {"fdb"}, {"proto", "static"}, {"master", "d0", "lo"}},
 	"maddr":   {{"dev", "eth0", "wlan0", "lo", "k1"}},
 }
 

@@ -144,7 +144,7 @@ func (o *ipOut) route(e *fibEntry, f routeFilter, got *gotRoute) {
 	}
 	if o.details && e.NHID.Valid && got == nil {
 		if object, ok := f.objects[e.NHID.Int64]; ok {
-			o.text("%s\tnh_info ", o.newline)
+			o.text("\n\tnh_info ") // with -o as well
 			o.open("nh_info", '{')
 			o.nextHop(&object)
 			o.close('}')
