@@ -396,7 +396,6 @@ func FuzzIP(f *testing.F) {
 	}
 	r := emptyRecording(f)
 	f.Fuzz(func(t *testing.T, line, hops string) {
-		t.Parallel()
 		route := ipRoute{NextHops: hops}
 		for _, hop := range route.hopsOf() {
 			if strings.Contains(hop.Gateway+hop.Dev, " ") {
