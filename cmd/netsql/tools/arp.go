@@ -12,8 +12,8 @@ import (
 
 // arpOptions are those of arp that show entries.
 type arpOptions struct {
-	numeric, bsd, verbose bool
-	dev, hardware, family string
+	numeric, bsd, linux, verbose bool
+	dev, hardware, family        string
 }
 
 func arp() Tool {
@@ -24,7 +24,7 @@ func arp() Tool {
 			var o arpOptions
 			f.BoolVarP(&o.numeric, "numeric", "n", false, "addresses, not names")
 			f.BoolVarP(&o.bsd, "all", "a", false, "a sentence for each, as BSD has it")
-			f.BoolVarP(new(bool), "linux", "e", false, "a line for each, in columns, which is how it prints anyway")
+			f.BoolVarP(&o.linux, "linux", "e", false, "a line for each, in columns, even with -a")
 			f.BoolVarP(&o.verbose, "verbose", "v", false, "how many entries there are")
 			f.StringVarP(&o.dev, "device", "i", "", "only those of an `INTERFACE`")
 			f.StringVarP(&o.hardware, "hw-type", "H", "", "only those of a `KIND` of hardware: ether")
@@ -36,9 +36,13 @@ func arp() Tool {
 		rewrite: func(words []string) []string {
 			out := make([]string, len(words))
 			for i, word := range words {
-				if out[i] = word; word == "-t" { // the old name of -H
-					out[i] = "-H"
+				switch word { // the other names of the two
+				case "-t":
+					word = "-H"
+				case "-p":
+					word = "-A"
 				}
+				out[i] = word
 			}
 			return out
 		},
@@ -90,14 +94,14 @@ func (o arpOptions) print(ctx context.Context, m *Moment, words []string, w io.W
 		if o.dev != "" && n.Dev != o.dev || addr.IsValid() && n.Addr != addr.String() || o.hardware != "" && kinds[n.Dev] != o.hardware {
 			continue
 		}
-		if shown++; shown == 1 && !o.bsd {
+		if shown++; shown == 1 && (!o.bsd || o.linux) {
 			fmt.Fprint(w, "Address                  HWtype  HWaddress           Flags Mask            Iface\n")
 		}
 		name := n.Addr
 		if !o.numeric {
 			name = m.Names.Host(ctx, n.Addr)
 		}
-		if o.bsd {
+		if o.bsd && !o.linux {
 			fmt.Fprintln(w, n.sentence(name, kinds[n.Dev]))
 		} else {
 			fmt.Fprintln(w, n.line(name, kinds[n.Dev]))

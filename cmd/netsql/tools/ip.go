@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -16,22 +17,31 @@ import (
 type ipOptions struct {
 	four, six, packet                     bool
 	details, brief, oneline, json, pretty bool
-	numeric                               bool
+	numeric, stamped, tshort              bool
 	stats                                 int
-	family                                string
+}
+
+// inFamily is the family that is asked for. Of several the last is meant.
+func (o *ipOptions) inFamily(name string) error {
+	if name != "inet" && name != "inet6" && name != "link" {
+		return usagef("the families that are replayed are inet, inet6 and link")
+	}
+	o.four, o.six, o.packet = name == "inet", name == "inet6", name == "link"
+	return nil
 }
 
 func ip() Tool {
 	return Tool{
-		Name: "ip", Args: "[-46sdjoN] [-br] addr|link|route|neigh|rule|nexthop|maddr|netns …",
-		Doc: "addresses, links, routes and the way of a packet, as ip prints them", Like: "iproute2 6.1",
-		Examples: []string{"netsql ip -br addr --at 03:14", "netsql ip route show table all", "netsql ip -6 route show table all"},
+		Name: "ip", Args: "[-46sdjoN] [-br] addr|link|route|neigh|rule|nexthop|maddr|monitor …",
+		Doc: "addresses, links, routes, the way of a packet and changes, as ip prints them", Like: "iproute2 6.1",
+		Examples: []string{"netsql ip -br addr --at 03:14", "netsql ip route show table all", "netsql ip -t monitor all"},
 		define: func(f *pflag.FlagSet) printer {
 			var o ipOptions
-			f.BoolVarP(&o.four, "inet", "4", false, "IPv4")
-			f.BoolVarP(&o.six, "inet6", "6", false, "IPv6")
-			f.BoolVarP(&o.packet, "packet", "0", false, "links")
-			f.StringVarP(&o.family, "family", "f", "", "a `FAMILY`: inet, inet6 or link")
+			family := func(name string) func(string) error { return func(string) error { return o.inFamily(name) } }
+			f.BoolFuncP("inet", "4", "IPv4", family("inet"))
+			f.BoolFuncP("inet6", "6", "IPv6", family("inet6"))
+			f.BoolFuncP("packet", "0", "links", family("link"))
+			f.FuncP("family", "f", "a `FAMILY`: inet, inet6 or link", o.inFamily)
 			f.CountVarP(&o.stats, "stats", "s", "counters of links; twice their errors as well")
 			f.BoolVarP(&o.details, "details", "d", false, "more of what was recorded")
 			f.BoolVarP(&o.json, "json", "j", false, "JSON")
@@ -39,16 +49,18 @@ func ip() Tool {
 			f.BoolVar(&o.brief, "brief", false, "-br: a line for each, in columns")
 			f.BoolVarP(&o.oneline, "oneline", "o", false, "a line for each")
 			f.BoolVarP(&o.numeric, "numeric", "N", false, "numbers of protocols, scopes and tables, not names")
+			f.BoolVarP(&o.stamped, "timestamp", "t", false, "with monitor, which prints what changed in the last hour or from --from to --to: a line with the time before each")
+			f.BoolVar(&o.tshort, "tshort", false, "-ts: with monitor: the time at the begin of the line")
 			f.BoolVar(new(bool), "color", false, "-c: which changes nothing here")
 			return func(ctx context.Context, m *Moment, words []string, w io.Writer) error {
 				return o.print(ctx, m, words, w)
 			}
 		},
 		rewrite: ipRewrite,
+		whole:   ipMonitors,
 		instead: map[string]string{
 			"-a": "--netns NAME prints another network namespace, and SELECT * FROM namespaces_now lists them", "--all": "--netns NAME prints another network namespace, and SELECT * FROM namespaces_now lists them",
 			"-b": "give one line of the file at a time", "--batch": "give one line of the file at a time",
-			"-t": "ip monitor is not replayed; .diff TIME TIME and route_changes, address_changes and interface_changes tell what changed", "--timestamp": "SELECT * FROM route_changes has the times",
 			"-M": "routes of MPLS are not recorded", "-B": "forwarding tables of bridges are not recorded", "-V": "netsql version", "--force": "a recording changes nothing", "-l": "netsql has no loops to limit",
 			"--rcvbuf": "a recording is read without netlink",
 		},
@@ -60,7 +72,7 @@ func ipRewrite(words []string) []string {
 	var out []string
 	options := []struct{ long, as string }{ // in the order of ip.c: the first that begins so
 		{"loops", "-l"}, {"family", "-f"}, {"human", ""}, {"stats", "-s"}, {"statistics", "-s"}, {"details", "-d"}, {"resolve", "--resolve"}, {"oneline", "-o"}, {"timestamp", "-t"},
-		{"tshort", "-t"}, {"Version", "-V"}, {"force", "--force"}, {"batch", "-b"}, {"brief", "--brief"}, {"json", "-j"}, {"pretty", "-p"}, {"rcvbuf", "--rcvbuf"},
+		{"tshort", "--tshort"}, {"Version", "-V"}, {"force", "--force"}, {"batch", "-b"}, {"brief", "--brief"}, {"json", "-j"}, {"pretty", "-p"}, {"rcvbuf", "--rcvbuf"},
 		{"color", "--color"}, {"help", "--help"}, {"netns", "--netns"}, {"Numeric", "-N"}, {"all", "-a"},
 	}
 	bare := !slices.ContainsFunc(words, func(w string) bool { return !strings.HasPrefix(w, "-") })
@@ -99,6 +111,16 @@ type ipObject struct {
 	instead string
 }
 
+// ipObjectOf is the object that a word means; nil: none.
+func ipObjectOf(word string) *ipObject {
+	for i := range ipObjects {
+		if strings.HasPrefix(ipObjects[i].name, word) {
+			return &ipObjects[i]
+		}
+	}
+	return nil
+}
+
 // ipObjects are in the order of ip.c: of several that begin alike, the first is meant.
 var ipObjects = []ipObject{
 	{name: "address", print: (*ipOut).addresses}, {name: "addrlabel", instead: "labels of addresses are not recorded"},
@@ -110,7 +132,7 @@ var ipObjects = []ipObject{
 	{name: "tunnel", instead: "SELECT name, type, tunnel FROM interfaces_now WHERE tunnel IS NOT NULL has the tunnels"}, {name: "tuntap", instead: "netsql ip link show type tun"},
 	{name: "tap", instead: "netsql ip link show type tun"}, {name: "token", instead: "tokens of IPv6 are not recorded"},
 	{name: "tcpmetrics", instead: "what TCP has learnt of hosts is not recorded"}, {name: "tcp_metrics", instead: "what TCP has learnt of hosts is not recorded"},
-	{name: "monitor", instead: "SELECT * FROM route_changes, address_changes, interface_changes or neighbor_changes tells what changed"},
+	{name: "monitor", print: (*ipOut).monitor},
 	{name: "xfrm", instead: "SELECT * FROM xfrm_states_now or xfrm_policies_now, where they are recorded: netsql tables lists them"},
 	{name: "mroute", instead: "multicast routes are not recorded"}, {name: "mrule", instead: "rules of multicast are not recorded"},
 	{name: "netns", print: (*ipOut).namespaces}, {name: "netconf", instead: "SELECT name, value FROM settings_now WHERE name LIKE 'net.ipv_.conf.%' has the settings"},
@@ -120,26 +142,17 @@ var ipObjects = []ipObject{
 }
 
 func (o ipOptions) print(ctx context.Context, m *Moment, words []string, w io.Writer) error {
-	switch o.family {
-	case "":
-	case "inet":
-		o.four = true
-	case "inet6":
-		o.six = true
-	case "link":
-		o.packet = true
-	default:
-		return usagef("-f %s: the families that are replayed are inet, inet6 and link", o.family)
-	}
 	if len(words) == 0 {
-		return usagef("ip of what? One of addr, link, route, neigh, rule, nexthop, maddr and netns")
+		return usagef("ip of what? One of addr, link, route, neigh, rule, nexthop, maddr, netns and monitor")
 	}
-	i := slices.IndexFunc(ipObjects, func(object ipObject) bool { return strings.HasPrefix(object.name, words[0]) })
+	object := ipObjectOf(words[0])
 	switch {
-	case i < 0:
-		return usagef("ip has no object %q: one of addr, link, route, neigh, rule, nexthop, maddr and netns", words[0])
-	case ipObjects[i].print == nil:
-		return &UnknownOptionError{Tool: "ip", Option: ipObjects[i].name, Instead: ipObjects[i].instead}
+	case object == nil:
+		return usagef("ip has no object %q: one of addr, link, route, neigh, rule, nexthop, maddr, netns and monitor", words[0])
+	case object.print == nil:
+		return &UnknownOptionError{Tool: "ip", Option: object.name, Instead: object.instead}
+	case o.packet && !slices.Contains([]string{"address", "maddress", "link", "netns", "monitor"}, object.name):
+		return &UnknownOptionError{Tool: "ip", Option: "-0 " + object.name, Instead: "it is the family of links; leave out -0"}
 	}
 	out := &ipOut{ipOptions: o, ctx: ctx, m: m, newline: "\n"}
 	if o.oneline {
@@ -148,7 +161,7 @@ func (o ipOptions) print(ctx context.Context, m *Moment, words []string, w io.Wr
 	if out.json {
 		out.open("", '[')
 	}
-	if err := ipObjects[i].print(out, words[1:]); err != nil {
+	if err := object.print(out, words[1:]); err != nil {
 		return err
 	}
 	text := out.buf.Bytes()
@@ -174,6 +187,8 @@ func (o *ipOut) shown(object, changes string, words []string, more ...string) (c
 	}
 	commands := append([]string{"add", "append", "change", "chg", "replace", "prepend", "test", "delete", "del", "set", "flush", "save", "restore", "showdump", "get", "show", "list", "lst", "ls", "help"}, more...)
 	switch word := words[0]; {
+	case object == "link" && word == "s": // which is set
+		return "", nil, &UnknownOptionError{Tool: "ip", Option: "link s", Instead: "it sets something; netsql ip link sh shows what was there"}
 	case slices.Contains(more, word):
 		return word, words[1:], nil
 	case strings.HasPrefix("show", word), strings.HasPrefix("list", word), word == "lst", word == "ls":
@@ -192,6 +207,7 @@ type ipOut struct {
 	ctx     context.Context
 	m       *Moment
 	newline string
+	ofIPv6  bool // of links what IPv6 knows of them (inet6_fill_ifinfo)
 	buf     bytes.Buffer
 	more    []bool // in each object or list that is open: something stands before
 }
@@ -261,6 +277,18 @@ func (o *ipOut) close(bracket byte) {
 // wants tells whether a family of addresses is asked for.
 func (o *ipOut) wants(family int64) bool {
 	return !o.four && !o.six || family == 4 && o.four || family == 6 && o.six
+}
+
+// prefix reads a prefix or an address of the family that is asked for.
+func (o *ipOut) prefix(text string) (netip.Prefix, error) {
+	p, err := ipPrefix(text)
+	if o.packet {
+		return p, usagef("%q is no address of a link: leave out -0", text)
+	}
+	if err == nil && (o.four && p.Addr().Is6() || o.six && p.Addr().Is4()) {
+		return p, usagef("%q is of the other family: leave out %s", text, map[bool]string{true: "-4", false: "-6"}[o.four])
+	}
+	return p, err
 }
 
 // An ipWords are the words of a command, of which each may be followed by a value.

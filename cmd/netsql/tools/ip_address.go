@@ -32,13 +32,8 @@ func (f *ipFilter) takes(a *ipAddress) bool {
 	if f.scope != "" && f.scope != "all" && a.Scope != f.scope {
 		return false
 	}
-	for _, flag := range f.flags {
-		if !a.has(flag) {
-			return false
-		}
-	}
-	for _, flag := range f.noFlags {
-		if a.has(flag) {
+	for flag, wanted := range f.flags {
+		if (a.has(flag) || flag == "secondary" && a.has("temporary")) != wanted {
 			return false
 		}
 	}
@@ -65,16 +60,29 @@ func (o *ipOut) addresses(words []string) error {
 	if err != nil {
 		return err
 	}
+	withLinks := o.packet || f.label == "" && (!o.oneline || o.brief)
+	o.ofIPv6 = o.six
+	if !withLinks { // then addresses are shown of those that the kernel takes, which it does where no family is asked for
+		if f.up = false; o.four || o.six {
+			f.master, f.kind = "", ""
+		}
+	}
+	if withLinks && o.six && (f.master != "" || f.kind != "") { // neither of which IPv6 knows of its links
+		return nil
+	}
 	links, all, err := o.linksOf(f)
 	if err != nil {
 		return err
 	}
+	var counters map[int64]ipCounters
+	if o.stats > 0 {
+		if counters, err = o.counters(); err != nil {
+			return err
+		}
+	}
 	rows, err := here[ipAddress](o.ctx, o.m, "addresses", "ORDER BY ifindex, family")
 	if err != nil {
 		return err
-	}
-	if o.packet {
-		return o.links(nil)
 	}
 	if f.to.IsValid() && !o.four && !o.six { // a prefix says which family is meant
 		o.four, o.six = f.to.Addr().Is4(), f.to.Addr().Is6()
@@ -91,24 +99,37 @@ func (o *ipOut) addresses(words []string) error {
 				}
 			}
 		}
-		if len(taken) == 0 && (any || o.four || o.six || f.label != "") {
+		switch {
+		case o.packet:
+			if match, err := path.Match(f.label, l.Name); f.label != "" && (err != nil || !match) {
+				continue
+			}
+			taken = nil
+		case len(taken) == 0 && (any || o.four || o.six || f.label != ""):
 			continue
 		}
 		o.open("", '{')
 		switch {
+		case !withLinks:
 		case o.brief:
-			o.linkBrief(l, all)
-		case !o.oneline && f.label == "":
+			o.linkBrief(l, all, o.packet)
+		default:
 			o.link(l, all, false)
 			o.text("\n")
 		}
-		o.open("addr_info", '[')
-		for j := range taken {
-			o.open("", '{')
-			o.address(l, &taken[j])
-			o.close('}')
+		if !o.packet {
+			o.open("addr_info", '[')
+			for j := range taken {
+				o.open("", '{')
+				o.address(&taken[j], o.oneline && !o.brief, true)
+				o.close('}')
+			}
+			o.close(']')
 		}
-		o.close(']')
+		if c, ok := counters[l.Index]; ok && !o.brief && withLinks {
+			o.counted(c)
+			o.text("\n")
+		}
 		if o.brief {
 			o.text("\n")
 		}
@@ -119,10 +140,11 @@ func (o *ipOut) addresses(words []string) error {
 
 var ipAddressFlags = []string{"secondary", "temporary", "nodad", "optimistic", "dadfailed", "home", "deprecated", "tentative", "dynamic", "mngtmpaddr", "noprefixroute", "autojoin", "stable-privacy"}
 
-func (o *ipOut) address(l *ipLink, a *ipAddress) {
-	if o.oneline && !o.brief {
-		o.put("index", "%d: ", l.Index)
-		o.put("dev", "%s", l.Name)
+// address prints an address, with its interface where that stands not before it, and with the time that it lives, where that is known.
+func (o *ipOut) address(a *ipAddress, withDev, withLife bool) {
+	if withDev {
+		o.put("index", "%d: ", a.Index)
+		o.put("dev", "%s", a.Dev)
 	}
 	family := "inet"
 	if a.Family == 6 {
@@ -147,6 +169,10 @@ func (o *ipOut) address(l *ipLink, a *ipAddress) {
 		}
 	}
 	o.some("label", "%s", a.Label)
+	if !withLife {
+		o.text("\n")
+		return
+	}
 	// Of an address that was deprecated before it was seen no end is recorded.
 	if a.has("deprecated") {
 		a.Preferred = sql.NullInt64{Valid: true}

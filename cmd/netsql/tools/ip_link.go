@@ -47,10 +47,11 @@ type ipFilter struct {
 	dev, scope, label, master, kind string
 	up                              bool
 	to                              netip.Prefix
-	flags, noFlags                  []string
+	flags                           map[string]bool // which an address has to have, or not to have
 }
 
 func (o *ipOut) filter(object string, words []string) (f ipFilter, err error) {
+	f.flags = map[string]bool{}
 	w := ipWords{object, words}
 	for {
 		word, ok := w.next()
@@ -77,18 +78,16 @@ func (o *ipOut) filter(object string, words []string) (f ipFilter, err error) {
 		case object == "addr" && word == "to":
 			var text string
 			if text, err = w.after(word); err == nil {
-				f.to, err = ipPrefix(text)
+				f.to, err = o.prefix(text)
 			}
-		case object == "addr" && slices.Contains([]string{"dynamic", "permanent"}, word):
-			if word == "permanent" {
-				f.noFlags = append(f.noFlags, "dynamic")
-			} else {
-				f.flags = append(f.flags, word)
+		case object == "addr" && word == "permanent":
+			f.flags["dynamic"] = false
+		case object == "addr" && slices.Contains(ipAddressFlags, strings.TrimPrefix(word, "-")):
+			name, not := strings.CutPrefix(word, "-")
+			if name == "temporary" { // one bit of the kernel with two names
+				name = "secondary"
 			}
-		case object == "addr" && slices.Contains(ipAddressFlags, word):
-			f.flags = append(f.flags, word)
-		case object == "addr" && strings.HasPrefix(word, "-") && slices.Contains(ipAddressFlags, word[1:]):
-			f.noFlags = append(f.noFlags, word[1:])
+			f.flags[name] = !not
 		case word == "help":
 			return f, usagef("netsql ip --help lists what ip takes")
 		case f.dev == "":
@@ -156,13 +155,12 @@ func (o *ipOut) links(words []string) error {
 	for i := range links {
 		o.open("", '{')
 		if o.brief {
-			o.linkBrief(&links[i], all)
-			o.some("address", "%s ", links[i].address())
-			o.linkFlags(&links[i], all)
+			o.linkBrief(&links[i], all, true)
 			o.text("\n")
 		} else {
 			o.link(&links[i], all, true)
 			if c, ok := counters[links[i].Index]; ok {
+				o.text("%s", o.newline)
 				o.counted(c)
 			}
 			o.text("\n")
@@ -206,8 +204,7 @@ func (o *ipOut) link(l *ipLink, all []ipLink, linkOnly bool) {
 	if l.MTU.Valid {
 		o.put("mtu", "mtu %d ", l.MTU.Int64)
 	}
-	six := o.six && !o.four && !linkOnly // then the kernel tells of a link what IPv6 knows of it (inet6_fill_ifinfo)
-	if !six {
+	if !o.ofIPv6 {
 		o.some("qdisc", "qdisc %s ", l.Qdisc)
 		o.some("master", "master %s ", l.Master)
 	}
@@ -227,16 +224,16 @@ func (o *ipOut) link(l *ipLink, all []ipLink, linkOnly bool) {
 			o.value("link_pointtopoint", true)
 		}
 	}
-	if o.details {
+	if o.details && !o.ofIPv6 {
 		o.detailsOf(l)
 	}
-	if linkOnly || o.details {
+	if (linkOnly || o.details) && !o.ofIPv6 {
 		if l.Alias != "" {
 			o.text("%s    ", o.newline)
 			o.put("ifalias", "alias %s", l.Alias)
 		}
 	}
-	if l.AltNames != "" && !six {
+	if l.AltNames != "" && !o.ofIPv6 {
 		o.value("altnames", strings.Split(l.AltNames, ","))
 		for name := range strings.SplitSeq(l.AltNames, ",") {
 			o.text("%s    altname %s", o.newline, name)
@@ -267,17 +264,19 @@ func (o *ipOut) detailsOf(l *ipLink) {
 	o.open("linkinfo", '{')
 	o.text("%s    ", o.newline)
 	o.put("info_kind", "%s ", l.Type)
-	o.open("info_data", '{')
-	if l.VLAN.Valid {
-		o.put("id", "id %d ", l.VLAN.Int64)
-	}
-	if l.VRFTable.Valid {
-		o.put("table", "table %d ", l.VRFTable.Int64)
+	if l.VLAN.Valid || l.VRFTable.Valid {
+		o.open("info_data", '{')
+		if l.VLAN.Valid {
+			o.put("id", "id %d ", l.VLAN.Int64)
+		}
+		if l.VRFTable.Valid {
+			o.put("table", "table %d ", l.VRFTable.Int64)
+		}
+		o.close('}')
 	}
 	if l.Tunnel != "" {
 		o.text("%s ", l.Tunnel)
 	}
-	o.close('}')
 	o.close('}')
 }
 
@@ -363,7 +362,7 @@ func (l *ipLink) address() string {
 	return l.MAC
 }
 
-func (o *ipOut) linkBrief(l *ipLink, all []ipLink) {
+func (o *ipOut) linkBrief(l *ipLink, all []ipLink, linkOnly bool) {
 	name := l.Name
 	if below, _ := l.below(all); below != "" {
 		name += "@" + below
@@ -374,6 +373,10 @@ func (o *ipOut) linkBrief(l *ipLink, all []ipLink) {
 	o.text("%-16s ", name)
 	o.value("ifname", l.Name)
 	o.some("operstate", "%-14s ", l.Operstate)
+	if linkOnly {
+		o.some("address", "%s ", l.address())
+		o.linkFlags(l, all)
+	}
 }
 
 type ipCounters struct {
@@ -448,7 +451,7 @@ func (o *ipOut) counted(c ipCounters) {
 	for i := range widths {
 		widths[i] = max(widths[i], len(fmt.Sprint(rx[i])), len(fmt.Sprint(tx[i])))
 	}
-	for _, part := range []struct {
+	for i, part := range []struct {
 		title string
 		words []string
 		of    []int64
@@ -459,7 +462,10 @@ func (o *ipOut) counted(c ipCounters) {
 		if part.of[6] == 0 {
 			part.words[6] = ""
 		}
-		o.text("%s    %s", o.newline, part.title)
+		if i > 0 {
+			o.text("%s", o.newline)
+		}
+		o.text("    %s", part.title)
 		for i, word := range part.words {
 			width := widths[i]
 			if i == 0 {

@@ -12,6 +12,9 @@ func (o *ipOut) groups(words []string) error {
 	if err != nil {
 		return err
 	}
+	if o.packet {
+		return &UnknownOptionError{Tool: "ip", Option: "-0 maddr", Instead: "groups of hardware addresses are not recorded; netsql ip maddr has those of IPv4 and IPv6"}
+	}
 	f, err := o.filter("maddr", words)
 	if err != nil {
 		return err
@@ -27,14 +30,24 @@ func (o *ipOut) groups(words []string) error {
 		Users  int64  `col:"coalesce(users, 1)"`
 	}
 	rows, err := here[group](o.ctx, o.m, "multicast_groups", "ORDER BY ifindex, family")
-	if err != nil || o.packet {
+	if err != nil {
 		return err
 	}
 	for _, l := range links {
 		first := true
+		end := func() {
+			if !first {
+				o.close(']')
+				o.close('}')
+			}
+		}
 		for _, g := range rows {
 			if g.Index != l.Index || !o.wants(g.Family) {
 				continue
+			}
+			if o.oneline { // each has a line of its own
+				end()
+				first = true
 			}
 			if first {
 				o.open("", '{')
@@ -58,16 +71,16 @@ func (o *ipOut) groups(words []string) error {
 			o.text("\n")
 			o.close('}')
 		}
-		if !first {
-			o.close(']')
-			o.close('}')
-		}
+		end()
 	}
 	return nil
 }
 
 // namespaces are those with a name. Their numbers for each other are not recorded.
 func (o *ipOut) namespaces(words []string) error {
+	if len(words) > 0 && monitorsNames(words[0]) {
+		return o.namesMonitored()
+	}
 	if len(words) > 0 && !strings.HasPrefix("list", words[0]) && !strings.HasPrefix("show", words[0]) {
 		return &UnknownOptionError{Tool: "ip", Option: "netns " + words[0], Instead: "netsql ip netns lists the names, --netns NAME prints another namespace, and SELECT * FROM namespaces_now has their processes"}
 	}
@@ -137,7 +150,7 @@ func (o *ipOut) neighbors(words []string) error {
 					return err
 				}
 			}
-			to, err = ipPrefix(word)
+			to, err = o.prefix(word)
 		}
 		if err != nil {
 			return err
@@ -153,15 +166,9 @@ func (o *ipOut) neighbors(words []string) error {
 	if _, _, err := o.linksOf(ipFilter{dev: dev}); err != nil {
 		return err
 	}
-	members := map[string]bool{}
-	if master != "" {
-		taken, _, err := o.linksOf(ipFilter{master: master})
-		if err != nil {
-			return err
-		}
-		for _, l := range taken {
-			members[l.Name] = true
-		}
+	members, err := o.membersOf(master)
+	if err != nil {
+		return err
 	}
 	rows, err := here[ipNeighbor](o.ctx, o.m, "neighbors", "ORDER BY family, ifindex")
 	if err != nil {
@@ -180,33 +187,53 @@ func (o *ipOut) neighbors(words []string) error {
 			continue
 		}
 		o.open("", '{')
-		if o.brief {
-			o.put("dst", "%-39s ", n.Addr)
-			if dev == "" {
-				o.put("dev", "%-16s ", n.Dev)
-			}
-			o.some("lladdr", "%s", n.MAC)
-			o.text("\n")
-			o.close('}')
-			continue
-		}
-		o.put("dst", "%s ", n.Addr)
-		if dev == "" && n.Dev != "" {
-			o.put("dev", "dev %s ", n.Dev)
-		}
-		o.some("lladdr", "lladdr %s ", n.MAC)
-		for _, flag := range []string{"router", "proxy", "managed", "extern_learn", "offload"} {
-			if n.has(flag) || flag == "proxy" && n.Proxy {
-				o.text("%s ", flag)
-				o.value(flag, nil)
-			}
-		}
-		if n.State != "" {
-			o.text("%s ", n.State)
-			o.value("state", []string{n.State})
-		}
-		o.text("\n")
+		o.neighbor(&n, dev)
 		o.close('}')
 	}
 	return nil
+}
+
+// membersOf are the names of the interfaces that belong to a bridge, a bond or a VRF.
+func (o *ipOut) membersOf(master string) (map[string]bool, error) {
+	members := map[string]bool{}
+	if master == "" {
+		return members, nil
+	}
+	if _, _, err := o.linksOf(ipFilter{dev: master}); err != nil { // it is there
+		return nil, err
+	}
+	taken, _, err := o.linksOf(ipFilter{master: master})
+	for _, l := range taken {
+		members[l.Name] = true
+	}
+	return members, err
+}
+
+// neighbor prints a neighbour, without the interface where that was asked for.
+func (o *ipOut) neighbor(n *ipNeighbor, dev string) {
+	if o.brief {
+		o.put("dst", "%-39s ", n.Addr)
+		if dev == "" {
+			o.put("dev", "%-16s ", n.Dev)
+		}
+		o.some("lladdr", "%s", n.MAC)
+		o.text("\n")
+		return
+	}
+	o.put("dst", "%s ", n.Addr)
+	if dev == "" && n.Dev != "" {
+		o.put("dev", "dev %s ", n.Dev)
+	}
+	o.some("lladdr", "lladdr %s ", n.MAC)
+	for _, flag := range []string{"router", "proxy", "managed", "extern_learn", "offload"} {
+		if n.has(flag) || flag == "proxy" && n.Proxy {
+			o.text("%s ", flag)
+			o.value(flag, nil)
+		}
+	}
+	if n.State != "" {
+		o.text("%s ", n.State)
+		o.value("state", []string{n.State})
+	}
+	o.text("\n")
 }

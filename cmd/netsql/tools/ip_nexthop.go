@@ -27,8 +27,8 @@ func (o *ipOut) nextHops(words []string) error {
 	if command == "bucket" {
 		return &UnknownOptionError{Tool: "ip", Option: "nexthop bucket", Instead: "the buckets of resilient groups are not recorded"}
 	}
-	var id, dev string
-	var groups, fdb bool
+	var id, dev, master string
+	var groups bool
 	w := ipWords{"nexthop", words}
 	for {
 		word, ok := w.next()
@@ -38,12 +38,15 @@ func (o *ipOut) nextHops(words []string) error {
 		switch word {
 		case "id":
 			id, err = w.after(word)
+			w.left = nil // ip asks for that one at once
 		case "dev":
 			dev, err = w.after(word)
+		case "master", "vrf":
+			master, err = w.after(word)
 		case "groups":
 			groups = true
 		case "fdb":
-			fdb = true
+			// The kernel takes none away for it (nh_dump_filtered of net/ipv4/nexthop.c).
 		default:
 			return &UnknownOptionError{Tool: "ip", Option: "nexthop show " + word, Instead: "netsql ip nexthop shows them all, and SELECT * FROM nexthops_now WHERE … some"}
 		}
@@ -55,9 +58,13 @@ func (o *ipOut) nextHops(words []string) error {
 	if err != nil {
 		return err
 	}
+	members, err := o.membersOf(master)
+	if err != nil {
+		return err
+	}
 	for _, n := range rows {
-		if id != "" && id != fmt.Sprint(n.ID) || dev != "" && n.Dev != dev || groups && n.Members == "" || fdb && !strings.HasPrefix(n.Type, "fdb") ||
-			(o.four || o.six) && !o.wants(n.Family) {
+		if id != "" && id != fmt.Sprint(n.ID) || id == "" && (dev != "" && n.Dev != dev || master != "" && !members[n.Dev] || groups && n.Members == "" ||
+			(o.four || o.six) && !o.wants(n.Family)) {
 			continue
 		}
 		o.open("", '{')
@@ -66,6 +73,19 @@ func (o *ipOut) nextHops(words []string) error {
 		o.close('}')
 	}
 	return nil
+}
+
+// nextHopObjects are those that -d prints with the routes by them; without it none.
+func (o *ipOut) nextHopObjects() (map[int64]ipNextHop, error) {
+	if !o.details {
+		return nil, nil
+	}
+	rows, err := here[ipNextHop](o.ctx, o.m, "nexthops", "")
+	objects := map[int64]ipNextHop{}
+	for _, n := range rows {
+		objects[n.ID] = n
+	}
+	return objects, err
 }
 
 func (o *ipOut) nextHop(n *ipNextHop) {

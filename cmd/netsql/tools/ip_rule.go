@@ -69,7 +69,7 @@ func (o *ipOut) rules(words []string) error {
 		}
 	}
 	family := int64(4)
-	if o.six && !o.four {
+	if o.six {
 		family = 6
 	}
 	rules, err := o.rulesOf(family)

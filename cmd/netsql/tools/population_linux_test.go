@@ -194,7 +194,16 @@ func run(t *testing.T, r *query.Recording, tool string, words []string) (string,
 	if err != nil {
 		return "", err
 	}
-	m, err := At(t.Context(), r, c.Options)
+	s, err := c.Stretch(time.Now())
+	if err != nil {
+		return "", err
+	}
+	var m *Moment
+	if c.Whole() {
+		m, err = During(t.Context(), r, c.Options, s)
+	} else {
+		m, err = At(t.Context(), r, c.Options)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -439,6 +448,16 @@ func (p *population) settle() {
 		}
 		if time.Now().After(deadline) {
 			p.t.Fatalf("these do not settle:\n%s", out)
+		}
+	}
+}
+
+// until repeats something until it is so.
+func until(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within 20 s", what)
 		}
 	}
 }

@@ -43,6 +43,7 @@ type flow struct {
 	sport, dport int64
 	input        bool // it came in by iif
 	byUser       bool // uid is given; else it is root who asks
+	fibmatch     bool // the route is asked for, and not the way by it
 }
 
 // A fibError is what the kernel answers in place of a route.
@@ -125,6 +126,9 @@ func (o *ipOut) routeGet(words []string) error {
 	if err != nil {
 		return err
 	}
+	if f.fibmatch && failed == "" && got[0].matched == nil { // nothing was looked up: an address that needs no route
+		failed = errNoRoute
+	}
 	if failed != "" {
 		if o.json {
 			o.open("", '{')
@@ -135,10 +139,26 @@ func (o *ipOut) routeGet(words []string) error {
 		o.text("RTNETLINK answers: %s\n", failed)
 		return nil
 	}
+	filter := routeFilter{table: "all"}
+	if filter.objects, err = o.nextHopObjects(); err != nil {
+		return err
+	}
+	if t.family == 6 {
+		filter.iif = f.iif
+	}
+	shown := map[*fibEntry]bool{}
 	for i := range got {
-		o.open("", '{')
-		o.route(got[i].shown(f), routeFilter{}, &got[i].gotRoute)
-		o.close('}')
+		switch e := got[i].matched; {
+		case !f.fibmatch:
+			o.open("", '{')
+			o.route(got[i].shown(f), routeFilter{}, &got[i].gotRoute)
+			o.close('}')
+		case !shown[e]:
+			shown[e] = true
+			o.open("", '{')
+			o.route(got[i].route(), filter, nil)
+			o.close('}')
+		}
 	}
 	return nil
 }
@@ -186,7 +206,7 @@ func (o *ipOut) flowOf(words []string) (f flow, err error) {
 		case "ipproto":
 			f.proto, err = o.protocolNumber(&w)
 		case "fibmatch":
-			return f, &UnknownOptionError{Tool: "ip", Option: "route get fibmatch", Instead: "netsql ip route show table all match ADDRESS has the routes to it"}
+			f.fibmatch = true
 		case "vrf":
 			return f, &UnknownOptionError{Tool: "ip", Option: "route get vrf", Instead: "netsql ip route show vrf NAME has the table of a VRF"}
 		case "connected", "notify":
@@ -251,9 +271,9 @@ func (o *ipOut) oneAddress(text string) (netip.Addr, error) {
 		return netip.Addr{}, usagef("ip route get: %q is no address: write it as 10.9.0.1 or fd00::1", text)
 	}
 	switch addr := p.Addr(); {
-	case o.four && !o.six && addr.Is6():
+	case o.four && addr.Is6():
 		return addr, usagef("an address of IPv4 is expected with -4, not %q", text)
-	case o.six && !o.four && addr.Is4():
+	case o.six && addr.Is4():
 		return addr, usagef("an address of IPv6 is expected with -6, not %q", text)
 	default:
 		return addr, nil
@@ -325,7 +345,7 @@ func (t *fib) link(name string) *ipLink {
 
 // knows refuses what a recording cannot answer.
 func (t *fib) knows(f flow) error {
-	if f.input && f.dst.IsMulticast() {
+	if f.input && f.dst.IsMulticast() && (t.family == 6 || t.setting("mc_forwarding", f.iif) != 0) { // of IPv6 the kernel always asks its multicast routes
 		return &UnknownOptionError{Tool: "ip", Option: "route get of a multicast group with iif", Instead: "multicast routes are not recorded; netsql ip maddr has the groups that were joined"}
 	}
 	for _, name := range []string{f.iif, f.oif} {
@@ -516,8 +536,16 @@ func (t *fib) lookup(f flow, in func(table int64, f flow) ([]fibResult, fibError
 
 // An answer is a way that a packet may take.
 type answer struct {
-	entry *fibEntry // nil: no route, but the link
+	entry   *fibEntry // nil: no route, but the link
+	matched *fibEntry // what was found in a table; nil: no table was asked
 	gotRoute
+}
+
+// route is the route that was found, in the table that the kernel names, and of the type that the packet has by it.
+func (a *answer) route() *fibEntry {
+	e := *a.matched
+	e.TableID, e.TableName, e.Type = a.table, a.tableName, a.kind
+	return &e
 }
 
 // shown is what ip prints of the route that was found.

@@ -146,7 +146,7 @@ func (t *fib) get4(f flow) ([]answer, fibError, error) {
 		e := found[i].entry
 		if e.Type == "local" {
 			a := base
-			a.entry, a.kind, a.hop = e, "local", &ipHop{Dev: "lo"}
+			a.entry, a.matched, a.kind, a.hop = e, e, "local", &ipHop{Dev: "lo"}
 			a.table, a.tableName = found[i].table, t.tableName(found[i].table)
 			if !f.src.IsValid() {
 				a.src = cmp.Or(e.Src, f.dst.String())
@@ -156,7 +156,7 @@ func (t *fib) get4(f flow) ([]answer, fibError, error) {
 		}
 		for _, h := range found[i].hops {
 			a := base
-			a.entry, a.hop, a.kind = e, &h, e.Type
+			a.entry, a.matched, a.hop, a.kind = e, e, &h, e.Type
 			a.table, a.tableName = found[i].table, t.tableName(found[i].table)
 			if len(found[i].hops) > 1 {
 				a.weight = h.Weight
@@ -304,12 +304,27 @@ func (t *fib) input4(f flow) ([]answer, fibError, error) {
 	base := answer{gotRoute: gotRoute{dst: f.dst.String(), from: addrText(f.src), mark: uint64(f.mark), iif: f.iif, kind: "unicast"}}
 	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	f.oif, f.uid = "", 0
+	var matched *fibEntry
 	here := func(kind string, table int64, cache ...string) ([]answer, fibError, error) {
 		a := base
+		a.matched = matched
 		a.kind, a.hop, a.cache, a.table, a.tableName = kind, &ipHop{Dev: "lo"}, cache, table, t.tableName(table)
 		return []answer{a}, "", nil
 	}
 	switch {
+	case f.dst.IsMulticast(): // ip_route_input_mc and ip_mc_validate_source
+		unknown := !f.src.IsValid() || f.src.As4()[0] == 0
+		switch {
+		case !t.groups[f.iif+" "+f.dst.String()], unknown && !localMulticast(f.dst), f.src.IsMulticast(), f.src == broadcast, f.src.IsLoopback() && t.setting("route_localnet", f.iif) == 0:
+			return nil, errInvalid, nil
+		case !unknown:
+			back := f
+			back.dst = netip.Addr{}
+			if failed := t.validSource(back, ""); failed != "" {
+				return nil, failed, nil
+			}
+		}
+		return here("multicast", 0, "local", "mc")
 	case !f.src.IsValid() && f.dst.IsUnspecified(), f.dst == broadcast && f.src.IsValid() && f.src != broadcast && !f.src.IsMulticast():
 		if back := f; f.src.IsValid() {
 			back.dst = netip.Addr{}
@@ -335,6 +350,7 @@ func (t *fib) input4(f flow) ([]answer, fibError, error) {
 		return nil, failed, nil
 	}
 	kind, table := found[0].entry.Type, found[0].table
+	matched = found[0].entry
 	switch {
 	case kind == "broadcast":
 		back := f
@@ -360,7 +376,7 @@ func (t *fib) input4(f flow) ([]answer, fibError, error) {
 				continue
 			}
 			a := base
-			a.entry, a.hop, a.table, a.tableName = found[i].entry, &h, table, t.tableName(table)
+			a.entry, a.matched, a.hop, a.table, a.tableName = found[i].entry, found[i].entry, &h, table, t.tableName(table)
 			if len(found[i].hops) > 1 {
 				a.weight = h.Weight
 			}

@@ -33,7 +33,7 @@ func (t *fib) get6(f flow) ([]answer, fibError, error) {
 	}
 	for i := range found {
 		for _, h := range found[i].hops {
-			a := answer{entry: found[i].entry, gotRoute: gotRoute{dst: f.dst.String(), from: from, iif: f.iif, kind: found[i].entry.Type}}
+			a := answer{entry: found[i].entry, matched: found[i].entry, gotRoute: gotRoute{dst: f.dst.String(), from: from, iif: f.iif, kind: found[i].entry.Type}}
 			a.table, a.tableName = found[i].table, t.tableName(found[i].table)
 			if hops > 1 {
 				a.weight = h.Weight

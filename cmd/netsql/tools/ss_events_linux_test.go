@@ -21,16 +21,6 @@ import (
 	"netsql/recorder/kerneltest"
 )
 
-// until waits for something that comes by itself.
-func until(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("after 30 s not yet: %s", what)
-		}
-	}
-}
-
 // A follower is a real ss -E that runs beside the recorder.
 type follower struct {
 	words []string

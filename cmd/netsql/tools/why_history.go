@@ -59,7 +59,7 @@ func (w *way) changesOf(ctx context.Context, m *Moment, from, to time.Time) ([]w
 			where += fmt.Sprintf(" AND family = %d", w.flow.family())
 		}
 		changes, err := rowsOf[wayChange](ctx, m, fmt.Sprintf(`SELECT ts, exact, %s, change, coalesce(was, ''), coalesce(now, ''), coalesce(%s, '') FROM %s_changes
-			WHERE ts > ? AND ts <= ? AND netns = ? %s`, t.what, t.dev, t.table, where), seconds(from), seconds(to), m.NetNS)
+			WHERE ts > ? AND ts <= ? AND netns = ? %s`, t.what, t.dev, t.table, where), secondsOf(from), secondsOf(to), m.NetNS)
 		if err != nil {
 			return nil, err
 		}
@@ -226,7 +226,7 @@ func (w *way) history(ctx context.Context, m *Moment, from time.Time, out io.Wri
 		return err
 	}
 	for _, b := range boots {
-		samples = slices.DeleteFunc(samples, func(t time.Time) bool { return seconds(t) < b.First-1e-6 || seconds(t) > b.Last+1e-6 })
+		samples = slices.DeleteFunc(samples, func(t time.Time) bool { return secondsOf(t) < b.First-1e-6 || secondsOf(t) > b.Last+1e-6 })
 	}
 	if len(samples) == 0 {
 		return nil
@@ -253,7 +253,7 @@ func (w *way) history(ctx context.Context, m *Moment, from time.Time, out io.Wri
 		fmt.Fprintf(lines, "\nBefore, at %s, it went\n  %s\n", clock(past.at, m.Time), past.other.words())
 	} else {
 		further := ""
-		if len(boots) > 0 && seconds(samples[0]) > boots[0].First+1e-6 && since.Equal(samples[0]) {
+		if len(boots) > 0 && secondsOf(samples[0]) > boots[0].First+1e-6 && since.Equal(samples[0]) {
 			further = " (--since TIME looks further back)"
 		}
 		fmt.Fprintf(lines, "\nBefore it was the same, as far back as %s%s\n", clock(since, m.Time), further)
@@ -326,7 +326,7 @@ func (w *way) unseen(ctx context.Context, m *Moment, since, until time.Time, pas
 	}
 	gaps, err := rowsOf[gap](ctx, m, `SELECT since, coalesce(until, ?2), kind, coalesce(source, '') FROM gaps WHERE since < ?2 AND coalesce(until, ?2) > ?1
 		AND (source IS NULL OR source IN ('routes', 'rules', 'nexthops', 'interfaces', 'addresses', 'settings')) AND (netns IS NULL OR netns = ?3) AND kind <> 'thinned' ORDER BY since`,
-		seconds(since), seconds(until), m.NetNS)
+		secondsOf(since), secondsOf(until), m.NetNS)
 	if err != nil || len(gaps) == 0 {
 		return err
 	}
@@ -349,5 +349,3 @@ func clock(t, moment time.Time) string {
 	}
 	return t.Format("2006-01-02 15:04:05.000")
 }
-
-func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
