@@ -134,6 +134,9 @@ type Config struct {
 	// off; what they would have told is unknown.
 	Without []string
 
+	// Confined has the process give up all privileges that the recorder does not need, for good and in all threads.
+	Confined bool
+
 	// Conntrack has the flows of connection tracking recorded (conntrack_flows). Of new ones no more in a sample than CloseBudget.
 	Conntrack bool
 

@@ -49,6 +49,11 @@ func Run(ctx context.Context, c Config) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	if c.Confined {
+		if err := confine(); err != nil {
+			return err
+		}
+	}
 	boot, err := readBoot()
 	if err != nil {
 		return err
@@ -61,7 +66,7 @@ func Run(ctx context.Context, c Config) error {
 	whole := context.WithoutCancel(ctx)
 	w, err := store.Create(whole, store.Options{
 		Path: c.Path, Boot: boot, Interval: c.Interval, Version: c.Version, UID: os.Geteuid(), Limits: c.Limits,
-		Capabilities: append(probeCapabilities(whole), maskCapability(c.NoMask), flowsCapability(c.Conntrack), rulesCapability(c.Firewall)), Notice: c.Notice,
+		Capabilities: append(append(privilegeCapabilities(), probeCapabilities(whole)...), maskCapability(c.NoMask), flowsCapability(c.Conntrack), rulesCapability(c.Firewall)), Notice: c.Notice,
 	})
 	if err != nil {
 		return err

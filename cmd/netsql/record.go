@@ -98,7 +98,7 @@ func (f withoutFlag) Set(words string) error {
 
 // record is netsql record.
 func record(f *flags) runner {
-	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version, Limits: recorder.DefaultLimits}
+	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version, Limits: recorder.DefaultLimits, Confined: true}
 	f.VarP(durationFlag{&c.Interval}, "interval", "i", "`TIME` between two samples, 100ms to 1h")
 	f.Var(stretchFlag{durationFlag{&c.For}}, "for", "record for that `TIME`, then end")
 	f.BoolVar(&c.Once, "once", false, "take one sample and end")
