@@ -200,6 +200,13 @@ func (r *run) loop(ctx, whole context.Context) error {
 	tidy := time.NewTimer(0) // runs while there is something to be done between samples
 	defer tidy.Stop()
 	triggered := r.trigger.signal // nil meanwhile
+	var alive <-chan time.Time
+	if r.Alive != nil {
+		beat := time.NewTicker(r.AliveEvery)
+		defer beat.Stop()
+		alive = beat.C
+		r.Alive()
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -211,6 +218,9 @@ func (r *run) loop(ctx, whole context.Context) error {
 			if r.Interval > lookAgain {
 				r.letGo()
 			}
+			continue
+		case <-alive:
+			r.Alive()
 			continue
 		case <-triggered:
 			if wait, ok := budget.bring(r.trigger.take(), kernel.SinceBoot(), time.Until(next)); ok {

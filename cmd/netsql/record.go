@@ -136,7 +136,15 @@ func record(f *flags) runner {
 			return err
 		}
 		c.Debug, c.DebugTo = os.Getenv("NETSQL_DEBUG"), std.err // netlink,owners,store
-		c.Notice = func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", query.Safe(sentence)) }
+		systemd := supervisorOf(c.Path)
+		c.Notice = func(sentence string) {
+			fmt.Fprintf(std.err, "netsql: %s\n", query.Safe(sentence))
+			systemd.notice(sentence)
+		}
+		if c.AliveEvery = systemd.aliveEvery; c.AliveEvery > 0 {
+			c.Alive = systemd.alive
+		}
+		defer systemd.stopping()
 		first, forecast := true, forecaster(ctx, c.Path, forecastAfter, c.Notice)
 		c.Sampled = func() {
 			if first && !c.Once {
@@ -144,6 +152,7 @@ func record(f *flags) runner {
 					query.Safe(c.Path), c.Interval, keptWords(c), os.Getpid())
 			}
 			first = false
+			systemd.sampled()
 			forecast()
 		}
 		return recorder.Run(ctx, c)
