@@ -134,6 +134,9 @@ type Config struct {
 	// off; what they would have told is unknown.
 	Without []string
 
+	// Confined has the process give up all privileges that the recorder does not need, for good and in all threads.
+	Confined bool
+
 	// Conntrack has the flows of connection tracking recorded (conntrack_flows). Of new ones no more in a sample than CloseBudget.
 	Conntrack bool
 
@@ -155,6 +158,10 @@ type Config struct {
 	Notice func(string)
 	// Sampled, if set, is called after each sample that was written.
 	Sampled func()
+
+	// Alive, if set, is called that often for as long as the recorder does not hang, whether or not a sample can be written.
+	Alive      func()
+	AliveEvery time.Duration
 }
 
 // SourceNames are the sources that can be switched off with Config.Without. "sockets" is all of tcp, udp, raw, udplite, packet, unix, netlink,

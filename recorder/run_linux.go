@@ -49,6 +49,11 @@ func Run(ctx context.Context, c Config) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	if c.Confined {
+		if err := confine(); err != nil {
+			return err
+		}
+	}
 	boot, err := readBoot()
 	if err != nil {
 		return err
@@ -61,7 +66,7 @@ func Run(ctx context.Context, c Config) error {
 	whole := context.WithoutCancel(ctx)
 	w, err := store.Create(whole, store.Options{
 		Path: c.Path, Boot: boot, Interval: c.Interval, Version: c.Version, UID: os.Geteuid(), Limits: c.Limits,
-		Capabilities: append(probeCapabilities(whole), maskCapability(c.NoMask), flowsCapability(c.Conntrack), rulesCapability(c.Firewall)), Notice: c.Notice,
+		Capabilities: append(append(privilegeCapabilities(), probeCapabilities(whole)...), maskCapability(c.NoMask), flowsCapability(c.Conntrack), rulesCapability(c.Firewall)), Notice: c.Notice,
 	})
 	if err != nil {
 		return err
@@ -195,6 +200,13 @@ func (r *run) loop(ctx, whole context.Context) error {
 	tidy := time.NewTimer(0) // runs while there is something to be done between samples
 	defer tidy.Stop()
 	triggered := r.trigger.signal // nil meanwhile
+	var alive <-chan time.Time
+	if r.Alive != nil {
+		beat := time.NewTicker(r.AliveEvery)
+		defer beat.Stop()
+		alive = beat.C
+		r.Alive()
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -206,6 +218,9 @@ func (r *run) loop(ctx, whole context.Context) error {
 			if r.Interval > lookAgain {
 				r.letGo()
 			}
+			continue
+		case <-alive:
+			r.Alive()
 			continue
 		case <-triggered:
 			if wait, ok := budget.bring(r.trigger.take(), kernel.SinceBoot(), time.Until(next)); ok {

@@ -46,10 +46,11 @@ func subcommands() []subcommand {
 				"netsql record --interval 1s --for 10m --db incident.db",
 				"netsql record --once --db now.db",
 			}},
-		{name: "status", args: "[RECORDING]",
+		{name: "status", args: "[--json|--prometheus] [RECORDING]",
 			doc: "is it recording, since when, what is kept, what it costs", define: status, topic: "recording", examples: []string{
 				"netsql status",
-				"netsql status night.db",
+				"netsql status --json night.db",
+				"netsql status --prometheus > netsql.prom",
 			}},
 		{name: "doctor", args: "[--since TIME] [--until TIME] [--new] [--json] [RECORDING]",
 			doc: "what is wrong, who it is and what shows it", define: doctor, topic: "findings", examples: []string{

@@ -98,7 +98,7 @@ func (f withoutFlag) Set(words string) error {
 
 // record is netsql record.
 func record(f *flags) runner {
-	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version, Limits: recorder.DefaultLimits}
+	c := recorder.Config{Interval: recorder.DefaultInterval, Version: version, Limits: recorder.DefaultLimits, Confined: true}
 	f.VarP(durationFlag{&c.Interval}, "interval", "i", "`TIME` between two samples, 100ms to 1h")
 	f.Var(stretchFlag{durationFlag{&c.For}}, "for", "record for that `TIME`, then end")
 	f.BoolVar(&c.Once, "once", false, "take one sample and end")
@@ -136,7 +136,15 @@ func record(f *flags) runner {
 			return err
 		}
 		c.Debug, c.DebugTo = os.Getenv("NETSQL_DEBUG"), std.err // netlink,owners,store
-		c.Notice = func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", query.Safe(sentence)) }
+		systemd := supervisorOf(c.Path)
+		c.Notice = func(sentence string) {
+			fmt.Fprintf(std.err, "netsql: %s\n", query.Safe(sentence))
+			systemd.notice(sentence)
+		}
+		if c.AliveEvery = systemd.aliveEvery; c.AliveEvery > 0 {
+			c.Alive = systemd.alive
+		}
+		defer systemd.stopping()
 		first, forecast := true, forecaster(ctx, c.Path, forecastAfter, c.Notice)
 		c.Sampled = func() {
 			if first && !c.Once {
@@ -144,6 +152,7 @@ func record(f *flags) runner {
 					query.Safe(c.Path), c.Interval, keptWords(c), os.Getpid())
 			}
 			first = false
+			systemd.sampled()
 			forecast()
 		}
 		return recorder.Run(ctx, c)

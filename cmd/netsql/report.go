@@ -12,8 +12,13 @@ import (
 // status is netsql status.
 func status(f *flags) runner {
 	memory := memoryFlag(f)
+	asJSON := f.Bool("json", false, "write the status as JSON")
+	asMetrics := f.Bool("prometheus", false, "write it with the totals of the newest sample as node_exporter's textfile collector reads it")
 	f.completeWords(recordings, nothing)
 	return func(ctx context.Context, words []string, std stdio) error {
+		if *asJSON && *asMetrics {
+			return usagef("--json or --prometheus: one of the two")
+		}
 		memory.apply()
 		defer exitWhenStuck(ctx, std)()
 		r, err := openNamed(ctx, f, words, std)
@@ -25,7 +30,18 @@ func status(f *flags) runner {
 		if err != nil {
 			return err
 		}
-		if err := s.Write(std.out); err != nil {
+		switch {
+		case *asJSON:
+			var text []byte
+			if text, err = s.JSON(); err == nil {
+				_, err = fmt.Fprintf(std.out, "%s\n", text)
+			}
+		case *asMetrics:
+			err = s.WritePrometheus(ctx, r, std.out)
+		default:
+			err = s.Write(std.out)
+		}
+		if err != nil {
 			return err
 		}
 		if trouble := s.Trouble(); trouble != "" {
