@@ -178,6 +178,9 @@ func TestExamplesRun(t *testing.T) {
 			if c.name == "status" && strings.Contains(string(out), "netsql: nobody records") {
 				err = nil // of this recording
 			}
+			if c.name == "lsof" && netsql.ProcessState.ExitCode() == 1 && len(out) == 0 {
+				err = nil // the recording does not tell which descriptors were open
+			}
 			if c.name == "doctor" && netsql.ProcessState.ExitCode() == exitCannotTell {
 				err = nil // as nobody looked for symptoms in it
 			}

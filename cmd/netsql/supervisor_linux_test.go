@@ -71,7 +71,7 @@ func TestSupervisorWhoDoesNotListen(t *testing.T) {
 	if err := l.SetReadBuffer(1); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "deaf.db")
+	path := filepath.Join(t.TempDir(), "unread.db")
 	netsql := exec.CommandContext(t.Context(), "netsql", "record", "--db", path, "--interval", "100ms", "--for", "6s", "--netns", "self")
 	netsql.Env = append(os.Environ(), "NETSQL_CONFIG="+os.DevNull, "NOTIFY_SOCKET="+socket, "WATCHDOG_USEC=30000")
 	if out, err := netsql.CombinedOutput(); err != nil {

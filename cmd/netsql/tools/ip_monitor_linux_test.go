@@ -19,23 +19,23 @@ import (
 	"netsql/recorder/kerneltest"
 )
 
-// A heard tool prints as long as it runs.
-type heard struct {
+// A listening tool prints as long as it runs.
+type listening struct {
 	cmd  *exec.Cmd
 	text bytes.Buffer
 	end  func()
 }
 
-// hear runs a tool that listens to the kernel, until the test ends it.
-func hear(t *testing.T, tool string, words ...string) *heard {
+// follows runs a tool that listens to the kernel, until the test ends it.
+func follows(t *testing.T, tool string, words ...string) *listening {
 	t.Helper()
-	h := &heard{cmd: exec.Command(tool, words...)}
+	h := &listening{cmd: exec.Command(tool, words...)}
 	h.start(t)
 	h.listens(t)
 	return h
 }
 
-func (h *heard) start(t *testing.T) {
+func (h *listening) start(t *testing.T) {
 	t.Helper()
 	h.cmd.Stdout = &h.text
 	if err := h.cmd.Start(); err != nil {
@@ -49,10 +49,10 @@ func (h *heard) start(t *testing.T) {
 }
 
 // String is what it printed, after its end.
-func (h *heard) String() string { return h.text.String() }
+func (h *listening) String() string { return h.text.String() }
 
 // listens waits until it waits for the kernel to tell something, and has read what the kernel told.
-func (h *heard) listens(t *testing.T) {
+func (h *listening) listens(t *testing.T) {
 	t.Helper()
 	pid := fmt.Sprint(h.cmd.Process.Pid)
 	until(t, "that it listens", func() bool {
@@ -112,7 +112,7 @@ func TestIPNetNSIsTheRealOne(t *testing.T) {
 	p.ip("netns add first")
 	p.ip("netns add z-second")
 	path, end := recording(t, recorder.NetNS{})
-	real := &heard{cmd: exec.Command("stdbuf", "-oL", "ip", "netns", "monitor")} // it never writes out what it has by itself
+	real := &listening{cmd: exec.Command("stdbuf", "-oL", "ip", "netns", "monitor")} // it never writes out what it has by itself
 	real.start(t)
 	until(t, "that it listens", func() bool {
 		info, _ := filepath.Glob("/proc/" + fmt.Sprint(real.cmd.Process.Pid) + "/fdinfo/*")
@@ -280,9 +280,9 @@ func TestIPMonitorIsTheRealOne(t *testing.T) {
 			path, end := recording(t, own)
 			lines := []string{"monitor", "monitor all", "-t monitor all", "-ts monitor route", "monitor label route rule", "monitor address", "-ts -o monitor neigh", "monitor nexthop", "monitor link", "-d monitor rule",
 				"-N monitor route", "monitor all dev eth0", "-4 monitor", "-6 monitor", "-o monitor", "-d monitor"}
-			var real []*heard
+			var real []*listening
 			for _, line := range lines {
-				real = append(real, hear(t, "ip", strings.Fields(line)...))
+				real = append(real, follows(t, "ip", strings.Fields(line)...))
 			}
 			since := time.Now()
 			p.changes(20)
