@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +53,12 @@ func subcommands() []subcommand {
 				"netsql status",
 				"netsql status --json night.db",
 				"netsql status --prometheus > netsql.prom",
+			}},
+		{name: "service", args: "install|status|uninstall [--user] [--purge]",
+			doc: "have systemd run the recorder, from now on", define: runService, topic: "recording", examples: []string{
+				"netsql service install",
+				"netsql service install --user",
+				"netsql service uninstall --purge",
 			}},
 		{name: "doctor", args: "[--since TIME] [--until TIME] [--new] [--json] [RECORDING]",
 			doc: "what is wrong, who it is and what shows it", define: doctor, topic: "findings", examples: []string{
@@ -264,6 +272,21 @@ func (f *flags) path() (path string, explicit bool, err error) {
 	}
 	path, err = defaultRecording(f.usual)
 	return path, false, err
+}
+
+// asked is the recording to ask: that of the machine's recorder where the user names none, has none, and may read that one.
+func (f *flags) asked() (path string, explicit bool, err error) {
+	path, explicit, err = f.path()
+	if err != nil || explicit || os.Getenv("NETSQL_DB") != "" || f.usual != "" {
+		return path, explicit, err
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if file, err := os.Open(systemRecording); err == nil {
+			file.Close()
+			return systemRecording, false, nil
+		}
+	}
+	return path, explicit, nil
 }
 
 // explain makes one sentence of what the parser of flags complains of, with what mends it.

@@ -45,7 +45,7 @@ func explain(f *flags) runner {
 
 // explainHere adds the figures of the recording. The words need none: without one they stand alone, and a note says why where one was asked for.
 func explainHere(ctx context.Context, f *flags, entries []query.Entry, at string, std stdio) ([]query.Explanation, error) {
-	path, explicit, err := f.path()
+	path, explicit, err := f.asked()
 	var r *query.Recording
 	if err == nil {
 		r, err = query.Open(ctx, path)

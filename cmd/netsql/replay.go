@@ -147,7 +147,7 @@ func replayUsage(f *flags, err error) error {
 
 // openReplayed opens the recording that the tool looks at, or one of this moment, and makes at() the moment that is asked for.
 func openReplayed(ctx context.Context, f *flags, c *tools.Command, std stdio) (r *query.Recording, end func(), err error) {
-	path, _, err := f.path()
+	path, _, err := f.asked()
 	if err != nil {
 		return nil, nil, err
 	}

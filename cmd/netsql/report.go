@@ -19,36 +19,47 @@ func status(f *flags) runner {
 		if *asJSON && *asMetrics {
 			return usagef("--json or --prometheus: one of the two")
 		}
+		path, err := namedPath(f, words)
+		if err != nil {
+			return err
+		}
 		memory.apply()
 		defer exitWhenStuck(ctx, std)()
-		r, err := openNamed(ctx, f, words, std)
-		if err != nil {
-			return err
-		}
-		defer r.Close()
-		s, err := query.ReadStatus(ctx, r)
-		if err != nil {
-			return err
-		}
-		switch {
-		case *asJSON:
-			var text []byte
-			if text, err = s.JSON(); err == nil {
-				_, err = fmt.Fprintf(std.out, "%s\n", text)
+		return statusOf(ctx, path, std, func(s query.Status, r *query.Recording) error {
+			switch {
+			case *asJSON:
+				text, err := s.JSON()
+				if err == nil {
+					_, err = fmt.Fprintf(std.out, "%s\n", text)
+				}
+				return err
+			case *asMetrics:
+				return s.WritePrometheus(ctx, r, std.out)
 			}
-		case *asMetrics:
-			err = s.WritePrometheus(ctx, r, std.out)
-		default:
-			err = s.Write(std.out)
-		}
-		if err != nil {
-			return err
-		}
-		if trouble := s.Trouble(); trouble != "" {
-			return errors.New(trouble)
-		}
-		return nil
+			return s.Write(std.out)
+		})
 	}
+}
+
+// statusOf reads the status of a recording and has it written. That it is not recorded, or the recorder is behind, is an error.
+func statusOf(ctx context.Context, path string, std stdio, write func(query.Status, *query.Recording) error) error {
+	r, err := query.Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	sayLost(r, std)
+	s, err := query.ReadStatus(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := write(s, r); err != nil {
+		return err
+	}
+	if trouble := s.Trouble(); trouble != "" {
+		return errors.New(trouble)
+	}
+	return nil
 }
 
 // openNamed opens the recording that the first word or the flags name.
@@ -79,7 +90,7 @@ func namedPath(f *flags, words []string) (string, error) {
 	case len(words) == 1:
 		return words[0], nil
 	}
-	path, _, err := f.path()
+	path, _, err := f.asked()
 	return path, err
 }
 

@@ -60,7 +60,7 @@ func shell(f *flags) runner {
 	f.complete("file", anyFile)
 	f.completeWords(recordings, dotCommands)
 	return func(ctx context.Context, words []string, std stdio) error {
-		path, explicit, err := f.path()
+		path, explicit, err := f.asked()
 		if err != nil {
 			return err
 		}
