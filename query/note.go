@@ -21,3 +21,6 @@ func AddNote(ctx context.Context, path string, at time.Time, text, user string) 
 func Upgrade(ctx context.Context, path string, notice func(string)) (from, to int, err error) {
 	return store.Upgrade(ctx, path, notice)
 }
+
+// SayEnded says of a recorder that has ended why it did, for the gap that the next one writes.
+func SayEnded(path, why string) error { return store.SayEnded(path, why) }

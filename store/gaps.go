@@ -60,8 +60,8 @@ func (g *gapLog) prepare(w *Writer) {
 	g.end = w.each("UPDATE gap SET until = ? WHERE id")
 }
 
-// begin ends the gaps of the last run and notes the pause since.
-func (g *gapLog) begin(ctx context.Context, q *sql.Conn, last sampleTime, lastBoot sql.NullInt64, boot int64, stopped bool) error {
+// begin ends the gaps of the last run and notes the pause since. ended is why that run was not stopped, where it is known.
+func (g *gapLog) begin(ctx context.Context, q *sql.Conn, last sampleTime, lastBoot sql.NullInt64, boot int64, stopped bool, ended string) error {
 	g.pending = g.pending[:0]
 	if err := q.QueryRowContext(ctx, "SELECT max(?, coalesce(max(id), 0)) FROM gap", g.newest).Scan(&g.newest); err != nil {
 		return err
@@ -73,6 +73,9 @@ func (g *gapLog) begin(ctx context.Context, q *sql.Conn, last sampleTime, lastBo
 		return err
 	}
 	row := gapRow{since: last.ts, kind: gapCrashed, detail: "the recorder ended without closing the recording"}
+	if ended != "" {
+		row.detail += ": " + ended
+	}
 	if stopped {
 		row = gapRow{since: last.ts, kind: gapStopped, detail: "the recorder was stopped"}
 	}

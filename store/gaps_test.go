@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -65,7 +66,16 @@ func gapsOfAStory(t *testing.T, seed uint64, kinds map[string]int) {
 			begins = "stopped: the recorder was stopped"
 			if r.IntN(2) == 0 {
 				begins = "crashed: the recorder ended without closing the recording"
+				if err := SayEnded(path, "too early"); runtime.GOOS == "linux" && !errors.Is(err, ErrBusy) {
+					t.Fatalf("said of a recorder that has not ended: %v", err)
+				}
 				w.file.close()
+				if n%2 == 0 && runtime.GOOS == "linux" {
+					if err := SayEnded(path, "it was\n killed"); err != nil {
+						t.Fatal(err)
+					}
+					begins += ": it was killed"
+				}
 			} else if err := w.Close(context.Background()); err != nil {
 				t.Fatal(err)
 			}

@@ -19,6 +19,7 @@ const noFollow = unix.O_NOFOLLOW
 type lock struct {
 	file      *os.File
 	recording *os.File
+	ended     string // why the recorder before ended, where somebody has said it: see SayEnded
 }
 
 // SQLite locks bytes of the database, too: https://www.sqlite.org/src/file/src/os.h, PENDING_BYTE. Who reads has a read lock on the shared ones, and
@@ -45,6 +46,7 @@ func acquire(path string) (*lock, error) {
 		other, _ := RecorderOf(path)
 		return nil, fmt.Errorf("%s: %w, %v: stop it first, or name another file with --db", path, ErrBusy, other)
 	}
+	l := &lock{file: f, ended: saidEnded(f)}
 	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
@@ -52,7 +54,39 @@ func acquire(path string) (*lock, error) {
 		f.Close()
 		return nil, Explain(path, fmt.Errorf("lock the recording: %w", err))
 	}
-	return &lock{file: f}, nil
+	return l, nil
+}
+
+// mostSaid is how much of what was said of the end of a recorder is read.
+const mostSaid = 512
+
+// saidEnded is what stands behind the pid.
+func saidEnded(f *os.File) string {
+	text := make([]byte, mostSaid)
+	n, _ := f.ReadAt(text, 0)
+	_, said, _ := strings.Cut(string(text[:n]), "\n")
+	return strings.ToValidUTF8(strings.TrimSpace(said), "\uFFFD")
+}
+
+// SayEnded says of a recorder that has ended without closing its recording why it has, for the gap that the next one writes. The service manager
+// knows it, and nobody else.
+func SayEnded(path, why string) error {
+	f, err := os.OpenFile(lockPath(resolved(path)), os.O_RDWR|noFollow, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if isWriteLocked(f, unix.Flock_t{}) {
+		return fmt.Errorf("%s: %w: it has not ended", path, ErrBusy)
+	}
+	text := make([]byte, 32)
+	n, _ := f.ReadAt(text, 0)
+	pid, _, _ := strings.Cut(string(text[:n]), "\n")
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte(pid+"\n"+strings.Join(strings.Fields(why), " ")+"\n"), 0)
+	return err
 }
 
 func isLocked(err error) bool { return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) }

@@ -192,9 +192,10 @@ func (w *Writer) begin(ctx context.Context) error {
 		if w.started == 0 {
 			w.started = started
 		}
-		if err := w.gaps.begin(ctx, w.file.conn, w.last, lastBoot, w.boot, stopped.Valid); err != nil {
+		if err := w.gaps.begin(ctx, w.file.conn, w.last, lastBoot, w.boot, stopped.Valid, w.file.lock.ended); err != nil {
 			return err
 		}
+		w.file.lock.ended = "" // of the run before this one
 		if w.state == stateLost {
 			w.gaps.resume(w, ours)
 		}

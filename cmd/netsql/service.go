@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
 
 	"netsql/cmd/netsql/service"
 	"netsql/query"
@@ -23,6 +25,8 @@ func runService(f *flags) runner {
 		}
 		s := service.Service{User: ofUser, Recording: systemRecording, Say: func(line string) { fmt.Fprintln(std.out, query.Safe(line)) }}
 		switch words[0] {
+		case "ended": // ExecStopPost of the unit
+			return sayEnded(f)
 		case "install":
 			return s.Install(ctx)
 		case "uninstall":
@@ -43,4 +47,28 @@ func runService(f *flags) runner {
 		}
 		return usagef("service has no %q: netsql service install, status or uninstall", words[0])
 	}
+}
+
+// endings are what systemd says of how a service ended ($SERVICE_RESULT of systemd.exec(5)), for the gap in the recording.
+var endings = map[string]string{
+	"watchdog":  "it hung, and the watchdog of systemd ended it",
+	"oom-kill":  "the kernel killed it for want of memory",
+	"timeout":   "it did not start or stop in time, and systemd killed it",
+	"signal":    "it was killed by SIG$STATUS",
+	"core-dump": "it was killed by SIG$STATUS",
+	"exit-code": "it exited with $STATUS",
+	"resources": "systemd could not give it what it needs",
+}
+
+// sayEnded writes what systemd knows of the end of the recorder to where the next one finds it.
+func sayEnded(f *flags) error {
+	why := endings[os.Getenv("SERVICE_RESULT")]
+	if why == "" {
+		return nil // as it should
+	}
+	path, _, err := f.path()
+	if err != nil {
+		return err
+	}
+	return query.SayEnded(path, strings.ReplaceAll(why, "$STATUS", os.Getenv("EXIT_STATUS")))
 }
