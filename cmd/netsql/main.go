@@ -2,7 +2,8 @@
 // moment of it in SQL.
 //
 // This package holds flags, signals, exit codes and the line editor, and no logic: recording is in
-// package recorder, answering in package query.
+// package recorder, answering in package query, what other tools would have printed in package tools,
+// and what systemd has to know in package service.
 package main
 
 import (
