@@ -237,21 +237,27 @@ func (s *Service) makeFolder() error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	for _, file := range append([]string{dir}, s.files()...) {
-		info, err := os.Lstat(file)
+	if err := errors.Join(os.Lchown(dir, uid, gid), os.Chmod(dir, 0o750)); err != nil {
+		return err
+	}
+	// The user netsql may have put a link there: none is followed out of the folder.
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, file := range s.files() {
+		file = filepath.Base(file)
+		info, err := root.Lstat(file)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue
 		case err != nil:
 			return err
-		case !info.IsDir() && !info.Mode().IsRegular():
-			return fmt.Errorf("%s is no plain file: it is left alone", file)
+		case !info.Mode().IsRegular():
+			return fmt.Errorf("%s in %s is no plain file: it is left alone", file, dir)
 		}
-		mode := fs.FileMode(0o640)
-		if info.IsDir() {
-			mode = 0o750
-		}
-		if err := errors.Join(os.Lchown(file, uid, gid), os.Chmod(file, mode)); err != nil {
+		if err := errors.Join(root.Lchown(file, uid, gid), root.Chmod(file, 0o640)); err != nil {
 			return err
 		}
 	}
