@@ -141,7 +141,7 @@ func (s *Shell) checkWithin(ctx context.Context, since, until, moment time.Time)
 	if err := r.refreshLimit(ctx); err != nil {
 		return err
 	}
-	_, note, err := r.lastSample(ctx, r.conn.Conn, moment)
+	_, note, err := r.lastSample(ctx, r.conn.Conn, tablesOf{}, moment)
 	if err == nil && note != "" {
 		fmt.Fprintf(s.config.Err, "note: %s\n", note)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -115,6 +116,11 @@ func (s *Shell) command(ctx context.Context, text string) error {
 	var names []string
 	for _, c := range commands() {
 		if c.name == name {
+			if slices.Contains(ofOneRecording, name) {
+				if err := s.checkOneRecording(name); err != nil {
+					return err
+				}
+			}
 			return s.paged(ctx, c, arg)
 		}
 		names = append(names, c.name)

@@ -65,11 +65,11 @@ func (s *Shell) diff(ctx context.Context, arg string) error {
 		from, to = to, from
 		note(fmt.Sprintf("was is the earlier moment, %s, now the later, %s", localTime(from), localTime(to)))
 	}
-	first, before, err := r.lastSample(ctx, r.conn.Conn, from)
+	first, before, err := r.lastSample(ctx, r.conn.Conn, tablesOf{}, from)
 	if err != nil {
 		return err
 	}
-	last, after, err := r.lastSample(ctx, r.conn.Conn, to)
+	last, after, err := r.lastSample(ctx, r.conn.Conn, tablesOf{}, to)
 	if err != nil {
 		return err
 	}

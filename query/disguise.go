@@ -42,8 +42,12 @@ func (r *Recording) checkTables(ctx context.Context) error {
 		if err := rows.Scan(&name, &view, &virtual); err != nil {
 			return err
 		}
-		_, ours := viewsByName()[strings.ToLower(name)]
-		if !tablesRead()[strings.ToLower(name)] || view && ours {
+		_, inRecording, merged := strings.Cut(name, "/") // of a host
+		if !merged {
+			inRecording = name
+		}
+		_, ours := viewsByName()[strings.ToLower(inRecording)]
+		if !tablesRead()[strings.ToLower(inRecording)] || view && ours {
 			continue
 		}
 		what := "a table with columns that are worked out"

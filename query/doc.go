@@ -11,6 +11,8 @@
 //
 // A Shell runs statements and dot-commands and prints results: split.go finds where a statement ends, format*.go write rows as box,
 // csv, json …, complete.go, suggest.go and hints.go help who does not know the names, timewords.go reads every time that people type.
+// A file into which the recordings of several hosts were merged is opened by OpenAny: its views are made for each host, and over all; see merged.go.
+//
 // Export, ReadStatus and Reference are the commands of the same names.
 //
 // # What it hides

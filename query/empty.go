@@ -11,8 +11,11 @@ import (
 
 // whyEmpty says why a statement gave no row, where that is not plain: a tired reader takes "nothing" for "nothing was there". "": nothing is known.
 func (s *Shell) whyEmpty(ctx context.Context, statement string) string {
+	if s.recording.hosts != nil { // each may have a reason of its own
+		return ""
+	}
 	for _, t := range tablesIn(statement, len(statement)).refs {
-		v, err := viewNamed(t.table)
+		v, err := viewNamed(store.Views(), t.table)
 		if err != nil {
 			continue
 		}

@@ -119,7 +119,7 @@ func (e *exporter) prepare(ctx context.Context, o ExportOptions) ([]store.View, 
 	if len(o.Tables) > 0 {
 		names = nil
 		for _, name := range o.Tables {
-			v, err := viewNamed(name)
+			v, err := viewNamed(store.Views(), name)
 			if err != nil {
 				return nil, err
 			}

@@ -245,7 +245,7 @@ func TestExportReadme(t *testing.T) {
 		}
 	}
 	for _, f := range got.Files {
-		v, err := viewNamed(f.Table)
+		v, err := viewNamed(store.Views(), f.Table)
 		if err != nil {
 			t.Fatal(err)
 		}

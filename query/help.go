@@ -204,7 +204,7 @@ func (s *Shell) tables(ctx context.Context, arg string) error {
 		return err
 	}
 	known := map[string]bool{}
-	for _, v := range store.Views() {
+	for _, v := range s.recording.views() {
 		known[v.Name] = true
 		if word == "all" && !strings.HasSuffix(v.Name, nowSuffix) || strings.Contains(v.Name, word) {
 			b.WriteString(wrapped(sentence(v.Doc), padded(v.Name, 22)+"  ", s.width()))
@@ -294,15 +294,16 @@ func (s *Shell) describe(_ context.Context, arg string) error {
 	switch len(words) {
 	case 0:
 		return errors.New("describe what? .describe sockets, say; .tables lists the tables")
-	case 1:
-		return Describe(out, words[0])
-	case 2:
+	case 1, 2:
 	default:
 		return fmt.Errorf("describe one table, or one column of it: .describe %s %s", words[0], words[1])
 	}
-	v, err := viewNamed(words[0])
+	v, err := viewNamed(s.recording.views(), words[0])
 	if err != nil {
 		return err
+	}
+	if len(words) == 1 {
+		return describe(out, v)
 	}
 	var names []string
 	for _, c := range v.Columns {

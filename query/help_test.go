@@ -125,7 +125,7 @@ func TestReferenceForPrograms(t *testing.T) {
 		t.Errorf("%d tables, %d functions, %d commands, %d modes", len(all.Tables), len(all.Functions), len(all.Commands), len(all.Modes))
 	}
 	for _, table := range all.Tables {
-		v, err := viewNamed(table.Name)
+		v, err := viewNamed(store.Views(), table.Name)
 		if err != nil || table.About != v.Doc || table.Group == "" || len(table.Columns) != len(v.Columns) || table.Window != windowed()[v.Name] {
 			t.Errorf("%+v, %v", table, err)
 			continue

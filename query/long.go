@@ -22,7 +22,7 @@ func (r *Recording) longRead(ctx context.Context, statement string, least int64)
 	if len(refs) != 1 {
 		return "", 0
 	}
-	v, err := viewNamed(refs[0].table)
+	v, err := viewNamed(store.Views(), refs[0].table)
 	if err != nil || v.From == nil || v.Rollup != nil || strings.HasSuffix(v.Name, nowSuffix) || strings.HasSuffix(v.Name, changesSuffix) || strings.HasSuffix(v.Name, spansSuffix) ||
 		explained.MatchString(statement) && strings.HasPrefix(strings.ToLower(strings.TrimSpace(statement)), "explain") {
 		return "", 0

@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,7 +24,8 @@ import (
 // A Recording is open for reading, also while it is written and by a user who may only
 // read it. It is used by one goroutine at a time.
 type Recording struct {
-	Path string
+	Path  string
+	hosts []string // whose recordings a merged file holds; none: it is one recording
 
 	db    *sql.DB
 	conn  *conn   // pinned: the TEMP views and what the user makes live on it
@@ -56,8 +58,12 @@ func Open(ctx context.Context, path string) (*Recording, error) {
 	if err != nil {
 		return nil, err
 	}
+	return open(ctx, &Recording{Path: path}, dsn)
+}
+
+func open(ctx context.Context, r *Recording, dsn string) (*Recording, error) {
+	path := r.Path
 	dsn += guarded
-	r := &Recording{Path: path}
 	if err := r.open(ctx, dsn); err != nil {
 		r.Close()
 		return nil, store.Explain(path, err)
@@ -78,7 +84,7 @@ func (r *Recording) open(ctx context.Context, dsn string) error {
 	if err != nil {
 		return err
 	}
-	r.conn = &conn{Conn: pinned, made: map[string]string{}}
+	r.conn = &conn{Conn: pinned, made: map[string]string{}, hosts: r.hosts}
 	if err := limitValues(pinned); err != nil {
 		return err
 	}
@@ -122,7 +128,7 @@ func (r *Recording) Query(ctx context.Context, statement string, args ...any) (*
 	r.mu.Lock()
 	r.notes, r.found, r.plain = nil, nil, nil
 	r.mu.Unlock()
-	if asksAt.MatchString(statement) {
+	if asksAt.MatchString(statement) && r.hosts == nil {
 		r.answerPlain(ctx, statement)
 		r.settle(ctx, statement, args)
 	}
@@ -176,6 +182,10 @@ func (r *Recording) moment() (ts float64, ok bool) {
 // sampleAt is the SQL function at().
 func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
 	moment, exact := r.at, r.exactly
+	of, args, err := r.hostOf(args)
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case len(args) > 1:
 		return nil, errors.New("at: one time at the most: at('03:14')")
@@ -183,7 +193,6 @@ func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
 	case args[0] == nil:
 		return nil, nil
 	default:
-		var err error
 		if moment, err = timeOf(args[0], time.Now()); err != nil {
 			return nil, fmt.Errorf("at: %w", err)
 		}
@@ -191,13 +200,13 @@ func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
 		exact = !words
 	}
 	r.mu.Lock()
-	known := r.plain
+	known := r.plain // there is none in a merged file
 	if known != nil && (len(args) > 0 || known.at != moment || known.exactly != exact || known.limit != r.limit) {
 		known = nil
 	}
 	r.mu.Unlock()
 	if known == nil {
-		known = r.answer(context.Background(), r.look, moment, exact)
+		known = r.answer(context.Background(), r.look, of, moment, exact)
 	}
 	ts, note := known.ts, known.note
 	if known.err != nil {
@@ -205,6 +214,9 @@ func (r *Recording) sampleAt(args []driver.Value) (driver.Value, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if note != "" && of.host != "" {
+		note = of.host + ": " + note
+	}
 	if note != "" && !slices.Contains(r.notes, note) { // SQLite asks once for each part of a view
 		r.notes = append(r.notes, note)
 	}
@@ -231,14 +243,14 @@ type sampleReader interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-func (r *Recording) answer(ctx context.Context, on sampleReader, moment time.Time, exact bool) *answer {
+func (r *Recording) answer(ctx context.Context, on sampleReader, of tablesOf, moment time.Time, exact bool) *answer {
 	r.mu.Lock()
 	a := &answer{at: moment, exactly: exact, limit: r.limit}
 	r.mu.Unlock()
 	if exact {
-		a.ts, a.note, a.err = r.lastSampleBefore(ctx, on, moment, moment)
+		a.ts, a.note, a.err = r.lastSampleBefore(ctx, on, of, moment, moment)
 	} else {
-		a.ts, a.note, a.err = r.lastSample(ctx, on, moment)
+		a.ts, a.note, a.err = r.lastSample(ctx, on, of, moment)
 	}
 	return a
 }
@@ -251,7 +263,7 @@ func (r *Recording) answerPlain(ctx context.Context, statement string) {
 	if !asksPlainAt.MatchString(statement) {
 		return
 	}
-	a := r.answer(ctx, r.conn.Conn, r.at, r.exactly)
+	a := r.answer(ctx, r.conn.Conn, tablesOf{}, r.at, r.exactly)
 	if a.err != nil {
 		return // the statement asks again, if it needs it
 	}
@@ -275,7 +287,7 @@ func timeOf(v driver.Value, now time.Time) (time.Time, error) {
 
 // lastSample finds the last sample at or before a moment that words name, the newest if that is zero. Words say no more than a clock shows: 03:14:05 is
 // that second to its end, so that who types what stands on the screen finds it. The note says when nobody looked then.
-func (r *Recording) lastSample(ctx context.Context, on sampleReader, moment time.Time) (ts float64, note string, err error) {
+func (r *Recording) lastSample(ctx context.Context, on sampleReader, of tablesOf, moment time.Time) (ts float64, note string, err error) {
 	end := moment
 	switch {
 	case moment.IsZero():
@@ -284,16 +296,16 @@ func (r *Recording) lastSample(ctx context.Context, on sampleReader, moment time
 	case moment.Nanosecond()%int(time.Millisecond) == 0:
 		end = moment.Add(time.Millisecond - time.Microsecond)
 	}
-	return r.lastSampleBefore(ctx, on, moment, end)
+	return r.lastSampleBefore(ctx, on, of, moment, end)
 }
 
 // lastSampleBefore finds the last sample at or before end for who asked for the moment.
-func (r *Recording) lastSampleBefore(ctx context.Context, on sampleReader, moment, end time.Time) (ts float64, note string, err error) {
+func (r *Recording) lastSampleBefore(ctx context.Context, on sampleReader, of tablesOf, moment, end time.Time) (ts float64, note string, err error) {
 	r.mu.Lock()
 	limit := r.limit
 	r.mu.Unlock()
 	if moment.IsZero() {
-		err = on.QueryRowContext(ctx, "SELECT ts FROM main.sample WHERE id <= ? ORDER BY id DESC LIMIT 1", limit).Scan(&ts)
+		err = on.QueryRowContext(ctx, of.sql("SELECT ts FROM sample WHERE id <= ? ORDER BY id DESC LIMIT 1"), limit).Scan(&ts)
 		if errors.Is(err, sql.ErrNoRows) {
 			err = errors.New("the recording has no sample yet: wait for the first")
 		}
@@ -303,29 +315,29 @@ func (r *Recording) lastSampleBefore(ctx context.Context, on sampleReader, momen
 		return 0, "", fmt.Errorf("%s is in the future: at() is the newest sample", localTime(moment))
 	}
 	asked := unixSeconds(moment)
-	err = on.QueryRowContext(ctx, "SELECT ts FROM main.sample WHERE ts <= ? AND id <= ? AND back IS NOT 0 ORDER BY ts DESC LIMIT 1", unixSeconds(end), limit).Scan(&ts)
+	err = on.QueryRowContext(ctx, of.sql("SELECT ts FROM sample WHERE ts <= ? AND id <= ? AND back IS NOT 0 ORDER BY ts DESC LIMIT 1"), unixSeconds(end), limit).Scan(&ts)
 	if errors.Is(err, sql.ErrNoRows) {
 		var first sql.NullFloat64
-		if err := on.QueryRowContext(ctx, "SELECT min(ts) FROM main.sample").Scan(&first); err != nil {
+		if err := on.QueryRowContext(ctx, of.sql("SELECT min(ts) FROM sample")).Scan(&first); err != nil {
 			return 0, "", err
 		}
 		if !first.Valid {
 			return 0, "", errors.New("the recording has no sample yet: wait for the first")
 		}
 		return 0, "", fmt.Errorf("nothing is known of %s: the recording begins at %s%s",
-			localTime(moment), localTime(unixTime(first.Float64)), rollupsAt(ctx, on, asked))
+			localTime(moment), localTime(unixTime(first.Float64)), rollupsAt(ctx, on, of, asked))
 	}
 	if err != nil {
 		return 0, "", err
 	}
-	return ts, pauseAt(ctx, on, moment, ts), nil
+	return ts, pauseAt(ctx, on, of, moment, ts), nil
 }
 
 // rollupsAt names the shortest roll-ups that go back to a moment before the first sample.
-func rollupsAt(ctx context.Context, on sampleReader, asked float64) string {
+func rollupsAt(ctx context.Context, on sampleReader, of tablesOf, asked float64) string {
 	for _, l := range store.Levels() {
 		var first sql.NullFloat64
-		err := on.QueryRowContext(ctx, "SELECT min(ts) FROM main.period_"+l.Name).Scan(&first)
+		err := on.QueryRowContext(ctx, of.sql("SELECT min(ts) FROM period_"+l.Name)).Scan(&first)
 		if err == nil && first.Valid && first.Float64 <= asked {
 			var names []string
 			for _, up := range store.Rollups() {
@@ -341,7 +353,7 @@ func rollupsAt(ctx context.Context, on sampleReader, asked float64) string {
 }
 
 // pauseAt says when the moment lies in a time in which nothing was recorded.
-func pauseAt(ctx context.Context, on sampleReader, moment time.Time, ts float64) string {
+func pauseAt(ctx context.Context, on sampleReader, of tablesOf, moment time.Time, ts float64) string {
 	asked := unixSeconds(moment)
 	if asked <= ts { // a pause begins just after its last sample
 		return ""
@@ -349,8 +361,8 @@ func pauseAt(ctx context.Context, on sampleReader, moment time.Time, ts float64)
 	var kind string
 	var until sql.NullFloat64
 	// One row may stand for many samples, each of which came late.
-	err := on.QueryRowContext(ctx, `SELECT kind, coalesce((SELECT min(ts) FROM main.sample WHERE ts > ?1 AND back IS NOT 0), until) FROM main.gap
-		WHERE source IS NULL AND since <= ?1 AND until > ?1 ORDER BY id DESC LIMIT 1`, asked).Scan(&kind, &until)
+	err := on.QueryRowContext(ctx, of.sql(`SELECT kind, coalesce((SELECT min(ts) FROM sample WHERE ts > ?1 AND back IS NOT 0), until) FROM gap
+		WHERE source IS NULL AND since <= ?1 AND until > ?1 ORDER BY id DESC LIMIT 1`), asked).Scan(&kind, &until)
 	switch {
 	case err == nil:
 		return fmt.Sprintf("nobody looked at %s (%s): this is %s; the next sample is of %s", localTime(moment), kind,
@@ -360,12 +372,12 @@ func pauseAt(ctx context.Context, on sampleReader, moment time.Time, ts float64)
 	}
 	var detail string
 	var next sql.NullFloat64
-	if err := on.QueryRowContext(ctx, `SELECT detail, (SELECT min(ts) FROM main.sample WHERE ts > ?1 AND back IS NOT 0) FROM main.gap
-		WHERE kind = 'thinned' AND since <= ?1 AND until > ?1 AND EXISTS (SELECT 1 FROM main.sample WHERE ts > ?2 AND ts <= ?1)`, asked, ts).Scan(&detail, &next); err == nil {
+	if err := on.QueryRowContext(ctx, of.sql(`SELECT detail, (SELECT min(ts) FROM sample WHERE ts > ?1 AND back IS NOT 0) FROM gap
+		WHERE kind = 'thinned' AND since <= ?1 AND until > ?1 AND EXISTS (SELECT 1 FROM sample WHERE ts > ?2 AND ts <= ?1)`), asked, ts).Scan(&detail, &next); err == nil {
 		return fmt.Sprintf("of %s %s: this is %s; the next sample is of %s", localTime(moment), detail, localTime(unixTime(ts)), localTime(unixTime(next.Float64)))
 	}
 	var interval float64
-	if err := on.QueryRowContext(ctx, "SELECT interval_s FROM main.run ORDER BY id DESC LIMIT 1").Scan(&interval); err == nil && asked-ts > 2*interval+1 {
+	if err := on.QueryRowContext(ctx, of.sql("SELECT interval_s FROM run ORDER BY id DESC LIMIT 1")).Scan(&interval); err == nil && asked-ts > 2*interval+1 {
 		return fmt.Sprintf("the recording ends at %s: this is its last sample", localTime(unixTime(ts)))
 	}
 	return ""
@@ -374,10 +386,13 @@ func pauseAt(ctx context.Context, on sampleReader, moment time.Time, ts float64)
 // SetAt makes at() mean the last sample at or before the moment; the zero time makes it the newest. It returns the
 // sample's time, and a note as Notes has them.
 func (r *Recording) SetAt(ctx context.Context, moment time.Time) (time.Time, string, error) {
+	if r.hosts != nil {
+		return r.setAtOfHosts(ctx, moment)
+	}
 	if err := r.refreshLimit(ctx); err != nil {
 		return time.Time{}, "", err
 	}
-	ts, note, err := r.lastSample(ctx, r.conn.Conn, moment)
+	ts, note, err := r.lastSample(ctx, r.conn.Conn, tablesOf{}, moment)
 	if err != nil {
 		return time.Time{}, "", err
 	}
@@ -390,7 +405,7 @@ func (r *Recording) Samples(ctx context.Context, from, to time.Time) (times []ti
 	if err := r.refreshLimit(ctx); err != nil {
 		return nil, err
 	}
-	last, _, err := r.lastSample(ctx, r.conn.Conn, to)
+	last, _, err := r.lastSample(ctx, r.conn.Conn, tablesOf{}, to)
 	if err != nil {
 		return nil, err
 	}
@@ -420,8 +435,9 @@ func (r *Recording) AtSample(ts time.Time, look func() error) error {
 }
 
 func (r *Recording) refreshLimit(ctx context.Context) error {
-	var newest sql.NullInt64
-	if err := r.conn.Conn.QueryRowContext(ctx, "SELECT max(id) FROM main.sample").Scan(&newest); err != nil {
+	newest := sql.NullInt64{Int64: math.MaxInt64} // nobody writes to a merged file
+	if r.hosts != nil {
+	} else if err := r.conn.Conn.QueryRowContext(ctx, "SELECT max(id) FROM main.sample").Scan(&newest); err != nil {
 		return store.Explain(r.Path, err)
 	}
 	r.mu.Lock()
@@ -441,8 +457,16 @@ func (r *Recording) SetWindow(ctx context.Context, since, until time.Time) error
 		return fmt.Errorf("%s is in the future: nothing is recorded there yet", localTime(since))
 	}
 	r.since, r.until = since, until
-	// As one SELECT: with one more in each place where the window stands, growth has too many for SQLite.
-	begin, end, from := "max(ts) - 3600.0", "max(ts)", " FROM main.sample"
+	if r.hosts != nil {
+		return r.conn.setWindow(ctx, since, until)
+	}
+	_, err := r.conn.ExecContext(ctx, `DROP VIEW IF EXISTS temp."window"; CREATE TEMP VIEW "window" AS `+store.OfRecording(windowBody(since, until)))
+	return err
+}
+
+// windowBody is the SELECT of the view window. It is one: with one more in each place where the window stands, growth has too many for SQLite.
+func windowBody(since, until time.Time) string {
+	begin, end, from := "max(ts) - 3600.0", "max(ts)", " FROM sample"
 	if !until.IsZero() {
 		end = exact(until)
 		begin, from = end+" - 3600.0", ""
@@ -450,15 +474,16 @@ func (r *Recording) SetWindow(ctx context.Context, since, until time.Time) error
 	if !since.IsZero() {
 		begin = exact(since)
 	}
-	_, err := r.conn.ExecContext(ctx, fmt.Sprintf(
-		`DROP VIEW IF EXISTS temp."window"; CREATE TEMP VIEW "window" AS SELECT %s AS since, %s AS until%s`, begin, end, from))
-	return err
+	return fmt.Sprintf("SELECT %s AS since, %s AS until%s", begin, end, from)
 }
 
 func exact(t time.Time) string { return strconv.FormatFloat(unixSeconds(t), 'f', 6, 64) }
 
 // Window is the stretch of time that the summing views look at now, and how many samples lie in it.
 func (r *Recording) Window(ctx context.Context) (since, until time.Time, samples int, err error) {
+	if r.hosts != nil {
+		return r.windowOfHosts(ctx)
+	}
 	var a, z sql.NullFloat64
 	err = r.conn.QueryRowContext(ctx, `SELECT since, until, (SELECT count(*) FROM sample WHERE ts BETWEEN since AND until AND back IS NOT 0) FROM "window"`).
 		Scan(&a, &z, &samples)
@@ -468,7 +493,7 @@ func (r *Recording) Window(ctx context.Context) (since, until time.Time, samples
 // Names are the tables, columns and functions that a statement can use, the user's own among them.
 func (r *Recording) Names(ctx context.Context) Names {
 	n := Names{Tables: map[string][]string{}}
-	for _, v := range store.Views() {
+	for _, v := range r.views() {
 		for _, c := range v.Columns {
 			n.Tables[v.Name] = append(n.Tables[v.Name], c.Name)
 		}
@@ -484,7 +509,7 @@ func (r *Recording) Names(ctx context.Context) Names {
 	own := map[string][]string{}
 	for rows.Next() {
 		var table, column string
-		if rows.Scan(&table, &column) == nil && !isRowsOfView(table) && isClean(table) && isClean(column) {
+		if rows.Scan(&table, &column) == nil && !isRowsOfView(table) && !strings.Contains(table, "/") && isClean(table) && isClean(column) {
 			own[table] = append(own[table], column)
 		}
 	}
@@ -523,7 +548,11 @@ func (r *Recording) namespaceName(netns int64) string {
 // Extent is what the recording holds: the times of its first and last sample, and how many there are.
 func (r *Recording) Extent(ctx context.Context) (first, last time.Time, samples int, err error) {
 	var a, z sql.NullFloat64
-	err = r.look.QueryRowContext(ctx, "SELECT min(ts), max(ts), count(*) FROM sample WHERE back IS NOT 0").Scan(&a, &z, &samples)
+	counts := "SELECT min(ts), max(ts), count(*) FROM sample WHERE back IS NOT 0"
+	if r.hosts != nil {
+		counts = "SELECT min(first), max(last), sum(samples) FROM hosts"
+	}
+	err = r.look.QueryRowContext(ctx, counts).Scan(&a, &z, &samples)
 	if err != nil {
 		return first, last, 0, store.Explain(r.Path, err)
 	}
@@ -534,7 +563,11 @@ func (r *Recording) Extent(ctx context.Context) (first, last time.Time, samples 
 // for a minute.
 func (r *Recording) Span(ctx context.Context) (first, last time.Time, err error) {
 	var a, z sql.NullFloat64
-	if err := r.look.QueryRowContext(ctx, "SELECT (SELECT min(ts) FROM sample), (SELECT max(ts) FROM sample)").Scan(&a, &z); err != nil {
+	ends := "SELECT (SELECT min(ts) FROM sample), (SELECT max(ts) FROM sample)"
+	if r.hosts != nil {
+		ends = "SELECT min(first), max(last) FROM hosts"
+	}
+	if err := r.look.QueryRowContext(ctx, ends).Scan(&a, &z); err != nil {
 		return first, last, store.Explain(r.Path, err)
 	}
 	if !a.Valid {

@@ -128,19 +128,24 @@ const (
 
 // Describe writes the columns of one table for a terminal.
 func Describe(w io.Writer, name string) error {
-	v, err := viewNamed(name)
+	v, err := viewNamed(store.Views(), name)
 	if err != nil {
 		return err
 	}
+	return describe(w, v)
+}
+
+func describe(w io.Writer, v store.View) error {
 	var b strings.Builder
 	writeText(&b, v, describeWidth)
-	_, err = io.WriteString(w, b.String())
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func viewNamed(name string) (store.View, error) {
+// viewNamed is the one of the views with that name.
+func viewNamed(views []store.View, name string) (store.View, error) {
 	var names []string
-	for _, v := range store.Views() {
+	for _, v := range views {
 		if strings.EqualFold(v.Name, name) {
 			return v, nil
 		}

@@ -253,6 +253,9 @@ func (s *Shell) tool(ctx context.Context, line string) (is bool, err error) {
 	if run == nil {
 		return false, nil
 	}
+	if err := s.checkOneRecording(words[0]); err != nil {
+		return true, err
+	}
 	r := s.recording
 	defer func(at time.Time, exactly bool) { r.at, r.exactly = at, exactly }(r.at, r.exactly)
 	out, _ := s.target()
@@ -263,7 +266,7 @@ func (s *Shell) tool(ctx context.Context, line string) (is bool, err error) {
 func (s *Shell) ownTables(ctx context.Context) []string {
 	var own []string
 	for _, name := range s.recording.Names(ctx).TableNames() {
-		if !slices.ContainsFunc(store.Views(), func(v store.View) bool { return v.Name == name }) {
+		if !slices.ContainsFunc(s.recording.views(), func(v store.View) bool { return v.Name == name }) {
 			own = append(own, name)
 		}
 	}

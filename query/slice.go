@@ -26,5 +26,5 @@ func Slice(ctx context.Context, r *Recording, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s in %s, %s: netsql %[2]s", extentText(s.Samples, s.First, s.Last), path, bytesText(float64(s.Bytes))), nil
+	return copiedText(s, path), nil
 }

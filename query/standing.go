@@ -58,9 +58,9 @@ func (r *Recording) atSample(ctx context.Context) (ts float64, note string, err 
 		return 0, "", err
 	}
 	if r.exactly {
-		return r.lastSampleBefore(ctx, r.conn.Conn, r.at, r.at)
+		return r.lastSampleBefore(ctx, r.conn.Conn, tablesOf{}, r.at, r.at)
 	}
-	return r.lastSample(ctx, r.conn.Conn, r.at)
+	return r.lastSample(ctx, r.conn.Conn, tablesOf{}, r.at)
 }
 
 // eventReach is how far from a moment the next event is looked for, in steps that grow.

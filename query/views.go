@@ -19,6 +19,9 @@ type conn struct {
 	*sql.Conn
 	reads bool              // something was read, so that the schema is known
 	made  map[string]string // what each view was made as
+	hosts []string          // of a merged file
+
+	window string // of a merged file: the SELECT of the view window, of each host; "": the last hour of its recording
 }
 
 // viewsByName has them by their names in small letters.
@@ -59,6 +62,9 @@ var namesTables = regexp.MustCompile(`(?i)\b(from|in|join|into|update|table|view
 
 // prepare makes the views that the statement wants.
 func (c *conn) prepare(ctx context.Context, statement string) error {
+	if c.hosts != nil {
+		return c.prepareOfHosts(ctx, statement)
+	}
 	found := map[string]store.View{}
 	switch {
 	case aboutSchema.MatchString(statement):

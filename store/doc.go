@@ -41,6 +41,11 @@
 // a route or a link. There may be hundreds of closes a second: what many of them have in common stands in tuples that they
 // share, see tuples, and the shell reads only the closes that may be wanted, see View.OfCloses.
 //
+// # Copies
+//
+// Slice, Backup, Merge and TakeOut write files that newFile gives their name when they are whole. A merged file has the tables of each recording
+// under the name of its host, and views over all; see MergedID.
+//
 // # What is kept
 //
 // Tidy, called between samples, holds the Limits in small steps: see retention. If the file is too large, the oldest

@@ -56,9 +56,12 @@ func dsn(path, mode string, pragmas ...string) string {
 		name, value, _ := strings.Cut(p, "=")
 		q["_pragma"][i] = name + "(" + value + ")"
 	}
-	// The driver takes mode= seriously only behind file:, and the path must not lend its
-	// own ? and # to the address.
-	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
+	return address(path) + "?" + q.Encode() // the driver takes mode= seriously only behind file:
+}
+
+// address is the path as SQLite takes it: whatever is in its name means nothing else there.
+func address(path string) string {
+	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
 }
 
 // lockByDescription lets SQLite lock files by open file description, before it opens the first. Its other locks are of the process, and lost
@@ -179,6 +182,8 @@ func versionOf(ctx context.Context, dsn, path string) (int, error) {
 	switch {
 	case err != nil:
 		return 0, err
+	case id == MergedID:
+		return 0, fmt.Errorf("%s holds %w: ask it in SQL, by netsql %[1]s, or take one out: netsql merge --only HOST -o FILE %[1]s", path, ErrMerged)
 	case id != ApplicationID:
 		return 0, foreign(path)
 	case version > latest:
@@ -401,7 +406,7 @@ func Explain(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, known := range []error{ErrNotRecording, ErrNewer, ErrOlder, ErrBusy, ErrDamaged, ErrAltered, ErrPermission, ErrNoSpace, ErrReadOnly, ErrDisk} {
+	for _, known := range []error{ErrNotRecording, ErrMerged, ErrNewer, ErrOlder, ErrBusy, ErrDamaged, ErrAltered, ErrPermission, ErrNoSpace, ErrReadOnly, ErrDisk} {
 		if errors.Is(err, known) {
 			return err
 		}

@@ -5,55 +5,24 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 )
-
-// A SliceResult is what stands in a slice.
-type SliceResult struct {
-	Samples     int64
-	First, Last float64 // of them
-	Bytes       int64
-}
 
 // Slice writes what was recorded from one time to another into a recording of its own, at path, where no file may be: every
 // sample that is kept, from the last before since to the first after until, with all that it shows and that happened
 // meanwhile. The recording may be being written. What is older or younger is not in it, save the first and the last sample
 // of what was there in that time, which are facts of it; periods of roll-ups are in it that lie in it whole.
-func Slice(ctx context.Context, recording, path string, since, until float64) (SliceResult, error) {
-	if _, err := Readable(ctx, recording); err != nil {
-		return SliceResult{}, err
+func Slice(ctx context.Context, recording, path string, since, until float64) (Copied, error) {
+	from, err := Readable(ctx, recording)
+	if err != nil {
+		return Copied{}, err
 	}
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		if err != nil {
-			return SliceResult{}, Explain(path, err)
-		}
-		return SliceResult{}, fmt.Errorf("%s is there already: name a file that is not", path)
-	}
-	unfinished := path + "-unfinished"
-	remove := func() {
-		for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
-			os.Remove(unfinished + suffix)
-		}
-	}
-	remove()
-	defer remove()
 	s := &slicer{since: since, until: until}
-	if err := s.write(ctx, recording, unfinished); err != nil {
-		return SliceResult{}, Explain(path, err)
+	err = newFile(path, []string{recording}, func(unfinished string) error { return s.write(ctx, from, unfinished) })
+	if err != nil {
+		return Copied{}, err
 	}
-	if err := openUpAs(recording, unfinished); err != nil {
-		return SliceResult{}, Explain(path, err)
-	}
-	if err := syncFile(unfinished); err != nil {
-		return SliceResult{}, Explain(path, err)
-	}
-	if err := os.Rename(unfinished, path); err != nil {
-		return SliceResult{}, Explain(path, err)
-	}
-	var err error
 	s.result.Bytes, err = sizeOf(path)
 	return s.result, err
 }
@@ -63,30 +32,23 @@ type slicer struct {
 	conn         *sql.Conn
 	since, until float64
 	a, z         int64 // the first and the last sample of the slice
-	result       SliceResult
+	result       Copied
 }
 
-func (s *slicer) write(ctx context.Context, recording, path string) error {
-	if err := touchAs(path, 0o600); err != nil {
-		return err
-	}
+func (s *slicer) write(ctx context.Context, from, path string) error {
 	if err := blank(ctx, path); err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite", dsn(path, "rw", "journal_mode=off", "synchronous=off", "cache_size=-32000", "temp_store=file"))
+	db, conn, err := openNew(ctx, path)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	db.SetMaxOpenConns(1)
-	if s.conn, err = db.Conn(ctx); err != nil {
+	defer conn.Close()
+	s.conn = conn
+	if err := s.do(ctx, "ATTACH ? AS src", from); err != nil {
 		return err
 	}
-	defer s.conn.Close()
-	if err := s.do(ctx, "ATTACH ? AS src", readOnly(recording)); err != nil {
-		return err
-	}
-	// Without a journal there is no way back, and none is needed: an unfinished file is removed.
 	if err := s.do(ctx, "BEGIN"); err != nil {
 		return err
 	}

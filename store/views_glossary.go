@@ -18,7 +18,7 @@ import (
 func glossaryView(of []View) View {
 	text := func(name, doc string) Column { return Column{Name: name, Doc: doc, Role: Value} }
 	v := View{
-		Name: "glossary",
+		Name: glossaryName,
 		Doc:  "What does a state, a flag, a column, a unit, a counter, a setting or the reason of a drop mean? A row for each spelling of a word, in any case.",
 		Columns: []Column{
 			text("word", "The word, in one of its spellings."),
@@ -52,6 +52,8 @@ func glossaryView(of []View) View {
 		"') e, json_each(e.value, '$[0]') w"
 	return v
 }
+
+const glossaryName = "glossary"
 
 // wordsTable is the table with the glossary: words has the spellings of an entry, as JSON.
 const wordsTable = "glossary_entry"

@@ -76,6 +76,16 @@ func subcommands() []subcommand {
 				"netsql slice --since 02:00 --until 04:00 -o incident.db",
 				"netsql slice --db night.db --since '30m ago' -o deploy.db",
 			}},
+		{name: "backup", args: "FILE",
+			doc: "copy the recording, which may be being written", define: backup, topic: "export", examples: []string{
+				"netsql backup copy.db",
+				"netsql backup --db night.db copy-of-night.db",
+			}},
+		{name: "merge", args: "-o FILE [HOST=]RECORDING …",
+			doc: "put recordings of several hosts into one file, with a column host", define: merge, topic: "export", examples: []string{
+				"netsql merge -o both.db web1=night.db db1=monday.db",
+				"netsql merge --only web1 -o web1.db both.db",
+			}},
 		{name: "note", args: "[--at TIME] TEXT …",
 			doc: "write a remark into the recording: netsql note 'deploy 1.4'", define: note, topic: "events", examples: []string{
 				"netsql note 'deploy 1.4'",

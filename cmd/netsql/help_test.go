@@ -129,7 +129,7 @@ func TestExamplesRun(t *testing.T) {
 	for _, c := range documented() {
 		dir := t.TempDir()
 		for name, text := range map[string][]byte{
-			"night.db": recording, "damaged.db": recording, "questions.sql": []byte("SELECT count(*) FROM sockets WHERE local_port = :port"),
+			"night.db": recording, "monday.db": recording, "damaged.db": recording, "questions.sql": []byte("SELECT count(*) FROM sockets WHERE local_port = :port"),
 		} {
 			if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 				t.Fatal(err)

@@ -104,7 +104,7 @@ func shell(f *flags) runner {
 			forget = exitWhenStuck(opening, std)
 		}
 		defer func() { forget() }()
-		r, err := query.Open(opening, path)
+		r, err := query.OpenAny(opening, path)
 		if err != nil {
 			return inTime(opening, err)
 		}
@@ -478,6 +478,8 @@ func greet(ctx context.Context, r *query.Recording, std stdio) {
 		fmt.Fprintf(std.out, "Recorded from %s to %s.\n", first.Local().Format(day), last.Local().Format(day))
 	}
 	switch recorder, is := r.Recorder(); {
+	case len(r.Hosts()) > 0:
+		fmt.Fprintf(std.out, "It holds the recordings of %s: all tables have a column host.\n", query.Safe(strings.Join(r.Hosts(), ", ")))
 	case !is:
 		fmt.Fprint(std.out, "Nobody is recording now.\n")
 	case recorder.PID == 0:
