@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// twoHosts are recordings of two hosts, made at random, that go on while they are copied: the recorders are still open.
+// twoHosts are recordings of two hosts, made at random, of which the first goes on while it is copied: its recorder is still open.
 func twoHosts(t *testing.T, seed uint64) (paths []string) {
 	for i := range uint64(2) {
 		h := newHistory(t, 5100+2*seed+i)
@@ -25,6 +25,11 @@ func twoHosts(t *testing.T, seed uint64) (paths []string) {
 					t.Fatal(err)
 				}
 				h.restart()
+			}
+		}
+		if i == 1 {
+			if err := h.w.Close(t.Context()); err != nil {
+				t.Fatal(err)
 			}
 		}
 		paths = append(paths, h.path)
@@ -65,6 +70,10 @@ func TestMergedFileSaysWhatItsRecordingsSay(t *testing.T) {
 				}
 				if want := texts(t, one, "SELECT count(*), min(ts), max(ts) FROM sample WHERE back IS NOT 0"); want[0] != strings.Join(texts(t, merged, "SELECT ?, ?, ?", copied.Samples, copied.First, copied.Last), "") {
 					t.Errorf("the backup has %q, its result says %+v", want, copied)
+				}
+				runs := texts(t, opened(t, paths[i]), "SELECT id, coalesce(stopped, max(started, (SELECT max(ts) FROM sample))) FROM run")
+				if diff := cmp.Diff(runs, texts(t, one, "SELECT id, stopped FROM run")); diff != "" {
+					t.Errorf("runs (- recording, + backup):\n%s", diff)
 				}
 				for _, v := range Views() {
 					if v.OfNoHost() {

@@ -82,8 +82,7 @@ func renamed(body string, other func(table string) string) string {
 		return ""
 	}
 	var b strings.Builder
-	var outer []bool             // for each open parenthesis: list before it
-	list, wanted := false, false // a comma leads to a table; a table comes next
+	wanted := false // a table comes next
 	last := ""
 	for i, p := range pieces {
 		if strings.TrimSpace(p) == "" || strings.HasPrefix(p, "--") || strings.HasPrefix(p, "/*") {
@@ -94,21 +93,9 @@ func renamed(body string, other func(table string) string) string {
 		isName := p[0] == '"' || p[0] == '_' || word[0] >= 'A' && word[0] <= 'Z'
 		switch {
 		case word == "FROM" && last != "DISTINCT", word == "JOIN":
-			list, wanted = true, true
-		case word == "IN":
-			wanted = next(i) != "("
-		case word == "WHERE", word == "GROUP", word == "ORDER", word == "HAVING", word == "LIMIT", word == "UNION", word == "EXCEPT", word == "INTERSECT", word == "SELECT", word == "WITH", word == "VALUES":
-			list, wanted = false, false
-		case p == "(":
-			outer = append(outer, list)
-			list = wanted
-		case p == ")":
-			if n := len(outer) - 1; n >= 0 {
-				list, outer = outer[n], outer[:n]
-			}
-			wanted = false
-		case p == ",":
-			wanted = list
+			wanted = true
+		case word == "SELECT", word == "WITH":
+			wanted = false // one in the place of a table
 		case wanted && isName:
 			wanted = false
 			name := strings.Trim(p, `"`)
