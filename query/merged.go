@@ -151,8 +151,8 @@ func (c *conn) bodyOf(host string, v store.View) string {
 	return store.OfHost(v.Body, host)
 }
 
-// workedOut are the views of those found that are worked out for one host after the other before the statement runs: all hosts in one statement would be
-// more than SQLite takes; see heavy. They are those that the statement names itself and that look at the window, so that their rows are not too many,
+// workedOut are the views of those found that are worked out for one host after the other before a statement runs that is more than SQLite takes; see
+// heavy. They are those that the statement names itself and that look at the window, so that their rows are not too many,
 // and what others read often. None reads one that comes later.
 func workedOut(statement string, found map[string]store.View) (views []store.View) {
 	wanted := map[string]bool{}
@@ -197,7 +197,31 @@ func (c *conn) prepareOfHosts(ctx context.Context, statement string) error {
 		c.reads = true
 		script.WriteString("PRAGMA cache_size = -64000;\n") // kilobytes
 	}
-	rows := workedOut(statement, found)
+	if _, err := c.Conn.ExecContext(context.WithoutCancel(ctx), script.String()); err != nil {
+		return err
+	}
+	var rows []store.View
+	if v, is := found[oftenRead]; is {
+		rows = append(rows, v)
+	}
+	if err := c.makeOfHosts(ctx, found, rows); err != nil || !c.isTooDeep(ctx, statement) {
+		return err
+	}
+	return c.makeOfHosts(ctx, found, workedOut(statement, found))
+}
+
+// isTooDeep reports whether the statement is more than SQLite takes. What else is wrong with it its own run tells.
+func (c *conn) isTooDeep(ctx context.Context, statement string) bool {
+	rows, err := c.Conn.QueryContext(ctx, "EXPLAIN QUERY PLAN "+explained.ReplaceAllString(statement, ""))
+	if err != nil {
+		return strings.Contains(err.Error(), "nested too deep")
+	}
+	return rows.Close() != nil
+}
+
+// makeOfHosts makes the views of each host and those over all. Some of them are worked out now, in the order of rows.
+func (c *conn) makeOfHosts(ctx context.Context, found map[string]store.View, rows []store.View) error {
+	var script strings.Builder
 	tableOf := func(host string, v store.View) string { return "temp." + quotedName(host+"/"+v.Name+rowsSuffix) }
 	for _, v := range found {
 		if v.OfNoHost() {
@@ -214,9 +238,6 @@ func (c *conn) prepareOfHosts(ctx context.Context, statement string) error {
 			c.make(&script, host+"/"+v.Name, body)
 		}
 		c.make(&script, v.Name, v.Merged(c.hosts).Body)
-	}
-	if script.Len() == 0 {
-		return nil
 	}
 	// A statement that was cancelled must not leave half of them.
 	if _, err := c.Conn.ExecContext(context.WithoutCancel(ctx), script.String()); err != nil {
