@@ -11,7 +11,7 @@
 //
 // A Shell runs statements and dot-commands and prints results: split.go finds where a statement ends, format*.go write rows as box,
 // csv, json …, complete.go, suggest.go and hints.go help who does not know the names, timewords.go reads every time that people type.
-// Export, ReadStatus and Reference are the commands of the same names.
+// Export, ReadStatus and Reference are the commands of the same names. An Answer is a result that another netsql gave.
 //
 // # What it hides
 //
