@@ -2,11 +2,13 @@ package query
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestQuestion(t *testing.T) {
@@ -40,7 +42,7 @@ func TestQuestion(t *testing.T) {
 func TestAnswerThen(t *testing.T) {
 	t.Parallel()
 	a := Answer{Columns: []string{"host", "Host", "a b", "host_2", "n"}, Rows: [][]any{
-		{"web1", int64(math.MaxInt64), 1.0, []byte(nil), nil}, {"", int64(math.MinInt64), math.Inf(-1), []byte{0, 255}, "\x00\xff'"},
+		{"web1", int64(math.MaxInt64), 1.0, []byte{}, nil}, {"", int64(math.MinInt64), math.Inf(-1), []byte{0, 255}, "\x00\xff'"},
 	}}
 	got, err := a.Then(t.Context(), `SELECT *, typeof("Host_2"), typeof("a b"), typeof(host_2_2), length(n) FROM answers`)
 	if err != nil {
@@ -49,7 +51,7 @@ func TestAnswerThen(t *testing.T) {
 	want := Answer{Columns: []string{"host", "Host_2", "a b", "host_2_2", "n", `typeof("Host_2")`, `typeof("a b")`, "typeof(host_2_2)", "length(n)"}, Rows: [][]any{
 		append(append([]any{}, a.Rows[0]...), "integer", "real", "blob", nil), append(append([]any{}, a.Rows[1]...), "integer", "real", "blob", int64(0)),
 	}}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 		t.Error(d)
 	}
 	for statement, want := range map[string]string{
@@ -78,6 +80,20 @@ func TestAnswerPrint(t *testing.T) {
 		if err := a.Print(ShellConfig{Out: &out, Err: &out, Mode: mode}, "SELECT 1"); err != nil || out.String() != want {
 			t.Errorf("%s: %v\n%q\nwant\n%q", mode, err, out.String(), want)
 		}
+	}
+	// Which host it is, is seen on every screen.
+	many := Answer{Columns: []string{"host", "ts", "state", "comm", "event", "what", "addr", "text", "value", "local_port", "object"}}
+	for i := range 3 {
+		row := []any{"web" + fmt.Sprint(i)}
+		for j := range many.Columns[1:] {
+			row = append(row, fmt.Sprint("a longer text ", i, j))
+		}
+		many.Rows = append(many.Rows, row)
+	}
+	var small bytes.Buffer
+	narrow := ShellConfig{Out: &small, Err: &small, Terminal: true, Width: func() int { return 40 }}
+	if err := many.Print(narrow, "SELECT 1"); err != nil || !strings.Contains(small.String(), "web2") {
+		t.Errorf("%v\n%s", err, small.String())
 	}
 	var out bytes.Buffer
 	wide := ShellConfig{Out: &out, Err: &out, Terminal: true, Width: func() int { return 80 }, Height: func() int { return 24 }}

@@ -83,12 +83,31 @@ func askHosts(f *flags) runner {
 		memory.apply()
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 		defer stop()
+		if isTerminal(std.err) && !dumbTerminal() {
+			c.Waits = func(hosts []string) { sayWaits(hosts, len(c.Hosts), std) }
+		}
 		answers, err := ask.All(ctx, c)
+		if c.Waits != nil {
+			fmt.Fprint(std.err, "\r\x1b[K")
+		}
 		if err != nil {
 			return err
 		}
 		return printAnswers(ctx, answers, c.Statement, then, shell, std)
 	}
+}
+
+// sayWaits says on a line of the terminal, which goes away, which of so many hosts have not answered.
+func sayWaits(hosts []string, all int, std stdio) {
+	if len(hosts) == 0 {
+		return
+	}
+	text := fmt.Sprintf("%d of %d hosts have answered; waiting for %s", all-len(hosts), all, strings.Join(hosts, ", "))
+	width, _ := screenSize(std.err)
+	if width = max(width, 40) - 1; len(text) > width { // names of hosts are ASCII
+		text = text[:width-3] + "..."
+	}
+	fmt.Fprintf(std.err, "\r\x1b[K%s", text)
 }
 
 // printAnswers prints the rows of all hosts, and says of each that did not answer why.

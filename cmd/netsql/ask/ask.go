@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"netsql/query"
@@ -37,6 +38,9 @@ type Config struct {
 	Memory    int64         // that all answers may take; 0: as much as there is
 	Version   string        // of this netsql
 	Places    []string      // where netsql may stand besides the PATH there; nil: the usual ones
+
+	// Waits is told each second which hosts have not answered yet; nil: nobody is.
+	Waits func(hosts []string)
 }
 
 // An Answer is what came from a host. Rows that came before an error are there.
@@ -58,10 +62,13 @@ func All(ctx context.Context, c Config) ([]Answer, error) {
 		return nil, fmt.Errorf("%s cannot be run: install OpenSSH's client, or name another with --ssh: %w", c.SSH[0], errors.Unwrap(err))
 	}
 	answers := make([]Answer, len(c.Hosts))
+	ready := make([]atomic.Bool, len(c.Hosts))
+	defer c.tell(ready)()
 	var all sync.WaitGroup
 	free := make(chan struct{}, max(1, c.AtOnce))
 	for i, host := range c.Hosts {
 		all.Go(func() {
+			defer ready[i].Store(true)
 			answers[i].Host = host
 			select {
 			case free <- struct{}{}:
@@ -74,6 +81,37 @@ func All(ctx context.Context, c Config) ([]Answer, error) {
 	}
 	all.Wait()
 	return answers, nil
+}
+
+// tell calls Waits until the function that it returns is called.
+func (c Config) tell(ready []atomic.Bool) (end func()) {
+	if c.Waits == nil {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			var hosts []string
+			for i, host := range c.Hosts {
+				if !ready[i].Load() {
+					hosts = append(hosts, host)
+				}
+			}
+			c.Waits(hosts)
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
 }
 
 var errInterrupted = errors.New("no answer yet when it was interrupted")
@@ -209,9 +247,11 @@ func (c Config) conclude(host string, p parsed, err error, begin time.Time, s co
 	if p.zoneUnknown && c.Zone != "UTC" {
 		a.Notes = append(a.Notes, "the time zone "+c.Zone+" is not known there: times in the statement are UTC")
 	}
-	a.Notes = append(a.Notes, p.fresh.notes(begin)...)
 	if a.Err == nil {
 		a.Notes = append(a.Notes, s.notes...)
+	}
+	if a.Err == nil || len(a.Rows) > 0 {
+		a.Notes = append(a.Notes, p.fresh.notes(begin)...)
 	}
 	return a
 }
