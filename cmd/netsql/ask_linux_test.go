@@ -297,7 +297,7 @@ sed 's/\*/comm, state/' | %s "$@"
 			`note: night: the recording is stale: its newest sample is .* old, of 2026-11-23 04:00:00; netsql status there says why\n`},
 		{"no recording, and none is begun", nil, []string{"web1", "unrecorded", "SELECT 1 AS n"}, 1, "host|n\nweb1|1\n", `netsql: unrecorded: .*none\.db.*\n`},
 		{"older", nil, []string{"web1", "older", "SELECT * FROM (SELECT 'a' AS comm, 2 AS port, 'b' AS state)"}, 0,
-			"host|comm|port|state\nweb1|a|2|b\nolder|a||b\n", `note: older \(netsql 0\.0\.9\) has no port: NULL there\n`},
+			"host|comm|port|state\nweb1|a|2|b\nolder|a||b\n", `note: older: no port: NULL there \(netsql 0\.0\.9\)\n`},
 		{"older without a recording", nil, []string{"olderwithout", "SELECT 1"}, 1, "", `netsql: olderwithout: nothing is recorded there: netsql service install .*\n`},
 		{"oldest", nil, []string{"web1", "oldest", "--at", "2026-11-23 03:00:10", "-m", "quote", "SELECT 9223372036854775807 AS i, at() AS ts, NULL AS n, 1.5 AS r, 'ü''' AS t"}, 1,
 			"'host','i','ts','n','r','t'\n'oldest',9223372036854775807,1795402810.0,NULL,1.5,'ü'''\n", `note: oldest: the netsql there is an old one: .*\nnetsql: web1: nothing is known of 2026-11-23 03:00:10.*\n`},

@@ -33,6 +33,7 @@ type parsed struct {
 	answering   bool   // netsql was started
 	version     string
 	zoneUnknown bool
+	older       bool // it does not know the flags of this one
 	lossy       bool // it came as JSON
 	fresh       fresh
 	columns     []string
@@ -71,12 +72,12 @@ func parse(in io.Reader, mark string, most int64) (p parsed, err error) {
 		case "unrecorded":
 			return p, errNoRecording
 		case "quote", "older":
-			p.answering, p.fresh, p.columns, p.rows = true, fresh{}, nil, nil
+			p.answering, p.older, p.fresh, p.columns, p.rows = true, word == "older", fresh{}, nil, nil
 			if err := r.quotedRows(&p); err != nil {
 				return p, err
 			}
 		case "oldest":
-			p.answering, p.lossy, p.fresh, p.columns, p.rows = true, true, fresh{}, nil, nil
+			p.answering, p.older, p.lossy, p.fresh, p.columns, p.rows = true, true, true, fresh{}, nil, nil
 			if err := r.jsonRows(&p); err != nil {
 				return p, err
 			}

@@ -233,26 +233,24 @@ func (h *head) String() string {
 
 // conclude says what an answer amounts to.
 func (c Config) conclude(host string, p parsed, err error, begin time.Time, s complaints, interrupted bool) Answer {
-	a := Answer{Host: host, Version: p.version, Columns: p.columns, Rows: p.rows}
+	a := Answer{Host: host, Version: c.versionThere(p), Columns: p.columns, Rows: p.rows}
 	a.Err = c.failure(p, err, s, interrupted)
 	if a.Err != nil && len(a.Rows) > 0 {
 		a.Err = fmt.Errorf("only the first %s came: %w", counted(len(a.Rows), "row"), a.Err)
 	}
-	if !p.answering {
+	if p.older && p.zoneUnknown && c.Zone != "UTC" { // a newer one brings all zones
+		a.Notes = append(a.Notes, "the time zone "+c.Zone+" is not known there: times in the statement are UTC")
+	}
+	if a.Err != nil && len(a.Rows) == 0 {
 		return a
 	}
 	if p.lossy {
 		a.Notes = append(a.Notes, "the netsql there is an old one: whole reals come as integers, and blobs as texts")
 	}
-	if p.zoneUnknown && c.Zone != "UTC" {
-		a.Notes = append(a.Notes, "the time zone "+c.Zone+" is not known there: times in the statement are UTC")
-	}
 	if a.Err == nil {
 		a.Notes = append(a.Notes, s.notes...)
 	}
-	if a.Err == nil || len(a.Rows) > 0 {
-		a.Notes = append(a.Notes, p.fresh.notes(begin)...)
-	}
+	a.Notes = append(a.Notes, p.fresh.notes(begin)...)
 	return a
 }
 
@@ -286,10 +284,18 @@ func (c Config) failure(p parsed, err error, s complaints, interrupted bool) err
 	if text == "" {
 		text = fmt.Sprintf("netsql ended with exit code %d there", p.code)
 	}
-	if p.version != "" && p.version != c.Version {
-		text += fmt.Sprintf(" (netsql %s there, %s here)", query.Safe(p.version), c.Version)
+	if there := c.versionThere(p); there != "" && there != c.Version {
+		text += fmt.Sprintf(" (netsql %s there, %s here)", there, c.Version)
 	}
 	return errors.New(text)
+}
+
+// versionThere is the version of a netsql, with what tells it from this one.
+func (c Config) versionThere(p parsed) string {
+	if p.older && p.version == c.Version {
+		return p.version + ", an older build"
+	}
+	return p.version
 }
 
 func lastWords(s complaints) string {

@@ -266,6 +266,7 @@ func TestUnite(t *testing.T) {
 		{Host: "b", Err: errInterrupted},
 		{Host: "c", Version: "0.2.0", Columns: []string{"x", "y", "z", "host"}, Rows: [][]any{{nil, "y", []byte("z"), "h"}, {"", "", "", ""}}},
 		{Host: "d", Columns: []string{"z"}},
+		{Host: "e", Version: "0.2.0", Columns: []string{"x", "y", "z", "host"}},
 	})
 	if want := []string{"host", "x", "y", "z", "host", "x"}; !slices.Equal(columns, want) {
 		t.Errorf("%q, want %q", columns, want)
@@ -273,7 +274,7 @@ func TestUnite(t *testing.T) {
 	if d := cmp.Diff([][]any{{"a", int64(1), nil, "z", nil, 2.5}, {"c", nil, "y", []byte("z"), "h", nil}, {"c", "", "", "", "", nil}}, rows); d != "" {
 		t.Error(d)
 	}
-	if want := []string{"a has no y, host: NULL there", "c (netsql 0.2.0) has no x: NULL there", "d has no x, y, host, x: NULL there"}; !slices.Equal(notes, want) {
+	if want := []string{"a: no y, host: NULL there", "c, e: no x: NULL there (netsql 0.2.0)", "d: no x, y, host, x: NULL there"}; !slices.Equal(notes, want) {
 		t.Errorf("%q, want %q", notes, want)
 	}
 }

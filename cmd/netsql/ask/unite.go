@@ -21,6 +21,8 @@ func Unite(answers []Answer) (columns []string, rows [][]any, notes []string) {
 			at++
 		}
 	}
+	lack := map[string][]string{} // hosts, by what they lack
+	var order []string
 	columns = []string{"host"}
 	for _, c := range all {
 		columns = append(columns, c.name)
@@ -38,11 +40,17 @@ func Unite(answers []Answer) (columns []string, rows [][]any, notes []string) {
 			}
 		}
 		if lacking != nil {
-			version := ""
-			if a.Version != "" {
-				version = " (netsql " + a.Version + ")"
+			if more := len(lacking) - mostLacking; more > 1 {
+				lacking = append(lacking[:mostLacking:mostLacking], fmt.Sprintf("… and %d more", more))
 			}
-			notes = append(notes, fmt.Sprintf("%s%s has no %s: NULL there", a.Host, version, strings.Join(lacking, ", ")))
+			text := strings.Join(lacking, ", ") + ": NULL there"
+			if a.Version != "" {
+				text += " (netsql " + a.Version + ")"
+			}
+			if lack[text] == nil {
+				order = append(order, text)
+			}
+			lack[text] = append(lack[text], a.Host)
 		}
 		for _, row := range a.Rows {
 			united := make([]any, 1, 1+len(all))
@@ -57,8 +65,14 @@ func Unite(answers []Answer) (columns []string, rows [][]any, notes []string) {
 			rows = append(rows, united)
 		}
 	}
+	for _, text := range order {
+		notes = append(notes, strings.Join(lack[text], ", ")+": no "+text)
+	}
 	return columns, rows, notes
 }
+
+// mostLacking columns are named.
+const mostLacking = 12
 
 // A column is the n-th of its name.
 type column struct {
