@@ -107,6 +107,11 @@ ForceCommand %[2]s/login
 		config += fmt.Sprintf("Host %s\n  SetEnv LAB_HOST=%[1]s\n  IdentityFile %s/%s\n", name, l.dir, key)
 	}
 	l.write(t, "ssh_config", config+fmt.Sprintf(`
+Host configured
+  RemoteCommand echo this is for people
+  RequestTTY force
+  LocalForward 127.0.0.1:%[2]d 127.0.0.1:1
+  ExitOnForwardFailure yes
 Host unknown
   UserKnownHostsFile /dev/null
 Host refused
@@ -253,7 +258,7 @@ sed 's/\*/comm, state/' | %s "$@"
 		return is + "export PATH=" + dir + "/" + bin + ":$PATH NETSQL_DB=" + recording + "\n"
 	}
 	hosts := map[string]string{
-		"web1": is, "web2": is, "unknown": is, "nokey": is, "refused": is,
+		"web1": is, "web2": is, "unknown": is, "configured": is, "nokey": is, "refused": is,
 		"night":        labHost(nightly),
 		"night2":       labHost(nightly),
 		"banner":       is + "printf 'Welcome to \\033[31mweb3'; echo 'mind the step' >&2\n",
@@ -292,6 +297,7 @@ sed 's/\*/comm, state/' | %s "$@"
 	}{
 		{"in the order that was given", nil, []string{"web2", "web1", "bash", "banner", "SELECT 7 AS n, 'x' AS t"}, 0,
 			"host|n|t\nweb2|7|x\nweb1|7|x\nbash|7|x\nbanner|7|x\n", ``},
+		{"with settings for people", nil, []string{"configured", "SELECT 1 AS n"}, 0, "host|n\nconfigured|1\n", ``},
 		{"a host that is named twice is asked once", nil, []string{"web1", "web1", "-m", "csv", "SELECT count(*) AS n FROM samples"}, 0, "host,n\nweb1,1\n", ``},
 		{"stale", nil, []string{"night", "-m", "csv", "SELECT 1 AS n"}, 0, "host,n\nnight,1\n",
 			`note: night: the recording is stale: its newest sample is .* old, of 2026-11-23 04:00:00; netsql status there says why\n`},
@@ -313,7 +319,7 @@ sed 's/\*/comm, state/' | %s "$@"
 				`netsql: refused: ssh: connect to host 127\.0\.0\.1 port 1: Connection refused\n` +
 				`netsql: unknown: Host key verification failed: its key is not known here, .*\n` +
 				`netsql: nokey: .*Permission denied \(publickey\): it lets nobody in without a question: .*\n`},
-		{"late", nil, []string{"web1", "hangs", "--timeout", "2s", "SELECT 1 AS n"}, 1, "host|n\nweb1|1\n", `netsql: hangs: no answer within 2s \(--timeout\)\n`},
+		{"late", nil, []string{"web1", "hangs", "--timeout", "4s", "SELECT 1 AS n"}, 1, "host|n\nweb1|1\n", `netsql: hangs: no answer within 4s \(--timeout\)\n`},
 		{"a long statement", nil, []string{"web1", "--timeout", "2s", "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT count(*) FROM c"}, 1, "",
 			`netsql: web1: no answer within 2s \(--timeout\).*\n`},
 		{"too much", nil, []string{"web1", "big", "--memory", "16MiB", "-H", "--then", "SELECT host, min(x), max(x) = count(*) - 1, count(*) < 200000 FROM answers GROUP BY host",

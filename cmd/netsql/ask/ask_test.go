@@ -60,6 +60,10 @@ func FuzzParse(f *testing.F) {
 		start + "@m quote\n'@m newest','now','interval'\nNULL,2.5,NULL\n@m end 1\n",
 		start + "@m quote\n@m older\n@m oldest\n{\"a\":1,\"ts\":\"2026-11-23T03:00:10Z\"}\n{\"a\":null,\"ts\":1.5}\n@m end 0\n",
 		start + "@m quote\n'unended", start + "@m end 999\n", start + "@m oldest\n{\"a\":[1]}\n", start + "@m quote\nNULL,,\n",
+		start + "@m quote\n'@m newest','now','interval'\n1.5,2.5,5.0\n'a','b'\n1,NULL\n@m older\n'@m newest','now','interval'\n1.5,2.5,5.0\n'a'\n1\n@m end 0\n",
+		start + "@m quote\n'@m newest','now','interval'\n1.5,2.5,5.0\n'a'\n" + strings.Repeat("1\n", 4096),
+		start + "@m quote\n'@m newest','now','interval'\n1.5,2.5,5.0\n'a'\n'" + strings.Repeat("x", 1<<20),
+		start + "@m oldest\n" + strings.Repeat("{\"a\":\"xxxxxxxxxxxxxxxxxxxxxxxx\"}\n", 200),
 		"@m start\n@m oldest\n{}\n{\"\":0}\n", "@m start\n@m quote\n'@m newest','',''\n''\n",
 	} {
 		f.Add([]byte(text))

@@ -3,8 +3,6 @@ package ask
 import (
 	"fmt"
 	"strings"
-
-	"netsql/query"
 )
 
 // complaints are what came over standard error.
@@ -26,7 +24,7 @@ func said(text, mark string) (s complaints) {
 			s.notes, s.errors = nil, nil
 			continue
 		}
-		if line = query.Safe(cut(line, longest)); line == "" {
+		if line = cut(line, longest); line == "" {
 			continue
 		}
 		if note, is := strings.CutPrefix(line, "note: "); is {
