@@ -13,7 +13,7 @@
 // csv, json …, complete.go, suggest.go and hints.go help who does not know the names, timewords.go reads every time that people type.
 // A file into which the recordings of several hosts were merged is opened by OpenAny: its views are made for each host, and over all; see merged.go.
 //
-// Export, ReadStatus and Reference are the commands of the same names.
+// Export, ReadStatus and Reference are the commands of the same names. An Answer is a result that another netsql gave.
 //
 // # What it hides
 //

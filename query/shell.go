@@ -361,6 +361,9 @@ func (s *Shell) forScreen(o *FormatOptions) {
 		o.Height = s.config.Height()
 	}
 	o.changes, o.Services, o.Bars = s.changes, s.services, s.bars
+	if s.recording == nil { // namespaces of several hosts
+		return
+	}
 	names := map[int64]string{}
 	o.Namespace = func(netns int64) string {
 		name, ok := names[netns]

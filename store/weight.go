@@ -18,10 +18,10 @@ func Weight(column string) int {
 
 // told are the columns that tell more or less than most, by their weight.
 var told = map[int]string{
-	8: `ts interface since began opened first_seen name comm what event change dst addr source kind state proto local_port count last_count text value action priority
+	8: `host ts interface since began opened first_seen name comm what event change dst addr source kind state proto local_port count last_count text value action priority
 		table_id entries boot run last_avg`,
 	7: `pid remote_addr remote_port local_addr object until closed last_seen gateway dev now was recv_q send_q bytes_sent bytes_received rx_bytes tx_bytes per_hour
-		per_day detail outcome operstate available avg_count processed dropped host`,
+		per_day detail outcome operstate available avg_count processed dropped`,
 	6: `retransmits rtt_ms drops rx_dropped tx_dropped rx_errors tx_errors oldest oldest_s duration_s goes_on netns metric prefix_len mac fds path backlog failed
 		error open max_count`,
 	5: `user unit container_id rx_packets tx_packets after first_count table_name src mtu description remote remote_count limit_name limit_used median_rtt_ms max_rtt_ms

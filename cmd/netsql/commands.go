@@ -117,6 +117,12 @@ func subcommands() []subcommand {
 				"netsql explain Recv-Q",
 				"netsql explain --at 03:14 --db night.db TIME_WAIT",
 			}},
+		{name: "ask", args: "[--hosts FILE] [HOST|@GROUP …] SQL",
+			doc: "ask the netsql of many hosts over ssh, at the same time", define: askHosts, topic: "hosts", examples: []string{
+				"netsql ask web1 web2 ann@db1 'SELECT comm, state, last_count FROM leaks'",
+				"netsql ask @web --at 03:14 'SELECT dst, gateway FROM routes WHERE ts = at()'",
+				"netsql ask --hosts hosts -e 'ssh -p 2222' --mode csv 'SELECT * FROM findings'",
+			}},
 	}, replayed(), []subcommand{
 		{name: "bench", args: "[--sockets 1000,20000] [--days 7] [--quick] [--json]",
 			doc: "measure what recording and asking cost, against ss, netstat and others", define: bench, topic: "cost", examples: []string{

@@ -20,12 +20,10 @@ import (
 // shell is netsql without a subcommand: it answers the SQL of the command line or of standard input,
 // or opens the interactive shell.
 func shell(f *flags) runner {
-	var mode, at, since, until, colour string
-	f.StringVarP(&mode, "mode", "m", "", "format of results, a `MODE`: "+strings.Join(query.Modes(), ", "))
-	f.StringVar(&colour, "color", "auto", "colours, a `WORD`: auto (on a terminal, without NO_COLOR), always or never")
+	var at, since, until string
+	var look lookFlags
 	var scripts []script
-	var noHeader, bail, noBail, safe bool
-	var null, separator string
+	var bail, noBail, noRecord bool
 	var timeout time.Duration
 	params := map[string]string{}
 	f.VarP(repeatedFlag(func(text string) error {
@@ -36,27 +34,14 @@ func shell(f *flags) runner {
 		scripts = append(scripts, script{words: name, isFile: true})
 		return nil
 	}), "file", "f", "run the statements of a `FILE`, - for standard input; may stand several times")
-	f.VarP(repeatedFlag(func(text string) error {
-		name, value, ok := strings.Cut(text, "=")
-		if !ok || name == "" {
-			return fmt.Errorf("%q is no NAME=VALUE", text)
-		}
-		params[name] = value
-		return nil
-	}), "param", "p", "give :NAME in statements a value, as `NAME=VALUE`; may stand several times")
-	f.BoolVarP(&noHeader, "no-header", "H", false, "do not show the names of columns")
-	f.StringVar(&null, "nullvalue", "", "`TEXT` that is shown for NULL")
-	f.StringVar(&separator, "separator", "", "`TEXT` between values in list, csv, tsv and quote")
-	f.BoolVar(&safe, "spreadsheet-safe", false, "put ' before a text of CSV that a spreadsheet would run as a formula")
+	paramFlag(f, params)
+	look.define(f)
 	f.BoolVar(&bail, "bail", false, "end at the first error, as without this flag")
 	f.BoolVar(&noBail, "no-bail", false, "go on after an error; the exit code is 1 then")
+	f.BoolVar(&noRecord, "no-record", false, "do not record meanwhile where there is no recording yet")
 	memory := memoryFlag(f)
 	f.Var(durationFlag{&timeout}, "timeout", "give up after a `DURATION` such as 5s, with exit code 4; 0 waits for ever")
-	f.StringVar(&at, "at", "", "the `TIME` that at() means, such as 02:14; the newest sample when not given")
-	f.StringVarP(&since, "since", "S", "", "begin of the window of leaks and connections, a `TIME`")
-	f.StringVarP(&until, "until", "U", "", "end of that window, a `TIME`; the newest sample when not given")
-	f.complete("mode", oneOf(query.Modes()...))
-	f.complete("color", oneOf("auto", "always", "never"))
+	timeFlags(f, &at, &since, &until)
 	f.complete("file", anyFile)
 	f.completeWords(recordings, dotCommands)
 	return func(ctx context.Context, words []string, std stdio) error {
@@ -88,7 +73,7 @@ func shell(f *flags) runner {
 		}
 
 		memory.apply()
-		records, end, err := recordMeanwhile(ctx, path, explicit, std)
+		records, end, err := recordMeanwhile(ctx, path, explicit || noRecord, std)
 		if err != nil {
 			return err
 		}
@@ -130,16 +115,13 @@ func shell(f *flags) runner {
 			}
 		}
 		out := newPatientWriter(std.out, 2*time.Second)
-		config := query.ShellConfig{
-			Out: out, Err: std.err, Terminal: isTerminal(std.out), Mode: mode, User: userName(),
-			NoHeader: noHeader, Null: null, Separator: separator, GoOn: noBail && !bail, Params: params, Questions: questionsFolder(), SpreadsheetSafe: safe, Manual: manualTopics(), Tool: toolOfShell(std),
-			Width:  func() int { width, _ := screenSize(std.out); return width },
-			Height: func() int { _, height := screenSize(std.out); return height },
-		}
-		config.Live = takeLive(map[string]bool{}, func(sentence string) { fmt.Fprintf(std.err, "note: %s\n", query.Safe(sentence)) })
-		if config.Colour, err = coloured(colour, config.Terminal); err != nil {
+		config, err := look.config(std)
+		if err != nil {
 			return err
 		}
+		config.Out, config.User, config.GoOn, config.Params = out, userName(), noBail && !bail, params
+		config.Questions, config.Manual, config.Tool = questionsFolder(), manualTopics(), toolOfShell(std)
+		config.Live = takeLive(map[string]bool{}, func(sentence string) { fmt.Fprintf(std.err, "note: %s\n", query.Safe(sentence)) })
 		if interactive && config.Terminal {
 			config.Page = func(ctx context.Context, write func(io.Writer) error) error {
 				return errors.Join(out.drain(ctx), page(ctx, std, write))
@@ -147,7 +129,7 @@ func shell(f *flags) runner {
 		}
 		s, err := query.NewShell(r, config)
 		if err != nil {
-			return usagef("--mode: %v", err)
+			return err
 		}
 		defer s.Close()
 		switch {
@@ -227,19 +209,6 @@ func readScript(name string, in io.Reader) (string, error) {
 		return "", fmt.Errorf("%s is no text", name)
 	}
 	return string(text), nil
-}
-
-// coloured says whether results are coloured, by the word of --color and the environment.
-func coloured(word string, terminal bool) (query.Colour, error) {
-	switch word {
-	case "always":
-		return true, nil
-	case "never":
-		return false, nil
-	case "auto":
-		return query.Colour(terminal && os.Getenv("NO_COLOR") == "" && !dumbTerminal()), nil
-	}
-	return false, usagef("--color: no %q: auto, always or never", word)
 }
 
 // mistakenWord catches a subcommand with a slip of the finger before SQLite complains of its syntax.

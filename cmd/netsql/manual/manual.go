@@ -21,7 +21,7 @@ var files embed.FS
 
 // order is the order in which topics are listed: asking first, then what can be asked, recording, and the inside.
 var order = []string{
-	"asking", "examples", "time", "screen", "looking", "scripts", "tools",
+	"asking", "examples", "time", "screen", "looking", "scripts", "hosts", "tools",
 	"tables", "explain", "findings", "playbooks", "leaks", "events", "connections", "history", "owners", "routes", "namespaces", "gaps",
 	"recording", "retention", "export", "repair", "permissions", "cost", "speed",
 	"troubleshooting", "internals", "contributing",
