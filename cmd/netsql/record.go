@@ -137,19 +137,22 @@ func record(f *flags) runner {
 		}
 		c.Debug, c.DebugTo = os.Getenv("NETSQL_DEBUG"), std.err // netlink,owners,store
 		systemd := supervisorOf(c.Path)
-		c.Notice = func(sentence string) {
-			fmt.Fprintf(std.err, "netsql: %s\n", query.Safe(sentence))
-			systemd.notice(sentence)
+		c.Notice = func(n recorder.Notice) {
+			write(std.err, n.Priority, n.Text)
+			systemd.notice(n.Text)
 		}
 		if c.AliveEvery = systemd.aliveEvery; c.AliveEvery > 0 {
 			c.Alive = systemd.alive
 		}
 		defer systemd.stopping()
-		first, forecast := true, forecaster(ctx, c.Path, forecastAfter, c.Notice)
+		first, forecast := true, forecaster(ctx, c.Path, forecastAfter, func(sentence string) { c.Notice(recorder.Notice{Priority: recorder.PriorityInfo, Text: sentence}) })
 		c.Sampled = func() {
 			if first && !c.Once {
-				fmt.Fprintf(std.err, "netsql: recording into %s every %v, kept %s, process %d; Ctrl-C stops it, netsql asks it\n",
-					query.Safe(c.Path), c.Interval, keptWords(c), os.Getpid())
+				how := "; Ctrl-C stops it, netsql asks it"
+				if toJournal() || inBackground {
+					how = ""
+				}
+				write(std.err, recorder.PriorityInfo, fmt.Sprintf("recording into %s every %v, kept %s, process %d%s", c.Path, c.Interval, keptWords(c), os.Getpid(), how))
 			}
 			first = false
 			systemd.sampled()
