@@ -91,6 +91,9 @@ func Run(ctx context.Context, c Config) error {
 	return err
 }
 
+// CheckFolder says whether nobody else decides what root writes into an absolute folder. next is what to do where somebody does.
+func CheckFolder(folder, next string) error { return store.CheckFolder(folder, next) }
+
 // run is one run of the recorder.
 type run struct {
 	Config

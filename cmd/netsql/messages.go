@@ -27,13 +27,10 @@ func write(to io.Writer, priority recorder.Priority, sentence string) {
 	case to == io.Writer(os.Stderr) && toJournal():
 		prefix := fmt.Sprintf("<%d>", priority)
 		text = prefix + strings.ReplaceAll(text, "\n", "\n"+prefix)
-	case to == io.Writer(os.Stderr) && inBackground:
+	case to == io.Writer(os.Stderr) && os.Getenv(dated) != "":
 		text = fmt.Sprintf("%s %s: %s", time.Now().Format(time.DateTime), priority, text)
 	default:
 		text = "netsql: " + text
 	}
 	fmt.Fprintln(to, text)
 }
-
-// inBackground is set in a recorder that --daemon has started.
-var inBackground = os.Getenv("NETSQL_IN_BACKGROUND") != ""
