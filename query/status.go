@@ -158,6 +158,25 @@ func (r *Recording) ask(ctx context.Context, query string, into ...any) error {
 	return err
 }
 
+// Sampled reports whether a recorder writes to the file now, and has written a sample of its own.
+func Sampled(ctx context.Context, path string) bool {
+	for _, part := range []string{"-wal", "-shm"} { // root, who asks while the recorder opens its file, would make these in its place
+		if info, err := os.Stat(path + part); err != nil || info.Size() == 0 {
+			return false
+		}
+	}
+	r, err := Open(ctx, path)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	var pid int
+	var sampled bool
+	err = r.ask(ctx, "SELECT pid, EXISTS (SELECT 1 FROM samples s WHERE s.run = u.run) FROM runs u ORDER BY run DESC LIMIT 1", &pid, &sampled)
+	recorder, is := r.Recorder()
+	return err == nil && is && recorder.PID == pid && sampled
+}
+
 func (s *Status) readRun(ctx context.Context, r *Recording) error {
 	var host, kernel, version sql.NullString
 	var started, stopped sql.NullFloat64
