@@ -26,36 +26,36 @@ func (b *background) start(ctx context.Context, path string, std stdio) error {
 	if err != nil {
 		return err
 	}
-	hear, tell, err := os.Pipe()
+	answer, tell, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	defer hear.Close()
-	recorder := exec.Command(self, os.Args[1:]...)
-	recorder.Env = append(os.Environ(), readyFD+"=3", dated+"=1")
-	recorder.ExtraFiles = []*os.File{tell}
-	recorder.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) // what was open already, in whom that started us, ends here (Linux 5.11)
-	err = recorder.Start()
+	defer answer.Close()
+	child := exec.Command(self, os.Args[1:]...)
+	child.Env = append(os.Environ(), readyFD+"=3", dated+"=1")
+	child.ExtraFiles = []*os.File{tell}
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) // the recorder gets nothing that was open when this program was started (Linux 5.11)
+	err = child.Start()
 	tell.Close()
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { recorder.Process.Signal(syscall.SIGTERM) })()
-	text, err := io.ReadAll(hear)
+	defer context.AfterFunc(ctx, func() { child.Process.Signal(syscall.SIGTERM) })()
+	text, err := io.ReadAll(answer)
 	switch word := string(text); {
 	case err != nil:
 		return err
 	case word == ready:
-		fmt.Fprintf(std.err, "netsql: recording into %s in the background, process %d; kill %[2]d ends it, %s has what it says\n", path, recorder.Process.Pid, b.logFile)
+		fmt.Fprintf(std.err, "netsql: recording into %s in the background, process %d; kill %[2]d ends it, %s has what it says\n", path, child.Process.Pid, b.logFile)
 		return nil
 	case word != "":
 		return errors.New(word)
 	}
-	if recorder.Wait(); ctx.Err() != nil {
+	if child.Wait(); ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fmt.Errorf("the recorder ended before its first sample (%v): %s may say why", recorder.ProcessState, b.logFile)
+	return fmt.Errorf("the recorder ended before its first sample (%v): %s may say why", child.ProcessState, b.logFile)
 }
 
 // settle makes a process that was started so one of the background: it holds the pid file, belongs to the user that as names, writes to the log, and

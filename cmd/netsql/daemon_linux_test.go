@@ -27,21 +27,21 @@ type detached struct {
 func startDaemon(t *testing.T, dir string, words ...string) *detached {
 	t.Helper()
 	d := &detached{t: t, dir: dir, db: filepath.Join(dir, "d.db"), pid: filepath.Join(dir, "d.pid")}
-	hear, tell, err := os.Pipe()
+	outer, tell, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer hear.Close()
+	defer outer.Close()
 	netsql := exec.CommandContext(t.Context(), "netsql", append([]string{"record", "--daemon", "--pid-file", "d.pid", "--netns", "self", "--interval", "100ms"}, words...)...)
 	netsql.Dir = dir
 	netsql.Env = append(os.Environ(), "NETSQL_CONFIG="+os.DevNull, "NETSQL_DB=d.db")
 	netsql.ExtraFiles = []*os.File{tell} // that a daemon must not keep
 	out, err := netsql.CombinedOutput()  // it has neither of these
 	tell.Close()
-	if err := hear.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := outer.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadAll(hear); err != nil {
+	if _, err := io.ReadAll(outer); err != nil {
 		t.Errorf("somebody has a descriptor of who started it: %v", err)
 	}
 	d.said, d.exits = string(out), netsql.ProcessState.ExitCode()
