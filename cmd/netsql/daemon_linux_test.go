@@ -35,8 +35,8 @@ func startDaemon(t *testing.T, dir string, words ...string) *detached {
 	netsql := exec.CommandContext(t.Context(), "netsql", append([]string{"record", "--daemon", "--pid-file", "d.pid", "--netns", "self", "--interval", "100ms"}, words...)...)
 	netsql.Dir = dir
 	netsql.Env = append(os.Environ(), "NETSQL_CONFIG="+os.DevNull, "NETSQL_DB=d.db")
-	netsql.ExtraFiles = []*os.File{tell} // that a daemon must not keep
-	out, err := netsql.CombinedOutput()  // it has neither of these
+	netsql.ExtraFiles = []*os.File{tell, tell} // that a daemon must not keep
+	out, err := netsql.CombinedOutput()        // it has neither of these
 	tell.Close()
 	if err := outer.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
