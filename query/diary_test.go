@@ -23,6 +23,7 @@ type diary struct {
 	uptime time.Duration
 	cpu    time.Duration
 	limits store.Limits
+	may    []store.Capability
 	n      int // samples so far
 
 	w         *store.Writer
@@ -52,7 +53,7 @@ func newDiary(t testing.TB, began time.Time) *diary {
 func (d *diary) start() {
 	d.t.Helper()
 	w, err := store.Create(d.t.Context(), store.Options{
-		Path: d.path, Interval: 5 * time.Second, Version: "1.2.3", UID: 0, Limits: d.limits,
+		Path: d.path, Interval: 5 * time.Second, Version: "1.2.3", UID: 0, Limits: d.limits, Capabilities: d.may,
 		Boot: store.Boot{ID: fmt.Sprintf("boot-%d", d.boot), Host: "db1", Kernel: "6.18.0", Started: d.wall.Add(-d.uptime)},
 	})
 	if err != nil {

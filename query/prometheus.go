@@ -61,6 +61,9 @@ func (s Status) metrics(ctx context.Context, r *Recording) ([]metric, error) {
 		one("netsql_recording_limit_bytes", "Size that it may grow to; missing: without limit.", maybe(s.MaxBytes)),
 		one("netsql_recording_growth_bytes_per_day", "What is written in a day.", s.BytesPerDay),
 		one("netsql_recording_room_seconds", "How much time of every sample the limit has room for.", s.RoomS),
+		one("netsql_recording_disk_free_bytes", "What is free on its disk.", s.DiskFree),
+		{name: "netsql_recording_days_left", help: "Days until the limit is reached, and from then on not every sample stays, and until the disk is full, and from then on nothing is recorded; +Inf: never.", values: s.daysLeftByEnd()},
+		{name: "netsql_privilege", help: "Whether the recorder has a privilege that it uses.", values: s.privilegeValues()},
 		one("netsql_sources", "Sources that were to be read in the newest sample.", known(s.Sources)),
 		one("netsql_sources_troubled", "Sources that gave nothing or not all in it.", known(len(s.Troubled))),
 		one("netsql_recorder_resident_bytes", "Memory of the recorder.", maybe(s.RSSBytes)),
@@ -104,6 +107,29 @@ func (s Status) metrics(ctx context.Context, r *Recording) ([]metric, error) {
 		all = append(all, m)
 	}
 	return all, nil
+}
+
+func (s Status) daysLeftByEnd() (values []metricValue) {
+	for _, end := range []struct {
+		name string
+		days *float64
+	}{{"limit", s.Left.LimitDays}, {"disk", s.Left.DiskDays}} {
+		if end.days != nil {
+			values = append(values, metricValue{[]string{"until", end.name}, *end.days})
+		}
+	}
+	return values
+}
+
+func (s Status) privilegeValues() (values []metricValue) {
+	for _, p := range s.Privileges {
+		has := 0.0
+		if p.Available {
+			has = 1
+		}
+		values = append(values, metricValue{[]string{"name", p.Name}, has})
+	}
+	return values
 }
 
 func textOfLabel(v any) string {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"netsql/store"
 )
 
 // parsed is what Prometheus's own parser reads: a value by the name and the labels.
@@ -41,6 +43,7 @@ func parsedMetrics(t *testing.T, text string) map[string]float64 {
 func TestPrometheus(t *testing.T) {
 	t.Parallel()
 	d := newDiary(t, time.Now().Add(-time.Minute))
+	d.may = []store.Capability{{Name: "CAP_A", Available: true, Detail: "a"}, {Name: "CAP_B", Detail: "no b"}, {Name: "CAPS", Detail: "no privilege"}}
 	d.start()
 	r := openRecording(t, d.path)
 	read := func() map[string]float64 {
@@ -52,7 +55,7 @@ func TestPrometheus(t *testing.T) {
 		return parsedMetrics(t, b.String())
 	}
 	got := read()
-	for _, unknown := range []string{"netsql_last_sample_age_seconds", "netsql_recorder_cpu_ratio", "netsql_findings severity=fault"} {
+	for _, unknown := range []string{"netsql_last_sample_age_seconds", "netsql_recorder_cpu_ratio", "netsql_findings severity=fault", "netsql_privilege name=CAPS", "netsql_recording_days_left until=disk"} {
 		if v, ok := got[unknown]; ok {
 			t.Errorf("before the first sample %s is %v", unknown, v)
 		}
@@ -61,7 +64,7 @@ func TestPrometheus(t *testing.T) {
 	d.wall = time.Now().Add(-7 * time.Second) // the next is 5 s later
 	d.sample(nil)
 	got = read()
-	for name, want := range map[string]float64{"netsql_up": 1, "netsql_samples": 2, "netsql_findings severity=fault": 0, "netsql_leaks": 0, "netsql_sources_troubled": 0} {
+	for name, want := range map[string]float64{"netsql_up": 1, "netsql_samples": 2, "netsql_findings severity=fault": 0, "netsql_leaks": 0, "netsql_privilege name=CAP_A": 1, "netsql_privilege name=CAP_B": 0, "netsql_sources_troubled": 0} {
 		if v, ok := got[name]; !ok || v != want {
 			t.Errorf("%s is %v, want %v: %v", name, v, want, got)
 		}

@@ -47,6 +47,9 @@ type Status struct {
 	HeldBy      []string `json:"held_by"`       // processes that keep the -wal file from being cut back, by a statement left open
 	BytesPerDay *float64 `json:"bytes_per_day"` // of all that is kept; null in the first minutes
 
+	DiskFree *float64 `json:"disk_free_bytes"`
+	Left     Left     `json:"days_left"`
+
 	KeepS    *float64 `json:"keep_s"`         // samples are kept so long; null: for ever
 	MaxBytes *int64   `json:"max_size_bytes"` // the recording may grow to; null: without limit
 	RoomS    *float64 `json:"room_s"`         // max_size_bytes are enough for every sample of so long; null where that is not known, and where some are thinned
@@ -61,6 +64,8 @@ type Status struct {
 	Troubled []SourceStatus `json:"troubled_sources"`
 	Off      []string       `json:"switched_off"` // sources that were not to be read
 
+	Privileges []Privilege `json:"privileges"` // that a recorder uses
+
 	CPUPercent *float64 `json:"cpu_percent"` // of one core, over CPUOverS
 	CPUOverS   float64  `json:"cpu_over_s"`
 	RSSBytes   *int64   `json:"rss_bytes"`
@@ -71,6 +76,13 @@ type SourceStatus struct {
 	Source  string `json:"source"`
 	Outcome string `json:"outcome"`
 	Error   string `json:"error"`
+}
+
+// A Privilege is one that a recorder uses, as the table capabilities has it of the last run.
+type Privilege struct {
+	Name      string `json:"name"`
+	Available bool   `json:"available"`
+	Detail    string `json:"detail"` // what it gives; where it is missing, what is lost without it
 }
 
 // A Moment is a time in JSON as RFC 3339, null when it is zero.
@@ -124,12 +136,12 @@ func (g Gap) String() string {
 
 // ReadStatus reads it. It works while the recording is written and before the first sample.
 func ReadStatus(ctx context.Context, r *Recording) (Status, error) {
-	s := Status{Path: r.Path, Now: Moment{time.Now()}, LatestGaps: []Gap{}, Troubled: []SourceStatus{}, Off: []string{}}
+	s := Status{Path: r.Path, Now: Moment{time.Now()}, LatestGaps: []Gap{}, Troubled: []SourceStatus{}, Off: []string{}, Privileges: []Privilege{}}
 	if full, err := filepath.Abs(r.Path); err == nil {
 		s.Path = full
 	}
 	// Each reads one side of it and is told what those before it found.
-	for _, read := range []func(context.Context, *Recording) error{s.readRun, s.readSamples, s.readGaps, s.readSize, s.readSources, s.readCost} {
+	for _, read := range []func(context.Context, *Recording) error{s.readRun, s.readSamples, s.readGaps, s.readSize, s.readSources, s.readPrivileges, s.readCost} {
 		if err := read(ctx, r); err != nil {
 			return Status{}, fmt.Errorf("read status: %w", r.explain(err))
 		}
@@ -144,6 +156,25 @@ func (r *Recording) ask(ctx context.Context, query string, into ...any) error {
 		return nil
 	}
 	return err
+}
+
+// Sampled reports whether a recorder writes to the file now, and has written a sample of its own.
+func Sampled(ctx context.Context, path string) bool {
+	for _, part := range []string{"-wal", "-shm"} { // root, who asks while the recorder opens its file, would make these in its place
+		if info, err := os.Stat(path + part); err != nil || info.Size() == 0 {
+			return false
+		}
+	}
+	r, err := Open(ctx, path)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	var pid int
+	var sampled bool
+	err = r.ask(ctx, "SELECT pid, EXISTS (SELECT 1 FROM samples s WHERE s.run = u.run) FROM runs u ORDER BY run DESC LIMIT 1", &pid, &sampled)
+	recorder, is := r.Recorder()
+	return err == nil && is && recorder.PID == pid && sampled
 }
 
 func (s *Status) readRun(ctx context.Context, r *Recording) error {
@@ -279,13 +310,17 @@ func (s *Status) readSize(ctx context.Context, r *Recording) error {
 		return nil
 	}
 	// Each table and index has a page of its own before anything is recorded.
-	var bytes float64
-	if err := r.ask(ctx, `SELECT (page_count - freelist_count - (SELECT count(*) FROM main.sqlite_schema WHERE rootpage > 0)) * page_size
-		FROM pragma_page_count, pragma_freelist_count, pragma_page_size`, &bytes); err != nil {
+	var used, bytes float64
+	if err := r.ask(ctx, `SELECT (page_count - freelist_count) * page_size, (page_count - freelist_count - (SELECT count(*) FROM main.sqlite_schema WHERE rootpage > 0)) * page_size
+		FROM pragma_page_count, pragma_freelist_count, pragma_page_size`, &used, &bytes); err != nil {
 		return err
 	}
 	perDay := max(0, bytes) / s.RecordedS * 86400
 	s.BytesPerDay = &perDay
+	if s.Recording {
+		s.DiskFree = diskFree(r.Path)
+	}
+	s.Left.LimitDays, s.Left.DiskDays = s.daysLeft(used, s.DiskFree)
 	if s.MaxBytes != nil && perDay > 0 && len(s.Thinned) == 0 {
 		room := float64(*s.MaxBytes) / perDay * 86400
 		s.RoomS = &room
@@ -316,6 +351,13 @@ func (s *Status) readSources(ctx context.Context, r *Recording) error {
 		}
 	}
 	return rows.Err()
+}
+
+func (s *Status) readPrivileges(ctx context.Context, r *Recording) error {
+	return r.each(ctx, `SELECT name, available, detail FROM capabilities
+		WHERE run = (SELECT max(run) FROM runs) AND name LIKE 'CAP\_%' ESCAPE '\' ORDER BY name`, nil, func(row []any) {
+		s.Privileges = append(s.Privileges, Privilege{textOfLabel(row[0]), row[1] == int64(1), textOfLabel(row[2])})
+	})
 }
 
 // readCost compares the newest sample with the first one of the same run in the hour before it.
@@ -360,7 +402,10 @@ func (s Status) Trouble() string {
 }
 
 // JSON is the status as one JSON object.
-func (s Status) JSON() ([]byte, error) { return json.MarshalIndent(s, "", "  ") }
+func (s Status) JSON() ([]byte, error) {
+	s.Left = Left{finite(s.Left.LimitDays), finite(s.Left.DiskDays)}
+	return json.MarshalIndent(s, "", "  ")
+}
 
 // Write prints the status for people, on 80 columns.
 func (s Status) Write(w io.Writer) error {
@@ -385,6 +430,14 @@ func (s Status) Write(w io.Writer) error {
 	}
 	if len(s.Off) > 0 {
 		b.item("", "switched off: "+escapeControls(strings.Join(s.Off, ", ")))
+	}
+	if len(s.Privileges) > 0 {
+		b.item("privileges", s.privilegesText())
+	}
+	for _, p := range s.Privileges {
+		if !p.Available {
+			b.item("", escapeControls("without "+p.Name+": "+p.Detail))
+		}
 	}
 	b.item("recorder", s.costText())
 	if s.Host != "" || s.Kernel != "" {
@@ -437,8 +490,12 @@ func (s Status) sizeText() string {
 	if s.BytesPerDay == nil {
 		return fmt.Sprintf("%s; growth is told after %s of recording", text, spanText(leastRecorded.Seconds(), " "))
 	}
-	return fmt.Sprintf("%s; grows by about %s a day (what is kept, divided by the %s recorded)", text,
+	text = fmt.Sprintf("%s; grows by about %s a day (what is kept, divided by the %s recorded)", text,
 		bytesText(*s.BytesPerDay), spanText(s.RecordedS, " "))
+	if days := finite(s.Left.DiskDays); days != nil && s.DiskFree != nil {
+		text += fmt.Sprintf("; the disk has %s free, and is full in %s", bytesText(*s.DiskFree), spanText(*days*86400, " "))
+	}
+	return text
 }
 
 // roomText is what there is room for; "" where that is not known.
@@ -503,6 +560,19 @@ func (s Status) sourcesText() string {
 		return fmt.Sprintf("all %d give everything", s.Sources)
 	}
 	return fmt.Sprintf("%d of %d do not give everything:", len(s.Troubled), s.Sources)
+}
+
+func (s Status) privilegesText() string {
+	lacking := 0
+	for _, p := range s.Privileges {
+		if !p.Available {
+			lacking++
+		}
+	}
+	if lacking == 0 {
+		return fmt.Sprintf("all %d that a recorder uses", len(s.Privileges))
+	}
+	return fmt.Sprintf("%d of %d are missing:", lacking, len(s.Privileges))
 }
 
 func (s Status) costText() string {

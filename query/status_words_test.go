@@ -69,6 +69,17 @@ func TestStatusWords(t *testing.T) {
 			"since 2026-11-23 03:40:00, still so at the last sample: tcp4 incomplete: not root"}, ""},
 		{"no source yet", func(s *Status) { s.Sources = 0 }, []string{"sources none was read yet"}, "give everything"},
 		{"troubled", func(s *Status) { s.Troubled = []SourceStatus{{"routes", "failed", "no\x1b"}} }, []string{`sources 1 of 4 do not give everything: routes failed: no\x1b`}, "all 4"},
+		{"all privileges", func(s *Status) { s.Privileges = []Privilege{{"CAP_A", true, "gives a"}, {"CAP_B", true, "gives b"}} },
+			[]string{"give everything privileges all 2 that a recorder uses recorder"}, "CAP_"},
+		{"a privilege is missing", func(s *Status) {
+			s.Privileges = []Privilege{{"CAP_A", true, "gives a"}, {"CAP_B", false, "no b\x1b"}}
+		}, []string{`privileges 1 of 2 are missing: without CAP_B: no b\x1b recorder`}, "CAP_A"},
+		{"a disk that will be full", func(s *Status) {
+			s.BytesPerDay, s.RecordedS, s.DiskFree, s.Left.DiskDays = number(24<<20), 3600, number(36<<20), number(1.5)
+		}, []string{"the 1h recorded); the disk has 36.0 MiB free, and is full in 1d 12h gaps"}, ""},
+		{"a disk that will not", func(s *Status) {
+			s.BytesPerDay, s.RecordedS, s.DiskFree, s.Left.DiskDays = number(24<<20), 3600, number(36<<20), &never
+		}, nil, "the disk has"},
 		{"cost", func(s *Status) {
 			rss := int64(24 << 20)
 			s.CPUPercent, s.CPUOverS, s.RSSBytes = number(1.25), 300, &rss

@@ -510,7 +510,7 @@ func TestChangesEnd(t *testing.T) {
 	}
 	before, files := runtime.NumGoroutine(), openSockets(t)
 	for range 3 {
-		r, err := newRun(rec.Writer, own, Config{NetNS: NetNS{own: true}, CloseBudget: 1000})
+		r, err := newRun(rec.Writer, own, Config{NetNS: NetNS{own: true}, CloseBudget: 1000}, newNotices(nil, MinInterval))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,8 +1,12 @@
 package recorder
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"os/user"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +29,44 @@ var privileges = []privilege{
 	{cap.DAC_READ_SEARCH, "with CAP_SYS_PTRACE: the owners of all sockets; the kernel's trace points", "only sockets of the recorder's own user have owners, and closed connections no process"},
 	{cap.PERFMON, "who opened and closed each connection, and why packets were dropped", "unless CAP_SYS_ADMIN is there, connections between two samples have no owner, and packet_drops is empty"},
 	{cap.SYS_ADMIN, "all network namespaces; tracefs where it is not mounted", "only the recorder's own network namespace is recorded, and no trace points where tracefs is not mounted"},
+}
+
+// Become makes the process one of that user and its groups, for good and in all threads, and leaves it its privileges: Config.Confined gives up
+// those that are not needed. It is for where nothing else starts the recorder as that user with privileges.
+func Become(name string) error {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return fmt.Errorf("there is no user %s: useradd --system %[1]s makes one", name)
+	}
+	if strconv.Itoa(os.Getuid()) == u.Uid {
+		return nil
+	}
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return err
+	}
+	gid, err := strconv.Atoi(u.Gid)
+	if err != nil {
+		return err
+	}
+	all, err := u.GroupIds()
+	if err != nil {
+		return err
+	}
+	var groups []int
+	for _, id := range all {
+		if group, err := strconv.Atoi(id); err == nil {
+			groups = append(groups, group)
+		}
+	}
+	if err := errors.Join(cap.SetGroups(gid, groups...), cap.SetUID(uid)); err != nil {
+		return fmt.Errorf("only root can record as %s: %w", name, err)
+	}
+	now := cap.GetProc() // which has none in effect any more
+	if err := now.FillFlag(cap.Effective, now, cap.Permitted); err != nil {
+		return err
+	}
+	return now.SetProc()
 }
 
 // confine gives up all privileges but those that are needed, in all threads and for good. From then on the process gains none by exec

@@ -46,7 +46,8 @@ func newTestRun(t testing.TB, words string) *testRun {
 		t.Fatal(err)
 	}
 	rec := &testRun{testRecording: newRecording(t)}
-	r, err := newRun(rec.Writer, own, Config{NetNS: which, CloseBudget: 1000, Notice: func(s string) { rec.said = append(rec.said, s) }})
+	say := func(n Notice) { rec.said = append(rec.said, n.Text) }
+	r, err := newRun(rec.Writer, own, Config{NetNS: which, CloseBudget: 1000, Notice: say}, newNotices(say, MinInterval))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,6 +105,20 @@ const (
 	MinMaxSize = store.MinMaxSize
 )
 
+// A Notice is a sentence that a person should read.
+type Notice = store.Notice
+
+// A Priority is how much it matters, as in syslog(3).
+type Priority = store.Priority
+
+// The priorities of notices.
+const (
+	PriorityErr     = store.PriorityErr
+	PriorityWarning = store.PriorityWarning
+	PriorityNotice  = store.PriorityNotice
+	PriorityInfo    = store.PriorityInfo
+)
+
 // Config says what to record where.
 type Config struct {
 	// Path is the recording. It is made, with its folder, when it is not there. That it cannot be made or written at the
@@ -152,10 +166,10 @@ type Config struct {
 	Debug   string
 	DebugTo io.Writer
 
-	// Notice, if set, is told what a person should know, in a sentence: what could not be
-	// seen and what to grant, that a recording of an older format is brought up to date, each only once; and that the recording
-	// cannot be written, and that it can again, once each time.
-	Notice func(string)
+	// Notice, if set, is told what a person should know: what could not be seen and what to grant, that a recording of an older format is
+	// brought up to date, that the recording cannot be written. Each trouble is told once when it begins, and once when it is over: when it
+	// has not come back for a minute, or longer if it often did.
+	Notice func(Notice)
 	// Sampled, if set, is called after each sample that was written.
 	Sampled func()
 

@@ -64,16 +64,17 @@ func Run(ctx context.Context, c Config) error {
 	}
 	// The recording is opened, written and closed whole, even when the context ends meanwhile.
 	whole := context.WithoutCancel(ctx)
+	said := newNotices(c.Notice, c.Interval)
 	w, err := store.Create(whole, store.Options{
 		Path: c.Path, Boot: boot, Interval: c.Interval, Version: c.Version, UID: os.Geteuid(), Limits: c.Limits,
-		Capabilities: append(append(privilegeCapabilities(), probeCapabilities(whole)...), maskCapability(c.NoMask), flowsCapability(c.Conntrack), rulesCapability(c.Firewall)), Notice: c.Notice,
+		Capabilities: append(append(privilegeCapabilities(), probeCapabilities(whole)...), maskCapability(c.NoMask), flowsCapability(c.Conntrack), rulesCapability(c.Firewall)), Notice: said.told,
 	})
 	if err != nil {
 		return err
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(leastGarbage))
 	dropProgram() // what opened the recording, before the first sample
-	r, err := newRun(w, ns, c)
+	r, err := newRun(w, ns, c, said)
 	if err != nil {
 		return errors.Join(err, w.Close(whole))
 	}
@@ -89,6 +90,9 @@ func Run(ctx context.Context, c Config) error {
 	}
 	return err
 }
+
+// CheckFolder says whether nobody else decides what root writes into an absolute folder. next is what to do where somebody does.
+func CheckFolder(folder, next string) error { return store.CheckFolder(folder, next) }
 
 // run is one run of the recorder.
 type run struct {
@@ -106,14 +110,13 @@ type run struct {
 	drops      *drops   // one of them
 	monitor    *monitor // of changes: closes gather in another, and come far more often
 	trigger    *trigger // changes bring the next sample forward
-	said       map[string]bool
-	failing    string // why the last sample was not taken
+	notices    *notices
 	why        store.Why
 	generation uint32 // of the recording
 	memory     memory
 }
 
-func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
+func newRun(w *store.Writer, own namespace, c Config, n *notices) (*run, error) {
 	debug, err := debuglog.Parse(c.Debug, c.DebugTo)
 	if err != nil {
 		return nil, err
@@ -149,7 +152,7 @@ func newRun(w *store.Writer, own namespace, c Config) (*run, error) {
 		s.owners.Counted = signs.lookAtDescriptors
 	}
 	machine = append(machine, signs) // what the others saw
-	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace(machine), symptoms: signs, drops: dropped, trigger: newTrigger(), said: map[string]bool{}}
+	r := &run{Config: c, debug: debug, writer: w, sockets: s, ownNS: own, thread: newNSThread(), machine: without(c.Without).replace(machine), symptoms: signs, drops: dropped, trigger: newTrigger(), notices: n}
 	if r.monitor, err = newMonitor(); err != nil {
 		dropped.close()
 		s.close()
@@ -360,9 +363,8 @@ func (r *run) sample(ctx context.Context) error {
 		n.firewall.done()
 	}
 	r.memory.look()
-	for _, t := range r.writer.Troubles() {
-		r.notice(t)
-	}
+	r.notices.seen(r.writer.Troubles(), time.Now())
+	r.notices.look(time.Now())
 	if r.Sampled != nil && !r.writer.Behind() {
 		r.Sampled()
 	}
@@ -385,7 +387,7 @@ func (r *run) tellCommit(clock store.Clock, err error) {
 	l.Printf("the sample of %v since boot, %d network namespaces, %v after its begin: %s",
 		clock.Uptime.Round(time.Millisecond), len(r.networks), (kernel.SinceBoot() - clock.Uptime).Round(time.Microsecond), waiting)
 	for _, t := range r.writer.Troubles() {
-		l.Printf("gap: %s", t)
+		l.Printf("gap: %s", t.Text)
 	}
 }
 
@@ -412,30 +414,13 @@ func readAll(ctx context.Context, sources []source) {
 	}
 }
 
-// report says once why samples are not taken, and that they are again. The Writer says itself when it is for want of the file.
+// report says why a sample is not taken. The Writer says itself when it is for want of the file.
 func (r *run) report(err error) {
-	switch {
-	case err == nil && r.failing != "":
-		r.failing = ""
-		r.tell("samples are taken again")
-	case err != nil && !r.writer.Behind() && r.failing != err.Error():
-		r.failing = err.Error()
-		r.tell(r.failing)
+	now := time.Now()
+	if err != nil && !r.writer.Behind() {
+		r.notices.seen([]Notice{{Priority: store.PriorityErr, Text: err.Error(), About: "samples"}}, now)
 	}
-}
-
-// notice says a sentence once.
-func (r *run) notice(sentence string) {
-	if !r.said[sentence] {
-		r.said[sentence] = true
-		r.tell(sentence)
-	}
-}
-
-func (r *run) tell(sentence string) {
-	if r.Notice != nil {
-		r.Notice(sentence)
-	}
+	r.notices.look(now)
 }
 
 // readClock reads the clocks close together: events are dated by the one since boot, and shown by the other.

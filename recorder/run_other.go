@@ -6,3 +6,6 @@ import "context"
 
 // Run returns ErrUnsupported.
 func Run(context.Context, Config) error { return ErrUnsupported }
+
+// Become returns ErrUnsupported.
+func Become(string) error { return ErrUnsupported }

@@ -37,10 +37,10 @@ func runRecorder(t *testing.T, path string) *running {
 		r.done <- Run(ctx, Config{
 			Path: path, Interval: MinInterval,
 			Sampled: func() { r.sampled <- struct{}{} },
-			Notice: func(sentence string) {
+			Notice: func(n Notice) {
 				r.mu.Lock()
 				defer r.mu.Unlock()
-				r.notices = append(r.notices, sentence)
+				r.notices = append(r.notices, n.Text)
 				r.heard <- struct{}{}
 			},
 		})

@@ -21,7 +21,7 @@ func TestWithout(t *testing.T) {
 	record := func(names ...string) (r *testRecording, said []string) {
 		r = &testRecording{t: t, path: filepath.Join(t.TempDir(), "without.db")}
 		err := Run(t.Context(), Config{Path: r.path, Interval: MinInterval, Once: true, NetNS: NetNS{own: true}, Without: names,
-			Notice: func(s string) { said = append(said, s) }})
+			Notice: func(n Notice) { said = append(said, n.Text) }})
 		if err != nil {
 			t.Fatal(err)
 		}

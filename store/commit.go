@@ -129,7 +129,7 @@ func (w *Writer) hold(ctx context.Context, cost Cost) error {
 	}
 	if w.pending.size+len(ops) > w.options.Hold {
 		if w.dropped.why == nil {
-			w.notice("%s: what has not been written takes more than %d MB by now, and is dropped: nothing is recorded until it can be written again",
+			w.notice(Notice{Priority: PriorityErr, About: aboutRecording}, "%s: what has not been written takes more than %d MB by now, and is dropped: nothing is recorded until it can be written again",
 				w.options.Path, w.options.Hold>>20)
 		}
 		w.giveUp(w.trouble)

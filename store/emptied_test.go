@@ -16,7 +16,7 @@ func TestEmptiedRecording(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "emptied.db")
 	var said []string
-	w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"}, Notice: func(s string) { said = append(said, s) }})
+	w, err := Create(t.Context(), Options{Path: path, Interval: time.Second, Boot: Boot{ID: "b"}, Notice: func(n Notice) { said = append(said, n.Text) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func LimitSize(w *Writer, bytes int64) { w.options.Limits.MaxSize = bytes }
 func WALBound(w *Writer) int64 { return w.options.Limits.walBound() }
 
 // Notify sets who is told of troubles.
-func Notify(w *Writer, notice func(string)) { w.options.Notice = notice }
+func Notify(w *Writer, notice func(string)) { w.options.Notice = func(n Notice) { notice(n.Text) } }
 
 // Waiting is how many samples wait in memory.
 func Waiting(w *Writer) int { return len(w.pending.samples) }

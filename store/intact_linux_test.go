@@ -69,7 +69,7 @@ func TestBrokenUnderTheRecorder(t *testing.T) {
 			h.path = filepath.Join(t.TempDir(), "n.db")
 			var said []string
 			h.start()
-			h.w.options.Notice = func(s string) { said = append(said, s) }
+			h.w.options.Notice = func(n Notice) { said = append(said, n.Text) }
 			for range 30 {
 				h.step()
 			}
@@ -184,7 +184,7 @@ func TestBrokenBeforeCommit(t *testing.T) {
 			h.path = filepath.Join(t.TempDir(), "n.db")
 			h.start()
 			var said []string
-			h.w.options.Notice = func(s string) { said = append(said, s) }
+			h.w.options.Notice = func(n Notice) { said = append(said, n.Text) }
 			for range 20 {
 				h.step()
 			}
@@ -268,7 +268,7 @@ func TestIndexCutShortWithinASample(t *testing.T) {
 		}
 	}}
 	var said []string
-	h.w.options.Notice = func(s string) { said = append(said, s) }
+	h.w.options.Notice = func(n Notice) { said = append(said, n.Text) }
 	for range 10 {
 		h.step()
 	}
@@ -286,7 +286,7 @@ func TestNotBrokenByOthers(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t, 83)
 	h.start()
-	h.w.options.Notice = func(s string) { t.Errorf("said %q", s) }
+	h.w.options.Notice = func(n Notice) { t.Errorf("said %q", n.Text) }
 	generation := h.w.generation
 	for n := range 20 {
 		h.step()

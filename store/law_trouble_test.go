@@ -79,7 +79,7 @@ func (d *trouble) strike(h *history) {
 	}
 	d.struck[kinds[n].name]++
 	h.w.options.Hold = 2000 + h.rand.IntN(10_000)
-	h.w.options.Notice = func(s string) { d.notices = append(d.notices, s) }
+	h.w.options.Notice = func(n Notice) { d.notices = append(d.notices, n.Text) }
 	d.notices, d.on = nil, true
 	defer func() { d.on = false }()
 	kinds[n].do(h)

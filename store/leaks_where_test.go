@@ -101,7 +101,7 @@ func TestLeaksWhileAnotherSourceIsOff(t *testing.T) {
 		}
 	}
 	if said := w.Troubles(); len(said) > 0 {
-		t.Errorf("what is switched off is a trouble: %q", said)
+		t.Errorf("what is switched off is a trouble: %+v", said)
 	}
 	if err := w.Close(t.Context()); err != nil {
 		t.Fatal(err)

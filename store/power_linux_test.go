@@ -116,7 +116,7 @@ func TestDiskErrors(t *testing.T) {
 			h.w.file.syncEvery = 0
 			h.exec("PRAGMA wal_autocheckpoint = 20")
 			var notices []string
-			h.w.options.Notice = func(s string) { notices = append(notices, s) }
+			h.w.options.Notice = func(n Notice) { notices = append(notices, n.Text) }
 			generation := h.w.generation
 			for episode := range little(2, 4) {
 				notices = nil

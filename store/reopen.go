@@ -77,7 +77,7 @@ func (w *Writer) reopen(ctx context.Context, wrong error, within time.Duration) 
 		w.file.disconnect()
 	}
 	if w.file.conn == nil {
-		if err := w.file.connect(ctx, w.options.Notice); err != nil {
+		if err := w.file.connect(ctx, w.upgrading); err != nil {
 			w.file.disconnect()
 			return err
 		}
@@ -216,32 +216,42 @@ func (w *Writer) fail(err error) {
 		return // it is said when recording goes on
 	}
 	if w.state == stateLost {
-		w.notice("%v (nothing is recorded meanwhile)", w.trouble)
+		w.notice(Notice{Priority: PriorityErr, About: aboutRecording}, "%v (nothing is recorded meanwhile)", w.trouble)
 		return
 	}
-	w.notice("%v (samples are kept in memory meanwhile, up to %d MB)", w.trouble, w.options.Hold>>20)
+	w.notice(Notice{Priority: PriorityErr, About: aboutRecording}, "%v (samples are kept in memory meanwhile, up to %d MB)", w.trouble, w.options.Hold>>20)
 }
 
 // writableAgain takes note that all is well again, and says so if it was not.
 func (w *Writer) writableAgain() {
 	w.file.patience(patient)
+	again := Notice{Priority: PriorityNotice, About: aboutRecording, Over: true}
+	if w.dropped.why != nil {
+		again.Priority = PriorityWarning
+	}
 	switch since := time.UnixMicro(int64(w.dropped.last * 1e6)).Format(time.DateTime); {
 	case w.dropped.why != nil && w.dropped.last == 0:
-		w.notice("%v: recording goes on in %s", w.dropped.why, w.options.Path)
+		w.notice(again, "%v: recording goes on in %s", w.dropped.why, w.options.Path)
 	case w.dropped.why != nil && w.uuid != w.dropped.uuid:
-		w.notice("%v: recording goes on in %s, without what was recorded until %s", w.dropped.why, w.options.Path, since)
+		w.notice(again, "%v: recording goes on in %s, without what was recorded until %s", w.dropped.why, w.options.Path, since)
 	case w.dropped.why != nil:
-		w.notice("recording goes on in %s: nothing was recorded since %s", w.options.Path, since)
+		w.notice(again, "recording goes on in %s: nothing was recorded since %s", w.options.Path, since)
 	case w.late > 0:
-		w.notice("recording goes on in %s: the %d samples that were kept in memory are written", w.options.Path, w.late)
+		w.notice(again, "recording goes on in %s: the %d samples that were kept in memory are written", w.options.Path, w.late)
 	case w.trouble != nil:
-		w.notice("recording goes on in %s", w.options.Path)
+		w.notice(again, "recording goes on in %s", w.options.Path)
 	}
 	w.state, w.trouble, w.late, w.dropped = stateWritable, nil, 0, drop{}
 }
 
-func (w *Writer) notice(format string, args ...any) {
+func (w *Writer) notice(n Notice, format string, args ...any) {
 	if w.options.Notice != nil {
-		w.options.Notice(fmt.Sprintf(format, args...))
+		n.Text = fmt.Sprintf(format, args...)
+		w.options.Notice(n)
 	}
+}
+
+// upgrading says that the recording is brought up to date.
+func (w *Writer) upgrading(sentence string) {
+	w.notice(Notice{Priority: PriorityNotice}, "%s", sentence)
 }

@@ -50,15 +50,23 @@ func checkSafe(path string) error {
 		if err != nil {
 			return err
 		}
-		if err := checkFolders(filepath.Dir(absolute)); err != nil {
+		if err := checkFolders(filepath.Dir(absolute), "name a recording in a folder of root with --db, such as /var/lib/netsql/netsql.db"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// CheckFolder says whether nobody else decides what root writes into an absolute folder, which need not be there yet. next is what to do.
+func CheckFolder(folder, next string) error {
+	if !isRoot() {
+		return nil
+	}
+	return checkFolders(folder, next)
+}
+
 // checkFolders looks at a folder and those above it, for root.
-func checkFolders(folder string) error {
+func checkFolders(folder, next string) error {
 	for dir := folder; ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -71,7 +79,6 @@ func checkFolders(folder string) error {
 		group := info.Sys().(*syscall.Stat_t).Gid
 		open := info.Mode().Perm()&0o002 != 0 || info.Mode().Perm()&0o020 != 0 && group != 0
 		sticky := info.Mode()&fs.ModeSticky != 0
-		const next = "name a recording in a folder of root with --db, such as /var/lib/netsql/netsql.db"
 		switch {
 		case owner != 0:
 			return fmt.Errorf("%s belongs to %s, who could put a link there: %w for root to write there: %s, or run netsql as %[2]s",

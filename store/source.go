@@ -165,16 +165,31 @@ func (s *Source) looked() bool { return s.outcome != Failed && s.outcome != Off 
 // dropped: a row of gaps, for this once.
 func (s *Source) Lost(what string) { s.lost = what }
 
-// Troubles says, in a sentence each, which sources failed or were incomplete in the last sample.
-func (w *Writer) Troubles() []string {
-	var said []string
+// Troubles says, in a sentence each, which sources failed or were incomplete in the last sample. Those that failed alike share one.
+func (w *Writer) Troubles() []Notice {
+	var said []Notice
+	failed := map[string]int{} // by error
 	for _, s := range w.sources {
 		switch s.outcome {
 		case Incomplete:
-			said = append(said, s.err)
+			said = append(said, Notice{Priority: PriorityNotice, Text: s.err, About: s.name})
+		case Kept: // what the last reading lacks is still missing
+			if s.gap != nil && s.gap.kind == gapIncomplete {
+				said = append(said, Notice{Priority: PriorityNotice, Text: s.gap.detail, About: s.name})
+			}
 		case Failed:
-			said = append(said, s.name+" could not be read: "+s.err)
+			if i, ok := failed[s.err]; ok {
+				if n := &said[i]; !slices.Contains(strings.Split(n.About, ", "), s.name) {
+					n.About += ", " + s.name
+				}
+				continue
+			}
+			failed[s.err] = len(said)
+			said = append(said, Notice{Priority: PriorityWarning, Text: s.err, About: s.name})
 		}
+	}
+	for _, i := range failed {
+		said[i].Text = said[i].About + " could not be read: " + said[i].Text
 	}
 	return said
 }

@@ -23,9 +23,9 @@ type Options struct {
 	// Hold is how many bytes of samples are kept in memory while the file cannot be written; 0: DefaultHold. When they
 	// are more, all of them are dropped: then there is a gap.
 	Hold int
-	// Notice, if set, is told in a sentence that a recording of an older format is brought up to date, when the file cannot be
-	// written any more, and when it can be again.
-	Notice func(string)
+	// Notice, if set, is told that a recording of an older format is brought up to date, when the file cannot be written any more, and when it
+	// can be again.
+	Notice func(Notice)
 
 	// Capabilities are what this kernel and these privileges allow, as probed.
 	Capabilities []Capability
@@ -138,7 +138,7 @@ func Create(ctx context.Context, o Options) (*Writer, error) {
 	w.retention = newRetention(w)
 	w.outcome = &Source{writer: w, name: "recorder"}
 	w.results = NewSet(w.outcome, Sources)
-	err := w.file.connect(ctx, w.options.Notice)
+	err := w.file.connect(ctx, w.upgrading)
 	if err == nil {
 		err = w.begin(ctx)
 	}

@@ -55,7 +55,7 @@ func subcommands() []subcommand {
 				"netsql status --prometheus > netsql.prom",
 			}},
 		{name: "service", args: "install|status|uninstall [--user] [--purge]",
-			doc: "have systemd run the recorder, from now on", define: runService, topic: "recording", examples: []string{
+			doc: "have systemd or OpenRC run the recorder, from now on", define: runService, topic: "recording", examples: []string{
 				"netsql service install",
 				"netsql service install --user",
 				"netsql service uninstall --purge",

@@ -15,7 +15,7 @@ import (
 )
 
 // commonFlags are the flags of the shell that the first screen shows.
-var commonFlags = []string{"command", "file", "mode", "at", "db"}
+var commonFlags = []string{"command", "mode", "at", "since", "db"}
 
 // help is the first screen: what there is, on 40 lines of 80 columns.
 func help(w io.Writer) error {

@@ -40,7 +40,7 @@ func TestFirstScreen(t *testing.T) {
 		t.Errorf("%d lines and the prompt", n)
 	}
 	fits(t, b.String())
-	for _, flag := range []string{"-c, --command SQL", "-f, --file FILE", "--mode MODE", "--at TIME", "--since TIME", "--db FILE"} {
+	for _, flag := range []string{"-c, --command SQL", "--mode MODE", "--at TIME", "--since TIME", "--db FILE"} {
 		if !strings.Contains(b.String(), flag+" ") {
 			t.Errorf("it does not name %s", flag)
 		}

@@ -22,10 +22,10 @@ func takeLive(said map[string]bool, say func(string)) func(ctx context.Context) 
 		path := filepath.Join(dir, "live.db")
 		err = recorder.Run(ctx, recorder.Config{
 			Path: path, Interval: time.Second, Once: true, Version: version, Limits: recorder.DefaultLimits,
-			Notice: func(sentence string) {
-				if !said[sentence] {
-					said[sentence] = true
-					say(sentence)
+			Notice: func(n recorder.Notice) {
+				if !said[n.Text] {
+					said[n.Text] = true
+					say(n.Text)
 				}
 			},
 		})

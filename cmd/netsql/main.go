@@ -22,7 +22,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"netsql/query"
+	"netsql/recorder"
 )
 
 // version of the program, as recordings and netsql version have it.
@@ -79,7 +79,7 @@ func exitCode(err error, stderr io.Writer) int {
 	case errors.As(err, &found):
 		return found.code
 	}
-	fmt.Fprintf(stderr, "netsql: %s\n", query.Safe(err.Error()))
+	write(stderr, recorder.PriorityErr, err.Error())
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage

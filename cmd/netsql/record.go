@@ -115,9 +115,12 @@ func record(f *flags) runner {
 	f.BoolVar(&c.Firewall, "firewall", false, "record what the rules of the firewall say too, as nft prints them: all users who may read the recording may read them")
 	f.BoolVar(&c.Conntrack, "conntrack", false, "record the flows of connection tracking too, with NAT: who talks to whom through this machine")
 	f.BoolVar(&c.NoMask, "no-mask", false, "record command lines with the passwords in them, which are *** otherwise")
+	var back background
+	back.define(f)
+	as := f.String("as", "", "become that `USER`, who may write the recording, and keep only the privileges that a recorder uses")
 	f.complete("netns", oneOf("all", "self"))
 	f.complete("without", someOf(recorder.SourceNames...))
-	return func(ctx context.Context, words []string, std stdio) error {
+	return func(ctx context.Context, words []string, std stdio) (err error) {
 		if len(words) > 0 {
 			return usagef("record takes no %q: name the recording with --db", words[0])
 		}
@@ -131,25 +134,49 @@ func record(f *flags) runner {
 		if err := checkLimits(c); err != nil {
 			return err
 		}
-		var err error
 		if c.Path, _, err = f.path(); err != nil {
 			return err
 		}
+		if err := back.check(f, c.Once); err != nil {
+			return err
+		}
+		if back.asked || inBackground() {
+			if c.Path, err = back.absolute(c.Path); err != nil {
+				return err
+			}
+		}
+		if back.asked && !inBackground() {
+			return back.start(ctx, c.Path, std)
+		}
 		c.Debug, c.DebugTo = os.Getenv("NETSQL_DEBUG"), std.err // netlink,owners,store
 		systemd := supervisorOf(c.Path)
-		c.Notice = func(sentence string) {
-			fmt.Fprintf(std.err, "netsql: %s\n", query.Safe(sentence))
-			systemd.notice(sentence)
+		defer func() { systemd.stopping(err) }()
+		if inBackground() {
+			end, err := back.settle(*as)
+			if err != nil {
+				return err
+			}
+			defer end()
+		} else if *as != "" {
+			if err := recorder.Become(*as); err != nil {
+				return err
+			}
+		}
+		c.Notice = func(n recorder.Notice) {
+			write(std.err, n.Priority, n.Text)
+			systemd.notice(n.Text)
 		}
 		if c.AliveEvery = systemd.aliveEvery; c.AliveEvery > 0 {
 			c.Alive = systemd.alive
 		}
-		defer systemd.stopping()
-		first, forecast := true, forecaster(ctx, c.Path, forecastAfter, c.Notice)
+		first, forecast := true, forecaster(ctx, c.Path, forecastAfter, func(sentence string) { c.Notice(recorder.Notice{Priority: recorder.PriorityInfo, Text: sentence}) })
 		c.Sampled = func() {
 			if first && !c.Once {
-				fmt.Fprintf(std.err, "netsql: recording into %s every %v, kept %s, process %d; Ctrl-C stops it, netsql asks it\n",
-					query.Safe(c.Path), c.Interval, keptWords(c), os.Getpid())
+				how := "; Ctrl-C stops it, netsql asks it"
+				if toJournal() || os.Getenv(dated) != "" {
+					how = ""
+				}
+				write(std.err, recorder.PriorityInfo, fmt.Sprintf("recording into %s every %v, kept %s, process %d%s", c.Path, c.Interval, keptWords(c), os.Getpid(), how))
 			}
 			first = false
 			systemd.sampled()

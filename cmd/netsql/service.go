@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"netsql/cmd/netsql/service"
 	"netsql/query"
@@ -24,7 +25,10 @@ func runService(f *flags) runner {
 			return usagef("--purge belongs to netsql service uninstall")
 		}
 		s := service.Service{User: ofUser, Recording: systemRecording, Say: func(line string) { fmt.Fprintln(std.out, query.Safe(line)) }}
+		s.Ready = func(ctx context.Context) bool { return query.Sampled(ctx, systemRecording) }
 		switch words[0] {
+		case "ready": // start_post of the script of OpenRC
+			return waitForSample(ctx, f)
 		case "ended": // ExecStopPost of the unit
 			return sayEnded(f)
 		case "install":
@@ -47,6 +51,26 @@ func runService(f *flags) runner {
 		}
 		return usagef("service has no %q: netsql service install, status or uninstall", words[0])
 	}
+}
+
+// waitForSample returns once the recorder that was just started has written a sample.
+func waitForSample(ctx context.Context, f *flags) error {
+	path, _, err := f.path()
+	if err != nil {
+		return err
+	}
+	const within, again = 30 * time.Second, 50 * time.Millisecond
+	for begun := time.Now(); !query.Sampled(ctx, path); {
+		if time.Since(begun) > within {
+			return fmt.Errorf("the recorder has written no sample within %v", within)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(again):
+		}
+	}
+	return nil
 }
 
 // endings are what systemd says of how a service ended ($SERVICE_RESULT of systemd.exec(5)), for the gap in the recording.

@@ -283,7 +283,7 @@ func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio)
 		done <- recorder.Run(recording, recorder.Config{
 			Limits: recorder.DefaultLimits,
 			Path:   path, Interval: time.Second, Version: version,
-			Notice: func(sentence string) { fmt.Fprintf(std.err, "netsql: %s\n", query.Safe(sentence)) },
+			Notice: func(n recorder.Notice) { fmt.Fprintf(std.err, "netsql: %s\n", query.Safe(n.Text)) },
 			Sampled: func() {
 				if !sampled {
 					sampled = true

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -9,12 +12,14 @@ import (
 	"netsql/query"
 )
 
-// A supervisor is told how the recorder is: systemd, or another that listens at $NOTIFY_SOCKET (sd_notify(3)). Where there is none, nobody is.
+// A supervisor is told how the recorder is: systemd, or another that listens at $NOTIFY_SOCKET (sd_notify(3)), and the process that put the
+// recorder into the background, which waits for the first sample. Where there is none, nobody is.
 type supervisor struct {
 	path       string
 	aliveEvery time.Duration // 0: it does not ask for that
 	messages   chan string
 	told       chan struct{} // closed when all were sent
+	starter    *os.File      // that process, until it was told
 }
 
 // supervisorOf is the supervisor of this process, which records into path. It is told from a goroutine: one that does not listen must not hold up
@@ -24,9 +29,15 @@ func supervisorOf(path string) *supervisor {
 	if within, err := daemon.SdWatchdogEnabled(false); err == nil {
 		s.aliveEvery = within / 3
 	}
+	if fd, err := strconv.Atoi(os.Getenv(readyFD)); err == nil {
+		s.starter = os.NewFile(uintptr(fd), "ready")
+	}
 	go func() {
 		defer close(s.told)
 		for state := range s.messages {
+			if strings.HasPrefix(state, daemon.SdNotifyReady) {
+				s.tellStarter(ready)
+			}
 			daemon.SdNotify(false, state) // that nobody receives it is no trouble of the recording
 		}
 	}()
@@ -53,12 +64,25 @@ func (s *supervisor) notice(sentence string) {
 
 func (s *supervisor) alive() { s.tell(daemon.SdNotifyWatchdog) }
 
-// stopping is the last word.
-func (s *supervisor) stopping() {
+// tellStarter says one thing, and no more.
+func (s *supervisor) tellStarter(what string) {
+	if s.starter != nil {
+		s.starter.WriteString(what) // that it is gone is no trouble of the recording
+		s.starter.Close()
+		s.starter = nil
+	}
+}
+
+// stopping is the last word. err is why the recorder ends, if not because it was told to.
+func (s *supervisor) stopping(err error) {
 	s.tell(daemon.SdNotifyStopping)
 	close(s.messages)
 	select {
 	case <-s.told:
 	case <-time.After(time.Second):
+		return
+	}
+	if err != nil {
+		s.tellStarter(err.Error())
 	}
 }

@@ -1,10 +1,10 @@
-// Package service has the recorder run as a service of systemd: for the whole machine, by a user of its own with few privileges, or for one user.
+// Package service has the recorder run as a service of systemd or OpenRC: for the whole machine, by a user of its own with few privileges, or, by
+// systemd, for one user.
 package service
 
 import (
 	"bytes"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -18,29 +18,41 @@ import (
 	"text/template"
 )
 
-//go:embed netsql.service
-var systemUnit string
-
-//go:embed netsql-user.service
-var userUnit string
-
-// written begins every unit that Install wrote: no other is overwritten or removed.
+// written begins every unit and script that Install wrote: no other is overwritten or removed.
 const written = "# Written by netsql service install."
 
 // name is that of the unit, and of the user and group that the recorder runs as.
 const name = "netsql"
 
-// A Service is the recorder as systemd runs it.
+// notInstalled is the state of what is not there.
+const notInstalled = "not installed: netsql service install does it"
+
+// A manager starts the services of a machine.
+type manager interface {
+	unit() string                                        // the file that describes the service
+	describe() (text string, mode os.FileMode)           // what is in it, as a template
+	makeUser(ctx context.Context, home string) error     // that the recorder runs as
+	start(ctx context.Context) error                     // now, and with the machine from now on; it returns after the first sample
+	stop(ctx context.Context) error                      // now, and for good
+	forget(ctx context.Context) error                    // the file, which is removed
+	leaves() []string                                    // files that are not of the recording
+	state(ctx context.Context) (words string, err error) // of the service
+}
+
+// A Service is the recorder as systemd or OpenRC runs it.
 type Service struct {
 	User      bool              // of one user, and of that user's own systemd
 	Recording string            // of the machine's service; that of a user goes by its own default
 	Say       func(line string) // is told what was done
+
+	Ready func(context.Context) bool // reports whether a recorder has written a sample of its own
 }
 
 // Install writes the unit, makes what it needs, and starts it. What is there already stays, or is brought up to date. The program is copied to
 // /usr/local/bin where it stands in a place that the service may not see.
 func (s *Service) Install(ctx context.Context) error {
-	if err := s.possible("install"); err != nil {
+	m, err := s.possible("install")
+	if err != nil {
 		return err
 	}
 	program, err := s.program()
@@ -48,23 +60,18 @@ func (s *Service) Install(ctx context.Context) error {
 		return err
 	}
 	if !s.User {
-		if err := s.makeUser(ctx); err != nil {
+		if err := s.makeUser(ctx, m); err != nil {
 			return err
 		}
 		if err := s.makeFolder(); err != nil {
 			return err
 		}
 	}
-	if err := s.writeUnit(program); err != nil {
+	if err := s.writeUnit(m, program); err != nil {
 		return err
 	}
-	for _, words := range [][]string{{"daemon-reload"}, {"enable", name}, {"restart", name}} {
-		if _, err := s.systemctl(ctx, words...); err != nil {
-			if words[0] == "restart" {
-				return fmt.Errorf("%w: %s says why", err, s.journal())
-			}
-			return err
-		}
+	if err := m.start(ctx); err != nil {
+		return err
 	}
 	when, flag := "with the machine", ""
 	if s.User {
@@ -76,10 +83,11 @@ func (s *Service) Install(ctx context.Context) error {
 
 // Uninstall stops the recorder and removes the unit. purge removes the recording as well, and the user and group.
 func (s *Service) Uninstall(ctx context.Context, purge bool) error {
-	if err := s.possible("uninstall"); err != nil {
+	m, err := s.possible("uninstall")
+	if err != nil {
 		return err
 	}
-	unit := s.unit()
+	unit := m.unit()
 	switch is, err := isOurs(unit); {
 	case errors.Is(err, fs.ErrNotExist):
 		s.Say("no service is installed: there is no " + unit)
@@ -88,13 +96,13 @@ func (s *Service) Uninstall(ctx context.Context, purge bool) error {
 	case !is:
 		return fmt.Errorf("%s was not written by netsql service install: it is left alone", unit)
 	default:
-		if _, err := s.systemctl(ctx, "disable", "--now", name); err != nil {
+		if err := m.stop(ctx); err != nil {
 			return err
 		}
 		if err := os.Remove(unit); err != nil {
 			return err
 		}
-		if _, err := s.systemctl(ctx, "daemon-reload"); err != nil {
+		if err := m.forget(ctx); err != nil {
 			return err
 		}
 		s.Say("the recorder is stopped, and " + unit + " is removed")
@@ -105,7 +113,7 @@ func (s *Service) Uninstall(ctx context.Context, purge bool) error {
 		}
 		return nil
 	}
-	for _, file := range s.files() {
+	for _, file := range append(s.files(), m.leaves()...) {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -115,7 +123,11 @@ func (s *Service) Uninstall(ctx context.Context, purge bool) error {
 		s.Say(filepath.Dir(s.Recording) + " has other files in it, and stays")
 	}
 	if _, err := user.Lookup(name); err == nil {
-		if err := run(ctx, "userdel", name); err != nil {
+		command := "userdel"
+		if _, err := exec.LookPath(command); err != nil {
+			command = "deluser" // of busybox
+		}
+		if err := run(ctx, command, name); err != nil {
 			return fmt.Errorf("the user %s stays: %w", name, err)
 		}
 		s.Say("the user and group " + name + " are removed")
@@ -123,53 +135,45 @@ func (s *Service) Uninstall(ctx context.Context, purge bool) error {
 	return nil
 }
 
-// State is what systemd says of the service, in words.
+// State is what systemd or OpenRC says of the service, in words.
 func (s *Service) State(ctx context.Context) (string, error) {
-	if err := available(); err != nil {
-		return "", err
-	}
-	text, err := s.systemctl(ctx, "show", name, "--property=LoadState,ActiveState,SubState,UnitFileState,StatusText,Result")
+	m, err := s.manager()
 	if err != nil {
 		return "", err
 	}
-	of := map[string]string{}
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		of[key] = value
-	}
-	if of["LoadState"] == "not-found" {
-		return "not installed: netsql service install does it", nil
-	}
-	words := []string{of["ActiveState"] + " (" + of["SubState"] + ")", of["UnitFileState"]}
-	if result := of["Result"]; result != "" && result != "success" {
-		words = append(words, "the last run ended with "+result)
-	}
-	if of["StatusText"] != "" {
-		words = append(words, of["StatusText"])
-	}
-	return strings.Join(words, ", "), nil
+	return m.state(ctx)
 }
 
 // possible says what is missing for a change.
-func (s *Service) possible(what string) error {
-	if err := available(); err != nil {
-		return err
+func (s *Service) possible(what string) (manager, error) {
+	m, err := s.manager()
+	if err != nil {
+		return nil, err
 	}
 	switch root := os.Geteuid() == 0; {
 	case !root && !s.User:
-		return fmt.Errorf("service %s changes the machine: run it as root, or with --user for a recorder of your own", what)
+		return nil, fmt.Errorf("service %s changes the machine: run it as root, or with --user for a recorder of your own", what)
 	case root && s.User:
-		return fmt.Errorf("--user is for a user's own recorder: leave it out as root")
+		return nil, fmt.Errorf("--user is for a user's own recorder: leave it out as root")
 	}
-	return nil
+	return m, nil
 }
 
-// available reports whether systemd runs here (sd_booted(3)).
-func available() error {
-	if _, err := os.Stat("/run/systemd/system"); err != nil {
-		return errors.New("no systemd runs here: have what starts your services run netsql record")
+// manager is what starts the services here: systemd (sd_booted(3)), or OpenRC.
+func (s *Service) manager() (manager, error) {
+	if _, err := os.Stat("/run/systemd/system"); err == nil {
+		return systemd{s}, nil
 	}
-	return nil
+	for _, file := range []string{"/sbin/openrc-run", "/run/openrc"} {
+		if _, err := os.Stat(file); err != nil {
+			return nil, errors.New("neither systemd nor OpenRC runs here: netsql record --daemon starts a recorder, " +
+				"and @reboot netsql record --daemon in a crontab starts one with the machine")
+		}
+	}
+	if s.User {
+		return nil, errors.New("--user needs systemd, and OpenRC runs here: @reboot netsql record --daemon in your crontab starts a recorder of your own")
+	}
+	return openRC{s}, nil
 }
 
 // program is where the service finds netsql.
@@ -213,12 +217,12 @@ func copyProgram(from, to string) error {
 	return os.Rename(out.Name(), to)
 }
 
-// makeUser makes the user and group that the recorder runs as (sysusers.d(5)).
-func (s *Service) makeUser(ctx context.Context) error {
+// makeUser makes the user and group that the recorder runs as.
+func (s *Service) makeUser(ctx context.Context, m manager) error {
 	if _, err := user.Lookup(name); err == nil {
 		return nil
 	}
-	if err := run(ctx, "systemd-sysusers", "--inline", fmt.Sprintf(`u %s - "netsql recorder" %s`, name, filepath.Dir(s.Recording))); err != nil {
+	if err := m.makeUser(ctx, filepath.Dir(s.Recording)); err != nil {
 		return err
 	}
 	s.Say("the user and group " + name + " are made: who is in the group may ask the recording, as after usermod -aG " + name + " ann")
@@ -272,58 +276,32 @@ func (s *Service) files() (all []string) {
 	return all
 }
 
-// unit is the file that describes the service.
-func (s *Service) unit() string {
-	if !s.User {
-		return "/etc/systemd/system/" + name + ".service"
-	}
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		dir = ".config"
-	}
-	return filepath.Join(dir, "systemd", "user", name+".service")
-}
-
 func isOurs(unit string) (bool, error) {
 	text, err := os.ReadFile(unit)
+	if _, rest, isScript := strings.Cut(string(text), "\n"); isScript && strings.HasPrefix(string(text), "#!") {
+		return strings.HasPrefix(rest, written), err
+	}
 	return strings.HasPrefix(string(text), written), err
 }
 
-func (s *Service) writeUnit(program string) error {
-	unit, text := s.unit(), systemUnit
-	if s.User {
-		text = userUnit
-	}
+func (s *Service) writeUnit(m manager, program string) error {
+	unit := m.unit()
+	text, mode := m.describe()
 	if is, err := isOurs(unit); err == nil && !is {
 		return fmt.Errorf("%s was not written by netsql service install: remove it first", unit)
 	}
 	var b bytes.Buffer
-	if err := template.Must(template.New(name).Parse(text)).Execute(&b, map[string]string{"Program": program, "Recording": s.Recording}); err != nil {
+	if err := template.Must(template.New(name).Parse(text)).Execute(&b, map[string]string{"Program": program, "Recording": s.Recording, "Folder": filepath.Dir(s.Recording), "Log": openRCLog}); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(unit), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(unit, b.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(unit, b.Bytes(), mode); err != nil {
 		return err
 	}
 	s.Say("the service is described in " + unit)
 	return nil
-}
-
-func (s *Service) systemctl(ctx context.Context, words ...string) (string, error) {
-	if s.User {
-		words = append([]string{"--user"}, words...)
-	}
-	return output(ctx, "systemctl", words...)
-}
-
-// journal is the command that shows what the service said.
-func (s *Service) journal() string {
-	if s.User {
-		return "journalctl --user -u " + name
-	}
-	return "journalctl -u " + name
 }
 
 func run(ctx context.Context, command string, words ...string) error {
@@ -337,7 +315,11 @@ func output(ctx context.Context, command string, words ...string) (string, error
 	c := exec.CommandContext(ctx, command, words...)
 	c.Stdout, c.Stderr = &out, &complaint
 	if err := c.Run(); err != nil {
-		said, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
+		said := strings.TrimSpace(complaint.String())
+		if _, after, is := strings.Cut(said, " * ERROR: "); is { // of OpenRC, behind warnings
+			said = after
+		}
+		said, _, _ = strings.Cut(said, "\n")
 		if said == "" {
 			said = err.Error()
 		}

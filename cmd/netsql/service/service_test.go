@@ -19,11 +19,14 @@ func TestUnitIsOurs(t *testing.T) {
 			t.Errorf("this unit runs nothing: %s", unit)
 		}
 	}
+	if !strings.HasPrefix(openRCScript, "#!/sbin/openrc-run\n"+written+"\n") {
+		t.Errorf("this script would not be removed: %.60s", openRCScript)
+	}
 	file := filepath.Join(t.TempDir(), "netsql.service")
 	if _, err := isOurs(file); !os.IsNotExist(err) {
 		t.Errorf("a unit that is not there: %v", err)
 	}
-	for text, want := range map[string]bool{systemUnit: true, "[Unit]\n" + written: false, "": false} {
+	for text, want := range map[string]bool{systemUnit: true, openRCScript: true, "#!/sbin/openrc-run\n# of another": false, "[Unit]\n" + written: false, "": false} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +68,7 @@ func TestWithoutSystemd(t *testing.T) {
 	s := Service{Recording: filepath.Join(t.TempDir(), "netsql.db"), Say: func(line string) { t.Errorf("did: %s", line) }}
 	_, stateErr := s.State(t.Context())
 	for what, err := range map[string]error{"install": s.Install(t.Context()), "uninstall": s.Uninstall(t.Context(), true), "state": stateErr} {
-		if err == nil || !strings.HasPrefix(err.Error(), "no systemd runs here: ") {
+		if err == nil || !strings.HasPrefix(err.Error(), "neither systemd nor OpenRC runs here: ") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
