@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -27,6 +28,12 @@ func runService(f *flags) runner {
 		switch words[0] {
 		case "ended": // ExecStopPost of the unit
 			return sayEnded(f)
+		case "unit": // for packages
+			unit, err := s.PackagedUnit()
+			if err == nil {
+				_, err = io.WriteString(std.out, unit)
+			}
+			return err
 		case "install":
 			return s.Install(ctx)
 		case "uninstall":

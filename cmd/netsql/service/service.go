@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -30,6 +31,11 @@ const written = "# Written by netsql service install."
 // name is that of the unit, and of the user and group that the recorder runs as.
 const name = "netsql"
 
+// A package of netsql has the program and the unit here.
+const packagedProgram = "/usr/bin/netsql"
+
+var packagedUnits = []string{"/usr/lib/systemd/system/netsql.service", "/lib/systemd/system/netsql.service"}
+
 // A Service is the recorder as systemd runs it.
 type Service struct {
 	User      bool              // of one user, and of that user's own systemd
@@ -43,10 +49,6 @@ func (s *Service) Install(ctx context.Context) error {
 	if err := s.possible("install"); err != nil {
 		return err
 	}
-	program, err := s.program()
-	if err != nil {
-		return err
-	}
 	if !s.User {
 		if err := s.makeUser(ctx); err != nil {
 			return err
@@ -55,8 +57,18 @@ func (s *Service) Install(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.writeUnit(program); err != nil {
-		return err
+	if packaged := s.packaged(); packaged != "" {
+		if err := s.giveWay(ctx, packaged); err != nil {
+			return err
+		}
+	} else {
+		program, err := s.program()
+		if err != nil {
+			return err
+		}
+		if err := s.writeUnit(program); err != nil {
+			return err
+		}
 	}
 	for _, words := range [][]string{{"daemon-reload"}, {"enable", name}, {"restart", name}} {
 		if _, err := s.systemctl(ctx, words...); err != nil {
@@ -79,8 +91,13 @@ func (s *Service) Uninstall(ctx context.Context, purge bool) error {
 	if err := s.possible("uninstall"); err != nil {
 		return err
 	}
-	unit := s.unit()
+	unit, packaged := s.unit(), s.packaged()
 	switch is, err := isOurs(unit); {
+	case errors.Is(err, fs.ErrNotExist) && packaged != "":
+		if _, err := s.systemctl(ctx, "disable", "--now", name); err != nil {
+			return err
+		}
+		s.Say("the recorder is stopped, and no longer starts with the machine; " + packaged + " belongs to the package, which your package manager removes")
 	case errors.Is(err, fs.ErrNotExist):
 		s.Say("no service is installed: there is no " + unit)
 	case err != nil:
@@ -98,6 +115,9 @@ func (s *Service) Uninstall(ctx context.Context, purge bool) error {
 			return err
 		}
 		s.Say("the recorder is stopped, and " + unit + " is removed")
+		if packaged != "" {
+			s.Say(packaged + " of the package is left: netsql service install has the recorder run by it")
+		}
 	}
 	if !purge || s.User {
 		if !s.User {
@@ -118,6 +138,11 @@ func (s *Service) Uninstall(ctx context.Context, purge bool) error {
 		if err := run(ctx, "userdel", name); err != nil {
 			return fmt.Errorf("the user %s stays: %w", name, err)
 		}
+		if _, err := user.LookupGroup(name); err == nil { // it has other members
+			if err := run(ctx, "groupdel", name); err != nil {
+				return fmt.Errorf("the group %s stays: %w", name, err)
+			}
+		}
 		s.Say("the user and group " + name + " are removed")
 	}
 	return nil
@@ -128,7 +153,7 @@ func (s *Service) State(ctx context.Context) (string, error) {
 	if err := available(); err != nil {
 		return "", err
 	}
-	text, err := s.systemctl(ctx, "show", name, "--property=LoadState,ActiveState,SubState,UnitFileState,StatusText,Result")
+	text, err := s.systemctl(ctx, "show", name, "--property=LoadState,ActiveState,SubState,UnitFileState,StatusText,Result,FragmentPath")
 	if err != nil {
 		return "", err
 	}
@@ -141,6 +166,9 @@ func (s *Service) State(ctx context.Context) (string, error) {
 		return "not installed: netsql service install does it", nil
 	}
 	words := []string{of["ActiveState"] + " (" + of["SubState"] + ")", of["UnitFileState"]}
+	if !s.User && slices.Contains(packagedUnits, of["FragmentPath"]) {
+		words = append(words, "of the package")
+	}
 	if result := of["Result"]; result != "" && result != "success" {
 		words = append(words, "the last run ended with "+result)
 	}
@@ -284,6 +312,44 @@ func (s *Service) unit() string {
 	return filepath.Join(dir, "systemd", "user", name+".service")
 }
 
+// packaged is the unit that a package of netsql has brought, and "" where there is none.
+func (s *Service) packaged() string {
+	for _, unit := range packagedUnits {
+		if _, err := os.Stat(unit); err == nil && !s.User {
+			return unit
+		}
+	}
+	return ""
+}
+
+// giveWay removes a unit that Install wrote before there was the package: it would stand before that of the package.
+func (s *Service) giveWay(ctx context.Context, packaged string) error {
+	s.Say("the service is that of the package: " + packaged + ", which runs " + packagedProgram)
+	unit := s.unit()
+	switch is, err := isOurs(unit); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !is:
+		return fmt.Errorf("%s stands before it, and was not written by netsql service install: remove it first", unit)
+	}
+	if _, err := s.systemctl(ctx, "disable", name); err != nil { // the link to it
+		return err
+	}
+	if err := os.Remove(unit); err != nil {
+		return err
+	}
+	s.Say(unit + " is removed: it would stand before it")
+	return nil
+}
+
+// PackagedUnit is the unit for packages.
+func (s *Service) PackagedUnit() (string, error) {
+	text, err := s.describe(systemUnit, packagedProgram)
+	return "# Of the package netsql: what you change with systemctl edit netsql stays." + strings.TrimPrefix(text, written), err
+}
+
 func isOurs(unit string) (bool, error) {
 	text, err := os.ReadFile(unit)
 	return strings.HasPrefix(string(text), written), err
@@ -297,18 +363,25 @@ func (s *Service) writeUnit(program string) error {
 	if is, err := isOurs(unit); err == nil && !is {
 		return fmt.Errorf("%s was not written by netsql service install: remove it first", unit)
 	}
-	var b bytes.Buffer
-	if err := template.Must(template.New(name).Parse(text)).Execute(&b, map[string]string{"Program": program, "Recording": s.Recording}); err != nil {
+	text, err := s.describe(text, program)
+	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(unit), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(unit, b.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
 		return err
 	}
 	s.Say("the service is described in " + unit)
 	return nil
+}
+
+// describe fills in a unit.
+func (s *Service) describe(unit, program string) (string, error) {
+	var b strings.Builder
+	err := template.Must(template.New(name).Parse(unit)).Execute(&b, map[string]string{"Program": program, "Recording": s.Recording})
+	return b.String(), err
 }
 
 func (s *Service) systemctl(ctx context.Context, words ...string) (string, error) {
