@@ -149,3 +149,39 @@ func FuzzParseConfig(f *testing.F) {
 		}
 	})
 }
+
+// The file that packages bring says nothing until a line is taken out of its comments; each line is right, and shows the usual value.
+func TestConfigOfPackages(t *testing.T) {
+	text, err := os.ReadFile("../../.ci/packaging/netsql.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := parseConfig("netsql.conf", string(text)); err != nil || len(all) > 0 {
+		t.Errorf("as it comes it says %v, %v", all, err)
+	}
+	var lines string
+	for line := range strings.Lines(string(text)) {
+		if bare, ok := strings.CutPrefix(line, "#"); ok && !strings.HasPrefix(bare, " ") {
+			lines += bare
+		}
+	}
+	all, err := parseConfig("netsql.conf", lines)
+	if err != nil || len(all) < 5 {
+		t.Fatalf("%d settings, %v", len(all), err)
+	}
+	root := tree(stdio{})
+	for _, s := range all {
+		if err := checkSetting(s, root); err != nil {
+			t.Error(err)
+			continue
+		}
+		got, err := filledFlag(t, s.command, s.flag, nil, lines)
+		if err != nil {
+			t.Fatal(err)
+		}
+		usual, _ := filledFlag(t, s.command, s.flag, nil, "")
+		if !s.bare && got != usual && !slices.Contains([]string{"netns", "without", "mode"}, s.flag) {
+			t.Errorf("--%s is usually %s, and shown with %s", s.flag, usual, got)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -31,6 +32,12 @@ func runService(f *flags) runner {
 			return waitForSample(ctx, f)
 		case "ended": // ExecStopPost of the unit
 			return sayEnded(f)
+		case "unit": // for packages
+			unit, err := s.PackagedUnit()
+			if err == nil {
+				_, err = io.WriteString(std.out, unit)
+			}
+			return err
 		case "install":
 			return s.Install(ctx)
 		case "uninstall":

@@ -21,6 +21,8 @@ type openRC struct{ *Service }
 
 func (openRC) unit() string { return "/etc/init.d/" + name }
 
+func (openRC) packaged() string { return "" }
+
 func (openRC) describe() (text string, mode os.FileMode) { return openRCScript, 0o755 }
 
 // makeUser is by the tools of shadow, or of busybox.

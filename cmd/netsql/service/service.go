@@ -30,6 +30,7 @@ const notInstalled = "not installed: netsql service install does it"
 // A manager starts the services of a machine.
 type manager interface {
 	unit() string                                        // the file that describes the service
+	packaged() string                                    // the one that a package of netsql has brought; "": there is none
 	describe() (text string, mode os.FileMode)           // what is in it, as a template
 	makeUser(ctx context.Context, home string) error     // that the recorder runs as
 	start(ctx context.Context) error                     // now, and with the machine from now on; it returns after the first sample
@@ -55,10 +56,6 @@ func (s *Service) Install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	program, err := s.program()
-	if err != nil {
-		return err
-	}
 	if !s.User {
 		if err := s.makeUser(ctx, m); err != nil {
 			return err
@@ -67,8 +64,18 @@ func (s *Service) Install(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.writeUnit(m, program); err != nil {
-		return err
+	if packaged := m.packaged(); packaged != "" {
+		if err := s.giveWay(ctx, m); err != nil {
+			return err
+		}
+	} else {
+		program, err := s.program()
+		if err != nil {
+			return err
+		}
+		if err := s.writeUnit(m, program); err != nil {
+			return err
+		}
 	}
 	if err := m.start(ctx); err != nil {
 		return err
@@ -87,8 +94,13 @@ func (s *Service) Uninstall(ctx context.Context, purge bool) error {
 	if err != nil {
 		return err
 	}
-	unit := m.unit()
+	unit, packaged := m.unit(), m.packaged()
 	switch is, err := isOurs(unit); {
+	case errors.Is(err, fs.ErrNotExist) && packaged != "":
+		if err := m.stop(ctx); err != nil {
+			return err
+		}
+		s.Say("the recorder is stopped, and no longer starts with the machine; " + packaged + " belongs to the package, which your package manager removes")
 	case errors.Is(err, fs.ErrNotExist):
 		s.Say("no service is installed: there is no " + unit)
 	case err != nil:
@@ -106,6 +118,9 @@ func (s *Service) Uninstall(ctx context.Context, purge bool) error {
 			return err
 		}
 		s.Say("the recorder is stopped, and " + unit + " is removed")
+		if packaged != "" {
+			s.Say(packaged + " of the package is left: netsql service install has the recorder run by it")
+		}
 	}
 	if !purge || s.User {
 		if !s.User {
@@ -129,6 +144,11 @@ func (s *Service) Uninstall(ctx context.Context, purge bool) error {
 		}
 		if err := run(ctx, command, name); err != nil {
 			return fmt.Errorf("the user %s stays: %w", name, err)
+		}
+		if _, err := user.LookupGroup(name); err == nil { // it has other members
+			if err := run(ctx, "groupdel", name); err != nil {
+				return fmt.Errorf("the group %s stays: %w", name, err)
+			}
 		}
 		s.Say("the user and group " + name + " are removed")
 	}
@@ -276,6 +296,34 @@ func (s *Service) files() (all []string) {
 	return all
 }
 
+// giveWay removes a unit that Install wrote before there was the package: it would stand before that of the package.
+func (s *Service) giveWay(ctx context.Context, m manager) error {
+	s.Say("the service is that of the package: " + m.packaged() + ", which runs " + packagedProgram)
+	unit := m.unit()
+	switch is, err := isOurs(unit); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !is:
+		return fmt.Errorf("%s stands before it, and was not written by netsql service install: remove it first", unit)
+	}
+	if err := m.stop(ctx); err != nil {
+		return err
+	}
+	if err := os.Remove(unit); err != nil {
+		return err
+	}
+	s.Say(unit + " is removed: it would stand before it")
+	return nil
+}
+
+// PackagedUnit is the unit for packages.
+func (s *Service) PackagedUnit() (string, error) {
+	text, err := s.filled(systemUnit, packagedProgram)
+	return "# Of the package netsql: what you change with systemctl edit netsql stays." + strings.TrimPrefix(text, written), err
+}
+
 func isOurs(unit string) (bool, error) {
 	text, err := os.ReadFile(unit)
 	if _, rest, isScript := strings.Cut(string(text), "\n"); isScript && strings.HasPrefix(string(text), "#!") {
@@ -290,18 +338,27 @@ func (s *Service) writeUnit(m manager, program string) error {
 	if is, err := isOurs(unit); err == nil && !is {
 		return fmt.Errorf("%s was not written by netsql service install: remove it first", unit)
 	}
-	var b bytes.Buffer
-	if err := template.Must(template.New(name).Parse(text)).Execute(&b, map[string]string{"Program": program, "Recording": s.Recording, "Folder": filepath.Dir(s.Recording), "Log": openRCLog}); err != nil {
+	text, err := s.filled(text, program)
+	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(unit), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(unit, b.Bytes(), mode); err != nil {
+	if err := os.WriteFile(unit, []byte(text), mode); err != nil {
 		return err
 	}
 	s.Say("the service is described in " + unit)
 	return nil
+}
+
+// filled is a template with its places filled.
+func (s *Service) filled(text, program string) (string, error) {
+	var b strings.Builder
+	err := template.Must(template.New(name).Parse(text)).Execute(&b, map[string]string{
+		"Program": program, "Recording": s.Recording, "Folder": filepath.Dir(s.Recording), "Log": openRCLog,
+	})
+	return b.String(), err
 }
 
 func run(ctx context.Context, command string, words ...string) error {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What the commands of systemd do is tried by .ci/service, on a system made for it.
+// What the commands of systemd do is tried by .ci/debian, on a system made for it.
 
 func TestUnitIsOurs(t *testing.T) {
 	t.Parallel()
@@ -33,6 +33,28 @@ func TestUnitIsOurs(t *testing.T) {
 		if is, err := isOurs(file); err != nil || is != want {
 			t.Errorf("%.30q: ours %v, %v", text, is, err)
 		}
+	}
+}
+
+// The unit of packages is that of netsql service install, but for the program and for whose it is.
+func TestPackagedUnit(t *testing.T) {
+	t.Parallel()
+	s := Service{Recording: "/var/lib/netsql/netsql.db"}
+	packaged, err := s.PackagedUnit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed, err := s.filled(systemUnit, "/usr/local/bin/netsql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, rest, _ := strings.Cut(packaged, "\n")
+	_, want, _ := strings.Cut(strings.ReplaceAll(installed, "/usr/local/bin/netsql", packagedProgram), "\n")
+	if rest != want || !strings.Contains(rest, "\nExecStart=/usr/bin/netsql record --db /var/lib/netsql/netsql.db\n") {
+		t.Errorf("another unit: %s", packaged)
+	}
+	if !strings.HasPrefix(first, "# ") || strings.HasPrefix(first, written) {
+		t.Errorf("it would be taken for ours: %s", first)
 	}
 }
 

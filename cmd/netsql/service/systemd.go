@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,11 @@ var systemUnit string
 
 //go:embed netsql-user.service
 var userUnit string
+
+// A package of netsql has the program and the unit here.
+const packagedProgram = "/usr/bin/netsql"
+
+var packagedUnits = []string{"/usr/lib/systemd/system/netsql.service", "/lib/systemd/system/netsql.service"}
 
 // systemd runs the recorder of the machine, or, as that of a user, one user's.
 type systemd struct{ *Service }
@@ -27,6 +33,15 @@ func (s systemd) unit() string {
 		dir = ".config"
 	}
 	return filepath.Join(dir, "systemd", "user", name+".service")
+}
+
+func (s systemd) packaged() string {
+	for _, unit := range packagedUnits {
+		if _, err := os.Stat(unit); err == nil && !s.User {
+			return unit
+		}
+	}
+	return ""
 }
 
 func (s systemd) describe() (text string, mode os.FileMode) {
@@ -66,7 +81,7 @@ func (s systemd) forget(ctx context.Context) error {
 func (s systemd) leaves() []string { return nil }
 
 func (s systemd) state(ctx context.Context) (string, error) {
-	text, err := s.systemctl(ctx, "show", name, "--property=LoadState,ActiveState,SubState,UnitFileState,StatusText,Result")
+	text, err := s.systemctl(ctx, "show", name, "--property=LoadState,ActiveState,SubState,UnitFileState,StatusText,Result,FragmentPath")
 	if err != nil {
 		return "", err
 	}
@@ -79,6 +94,9 @@ func (s systemd) state(ctx context.Context) (string, error) {
 		return notInstalled, nil
 	}
 	words := []string{of["ActiveState"] + " (" + of["SubState"] + ")", of["UnitFileState"]}
+	if !s.User && slices.Contains(packagedUnits, of["FragmentPath"]) {
+		words = append(words, "of the package")
+	}
 	if result := of["Result"]; result != "" && result != "success" {
 		words = append(words, "the last run ended with "+result)
 	}
