@@ -22,6 +22,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"netsql/cmd/netsql/confine"
 	"netsql/query"
 )
 
@@ -49,6 +50,7 @@ func main() {
 	// The first signal asks to end; a later one kills. Not one that comes at once: timeout(1) signals
 	// its child and then the child's group, so that the child hears everything twice.
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
+	ownProcess = true
 	std := stdio{os.Stdin, os.Stdout, os.Stderr}
 	code := exitCode(run(ctx, os.Args[1:], std), std.err)
 	stop()
@@ -56,7 +58,10 @@ func main() {
 }
 
 // exit is the only end of the program.
-func exit(code int) { os.Exit(code) }
+func exit(code int) {
+	confine.Cleanup()
+	os.Exit(code)
+}
 
 // A usageError is a command line that makes no sense; it carries the hint that mends it.
 type usageError struct{ text string }
