@@ -64,11 +64,26 @@ func Start(word string) (*Helper, error) {
 		return nil, err
 	}
 	// Nothing of ours is its input or output: the reader of our results waits until all writers are gone.
-	cmd := &exec.Cmd{Path: "/proc/self/exe", Args: []string{"netsql", word}, ExtraFiles: []*os.File{theirs}}
+	cmd := &exec.Cmd{Path: ownPath(), Args: []string{"netsql", word}, ExtraFiles: []*os.File{theirs}}
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &Helper{conn, cmd}, nil
+}
+
+// ownPath is this program by its name, for ps(1), unless another file has that name by now.
+func ownPath() string {
+	const own = "/proc/self/exe"
+	path, err := os.Executable()
+	if err != nil {
+		return own
+	}
+	named, err := os.Stat(path)
+	this, thisErr := os.Stat(own)
+	if err != nil || thisErr != nil || !os.SameFile(named, this) {
+		return own
+	}
+	return path
 }
 
 // connection makes one of a descriptor, and takes it.
@@ -286,6 +301,12 @@ func (h *Helper) Remove(name string) error {
 	return err
 }
 
+// clearLater has the helper remove a folder of temporary files when this process is gone, whatever ends it.
+func (h *Helper) clearLater(folder string) error {
+	_, _, err := h.do(request{Do: "clear later", Name: folder})
+	return err
+}
+
 // Suspend stops this job as Ctrl-Z does: all processes of its group.
 func (h *Helper) Suspend() error {
 	_, _, err := h.do(request{Do: "suspend"})
@@ -399,6 +420,12 @@ func Serve(ctx context.Context, tasks map[string]Task) error {
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var working sync.WaitGroup
+	var folders []string
+	defer func() {
+		for _, folder := range folders {
+			clearTemporary(folder)
+		}
+	}()
 	defer working.Wait()
 	defer cancel()
 	for {
@@ -413,6 +440,13 @@ func Serve(ctx context.Context, tasks map[string]Task) error {
 		}
 		back, err := connection(fds[0])
 		if err != nil {
+			closeFDs(fds[1:])
+			continue
+		}
+		if r.Do == "clear later" {
+			folders = append(folders, r.Name)
+			_, _ = back.Write([]byte("{}"))
+			back.Close()
 			closeFDs(fds[1:])
 			continue
 		}

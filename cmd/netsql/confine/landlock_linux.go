@@ -47,16 +47,20 @@ var temporary struct {
 func Cleanup() {
 	temporary.Lock()
 	defer temporary.Unlock()
-	if temporary.folder == "" {
+	clearTemporary(temporary.folder)
+	temporary.folder = ""
+}
+
+// clearTemporary removes a folder of temporary files. os.RemoveAll would try to remove the folder as a file first, which is refused.
+func clearTemporary(folder string) {
+	if !strings.HasPrefix(filepath.Base(folder), temporaryName) {
 		return
 	}
-	// os.RemoveAll would try to remove the folder as a file first, which is refused.
-	entries, _ := os.ReadDir(temporary.folder)
+	entries, _ := os.ReadDir(folder)
 	for _, e := range entries {
-		_ = os.Remove(filepath.Join(temporary.folder, e.Name()))
+		_ = os.Remove(filepath.Join(folder, e.Name()))
 	}
-	_ = unix.Rmdir(temporary.folder)
-	temporary.folder = ""
+	_ = unix.Rmdir(folder)
 }
 
 // Unavailable is why a process is not restricted here; "": it can be.
@@ -84,6 +88,9 @@ func Restrict(p Plan) (words string, is bool) {
 	if err := landlock.V7.BestEffort().Restrict(p.rules(folder)...); err != nil {
 		Cleanup()
 		return fmt.Sprintf("no: %v", err), false
+	}
+	if p.Helper != nil && folder != "" {
+		_ = p.Helper.clearLater(folder)
 	}
 	useTemporary(folder)
 	if p.Recording != "" {
