@@ -3,7 +3,7 @@
 //
 // This package holds flags, signals, exit codes and the line editor, and no logic: recording is in
 // package recorder, answering in package query, what other tools would have printed in package tools,
-// and what systemd has to know in package service.
+// what systemd has to know in package service, and what a process gives up in package confine.
 package main
 
 import (

@@ -155,7 +155,7 @@ func TestRestrictedProcessReachesTheRecordingOnly(t *testing.T) {
 		"helper:" + filepath.Join(dir, "named"), "remove:" + filepath.Join(dir, "gone")}
 	for _, c := range []struct {
 		how, off string
-		may      []string // by the number of the try
+		may      []string
 	}{
 		{"asks", "", []string{"read night.db", "read passwd", "write night.db-shm", "temporary ."}},
 		{"shell", "", []string{"read night.db", "read passwd", "read other", "write night.db-shm", "temporary .", "helper named"}},
@@ -261,7 +261,9 @@ func TestDotCommandsWorkUnderRestrictions(t *testing.T) {
 		}
 		said := strings.ReplaceAll(strings.ReplaceAll(string(out), dir, "HERE"), temporary, "TMP")
 		said = regexp.MustCompile(`netsql-\d+\.csv`).ReplaceAllString(said, "netsql-N.csv")
-		return said, slices.Concat(filesIn(t, dir), filesIn(t, temporary))
+		lines := strings.Split(said, "\n") // errors and results come in two streams
+		slices.Sort(lines)
+		return strings.Join(lines, "\n"), slices.Concat(filesIn(t, dir), filesIn(t, temporary))
 	}
 	uids := []int{os.Geteuid()}
 	if os.Geteuid() == 0 {
@@ -476,18 +478,15 @@ func TestRestrictedShellOnATerminal(t *testing.T) {
 			c.waitPrompt()
 		}
 		_ = os.Remove(filepath.Join(dir, "paged"))
-		c.send(fmt.Sprintf(".once %s/once%d\r", dir, i))
-		c.waitPrompt()
-		c.send("SELECT 6 * 7;\r")
-		c.waitPrompt()
-		c.send(fmt.Sprintf(".backup %s/copy%d.db\r", dir, i))
-		c.waitFor(fmt.Sprintf("copy%d.db", i))
-		c.waitPrompt()
-		c.send(".help commands\r")
-		c.waitPromptOf("")
-		c.send(".show\r")
-		c.waitFor("restricted: by Landlock")
-		c.waitPrompt()
+		for _, line := range []string{fmt.Sprintf(".once %s/once%d\rSELECT 6 * 7;", dir, i), fmt.Sprintf(".backup %s/copy%d.db", dir, i), ".help commands", ".show"} {
+			c.send(line + "\r")
+			c.send(fmt.Sprintf("SELECT 'after' || '%d' || ' %s';\r", i, line[:4]))
+			c.waitFor(fmt.Sprintf("│ after%d %s", i, line[:4]))
+			c.waitPrompt()
+			if line == ".show" {
+				c.waitFor("restricted: by Landlock")
+			}
+		}
 		for name, want := range map[string]string{fmt.Sprintf("once%d", i): "42", fmt.Sprintf("copy%d.db", i): "SQLite format 3", "paged": ".backup"} {
 			if text, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !strings.Contains(string(text), want) {
 				t.Errorf("restarted %v, %s: %v, %.200q", restarted, name, err, text)
