@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -55,6 +56,16 @@ func tryRestricted() {
 			pid, err := strconv.Atoi(what)
 			if err == nil {
 				err = unix.Kill(pid, 0)
+			}
+			return err
+		},
+		"sqlite": func(what string) error { // as a statement would that got past all guards
+			db, err := sql.Open("sqlite", "file:"+what+"?mode=rwc")
+			if err == nil {
+				if _, err = db.Exec("CREATE TABLE t (a)"); err != nil && strings.Contains(err.Error(), "unable to open") {
+					err = unix.EACCES
+				}
+				err = errors.Join(err, db.Close())
 			}
 			return err
 		},
@@ -151,6 +162,7 @@ func TestRestrictedProcessReachesTheRecordingOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	tries := []string{"read:" + path, "read:/etc/passwd", "read:" + other, "write:" + path, "write:" + path + "-wal", "write:" + path + "-shm", "write:" + filepath.Join(dir, "new"),
+		"sqlite:" + filepath.Join(dir, "new.db"),
 		"temporary:", "run:" + true_, "connect:" + listener.Addr().String(), "listen:", "abstract:" + abstract, "signal:" + strconv.Itoa(os.Getpid()),
 		"helper:" + filepath.Join(dir, "named"), "remove:" + filepath.Join(dir, "gone")}
 	for _, c := range []struct {
@@ -500,5 +512,29 @@ func TestRestrictedShellOnATerminal(t *testing.T) {
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, ".local/state/netsql/history")); err != nil || !strings.Contains(string(text), "6 * 7") {
 		t.Errorf("history: %v, %q", err, text)
+	}
+}
+
+// The folder for temporary files goes also when the shell is killed.
+func TestKilledShellLeavesNoFolder(t *testing.T) {
+	needLandlock(t)
+	path := recordingFor(t)
+	temporary := t.TempDir()
+	t.Setenv("HOME", filepath.Dir(path))
+	t.Setenv("XDG_STATE_HOME", "")
+	t.Setenv("TMPDIR", temporary)
+	c := startConsole(t, 100, 30, "netsql", path)
+	c.waitPrompt()
+	if now := filesIn(t, temporary); len(now) != 2 {
+		t.Fatalf("no folder for temporary files: %q", now)
+	}
+	if err := c.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.cmd.Wait()
+	for deadline := time.Now().Add(20 * time.Second); len(filesIn(t, temporary)) > 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("left behind: %q", filesIn(t, temporary))
+		}
 	}
 }
