@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +26,8 @@ import (
 // A Helper is the process that does for a restricted one what its user asks for. It is a query.System.
 type Helper struct {
 	conn *net.UnixConn
-	cmd  *exec.Cmd // nil: another program of this process has started it
+	cmd  *exec.Cmd   // nil: another program of this process has started it
+	used atomic.Bool // it was asked for something
 }
 
 // A Task is what else a helper does: it gives words for words. end is called when the one that asked does not need it any more, or is gone.
@@ -68,7 +70,7 @@ func Start(word string) (*Helper, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &Helper{conn, cmd}, nil
+	return &Helper{conn: conn, cmd: cmd}, nil
 }
 
 // ownPath is this program by its name, for ps(1), unless another file has that name by now.
@@ -131,8 +133,13 @@ func (h *Helper) Close() error {
 		return nil
 	}
 	err := h.conn.Close()
-	if h.cmd != nil {
+	switch {
+	case h.cmd == nil:
+	case h.used.Load():
 		err = errors.Join(err, h.cmd.Wait())
+	default: // it may not even have begun
+		_ = h.cmd.Process.Kill()
+		_ = h.cmd.Wait()
 	}
 	return err
 }
@@ -141,6 +148,7 @@ func (h *Helper) Close() error {
 type asked struct{ conn *net.UnixConn }
 
 func (h *Helper) ask(r request, fds ...int) (*asked, error) {
+	h.used.Store(true)
 	message, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
@@ -302,9 +310,11 @@ func (h *Helper) Remove(name string) error {
 }
 
 // clearLater has the helper remove a folder of temporary files when this process is gone, whatever ends it.
-func (h *Helper) clearLater(folder string) error {
-	_, _, err := h.do(request{Do: "clear later", Name: folder})
-	return err
+func (h *Helper) clearLater(folder string) {
+	if a, err := h.ask(request{Do: "clear later", Name: folder}); err == nil {
+		a.conn.Close() // the helper takes its time to begin
+	}
+	h.used.Store(false)
 }
 
 // Suspend stops this job as Ctrl-Z does: all processes of its group.
@@ -445,7 +455,6 @@ func Serve(ctx context.Context, tasks map[string]Task) error {
 		}
 		if r.Do == "clear later" {
 			folders = append(folders, r.Name)
-			_, _ = back.Write([]byte("{}"))
 			back.Close()
 			closeFDs(fds[1:])
 			continue

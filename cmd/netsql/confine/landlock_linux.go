@@ -90,7 +90,7 @@ func Restrict(p Plan) (words string, is bool) {
 		return fmt.Sprintf("no: %v", err), false
 	}
 	if p.Helper != nil && folder != "" {
-		_ = p.Helper.clearLater(folder)
+		p.Helper.clearLater(folder)
 	}
 	useTemporary(folder)
 	if p.Recording != "" {
