@@ -22,7 +22,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"netsql/cmd/netsql/confine"
 	"netsql/query"
 )
 
@@ -58,10 +57,7 @@ func main() {
 }
 
 // exit is the only end of the program.
-func exit(code int) {
-	confine.Cleanup()
-	os.Exit(code)
-}
+func exit(code int) { os.Exit(code) }
 
 // A usageError is a command line that makes no sense; it carries the hint that mends it.
 type usageError struct{ text string }

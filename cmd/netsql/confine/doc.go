@@ -26,7 +26,6 @@ type Plan struct {
 	Read      []string // files and folders that may be read
 	Folders   []string // in which files may be made, written and deleted
 	Removable []string // folders out of which an empty folder may be deleted
-	Helper    *Helper  // it clears temporary files away when the process is killed; nil: there is none
 	Names     bool     // name servers may be asked, also by TCP
 }
 

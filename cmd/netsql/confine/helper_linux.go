@@ -309,14 +309,6 @@ func (h *Helper) Remove(name string) error {
 	return err
 }
 
-// clearLater has the helper remove a folder of temporary files when this process is gone, whatever ends it.
-func (h *Helper) clearLater(folder string) {
-	if a, err := h.ask(request{Do: "clear later", Name: folder}); err == nil {
-		a.conn.Close() // the helper takes its time to begin
-	}
-	h.used.Store(false)
-}
-
 // Suspend stops this job as Ctrl-Z does: all processes of its group.
 func (h *Helper) Suspend() error {
 	_, _, err := h.do(request{Do: "suspend"})
@@ -430,12 +422,6 @@ func Serve(ctx context.Context, tasks map[string]Task) error {
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var working sync.WaitGroup
-	var folders []string
-	defer func() {
-		for _, folder := range folders {
-			clearTemporary(folder)
-		}
-	}()
 	defer working.Wait()
 	defer cancel()
 	for {
@@ -450,12 +436,6 @@ func Serve(ctx context.Context, tasks map[string]Task) error {
 		}
 		back, err := connection(fds[0])
 		if err != nil {
-			closeFDs(fds[1:])
-			continue
-		}
-		if r.Do == "clear later" {
-			folders = append(folders, r.Name)
-			back.Close()
 			closeFDs(fds[1:])
 			continue
 		}

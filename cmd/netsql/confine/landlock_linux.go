@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -35,33 +34,8 @@ var known = []string{
 	"/etc/iproute2", "/usr/share/iproute2", "/usr/lib/iproute2", "/etc/machine-id", "/proc", "/sys", "/dev/urandom", "/dev/random", "/dev/zero",
 }
 
-// temporaryName is how the name of a folder of temporary files begins.
+// temporaryName is how the name of the folder of temporary files begins.
 const temporaryName = "netsql-tmp-"
-
-var temporary struct {
-	sync.Mutex
-	folder string // "": there is none
-}
-
-// Cleanup removes the folder of temporary files.
-func Cleanup() {
-	temporary.Lock()
-	defer temporary.Unlock()
-	clearTemporary(temporary.folder)
-	temporary.folder = ""
-}
-
-// clearTemporary removes a folder of temporary files. os.RemoveAll would try to remove the folder as a file first, which is refused.
-func clearTemporary(folder string) {
-	if !strings.HasPrefix(filepath.Base(folder), temporaryName) {
-		return
-	}
-	entries, _ := os.ReadDir(folder)
-	for _, e := range entries {
-		_ = os.Remove(filepath.Join(folder, e.Name()))
-	}
-	_ = unix.Rmdir(folder)
-}
 
 // Unavailable is why a process is not restricted here; "": it can be.
 func Unavailable() string {
@@ -80,17 +54,10 @@ func Restrict(p Plan) (words string, is bool) {
 	if why := Unavailable(); why != "" {
 		return why, false
 	}
-	folder, err := makeTemporary()
-	if err != nil {
-		return fmt.Sprintf("no: %v", err), false
-	}
+	folder := makeTemporary()
 	makeSidecars(p.Recording)
 	if err := landlock.V7.BestEffort().Restrict(p.rules(folder)...); err != nil {
-		Cleanup()
 		return fmt.Sprintf("no: %v", err), false
-	}
-	if p.Helper != nil && folder != "" {
-		p.Helper.clearLater(folder)
 	}
 	useTemporary(folder)
 	if p.Recording != "" {
@@ -109,21 +76,26 @@ func inWords(abi int) string {
 	}
 }
 
-// makeTemporary makes a folder for temporary files of this process alone.
-func makeTemporary() (folder string, err error) {
+// makeTemporary makes the folder of temporary files of this user, or finds it; "": there is no place for one. It stays: a folder for each process would
+// stay behind each time that one is killed, and one in netsql … | head is. Files in it have no name as soon as they are open.
+func makeTemporary() string {
 	for _, place := range []string{os.TempDir(), "/var/tmp", "."} {
-		if folder, err = os.MkdirTemp(place, temporaryName+"*"); err == nil {
-			folder, err = filepath.Abs(folder)
-			break
+		folder, err := filepath.Abs(filepath.Join(place, temporaryName+strconv.Itoa(os.Geteuid())))
+		if err != nil {
+			continue
+		}
+		if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		info, err := os.Lstat(folder)
+		if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 {
+			continue
+		}
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) == os.Geteuid() { // and not of somebody who was there first
+			return folder
 		}
 	}
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, fs.ErrNotExist) {
-		return "", nil // there is no place for such files without restrictions either
-	}
-	temporary.Lock()
-	defer temporary.Unlock()
-	temporary.folder = folder
-	return folder, err
+	return ""
 }
 
 // useTemporary has the program and SQLite make their temporary files in the folder.
@@ -204,7 +176,6 @@ func (p Plan) rules(temporary string) (rules []landlock.Rule) {
 	allow(writeFile, writeIn, p.Folders...)
 	if temporary != "" {
 		allow(writeFile, writeIn, temporary)
-		allow(0, ll.AccessFSRemoveDir, filepath.Dir(temporary))
 	}
 	allow(0, ll.AccessFSRemoveDir, p.Removable...)
 	if p.Names {
@@ -232,16 +203,12 @@ func ownProgram() []string {
 	return all
 }
 
-// carried is what a process that is replaced by this program again gives it: the descriptor of the helper, the folder of temporary files, and in words
-// how it is restricted.
+// carried is what a process that is replaced by this program again gives it: the descriptor of the helper, and in words how it is restricted.
 const carried = "NETSQL_RESTRICTED"
 
 // Carry is the environment, beyond that of this process, of a program that takes its place: restrictions stay with a process, whatever it runs.
 func Carry(h *Helper, words string) []string {
-	temporary.Lock()
-	defer temporary.Unlock()
-	fd := h.keep()
-	return []string{carried + "=" + strings.Join([]string{strconv.Itoa(fd), temporary.folder, words}, "\n")}
+	return []string{fmt.Sprintf("%s=%d %s", carried, h.keep(), words)}
 }
 
 // Resumed is what the process had that this program took the place of. is says whether there was one.
@@ -251,16 +218,14 @@ func Resumed() (h *Helper, words string, is bool) {
 		return nil, "", false
 	}
 	_ = os.Unsetenv(carried)
-	parts := strings.SplitN(text, "\n", 3)
-	if len(parts) != 3 || parts[1] != "" && !strings.HasPrefix(filepath.Base(parts[1]), temporaryName) {
+	number, words, _ := strings.Cut(text, " ")
+	fd, err := strconv.Atoi(number)
+	if err != nil || fd < 3 {
 		return nil, "", false
 	}
-	if fd, err := strconv.Atoi(parts[0]); err == nil && fd > 2 {
-		h, _ = helperOn(fd)
+	if h, err = helperOn(fd); err != nil {
+		return nil, "", false
 	}
-	temporary.Lock()
-	temporary.folder = parts[1]
-	temporary.Unlock()
-	useTemporary(parts[1])
-	return h, parts[2], true
+	useTemporary(os.Getenv("TMPDIR"))
+	return h, words, true
 }

@@ -8,9 +8,6 @@ func Unavailable() string { return "no: this system has no Landlock" }
 // Restrict does nothing here.
 func Restrict(Plan) (string, bool) { return Unavailable(), false }
 
-// Cleanup does nothing here.
-func Cleanup() {}
-
 // Resumed is of Linux.
 func Resumed() (*Helper, string, bool) { return nil, "", false }
 
