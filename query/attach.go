@@ -34,6 +34,7 @@ func (s *Shell) attach(ctx context.Context, arg string) error {
 	if err := checkRegular(file); err != nil {
 		return err
 	}
+	letRead(file)
 	dsn, err := store.Readable(ctx, file)
 	if err != nil {
 		return err
@@ -87,13 +88,14 @@ func (s *Shell) scratch(ctx context.Context, arg string) error {
 			return fmt.Errorf("%s is a recording, which is only read, or cannot be read: name another file", escapeControls(arg))
 		}
 	}
-	f, err := openOrCreate(arg, os.O_RDWR, 0o600)
+	f, err := openOrCreate(s.config.System, arg, os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("keep tables: %w", err)
 	}
 	if err := f.Close(); err != nil {
 		return err
 	}
+	letWrite(arg)
 	if err := s.recording.attachAs(ctx, fileAddress(arg)+"?mode=rw", "scratch"); err != nil {
 		return fmt.Errorf("keep tables in %s: %w", arg, s.recording.explain(err))
 	}

@@ -423,7 +423,13 @@ func (s *Shell) note(ctx context.Context, arg string) error {
 	if arg == "" {
 		return errors.New("what should the note say? .note deploy 1.4")
 	}
-	if err := AddNote(ctx, s.recording.Path, time.Now(), arg, s.config.User); err != nil {
+	add := s.config.Note
+	if add == nil {
+		add = func(ctx context.Context, text string) error {
+			return AddNote(ctx, s.recording.Path, time.Now(), text, s.config.User)
+		}
+	}
+	if err := add(ctx, arg); err != nil {
 		return err
 	}
 	return s.say("noted")

@@ -122,11 +122,15 @@ func (s *Shell) show(context.Context, string) error {
 	if !s.recording.at.IsZero() {
 		at = localTime(s.recording.at)
 	}
-	for _, line := range [][2]string{
+	lines := [][2]string{
 		{"recording", s.recording.Path}, {"mode", s.mode}, {"headers", word(!s.look.noHeader)}, {"nullvalue", strconv.Quote(s.look.null)},
 		{"separator", strconv.Quote(s.look.separator)}, {"rowseparator", strconv.Quote(s.look.rowSeparator)}, {"width", strings.Trim(fmt.Sprint(s.look.widths), "[]")},
 		{"times", s.times}, {"human", word(!s.exact)}, {"timer", word(s.timer)}, {"echo", word(s.echo)}, {"bail", word(!s.goOn)}, {"at", at},
-	} {
+	}
+	if s.config.Restricted != "" {
+		lines = append(lines, [2]string{"restricted", s.config.Restricted})
+	}
+	for _, line := range lines {
 		if _, err := fmt.Fprintf(out, "%12s: %s\n", line[0], escapeControls(line[1])); err != nil {
 			return err
 		}
@@ -140,9 +144,11 @@ func (s *Shell) system(ctx context.Context, arg string) error {
 		return errors.New("run which command? .shell date, say")
 	}
 	out, _ := s.target()
-	cmd := exec.CommandContext(ctx, "sh", "-c", arg)
-	cmd.Stdout, cmd.Stderr = out, s.stderr
-	if err := cmd.Run(); err != nil {
+	wait, err := s.config.System.Run(ctx, Program{Words: []string{"sh", "-c", arg}, Out: out, Err: s.stderr})
+	if err == nil {
+		err = wait()
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", quoteWords(arg), err)
 	}
 	return nil
@@ -150,47 +156,49 @@ func (s *Shell) system(ctx context.Context, arg string) error {
 
 // A commandPipe is a command that results go to. Closing it waits until it ends.
 type commandPipe struct {
-	io.WriteCloser
-	cmd *exec.Cmd
+	*os.File
+	command string
+	wait    func() error
 }
 
 func (p *commandPipe) Close() error {
-	err := p.WriteCloser.Close()
-	if waited := p.cmd.Wait(); waited != nil {
-		return fmt.Errorf("%s: %w", quoteWords(p.cmd.Args[len(p.cmd.Args)-1]), waited)
+	err := p.File.Close()
+	if waited := p.wait(); waited != nil {
+		return fmt.Errorf("%s: %w", quoteWords(p.command), waited)
 	}
 	return err
 }
 
 // pipe starts a command for results.
 func (s *Shell) pipe(command string) (io.WriteCloser, error) {
-	cmd := exec.Command("sh", "-c", command)
-	cmd.Stdout, cmd.Stderr = s.config.Out, s.stderr
-	in, err := cmd.StdinPipe()
+	theirs, ours, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("write results to %s: %w", quoteWords(command), err)
+	wait, err := s.config.System.Run(context.Background(), Program{Words: []string{"sh", "-c", command}, In: theirs, Out: s.config.Out, Err: s.stderr})
+	err = errors.Join(err, theirs.Close())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("write results to %s: %w", quoteWords(command), err), ours.Close())
 	}
 	s.suffix = ""
-	return &commandPipe{in, cmd}, nil
+	return &commandPipe{ours, command, wait}, nil
 }
 
 // excel is .excel: the next result goes to a CSV file, which the program for such files opens.
 func (s *Shell) excel(context.Context, string) error {
-	f, err := os.CreateTemp("", "netsql-*.csv")
+	f, err := s.config.System.CreateTemp("netsql-*.csv")
 	if err != nil {
 		return fmt.Errorf("write results: %w", err)
 	}
-	s.once, s.suffix = &openedFile{f, s.config.Err}, "csv"
+	s.once, s.suffix = &openedFile{f, s.config.System, s.config.Err}, "csv"
 	return nil
 }
 
 // An openedFile is opened by the program for such files once it is written.
 type openedFile struct {
 	*os.File
-	err io.Writer
+	system System
+	err    io.Writer
 }
 
 func (f *openedFile) Close() error {
@@ -202,8 +210,8 @@ func (f *openedFile) Close() error {
 		if err != nil {
 			continue
 		}
-		if cmd := exec.Command(opener, f.Name()); cmd.Start() == nil {
-			go cmd.Wait()
+		if wait, err := f.system.Run(context.Background(), Program{Words: []string{opener, f.Name()}}); err == nil {
+			go wait()
 			return nil
 		}
 	}
@@ -216,7 +224,7 @@ func (s *Shell) backup(ctx context.Context, arg string) error {
 	if arg == "" {
 		return errors.New("copy the recording to which file? .backup copy.db, say")
 	}
-	f, err := create(arg, s.recording.mode())
+	f, err := create(s.config.System, arg, s.recording.mode())
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s is there already, and a copy overwrites nothing: name a new file", escapeControls(arg))
 	}
@@ -226,8 +234,9 @@ func (s *Shell) backup(ctx context.Context, arg string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
+	letWrite(arg)
 	if _, err := s.recording.look.ExecContext(ctx, "VACUUM INTO ?", fileAddress(arg)); err != nil {
-		return errors.Join(fmt.Errorf("copy the recording: %w", s.recording.explain(err)), os.Remove(arg))
+		return errors.Join(fmt.Errorf("copy the recording: %w", s.recording.explain(err)), s.config.System.Remove(arg))
 	}
 	return s.say("copied to " + arg)
 }

@@ -19,21 +19,21 @@ func (r *Recording) mode() fs.FileMode {
 }
 
 // create makes a file that is not there yet, whatever the umask is. It follows no symbolic link.
-func create(name string, mode fs.FileMode) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode&0o600)
+func create(sys System, name string, mode fs.FileMode) (*os.File, error) {
+	f, err := sys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode&0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := f.Chmod(mode); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(name))
+		return nil, errors.Join(err, f.Close(), sys.Remove(name))
 	}
 	return f, nil
 }
 
 // openOrCreate opens a file that is there as flags say, and leaves its mode as it is, or makes one. It goes through no symbolic link of somebody
 // else, who would choose which file is written.
-func openOrCreate(name string, flags int, mode fs.FileMode) (*os.File, error) {
-	f, err := create(name, mode)
+func openOrCreate(sys System, name string, flags int, mode fs.FileMode) (*os.File, error) {
+	f, err := create(sys, name, mode)
 	if !errors.Is(err, fs.ErrExist) {
 		return f, err
 	}
@@ -42,12 +42,12 @@ func openOrCreate(name string, flags int, mode fs.FileMode) (*os.File, error) {
 		return nil, err
 	}
 	if link.Mode()&fs.ModeSymlink == 0 {
-		return os.OpenFile(name, flags|noFollow, 0)
+		return sys.OpenFile(name, flags|noFollow, 0)
 	}
 	if !trustedOwner(link) {
 		return nil, fmt.Errorf("%s is a symbolic link of another user: name a new file", escapeControls(name))
 	}
-	f, err = os.OpenFile(name, flags, 0)
+	f, err = sys.OpenFile(name, flags, 0)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}

@@ -213,7 +213,7 @@ func bits(f float64) string { return strconv.FormatFloat(f, 'g', 17, 64) }
 func (e *exporter) file(name string, write func(io.Writer) error) (size int64, err error) {
 	path := filepath.Join(e.dir, name)
 	// Command lines and addresses of other users are in it, as in the recording.
-	f, err := create(path+".partial", e.r.mode())
+	f, err := create(ThisProcess{}, path+".partial", e.r.mode())
 	if err != nil {
 		return 0, err
 	}

@@ -133,6 +133,7 @@ func readableAs(ctx context.Context, file string) (string, error) {
 	case !info.Mode().IsRegular() && !info.IsDir():
 		return "", fmt.Errorf("%s is no file: name a recording", quoteWords(path))
 	}
+	letRead(path)
 	dsn, err := store.Readable(ctx, path)
 	switch {
 	case err == nil:

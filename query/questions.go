@@ -172,11 +172,16 @@ func (s *Shell) save(_ context.Context, arg string) error {
 	case s.asked == "":
 		return errors.New("nothing was asked yet: .save keeps the last statement")
 	}
-	if err := os.MkdirAll(s.config.Questions, 0o700); err != nil {
+	if err := s.config.System.MkdirAll(s.config.Questions, 0o700); err != nil {
 		return fmt.Errorf("save the statement: %w", err)
 	}
 	path := filepath.Join(s.config.Questions, arg+".sql")
-	if err := os.WriteFile(path, []byte(s.asked+"\n"), 0o600); err != nil {
+	f, err := s.config.System.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err == nil {
+		_, err = f.WriteString(s.asked + "\n")
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("save the statement: %w", err)
 	}
 	return s.say(fmt.Sprintf("saved: .run %s; it stands in %s", arg, path))

@@ -55,6 +55,12 @@ type ShellConfig struct {
 	Colour   Colour
 	// Live takes a sample of this moment into a recording and gives its path, and what removes it. nil: there are no live tables.
 	Live func(ctx context.Context) (path string, remove func() error, err error)
+	// System opens the files that dot-commands name, and runs programs. nil: this process.
+	System System
+	// Restricted is in words whether and how the process is restricted in what it reaches; "": not known.
+	Restricted string
+	// Note writes a remark into the recording. nil: AddNote.
+	Note func(ctx context.Context, text string) error
 	// Page shows what write writes, from its begin, until the user has seen enough. nil: it goes to Out.
 	Page func(ctx context.Context, write func(io.Writer) error) error
 	User string // who writes notes; "": not known
@@ -85,6 +91,9 @@ var ErrQuit = errors.New("quit")
 func NewShell(r *Recording, c ShellConfig) (*Shell, error) {
 	s := &Shell{recording: r, config: c, mode: c.Mode, times: "local", goOn: c.GoOn, params: map[string]any{}}
 	s.stderr, s.config.Err = c.Err, safeWriter{c.Err}
+	if c.System == nil {
+		s.config.System = ThisProcess{}
+	}
 	s.look = look{noHeader: c.NoHeader, null: c.Null, separator: unescaped(c.Separator)}
 	for name, value := range c.Params {
 		s.params[parameterName(name)] = parameterValue(value)
@@ -428,7 +437,7 @@ func (s *Shell) open(name string) (io.WriteCloser, error) {
 	if command, is := strings.CutPrefix(name, "|"); is {
 		return s.pipe(command)
 	}
-	f, err := openOrCreate(name, os.O_RDWR|os.O_TRUNC, s.recording.mode())
+	f, err := openOrCreate(s.config.System, name, os.O_RDWR|os.O_TRUNC, s.recording.mode())
 	if err != nil {
 		return nil, fmt.Errorf("write results to %s: %w", name, err)
 	}

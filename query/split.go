@@ -250,3 +250,27 @@ func isSpace(c byte) bool {
 func isWord(c byte) bool {
 	return c == '_' || c == '$' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
 }
+
+// OnlyAsks reports whether a text is nothing but SQL about the recording itself: no dot-command, no command of the system, no other file, nothing live.
+func OnlyAsks(text string) bool {
+	inputs, rest := Split(text)
+	for _, in := range append(inputs, Input{Text: rest}) {
+		words := wordsOf(in.Text)
+		switch {
+		case in.Dot:
+			return false
+		case len(words) == 0:
+			continue
+		case words[0].text == "attach" || asksLive(in.Text):
+			return false
+		}
+		_, bare := bareWord(in.Text)
+		if !sqlBegins[words[0].text] && !bare {
+			return false
+		}
+	}
+	return true
+}
+
+// sqlBegins are the words that a question begins with.
+var sqlBegins = map[string]bool{"select": true, "with": true, "values": true, "explain": true, "pragma": true, "create": true, "insert": true, "drop": true}

@@ -49,6 +49,9 @@ var fences = []struct {
 	{"github.com/vishvananda/netns", inRecorderForLinux, true},
 	{"github.com/prometheus/procfs", inRecorderForLinux, true},
 	{"github.com/chzyer/readline", inRoom("cmd"), true},
+	{"github.com/landlock-lsm/go-landlock", func(file string) bool {
+		return strings.HasPrefix(file, "cmd/netsql/confine/") && strings.HasSuffix(file, "_linux.go")
+	}, true},
 	{"github.com/cpuguy83/go-md2man/v2", inRoom("cmd"), true},
 	{"github.com/spf13/cobra", inRoom("cmd"), true},
 	{"github.com/spf13/pflag", inRoom("cmd"), true},

@@ -19,6 +19,7 @@ func check(f *flags) runner {
 		}
 		var done func()
 		o.Progress, done = counting(std)
+		restrictFor(path)
 		r, err := query.Check(ctx, path, o)
 		done()
 		if err != nil {

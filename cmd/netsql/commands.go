@@ -136,6 +136,7 @@ func subcommands() []subcommand {
 				"netsql completion fish > ~/.config/fish/completions/netsql.fish",
 			}},
 		{name: "bench-part", define: benchPart, raw: true},
+		{name: helperWord, define: helper, raw: true},
 		{name: "version", doc: "print the version, and the commit, date and Go of the build", define: printVersion, raw: true, examples: []string{
 			"netsql version",
 			"netsql --version",

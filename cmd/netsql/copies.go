@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
+	"netsql/cmd/netsql/confine"
 	"netsql/query"
 )
 
@@ -18,6 +20,7 @@ func backup(f *flags) runner {
 		if err != nil {
 			return err
 		}
+		restrictTo(confine.Plan{Recording: path, Folders: []string{filepath.Dir(words[0])}})
 		text, err := query.Backup(ctx, path, words[0])
 		if err != nil {
 			return err

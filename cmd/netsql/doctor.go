@@ -1,13 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -44,7 +43,19 @@ func doctor(f *flags) runner {
 			return usagef("--every %v: at least 1s", every)
 		}
 		defer exitWhenStuck(ctx, std)()
-		r, err := openNamed(ctx, f, words, std)
+		path, err := namedPath(f, words)
+		if err != nil {
+			return err
+		}
+		var said *os.File // it is open before the process is restricted
+		if onlyNew {
+			if said, err = openSaid(path); err != nil {
+				return err
+			}
+			defer said.Close()
+		}
+		restrictFor(path)
+		r, err := openToRead(ctx, path, std)
 		if err != nil {
 			return err
 		}
@@ -70,7 +81,7 @@ func doctor(f *flags) runner {
 			}
 		}
 		if onlyNew {
-			if err := leaveNew(d); err != nil {
+			if err := leaveNew(d, said); err != nil {
 				return err
 			}
 		}
@@ -158,14 +169,10 @@ func writeTurns(d *query.Diagnosis, before, now map[string]query.Finding, std st
 }
 
 // leaveNew takes out of a diagnosis what the last run said, and notes what this one says.
-func leaveNew(d *query.Diagnosis) error {
-	path, err := saidPath(d.Path)
-	if err != nil {
-		return err
-	}
+func leaveNew(d *query.Diagnosis, last *os.File) error {
 	said := map[string]bool{}
-	text, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	text, err := io.ReadAll(last)
+	if err != nil {
 		return fmt.Errorf("read what was said last: %w", err)
 	}
 	for line := range strings.Lines(string(text)) {
@@ -179,24 +186,27 @@ func leaveNew(d *query.Diagnosis) error {
 	d.Findings = slices.DeleteFunc(d.Findings, func(f query.Finding) bool { return said[fmt.Sprintf("%q", f.Key())] })
 	d.Known = all - len(d.Findings)
 	d.Count()
-	return writeSaid(path, b.String())
-}
-
-func writeSaid(path, text string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".said-")
+	_, err = last.WriteAt([]byte(b.String()), 0)
+	if err == nil {
+		err = last.Truncate(int64(b.Len()))
+	}
 	if err != nil {
 		return fmt.Errorf("note what was said: %w", err)
 	}
-	w := bufio.NewWriter(f)
-	_, err = w.WriteString(text)
-	err = errors.Join(err, w.Flush(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("note what was said: %w", err), os.Remove(f.Name()))
-	}
 	return nil
+}
+
+// openSaid opens the file in which doctor --new keeps what it said of a recording.
+func openSaid(recording string) (*os.File, error) {
+	path, err := saidPath(recording)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("note what was said: %w", err)
+	}
+	return f, nil
 }
 
 // saidPath is where doctor --new keeps what it said of a recording.

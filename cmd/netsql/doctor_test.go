@@ -40,9 +40,14 @@ func TestDoctorSaysWhatIsNew(t *testing.T) {
 		{found(), 0, 0, "nothing found"},
 		{found("b"), 1, 0, "1 fault in"},
 	} {
-		if err := leaveNew(c.d); err != nil {
+		last, err := openSaid(c.d.Path)
+		if err != nil {
 			t.Fatal(err)
 		}
+		if err := leaveNew(c.d, last); err != nil {
+			t.Fatal(err)
+		}
+		last.Close()
 		if c.d.Faults != c.faults || c.d.Known != c.known || !strings.HasPrefix(c.d.Verdict(), c.verdict) {
 			t.Errorf("run %d: %d faults, %d known: %s", i, c.d.Faults, c.d.Known, c.d.Verdict())
 		}

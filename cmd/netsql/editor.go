@@ -47,6 +47,10 @@ type editorConfig struct {
 	// historyFile keeps what was entered between sessions, in mode 0600. With
 	// "" the history ends with the program.
 	historyFile string
+	// history is what is kept in that file, if it was read already.
+	history *history
+	// suspend stops this job, as Ctrl-Z does. With nil, or when it fails, a signal does.
+	suspend func() error
 
 	// complete gets the whole text and the cursor in it, both in bytes, and
 	// answers what could replace text[from:cursor]. With nil, Tab does nothing.
@@ -100,7 +104,10 @@ func newEditor(cfg editorConfig) (*editor, error) {
 	if cfg.finished == nil {
 		cfg.finished = func(string) bool { return true }
 	}
-	e := &editor{cfg: cfg, history: openHistory(cfg.historyFile, cfg.stderr)}
+	if cfg.history == nil {
+		cfg.history = openHistory(cfg.historyFile, cfg.stderr)
+	}
+	e := &editor{cfg: cfg, history: cfg.history}
 
 	in, inOK := cfg.stdin.(*os.File)
 	out, outOK := cfg.stdout.(*os.File)
@@ -330,7 +337,7 @@ func (e *editor) suspend() {
 	}
 	e.screen.finish(e.model, "")
 	e.leave()
-	stopJob()
+	stopJob(e.cfg.suspend)
 	if err := e.enter(); err == nil {
 		e.draw()
 	}

@@ -28,6 +28,7 @@ type history struct {
 	entries []string
 	path    string    // "" once the file turned out to be of no use
 	warn    io.Writer // told so, once
+	system  query.System
 }
 
 const (
@@ -37,7 +38,7 @@ const (
 )
 
 func openHistory(path string, warn io.Writer) *history {
-	h := &history{path: path, warn: warn}
+	h := &history{path: path, warn: warn, system: query.ThisProcess{}}
 	if path == "" {
 		return h
 	}
@@ -84,7 +85,7 @@ func (h *history) open() (*os.File, error) {
 		if err == nil && !info.Mode().IsRegular() {
 			return nil, fmt.Errorf("%s is not a regular file", h.path)
 		}
-		f, err := os.OpenFile(h.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+		f, err := h.system.OpenFile(h.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 		if err != nil {
 			return nil, err
 		}

@@ -56,14 +56,16 @@ var (
 // stopJob stops this job as Ctrl-Z at a terminal in its normal modes does: all
 // processes of its group, so a script that runs us stops too and its parent
 // does not. It returns when the job goes on.
-func stopJob() {
+func stopJob(suspend func() error) {
 	suspending.Store(true)
 	defer suspending.Store(false)
 	select {
 	case <-continued:
 	default:
 	}
-	syscall.Kill(0, syscall.SIGTSTP)
+	if suspend == nil || suspend() != nil {
+		syscall.Kill(0, syscall.SIGTSTP)
+	}
 	// The signal is on its way while we run on; the wait gives it time. Where
 	// nobody could continue us (no job control) the kernel does not stop us,
 	// and no SIGCONT comes.

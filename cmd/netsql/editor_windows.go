@@ -57,7 +57,7 @@ func (t *terminal) size() (width, height int) {
 // There are no jobs to stop.
 const canSuspend = false
 
-func stopJob() {}
+func stopJob(func() error) {}
 
 // watchSignals has nothing to watch: the size is read with every drawing.
 func watchSignals(resized, resumed func()) (stop func()) { return func() {} }

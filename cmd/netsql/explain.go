@@ -48,6 +48,7 @@ func explainHere(ctx context.Context, f *flags, entries []query.Entry, at string
 	path, explicit, err := f.asked()
 	var r *query.Recording
 	if err == nil {
+		restrictFor(path)
 		r, err = query.Open(ctx, path)
 	}
 	if err != nil {

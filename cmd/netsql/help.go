@@ -152,7 +152,7 @@ func showLong(ctx context.Context, text []byte, std stdio) error {
 	}
 	_, height := screenSize(std.out)
 	if isTerminal(std.in) && isTerminal(std.out) && height > 0 && bytes.Count(text, []byte("\n")) >= height {
-		return page(ctx, std, write)
+		return page(ctx, query.ThisProcess{}, std, write)
 	}
 	return write(std.out)
 }

@@ -3,7 +3,7 @@
 //
 // This package holds flags, signals, exit codes and the line editor, and no logic: recording is in
 // package recorder, answering in package query, what other tools would have printed in package tools,
-// what systemd has to know in package service, and asking other hosts in package ask.
+// what systemd has to know in package service, asking other hosts in package ask, and what a process gives up in package confine.
 package main
 
 import (
@@ -49,6 +49,7 @@ func main() {
 	// The first signal asks to end; a later one kills. Not one that comes at once: timeout(1) signals
 	// its child and then the child's group, so that the child hears everything twice.
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
+	ownProcess = true
 	std := stdio{os.Stdin, os.Stdout, os.Stderr}
 	code := exitCode(run(ctx, os.Args[1:], std), std.err)
 	stop()

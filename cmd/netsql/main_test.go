@@ -16,12 +16,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") != "netsql" { // the tests themselves, not the program in a transcript
+	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") != "netsql" && filepath.Base(os.Args[0]) != restrictTry { // the tests themselves, not the program in a transcript
 		if err := os.Setenv("NETSQL_CONFIG", os.DevNull); err != nil {
 			panic(err)
 		}
 	}
-	testscript.Main(m, map[string]func(){"netsql": main})
+	testscript.Main(m, map[string]func(){"netsql": main, restrictTry: tryRestricted})
 }
 
 // The transcripts in testdata/script are sessions with the real program. The recording they ask

@@ -8,16 +8,17 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
+
+	"netsql/query"
 )
 
 // page gives what write writes to the user's pager and waits until that ends: $PAGER, else less, if there is one; else it goes to the terminal.
-func page(ctx context.Context, std stdio, write func(io.Writer) error) error {
-	cmd := pagerCommand(context.WithoutCancel(ctx))
-	if cmd == nil {
+func page(ctx context.Context, system query.System, std stdio, write func(io.Writer) error) error {
+	words := pagerWords()
+	if words == nil {
 		return write(std.out)
 	}
-	cmd.Stdout, cmd.Stderr = std.out, std.err
-	in, err := cmd.StdinPipe()
+	theirs, in, err := os.Pipe()
 	if err != nil {
 		return err
 	}
@@ -25,7 +26,10 @@ func page(ctx context.Context, std stdio, write func(io.Writer) error) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt)
 	defer signal.Stop(signals)
-	if err := cmd.Start(); err != nil {
+	wait, err := system.Run(context.WithoutCancel(ctx), query.Program{Words: words, In: theirs, Out: std.out, Err: std.err})
+	theirs.Close()
+	if err != nil {
+		in.Close()
 		return write(std.out)
 	}
 	err = write(in)
@@ -33,7 +37,7 @@ func page(ctx context.Context, std stdio, write func(io.Writer) error) error {
 		err = nil
 	}
 	err = errors.Join(err, ignoreClosed(in.Close()))
-	if waited := cmd.Wait(); err == nil {
+	if waited := wait(); err == nil {
 		err = waited
 	}
 	return err
@@ -46,14 +50,14 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// pagerCommand is the user's pager; nil: there is none.
-func pagerCommand(ctx context.Context) *exec.Cmd {
+// pagerWords are the command line of the user's pager; nil: there is none.
+func pagerWords() []string {
 	if pager := os.Getenv("PAGER"); pager != "" {
-		return exec.CommandContext(ctx, "sh", "-c", pager)
+		return []string{"sh", "-c", pager}
 	}
 	less, err := exec.LookPath("less")
 	if err != nil {
 		return nil
 	}
-	return exec.CommandContext(ctx, less, "-RSFX")
+	return []string{less, "-RSFX"}
 }

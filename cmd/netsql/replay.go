@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"netsql/cmd/netsql/confine"
 	"netsql/cmd/netsql/tools"
 	"netsql/query"
 )
@@ -161,6 +163,11 @@ func openReplayed(ctx context.Context, f *flags, c *tools.Command, std stdio) (r
 			return nil, nil, err
 		}
 	}
+	plan := confine.Plan{Recording: path, Names: true}
+	if c.Live {
+		plan.Folders, plan.Removable = []string{filepath.Dir(path)}, []string{filepath.Dir(filepath.Dir(path))}
+	}
+	restrictTo(plan)
 	if r, err = query.Open(ctx, path); err != nil {
 		return nil, nil, errors.Join(err, remove())
 	}

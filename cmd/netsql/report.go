@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
+	"netsql/cmd/netsql/confine"
 	"netsql/query"
 )
 
@@ -25,6 +27,7 @@ func status(f *flags) runner {
 		}
 		memory.apply()
 		defer exitWhenStuck(ctx, std)()
+		restrictFor(path)
 		return statusOf(ctx, path, std, func(s query.Status, r *query.Recording) error {
 			switch {
 			case *asJSON:
@@ -62,12 +65,8 @@ func statusOf(ctx context.Context, path string, std stdio, write func(query.Stat
 	return nil
 }
 
-// openNamed opens the recording that the first word or the flags name.
-func openNamed(ctx context.Context, f *flags, words []string, std stdio) (*query.Recording, error) {
-	path, err := namedPath(f, words)
-	if err != nil {
-		return nil, err
-	}
+// openToRead opens the recording, and says what is lost of it.
+func openToRead(ctx context.Context, path string, std stdio) (*query.Recording, error) {
 	r, err := query.Open(ctx, path)
 	if err == nil {
 		sayLost(r, std)
@@ -111,7 +110,12 @@ func export(f *flags) runner {
 			return usagef("export to which folder? netsql export --since '2h ago' post-mortem")
 		}
 		memory.apply()
-		r, err := openNamed(ctx, f, nil, std)
+		path, err := namedPath(f, nil)
+		if err != nil {
+			return err
+		}
+		defer restrictExport(path, words[0])()
+		r, err := openToRead(ctx, path, std)
 		if err != nil {
 			return err
 		}
@@ -146,7 +150,12 @@ func slice(f *flags) runner {
 		if out == "" {
 			return usagef("slice into which file? netsql slice --since '2h ago' -o incident.db")
 		}
-		r, err := openNamed(ctx, f, words, std)
+		path, err := namedPath(f, words)
+		if err != nil {
+			return err
+		}
+		restrictTo(confine.Plan{Recording: path, Folders: []string{filepath.Dir(out)}})
+		r, err := openToRead(ctx, path, std)
 		if err != nil {
 			return err
 		}

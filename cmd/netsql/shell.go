@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -73,6 +74,10 @@ func shell(f *flags) runner {
 		}
 
 		memory.apply()
+		var past *history
+		if interactive {
+			past = openHistory(historyFile(), std.err)
+		}
 		records, end, err := recordMeanwhile(ctx, path, explicit || noRecord, std)
 		if err != nil {
 			return err
@@ -89,6 +94,11 @@ func shell(f *flags) runner {
 			forget = exitWhenStuck(opening, std)
 		}
 		defer func() { forget() }()
+		limits := &restricted{words: "no: this process records"}
+		if !records {
+			limits = restrictShell(path, len(words) > 0 && !slices.ContainsFunc(words, func(text string) bool { return !query.OnlyAsks(text) }))
+		}
+		defer limits.Close()
 		r, err := query.OpenAny(opening, path)
 		if err != nil {
 			return inTime(opening, err)
@@ -121,10 +131,11 @@ func shell(f *flags) runner {
 		}
 		config.Out, config.User, config.GoOn, config.Params = out, userName(), noBail && !bail, params
 		config.Questions, config.Manual, config.Tool = questionsFolder(), manualTopics(), toolOfShell(std)
-		config.Live = takeLive(map[string]bool{}, func(sentence string) { fmt.Fprintf(std.err, "note: %s\n", query.Safe(sentence)) })
+		config.System, config.Restricted, config.Note = limits.system(), limits.words, limits.note(path)
+		config.Live = limits.live(func(sentence string) { fmt.Fprintf(std.err, "note: %s\n", query.Safe(sentence)) })
 		if interactive && config.Terminal {
 			config.Page = func(ctx context.Context, write func(io.Writer) error) error {
-				return errors.Join(out.drain(ctx), page(ctx, std, write))
+				return errors.Join(out.drain(ctx), page(ctx, limits.system(), std, write))
 			}
 		}
 		s, err := query.NewShell(r, config)
@@ -138,12 +149,13 @@ func shell(f *flags) runner {
 				if shell.Err() != nil { // its terminal is gone
 					exit(exitInterrupted)
 				}
-				restart(s)
+				restart(s, limits)
 			}
 			if records {
 				stuck = func(context.Context) {} // the recorder within must end first
 			}
-			err = interact(ctx, s, r, out, bool(config.Colour), stuck, std)
+			past.system = limits.system()
+			err = interact(ctx, s, r, out, editorConfig{history: past, suspend: limits.suspend}, bool(config.Colour), stuck, std)
 		case len(words) > 0:
 			err = runScripts(ctx, s, words...)
 		default:
@@ -314,26 +326,22 @@ func recordMeanwhile(ctx context.Context, path string, explicit bool, std stdio)
 
 // interact is the interactive shell. Ctrl-C cancels a statement and never ends it; SIGTERM and a terminal that
 // is gone do. stuck is called, with a context that ends with the shell, when a cancelled statement does not end.
-func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *patientWriter, coloured bool, stuck func(context.Context), std stdio) error {
+func interact(ctx context.Context, s *query.Shell, r *query.Recording, out *patientWriter, config editorConfig, coloured bool, stuck func(context.Context), std stdio) error {
 	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
 	defer signal.Stop(interrupts)
 
-	var colours func(string) []query.Highlight
 	if coloured {
-		colours = query.Highlights
+		config.colours = query.Highlights
 	}
-	e, err := newEditor(editorConfig{
-		colours:     colours,
-		historyFile: historyFile(),
-		complete: func(text string, cursor int) ([]string, int) {
-			return query.Completions(text, cursor, s.Names(ctx))
-		},
-		finished: query.Finished,
-		stdin:    std.in, stdout: std.out, stderr: std.err,
-	})
+	config.complete = func(text string, cursor int) ([]string, int) {
+		return query.Completions(text, cursor, s.Names(ctx))
+	}
+	config.finished = query.Finished
+	config.stdin, config.stdout, config.stderr = std.in, std.out, std.err
+	e, err := newEditor(config)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ const restartedNote = "NETSQL_RESTARTED"
 
 // restart puts a new program with the same settings in the place of this one, as nothing else ends a function of SQLite. It returns where the system
 // cannot do that.
-func restart(s *query.Shell) {
+func restart(s *query.Shell, r *restricted) {
 	self, err := os.Executable()
 	if err != nil {
 		return
@@ -31,7 +31,7 @@ func restart(s *query.Shell) {
 		at = len(args)
 	}
 	args = slices.Insert(args, at, s.Flags()...)
-	_ = syscall.Exec(self, args, append(os.Environ(), restartedNote+"=1"))
+	_ = syscall.Exec(self, args, slices.Concat(os.Environ(), []string{restartedNote + "=1"}, r.carry()))
 }
 
 // sayRestarted tells the user of a shell that was restarted, and whether it was.

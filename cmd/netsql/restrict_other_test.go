@@ -1,0 +1,7 @@
+//go:build !linux
+
+package main
+
+const restrictTry = "restrict-try"
+
+func tryRestricted() {}
