@@ -123,6 +123,9 @@ const mostCompleted = 200
 
 // valuesOf are values that a column has now, for completion.
 func (r *Recording) valuesOf(ctx context.Context, column string) []string {
+	if column == "host" {
+		return r.hosts
+	}
 	source, ok := valueSources[column]
 	if !ok {
 		return nil

@@ -232,6 +232,16 @@ func TestShellOfMergedFile(t *testing.T) {
 			t.Errorf("%s: %q, %v", text, got, err)
 		}
 	}
+	s, err := NewShell(openAny(t, path), ShellConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Prompt(t.Context(), time.Now()); got != "netsql 2 hosts> " {
+		t.Errorf("prompt %q", got)
+	}
+	if got := s.Names(t.Context()).Values("host"); !slices.Equal(got, []string{"db-2", "web1"}) {
+		t.Errorf("values of host: %q", got)
+	}
 	if names := openAny(t, path).Names(t.Context()); names.Tables["sockets"][0] != "host" || names.Tables["hosts"][0] != "host" || names.Tables["glossary"][0] != "word" ||
 		slices.ContainsFunc(names.TableNames(), func(n string) bool { return strings.Contains(n, "/") }) {
 		t.Errorf("names to complete: %v", names.TableNames())

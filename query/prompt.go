@@ -34,6 +34,9 @@ func (s *Shell) Prompt(ctx context.Context, now time.Time) string {
 
 // lifeAt says whether somebody records, and when the newest sample was taken if that is not just now.
 func (r *Recording) lifeAt(ctx context.Context, now time.Time) string {
+	if r.hosts != nil {
+		return plural(int64(len(r.hosts)), "host")
+	}
 	var last, interval float64
 	var most *int64
 	_, live := r.Recorder()
