@@ -277,15 +277,6 @@ func touchAs(path string, mode fs.FileMode) error {
 	return f.Close()
 }
 
-// openUpAs gives a file that holds what a recording holds the mode of that recording: nobody else may read it.
-func openUpAs(recording, path string) error {
-	info, err := os.Stat(recording)
-	if err != nil {
-		return err
-	}
-	return os.Chmod(path, info.Mode().Perm()&0o666|0o600)
-}
-
 func sizeOf(path string) (int64, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -14,11 +14,8 @@ import (
 // newFile has write make a file that holds what recordings hold, under another name, and gives it the name only when it is whole and on the disk. No
 // file may be there yet. Nobody may read it who may not read each of the recordings. Its error names the file.
 func newFile(path string, recordings []string, write func(unfinished string) error) error {
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		if err != nil {
-			return Explain(path, err)
-		}
-		return fmt.Errorf("%s is there already: name a file that is not", path)
+	if err := checkNew(path); err != nil {
+		return err
 	}
 	unfinished := path + "-unfinished"
 	remove := func() {
@@ -53,7 +50,28 @@ func newFile(path string, recordings []string, write func(unfinished string) err
 	return Explain(path, os.Rename(unfinished, path))
 }
 
-// openNew opens a file that newFile makes, for writing all of it. Without a journal there is no way back, and none is needed: what is not finished is removed.
+// checkNew refuses a path where something is.
+func checkNew(path string) error {
+	_, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return Explain(path, err)
+	}
+	return fmt.Errorf("%s is there already: name a file that is not", path)
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// openNew opens a file that newFile makes, for writing all of it. The size of pages must be said before all else. Without a journal there is no way back,
+// and none is needed: what is not finished is removed.
 func openNew(ctx context.Context, path string) (*sql.DB, *sql.Conn, error) {
 	db, err := sql.Open("sqlite", dsn(path, "rw", fmt.Sprintf("page_size=%d", newPageSize), "journal_mode=off", "synchronous=off", "cache_size=-32000", "temp_store=file"))
 	if err != nil {

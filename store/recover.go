@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -66,50 +64,22 @@ func Recover(ctx context.Context, damaged, path string, o RecoverOptions) (Recov
 		return Recovered{}, Explain(damaged, err)
 	}
 	defer closeAll()
-	unfinished := path + "-unfinished"
-	remove := func() {
-		for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
-			os.Remove(unfinished + suffix)
-		}
-	}
-	remove()
-	defer remove()
 	s := &salvage{path: damaged, file: file, options: o}
-	if err := s.run(ctx, unfinished); err != nil {
+	if err := newFile(path, []string{damaged}, func(unfinished string) error { return s.run(ctx, unfinished) }); err != nil {
 		if errors.Is(err, ErrNothingSaved) {
 			return Recovered{}, fmt.Errorf("%s: %w: %s", damaged, ErrNothingSaved, strings.TrimPrefix(err.Error(), ErrNothingSaved.Error()+": "))
 		}
-		return Recovered{}, Explain(path, err)
-	}
-	if err := openUpAs(damaged, unfinished); err != nil {
-		return Recovered{}, Explain(path, err)
-	}
-	if err := syncFile(unfinished); err != nil {
-		return Recovered{}, Explain(path, err)
-	}
-	if err := os.Rename(unfinished, path); err != nil {
-		return Recovered{}, Explain(path, err)
+		return Recovered{}, err
 	}
 	return s.result, nil
-}
-
-func syncFile(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 func checkRecoverable(damaged, path string) error {
 	if err := checkReadable(damaged); err != nil {
 		return Explain(damaged, err)
 	}
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		if err != nil {
-			return Explain(path, err)
-		}
-		return fmt.Errorf("%s is there already: name a file that is not", path)
+	if err := checkNew(path); err != nil {
+		return err
 	}
 	if r, is := RecorderOf(damaged); is {
 		return fmt.Errorf("%s: %w, %v: stop it first", damaged, ErrBusy, r)
@@ -161,20 +131,13 @@ func (s *salvage) run(ctx context.Context, path string) error {
 	if err := s.identify(ctx); err != nil {
 		return err
 	}
-	if err := touchAs(path, 0o600); err != nil {
-		return err
-	}
-	db, err := sql.Open("sqlite", dsn(path, "rw", fmt.Sprintf("page_size=%d", newPageSize), "journal_mode=off", "synchronous=off", "cache_size=-32000", "temp_store=file"))
+	db, conn, err := openNew(ctx, path)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	db.SetMaxOpenConns(1)
-	if s.conn, err = db.Conn(ctx); err != nil {
-		return err
-	}
-	defer s.conn.Close()
-	// The size of pages must be said before all else. Without a journal there is no way back, and none is needed: an unfinished file is removed.
+	defer conn.Close()
+	s.conn = conn
 	if _, err := s.conn.ExecContext(ctx, "PRAGMA auto_vacuum = incremental; BEGIN;"+strings.Join(s.steps[:s.format], "\n")); err != nil {
 		return err
 	}
