@@ -40,7 +40,7 @@ func twoHosts(t *testing.T, seed uint64) (paths []string) {
 // Each view of a merged file says of a host what the view of its recording says, with the names of SQLite only.
 func TestMergedFileSaysWhatItsRecordingsSay(t *testing.T) {
 	t.Parallel()
-	for _, seed := range seeds(2, 4) {
+	for _, seed := range seeds(1, 2) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			hosts, paths := []string{"web-1", "it's 2"}, twoHosts(t, seed)
