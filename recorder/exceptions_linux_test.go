@@ -23,8 +23,8 @@ func router(t *testing.T) func(line string) {
 	t.Helper()
 	links(t)
 	sleeps := exec.Command("sleep", "1000")
-	sleeps.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if err := sleeps.Start(); err != nil {
+	sleeps.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	if err := kerneltest.Start(sleeps); err != nil {
 		kerneltest.NeedKernel(t, fmt.Sprintf("no namespace: %v", err))
 	}
 	t.Cleanup(func() { sleeps.Process.Kill(); sleeps.Wait() })

@@ -158,9 +158,8 @@ func benchInNamespace(b *testing.B) bool {
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   syscall.SIGKILL,
 	}
-	out, err := cmd.CombinedOutput()
+	out, err := kerneltest.Output(cmd)
 	if cmd.Process == nil {
 		b.Skip("no user and network namespaces here: " + err.Error())
 	}

@@ -75,9 +75,8 @@ func inProcessNamespace(t *testing.T) {
 			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | flags,
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-			Pdeathsig:   syscall.SIGKILL,
 		}
-		out, err := cmd.CombinedOutput()
+		out, err := kerneltest.Output(cmd)
 		if flags != 0 && (cmd.Process == nil || cmd.ProcessState.ExitCode() == exitNoProc) {
 			continue
 		}

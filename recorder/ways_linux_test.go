@@ -38,7 +38,6 @@ func startTalker(t *testing.T, name string, attr *syscall.SysProcAttr) *talker {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$") // which other users may run, wherever it is
 	cmd.Env = append(os.Environ(), "NETSQL_TEST_TALKER="+name)
-	attr.Pdeathsig = syscall.SIGKILL
 	cmd.SysProcAttr, cmd.Stderr = attr, os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -48,7 +47,7 @@ func startTalker(t *testing.T, name string, attr *syscall.SysProcAttr) *talker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := kerneltest.Start(cmd); err != nil {
 		kerneltest.NeedKernel(t, "no other users or namespaces here: "+err.Error())
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })

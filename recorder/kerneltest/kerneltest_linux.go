@@ -1,10 +1,13 @@
 package kerneltest
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -49,9 +52,8 @@ func again(t *testing.T, attr *syscall.SysProcAttr) bool {
 	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.run="+onlyThis(t.Name()), "-test.v", "-test.count=1")
 	cmd.Env = append(os.Environ(), "NETSQL_TEST_NAMESPACE="+t.Name())
-	attr.Pdeathsig = syscall.SIGKILL
 	cmd.SysProcAttr = attr
-	out, err := cmd.CombinedOutput()
+	out, err := Output(cmd)
 	if cmd.Process == nil {
 		NeedKernel(t, "no namespaces here: "+err.Error())
 	}
@@ -60,6 +62,41 @@ func again(t *testing.T, attr *syscall.SysProcAttr) bool {
 		t.Errorf("in its namespace: %v", err)
 	}
 	return false
+}
+
+// starter is a thread that lives as long as the process.
+var starter = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for do := range work {
+			do()
+		}
+	}()
+	return work
+})
+
+// Start starts a command that the kernel kills when this process ends. It does so when the thread ends that started the command (prctl(2),
+// PR_SET_PDEATHSIG), and a thread of Go ends with a goroutine that had it for itself, such as one in another namespace.
+func Start(cmd *exec.Cmd) error {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	started := make(chan error)
+	starter() <- func() { started <- cmd.Start() }
+	return <-started
+}
+
+// Output starts a command as Start does, waits for it, and gives what it wrote.
+func Output(cmd *exec.Cmd) ([]byte, error) {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := Start(cmd); err != nil {
+		return nil, err
+	}
+	err := cmd.Wait()
+	return out.Bytes(), err
 }
 
 // onlyThis is the pattern of that test alone: each level is a pattern of its own.

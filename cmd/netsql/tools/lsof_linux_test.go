@@ -34,7 +34,6 @@ func (p *population) holders(names ...string) (pids []int) {
 			p.t.Fatal(err)
 		}
 		cmd := exec.Command(program, "1000")
-		cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 		for _, fd := range p.fds {
 			if p.rand.IntN(3) > 0 {
 				continue
@@ -47,7 +46,7 @@ func (p *population) holders(names ...string) (pids []int) {
 			defer file.Close()
 			cmd.ExtraFiles = append(cmd.ExtraFiles, file)
 		}
-		if err := cmd.Start(); err != nil {
+		if err := kerneltest.Start(cmd); err != nil {
 			p.t.Fatal(err)
 		}
 		p.t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
@@ -451,7 +450,7 @@ func TestLsofOfUsersIsTheRealOne(t *testing.T) {
 	for i, uid := range []uint32{1, 65534, 424242, 0} {
 		cmd := exec.Command("/bin/sleep", "1000")
 		cmd.Dir = "/"
-		cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL, Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		cmd.SysProcAttr = &unix.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 		for _, fd := range p.fds[i : i+5] {
 			copied, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 			if err != nil {
@@ -459,7 +458,7 @@ func TestLsofOfUsersIsTheRealOne(t *testing.T) {
 			}
 			cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(copied), ""))
 		}
-		if err := cmd.Start(); err != nil {
+		if err := kerneltest.Start(cmd); err != nil {
 			t.Fatal(err)
 		}
 		for _, file := range cmd.ExtraFiles {
