@@ -23,10 +23,13 @@ func seeds() uint64 {
 	if n, err := strconv.ParseUint(os.Getenv("NETSQL_SEEDS"), 10, 64); err == nil {
 		return n
 	}
-	if os.Getenv("NETSQL_LONG") != "" {
-		return 10
+	switch os.Getenv("NETSQL_LONG") {
+	case "":
+		return 2
+	case "1":
+		return 4
 	}
-	return 2
+	return 10
 }
 
 // A network has an interface with addresses of both families, and sockets of every kind.
